@@ -14,12 +14,15 @@ from consumer.configuration.schema import (
     HANDLER,
     HANDLERS,
     LISTENER,
-    NAMES_IN_FILE,
     NESTED,
+    PARTS,
+    PREFIX,
+    AlreadyReported,
     Keys,
+    Wrong,
+    text,
     written,
 )
-from consumer.configuration.value_parsers import AlreadyReported, Wrong, text
 from consumer.configuration.yaml_tree import Entry, Items, Mapping, Node, Scalar, Unusable
 from listeners.models import Listener
 
@@ -36,7 +39,7 @@ class Item:
 
     def line_of(self, key: str) -> int:
         """Return the line of the key, of the nested mapping it belongs to, or of the item."""
-        _, outer = NAMES_IN_FILE.get(key, ("", ""))
+        outer = NESTED if key.startswith(PREFIX) else ""
         return self.lines.get(key, self.lines.get(outer, self.line))
 
 
@@ -79,7 +82,7 @@ class _Reading:
         listeners = [
             self._listener(node) for node in self._list(root.entries.get("listeners"), "listeners")
         ]
-        named = self._by_name(connections, "connection", "")
+        named = self._by_name(connections, "connection")
         by_item = {id(listener.item): listener for listener in listeners}
         default = str(Listener._meta.get_field("name").get_default())
         items = self._by_name([listener.item for listener in listeners], "listener", default)
@@ -97,19 +100,8 @@ class _Reading:
         for handler in handlers:
             if "on" not in (handler.values.keys() | handler.refused_keys):
                 self._problems.add(handler.line, "a handler needs on: create, update, …")
-        self._refuse_same_names(handlers)
+        self._by_name([handler for handler in handlers if handler.values.get("name")], "handler")
         return WantedListener(item, handlers)
-
-    def _refuse_same_names(self, handlers: Sequence[Item]) -> None:
-        first: dict[str, Item] = {}
-        for handler in handlers:
-            name = handler.values.get("name")
-            if name and first.setdefault(name, handler) is not handler:
-                line = first[name].line_of("name")
-                self._problems.add(
-                    handler.line_of("name"),
-                    f"duplicate handler {name}, first in line {line}; choose another name",
-                )
 
     def _list(self, entry: Entry | None, key: str) -> list[Mapping]:
         if entry is None or isinstance(entry.value, Unusable) or _is_null(entry.value):
@@ -134,8 +126,11 @@ class _Reading:
         for key, entry in node.entries.items():
             if key not in keys or _is_null(entry.value):
                 continue
+            if isinstance(entry.value, Unusable):
+                refused_keys.add(key)
+                continue
             try:
-                values[key] = _usable(keys, key, entry.value)
+                values[key] = keys[key](entry.value)
             except AlreadyReported:
                 refused_keys.add(key)
             except Wrong as wrong:
@@ -148,17 +143,14 @@ class _Reading:
         """Return the mapping with the parts of nested mappings as keys of their own."""
         entries: dict[str, Entry] = {}
         for key, entry in node.entries.items():
-            nested = NESTED.get(key)
-            if nested is None or nested.prefix + nested.parts[0] not in keys:
+            if key != NESTED or keys is not CONNECTION:
                 entries[key] = entry
             elif isinstance(entry.value, Mapping):
-                self._refuse_unknown(entry.value, nested.parts, key)
+                self._refuse_unknown(entry.value, PARTS, key)
                 inner = entry.value.entries
-                entries |= {nested.prefix + n: inner[n] for n in nested.parts if n in inner}
+                entries |= {PREFIX + part: inner[part] for part in PARTS if part in inner}
             elif not isinstance(entry.value, Unusable) and not _is_null(entry.value):
-                self._problems.add(
-                    entry.line, f"{key}: give a mapping of {', '.join(nested.parts)}"
-                )
+                self._problems.add(entry.line, f"{key}: give a mapping of {', '.join(PARTS)}")
         return Mapping(node.line, entries)
 
     def _refuse_unknown(self, node: Mapping, known: Collection[str], what: str) -> None:
@@ -168,7 +160,7 @@ class _Reading:
             hint = suggestion(key, list(known))
             self._problems.add(entry.line, f"{what} has no key {key!r}; {hint}")
 
-    def _by_name(self, items: Sequence[Item], what: str, default: str) -> dict[str, Item]:
+    def _by_name(self, items: Sequence[Item], what: str, default: str = "") -> dict[str, Item]:
         named: dict[str, Item] = {}
         for item in items:
             if "name" in item.refused_keys:
@@ -185,12 +177,6 @@ class _Reading:
             else:
                 named[name] = item
         return named
-
-
-def _usable(keys: Keys, key: str, node: Node) -> Any:
-    if isinstance(node, Unusable):
-        raise AlreadyReported
-    return keys[key](node)
 
 
 def _is_null(node: Node) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -11,7 +10,7 @@ from django.utils import timezone
 
 from consumer.configuration.desired_state import Item
 from consumer.configuration.errors import Problem, Problems, suggestion
-from consumer.configuration.matching import match, target_of, value_of
+from consumer.configuration.matching import match, shown_target, target_of, value_of
 from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import HANDLER
 from handlers.checks import unregistered_message
@@ -22,21 +21,16 @@ from handlers.sdk import registry
 from listeners.models import Listener
 
 
-@dataclass(frozen=True)
-class MappingPlan:
-    """The planned changes to a listener's handler mappings."""
-
-    #: Removals, then new and changed mappings, then moves of waiting deliveries.
-    steps: list[Step]
-    #: One line for each mapping that is not in the file and is kept.
-    kept: list[str]
-
-
 def mapping_plan(
     listener: Listener, items: Sequence[Item], problems: Problems, *, prune: bool
-) -> MappingPlan:
-    """Plan the mappings of a listener. Each kind of change keeps at least one mapping, if only an
-    empty one. Locks the stored mappings, inside the caller's transaction."""
+) -> tuple[list[Step], list[str]]:
+    """Plan the mappings of a listener; return the steps, and a line for each mapping that is not in
+    the file and is kept.
+
+    The steps are removals, then new and changed mappings, then moves of waiting deliveries. Each
+    kind of change keeps at least one mapping, if only an empty one. Locks the stored mappings,
+    inside the caller's transaction.
+    """
     now = timezone.now()
     matching = match(items, _stored(listener), problems)
     steps: list[Step] = []
@@ -50,32 +44,33 @@ def mapping_plan(
     if not prune:
         kept = [line for mapping in matching.left for line in _kept(listener, mapping)]
         added = _defaults(listener, items, matching.left)
-        return MappingPlan([*steps, *moves, *added], kept)
+        return [*steps, *moves, *added], kept
     spare = _spare(items, matching.left)
     removals = [_removal(listener, mapping) for mapping in matching.left if mapping not in spare]
-    return MappingPlan([*removals, *steps, *moves, *_defaults(listener, items, spare)], [])
+    return [*removals, *steps, *moves, *_defaults(listener, items, spare)], []
 
 
-def unregistered(items: Sequence[Item]) -> list[Problem]:
-    """Return a warning for each handler that is not registered: its deliveries would wait."""
-    return [
-        Problem(item.line_of("handler"), unregistered_message(name))
-        for item in items
-        if (name := item.values.get("handler")) and registry.find(name) is None
-    ]
-
-
-def refuse_unregistered(items: Sequence[Item], problems: Problems) -> None:
+def check_registered(
+    items: Sequence[Item], problems: Problems, *, allow_unknown: bool
+) -> list[Problem]:
+    """Report the handlers that are not registered; return them as warnings if they are allowed,
+    since their deliveries would wait."""
+    warnings: list[Problem] = []
     for item in items:
-        name = item.values.get("handler")
-        if name and registry.find(name) is None:
+        name, line = item.values.get("handler"), item.line_of("handler")
+        if not name or registry.find(name) is not None:
+            continue
+        if allow_unknown:
+            warnings.append(Problem(line, unregistered_message(name)))
+        else:
             problems.add(
-                item.line_of("handler"),
+                line,
                 f"handler: no handler is registered under the name {name!r}; "
                 f"{suggestion(name, registry.names())} (handlers are found in each installed "
                 "app's cdc_handlers.py and in the modules of CDC_HANDLER_MODULES; "
                 "--allow-unknown-handlers accepts handlers that are not registered yet)",
             )
+    return warnings
 
 
 def _stored(listener: Listener) -> list[HandlerMapping]:
@@ -175,8 +170,7 @@ def _label_of(listener: Listener, mapping: HandlerMapping) -> str:
 
 
 def _label(listener: Listener, on: str, entity: str, handler: str, task: str) -> str:
-    target = handler or (f"task {task}" if task else "recorded only")
-    return f"handler of {listener.name}, {on} {entity}: {target}"
+    return f"handler of {listener.name}, {on} {entity}: {shown_target(handler, task)}"
 
 
 def _check_options(mapping: HandlerMapping, item: Item, problems: Problems) -> None:

@@ -112,8 +112,8 @@ def _refuse(
 ) -> None:
     items = [matching.items[place] for place in places]
     on, entity = _kind_of(items[0])
-    ours = ", ".join(_target(*target_of(item)) for item in items)
-    theirs = ", ".join(_target(one.handler, one.task) for one in used)
+    ours = ", ".join(shown_target(*target_of(item)) for item in items)
+    theirs = ", ".join(shown_target(one.handler, one.task) for one in used)
     problems.add(
         items[0].line,
         f"handlers: it is unclear which of these {on} {entity} handlers replaces which: the file "
@@ -123,7 +123,7 @@ def _refuse(
     )
 
 
-def _target(handler: str, task: str) -> str:
+def shown_target(handler: str, task: str) -> str:
     return handler or (f"task {task}" if task else "recorded only")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,14 +28,7 @@ _REFERENCES = frozenset({"connection", "listener"})
 _UNSHOWN = frozenset({"options", "optional_params", "client_config", "refresh_config"})
 
 
-def assign(instance: models.Model, fields: Iterable[str], item: Item) -> None:
-    """Give each field the file's value, or its default."""
-    for name in fields:
-        value = item.values[name] if name in item.values else default_of(type(instance), name)
-        setattr(instance, name, value)
-
-
-def validate(instance: models.Model, item: Item, problems: Problems) -> None:
+def _validate(instance: models.Model, item: Item, problems: Problems) -> None:
     """Add the model's validation errors to `problems`, at the line of each field."""
     exclude = {*_REFERENCES, *item.refused_keys}
     try:
@@ -59,11 +52,7 @@ def _worded(field: str, messages: list[str], item: Item) -> str:
     return f"{written(field)}: {' '.join(messages)}"
 
 
-def snapshot(instance: models.Model, fields: Iterable[str]) -> dict[str, Any]:
-    return {name: getattr(instance, name) for name in fields}
-
-
-def differences(before: dict[str, Any], instance: models.Model) -> dict[str, str]:
+def _differences(before: dict[str, Any], instance: models.Model) -> dict[str, str]:
     """Return the text for the diff of each field that changed."""
     return {
         name: _shown(name, old, getattr(instance, name))
@@ -140,14 +129,16 @@ def row_steps(
     stored yet."""
     is_new = instance.pk is None
     fields = [*keys, CONNECTION_KEY] if connection else [*keys]
-    before = {} if is_new else snapshot(instance, fields)
-    assign(instance, keys, item)
+    before = {} if is_new else {name: getattr(instance, name) for name in fields}
+    for name in keys:  # an omitted key takes the field's default
+        value = item.values[name] if name in item.values else default_of(type(instance), name)
+        setattr(instance, name, value)
     if connection:
         setattr(instance, CONNECTION_KEY, connection)
-    validate(instance, item, problems)
+    _validate(instance, item, problems)
     if is_new:
         return [Step(f"+ {label}", instance.save, instance)]
-    changed = differences(before, instance)
+    changed = _differences(before, instance)
     if not changed:
         return []
     text = f"~ {label}: {', '.join(changed.values())}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from audit.log.record import with_history
 from consumer.configuration.desired_state import Item, Wanted, WantedListener
 from consumer.configuration.errors import Problem, Problems, suggestion
-from consumer.configuration.mappings import mapping_plan, refuse_unregistered, unregistered
+from consumer.configuration.mappings import check_registered, mapping_plan
 from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
 from handlers.mappings.defaults import create_default_mappings
@@ -69,22 +68,26 @@ class _Planner:
         for name, wanted in self._wanted.listeners.items():
             steps += self._listener(name, wanted)
             if wanted.handlers is not None:
-                planned = mapping_plan(
+                changes, left = mapping_plan(
                     self._listeners[name], wanted.handlers, self._problems, prune=prune
                 )
-                steps += planned.steps
-                kept += planned.kept
-                warnings += self._unregistered(wanted.handlers)
+                steps += changes
+                kept += left
+                warnings += check_registered(
+                    wanted.handlers, self._problems, allow_unknown=self._allow_unknown_handlers
+                )
             warnings += [
                 Problem(wanted.item.line_of(field), f"listener {name}: {text}")
                 for field, text in listener_warnings(self._listeners[name])
             ]
-        rest = Pruned([], []) if self._problems else self._pruned()
-        if not prune:
-            kept += rest.kept
-            rest = Pruned([], [])
+        removals, notes = ([], []) if self._problems else self._pruned()
+        if prune:
+            steps += removals
+        else:
+            kept += [_kept(step) for step in removals]
+            notes = []
         listeners = [self._listeners[name] for name in self._wanted.listeners]
-        return Plan([*steps, *rest.steps], sorted(warnings), rest.notes, kept, listeners)
+        return Plan(steps, sorted(warnings), notes, kept, listeners)
 
     def _listener(self, name: str, wanted: WantedListener) -> list[Step]:
         listener = self._listeners.setdefault(name, Listener(name=name))
@@ -101,12 +104,6 @@ class _Planner:
             steps.append(Step("", partial(create_default_mappings, listener), listener))
         return steps
 
-    def _unregistered(self, handlers: Sequence[Item]) -> list[Problem]:
-        if self._allow_unknown_handlers:
-            return unregistered(handlers)
-        refuse_unregistered(handlers, self._problems)
-        return []
-
     def _referred(self, item: Item) -> Connection | None:
         name = item.values.get(CONNECTION_KEY)
         if name is None:
@@ -118,72 +115,42 @@ class _Planner:
             )
         return self._connections.get(name)
 
-    def _pruned(self) -> Pruned:
-        connections, listeners = self._wanted.connections, self._wanted.listeners
-        return pruned(
-            [row for name, row in self._connections.items() if name not in connections],
-            [row for name, row in self._listeners.items() if name not in listeners],
-            [row for name, row in self._listeners.items() if name in listeners],
-        )
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """The steps that remove connections and listeners that the file does not name."""
-
-    steps: list[Step]
-    #: Why a row that the file does not name is kept.
-    notes: list[str]
-
-    @property
-    def kept(self) -> list[str]:
-        """The lines to show if the steps are not taken."""
-        return [
-            f"kept: {step.text[2:]}: not in the file; --prune removes it"
-            if step.text.startswith("-")
-            else f"kept: listener {step.row}: not in the file; --prune disables it"
-            for step in self.steps
+    def _pruned(self) -> tuple[list[Step], list[str]]:
+        """Return the steps that remove rows that the file does not name, and a note for each
+        connection that is kept because it is in use. A listener with history is disabled."""
+        named = self._wanted.listeners
+        unnamed = [row for name, row in self._listeners.items() if name not in named]
+        kept = with_history(unnamed)
+        remaining = [row for name, row in self._listeners.items() if name in named] + kept
+        steps = [
+            Step(f"- listener {listener.name}", listener.delete, listener)
+            for listener in unnamed
+            if listener not in kept
         ]
+        steps += [_disabled(listener) for listener in kept if listener.enabled]
+        notes: list[str] = []
+        for name, connection in self._connections.items():
+            if name in self._wanted.connections:
+                continue
+            users = [row.name for row in remaining if row.connection == connection]
+            if users:
+                notes.append(f"connection {name} is kept: used by {', '.join(users)}")
+            else:
+                steps.append(Step(f"- connection {name}", connection.delete, connection))
+        return steps, notes
 
 
-def pruned(
-    connections: Sequence[Connection], listeners: Sequence[Listener], named: Sequence[Listener]
-) -> Pruned:
-    """Return the steps that delete connections and listeners that the file does not name.
-
-    A listener with history is disabled instead, and a connection in use is kept. Inside the
-    caller's transaction.
-    """
-    kept = with_history(listeners)
-    without = [listener for listener in listeners if listener not in kept]
-    remaining = [*named, *kept]
-    users = {c.pk: [user.name for user in remaining if user.connection == c] for c in connections}
-    unused = [connection for connection in connections if not users[connection.pk]]
-    return Pruned(
-        [
-            *(
-                Step(f"- listener {listener.name}", listener.delete, listener)
-                for listener in without
-            ),
-            *(_disabled(listener) for listener in kept if listener.enabled),
-            *(
-                Step(f"- connection {connection.name}", connection.delete, connection)
-                for connection in unused
-            ),
-        ],
-        [
-            f"connection {connection.name} is kept: used by {', '.join(users[connection.pk])}"
-            for connection in connections
-            if users[connection.pk]
-        ],
-    )
+def _kept(step: Step) -> str:
+    """Return the line about a row that is kept, since the step that removes it is not taken."""
+    if step.text.startswith("-"):
+        return f"kept: {step.text[2:]}: not in the file; --prune removes it"
+    return f"kept: listener {step.row}: not in the file; --prune disables it"
 
 
 def _disabled(listener: Listener) -> Step:
+    def disable() -> None:
+        listener.enabled = False
+        save_fields(listener, ["enabled"])
+
     text = f"~ listener {listener.name}: enabled true → false (it has a history)"
-    return Step(text, partial(_disable, listener), listener, ["enabled"])
-
-
-def _disable(listener: Listener) -> None:
-    listener.enabled = False
-    save_fields(listener, ["enabled"])
+    return Step(text, disable, listener, ["enabled"])

@@ -10,6 +10,8 @@ from consumer.configuration.schema import (
     HANDLERS,
     LISTENER,
     NESTED,
+    PARTS,
+    PREFIX,
 )
 
 
@@ -24,11 +26,10 @@ def fields(db):
 
 
 def test_of_a_connection(fields):
-    nested = NESTED["proxy_config"]
-    parts = {nested.prefix + part for part in nested.parts}
+    parts = {PREFIX + part for part in PARTS}
 
-    assert fields("ConnectionRequest") == CONNECTION.keys() - parts | {"proxy_config"}
-    assert fields("ProxyRequest") == set(nested.parts)
+    assert fields("ConnectionRequest") == CONNECTION.keys() - parts | {NESTED}
+    assert fields("ProxyRequest") == set(PARTS)
 
 
 def test_of_a_listener(fields):
