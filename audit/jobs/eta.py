@@ -13,12 +13,11 @@ _LEAST = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The progress of a job after `seconds`, which started with `at_begin` rows done."""
+    """The progress of a job after `seconds`."""
 
     done: int
     total: Total
     seconds: float
-    at_begin: int = 0
 
     @classmethod
     def since(cls, started_at: datetime | None, until: datetime, done: int, total: Total) -> Pace:
@@ -37,7 +36,7 @@ class Pace:
     @property
     def rate(self) -> float | None:
         """Return the rows per second; None when too little time has passed."""
-        return (self.done - self.at_begin) / self.seconds if self.seconds >= _LEAST else None
+        return self.done / self.seconds if self.seconds >= _LEAST else None
 
     @property
     def seconds_left(self) -> float | None:

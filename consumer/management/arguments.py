@@ -58,6 +58,10 @@ def word(text: str) -> str:
     return text
 
 
+def add_dry_run(parser: ArgumentParser, help: str) -> None:
+    parser.add_argument("--dry-run", action="store_true", help=help)
+
+
 def add_filters(parser: ArgumentParser) -> None:
     """Add the options that select audit log entries; `filter_of` reads them."""
     group = parser.add_argument_group("filters (a change must match all of them)")

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import time_ns
 
+from django.db import transaction
 from django.db.models import Max
 
+from audit.log.record import record
 from audit.models import AuditLogEntry, Reconciliation
-from consumer import rest_ingest
 from consumer.reconciliation.evidence import DELETES
 from consumer.reconciliation.judge import Judge, Judgement
 from consumer.reconciliation.salesforce_rows import Row
+from handlers import tracing
+from handlers.models import HandlerMapping
 from handlers.outbox import publish
+from handlers.outbox.create import deliver
 from listeners import crash_points
 from listeners.clock import database_clock
+from listeners.models import Listener, Position
 from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.rest.client import RestClient
 from listeners.salesforce.rest.records import (
@@ -103,17 +109,7 @@ class Supplier:
     def record(self, choose: Callable[[], list[AuditLogEntry]]) -> int:
         """Record and deliver the entries that `choose` returns, or only count them; return how
         many."""
-        if not self.records:
-            return len(choose())
-        chosen: list[AuditLogEntry] = []
-
-        def choose_and_keep() -> list[AuditLogEntry]:
-            chosen.extend(choose())
-            return chosen
-
-        ready = rest_ingest.add(self.job.listener, choose_and_keep)
-        publish.publish_or_leave(ready, database_clock.now())
-        return sum(entry.pk is not None for entry in chosen)
+        return record_chosen(self.job.listener, choose) if self.records else len(choose())
 
     def entry(self, record_id: str, change_type: str, stamp: int) -> AuditLogEntry:
         """Return the entry of a missing change. The same change found again has the same identity,
@@ -151,7 +147,7 @@ class Supplier:
         """Return the entries of the missing rows, in commit order."""
         existing = [row for row in rows if row.record_id in read.records]
         ids = [row.record_id for row in existing]
-        latest, found_before = self._latest_types(ids), self._found_before(ids)
+        latest, found_before = self.latest_types(ids), self._found_before(ids)
         entries = [self.entry(row.record_id, "DELETE", row.stamp) for row in rows if row.is_deleted]
         for row in existing:
             change_type = self._change_type(row, latest.get(row.record_id))
@@ -161,7 +157,8 @@ class Supplier:
             entries.append(entry)
         return sorted(entries, key=lambda entry: entry.commit_timestamp)
 
-    def _latest_types(self, ids: Sequence[str]) -> dict[str, str]:
+    def latest_types(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the newest change type that the log has of each record."""
         entries = AuditLogEntry.objects.filter(
             listener=self.job.listener, entity_name=self.entity, record_id__in=ids
         )
@@ -194,6 +191,26 @@ class Supplier:
         entry.changed_data = event_body(record, change_type)
         entry.as_of, entry.read_at = last_modified_ms(record) or stamp, read_at
         return entry
+
+
+def record_chosen(listener: Listener, choose: Callable[[], Sequence[AuditLogEntry]]) -> int:
+    """Record the entries that `choose` returns, with their deliveries, while the stream goes on;
+    return how many the log lacked.
+
+    `choose` runs in the same transaction, under the lock on the listener's position: the stream
+    records nothing until the commit, so `choose` reads the current state, and should be fast. Never
+    inside a transaction.
+    """
+    began = time_ns()
+    with transaction.atomic(durable=True):
+        Position.objects.lock_listener(listener.pk)
+        new = record(choose())
+        ready = deliver(new, list(HandlerMapping.objects.filter(listener=listener)))
+        crash_points.reach("added")
+    if tracing.spans is not None:
+        tracing.spans.recorded(listener.name, new, began)
+    publish.publish_or_leave(ready, database_clock.now())
+    return len(new)
 
 
 def _words(read: RecordsRead) -> dict[str, str]:

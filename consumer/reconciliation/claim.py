@@ -1,4 +1,5 @@
-"""The claim of a comparison, renewed with each page (see `audit.jobs.claim`).
+"""The claim of a comparison, renewed with each page (see `audit.jobs.claim`), and the comparison's
+incident, which shows its progress and result.
 
 After a crash the next claim continues from the stored cursor.
 """
@@ -10,8 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from audit.jobs.claim import Claim
-from audit.models import Reconciliation
-from consumer.reconciliation import report, resolution
+from audit.models import Incident, Reconciliation, Trouble
+from consumer.reconciliation import report
 from consumer.reconciliation.caught_up import has_failed
 from consumer.reconciliation.progress import Progress
 from handlers.sdk.outcomes import storable
@@ -49,10 +50,10 @@ class ReconciliationClaim(Claim[Reconciliation]):
 
     def keep(self, progress: Progress) -> None:
         """Save the progress and renew the claim."""
-        total = progress.total
+        job, total = self.job, progress.total
         # Failures are in a row if nothing new was compared between them. A refused entity starts
         # over, so only steps beyond the furthest attempt are new.
-        furthest = self.job.cursor.get(FURTHEST, 0)
+        furthest = job.cursor.get(FURTHEST, 0)
         is_further = total.steps > furthest
         self.extend(
             cursor={**progress.cursor(), FURTHEST: max(total.steps, furthest)},
@@ -65,7 +66,11 @@ class ReconciliationClaim(Claim[Reconciliation]):
             share=progress.share,
             **({"attempts": 0, "error": ""} if is_further else {}),
         )
-        resolution.write_progress(self.job)
+        self._set_action(
+            f"Salesforce is being compared with the audit log: {job.compared:,} changed records so "
+            f"far, {job.added:,} were missing and are now recorded; {job.looked_up:,} looked up by "
+            f"id, {job.deletions_added:,} deletions were missing and are now recorded."
+        )
 
     def end(self, progress: Progress) -> None:
         """Finish the comparison and close its incident: the window is proven complete.
@@ -77,20 +82,20 @@ class ReconciliationClaim(Claim[Reconciliation]):
         if has_failed(self.job):
             self._rest(progress, now)
             return
+        text = report.summary(self.job, progress)
         with self.step():
-            self.finish(
-                State.DONE,
-                error="",
-                attempts=0,
-                share=1,
-                report=report.summary(self.job, progress),
-            )
-            resolution.done(self.job, now)
+            self.finish(State.DONE, error="", attempts=0, share=1, report=text)
+            self._close_incidents(now)
         log.info("reconciliation finished", reconciliation=self.job.pk, added=self.job.added)
 
     def _rest(self, progress: Progress, now: datetime) -> None:
         self.release(now + REST, cursor={**progress.cursor(), RESTS: True})
-        resolution.write_waiting(self.job)
+        job = self.job
+        self._set_action(
+            f"Salesforce was compared with the audit log: of {job.compared:,} changed records "
+            f"{job.added:,} were missing and are now recorded, and {job.deletions_added:,} "
+            "deletions. The listener is stopped: later changes will be compared when it runs again."
+        )
 
     @property
     def is_resting(self) -> bool:
@@ -105,6 +110,14 @@ class ReconciliationClaim(Claim[Reconciliation]):
         self.update(cursor={}, window_end=now, **Reconciliation.BEGINNING)
         return True
 
+    def retry_at(self, due_at: datetime, error: str, attempts: int) -> None:
+        """Release the comparison after a failure, for another attempt."""
+        self.release(due_at, attempts=attempts, error=error)
+        self._set_action(
+            "The comparison of Salesforce with the audit log failed, and will be retried at "
+            f"{due_at:%Y-%m-%d %H:%M:%S} UTC: {error}"
+        )
+
     def abandon(self, error: str) -> None:
         """Mark the comparison as failed; the caller reports the error to the operator."""
         self.finish(State.FAILED, error=storable(error))
@@ -113,4 +126,44 @@ class ReconciliationClaim(Claim[Reconciliation]):
         """Mark the comparison as failed, and open an incident."""
         with self.step():
             self.finish(State.FAILED, error=error, attempts=attempts)
-            resolution.given_up(self.job, database_clock.now())
+            self._set_action(
+                f"The comparison of Salesforce with the audit log was given up: {error}"
+            )
+            trouble = _given_up(self.job)
+            Incident.objects.report(self.job.listener_id, trouble, database_clock.now())
+
+    def _set_action(self, action: str) -> None:
+        """Write the progress to the comparison's incident. Inside any transaction."""
+        if self.job.incident_id is not None:
+            Incident.objects.filter(pk=self.job.incident_id, closed_at=None).update(action=action)
+
+    def _close_incidents(self, now: datetime) -> None:
+        """Close the comparison's incident, unless another comparison for it is not done, and the
+        one about its failure, with the report as the evidence. Inside the caller's transaction."""
+        job = self.job
+        if job.incident_id is not None:
+            others = Reconciliation.objects.filter(incident_id=job.incident_id).exclude(pk=job.pk)
+            if not others.exclude(state=State.DONE).exists():
+                ended = Incident.objects.filter(pk=job.incident_id)
+                ended.opened().update(action="")
+                ended.settle(now, note=job.report)
+        kind = Incident.Kind.RECONCILIATION
+        Incident.objects.close(job.listener_id, kind, now, key=_key(job), note=job.report)
+
+
+def _given_up(job: Reconciliation) -> Trouble:
+    return Trouble(
+        Incident.Kind.RECONCILIATION,
+        _key(job),
+        f"Salesforce could not be compared with the audit log ({job}): {job.error}",
+        "Correct the cause, for example by giving the login's user access to the entity. Then run "
+        f"manage.py reconcile_cdc --listener {job.listener.name}, which resumes this comparison.",
+        job.window_start,
+        job.window_end,
+        action="",
+        lasts=True,
+    )
+
+
+def _key(job: Reconciliation) -> str:
+    return f"{job.reason} {job.entity_name}".strip()

@@ -170,17 +170,11 @@ def _record_some(supplier: Supplier, stamps: dict[str, int]) -> int:
     """Record, in one transaction, the deletions that the log still lacks; return how many."""
 
     def choose() -> list[AuditLogEntry]:
-        left = _existing_still(supplier.job.listener, supplier.entity, list(stamps))
+        latest = supplier.latest_types(list(stamps))
         return [
             supplier.entry(record_id, "DELETE", stamp)
             for record_id, stamp in stamps.items()
-            if record_id in left
+            if latest.get(record_id, "DELETE") not in DELETES
         ]
 
     return supplier.record(choose)
-
-
-def _existing_still(listener: Listener, entity: str, ids: Sequence[str]) -> set[str]:
-    entries = AuditLogEntry.objects.filter(listener=listener, entity_name=entity, record_id__in=ids)
-    latest = dict(entries.order_by("id").values_list("record_id", "change_type"))
-    return {record_id for record_id, kind in latest.items() if kind not in DELETES}

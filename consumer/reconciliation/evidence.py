@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
 
 from audit.models import AuditLogEntry
 from consumer.reconciliation.salesforce_rows import SECOND, Row
@@ -29,7 +29,7 @@ DELETES = frozenset({"DELETE", "GAP_DELETE"})
 WHOLE = frozenset({"CREATE", "UNDELETE"})
 
 
-class Sight(Enum):
+class Sight(IntEnum):
     """Whether the log has a record's newest change."""
 
     NO = 0
@@ -95,8 +95,7 @@ class Rule:
 
     def is_met(self, row: Row, seen: Iterable[Seen]) -> bool:
         seen = list(seen)
-        sights = (entry.shows(row) for entry in seen)
-        sight = max(sights, key=lambda sight: sight.value, default=Sight.NO)
+        sight = max((entry.shows(row) for entry in seen), default=Sight.NO)
         if sight is Sight.NO or row.is_deleted:
             return sight is not Sight.NO
         if self.strict_from is None or row.stamp < self.strict_from:
@@ -107,13 +106,9 @@ class Rule:
 
 
 def incomplete(listener: Listener, entity: str, page: Sequence[Row], rule: Rule) -> list[Row]:
-    """Return the rows that do not meet the rule by the times in the log."""
-    found: list[Row] = []
-    for start in range(0, len(page), CHUNK):
-        part = page[start : start + CHUNK]
-        seen = _seen(listener, entity, part)
-        found += [row for row in part if not rule.is_met(row, seen.get(row.record_id, ()))]
-    return found
+    """Return the rows, of up to CHUNK, that do not meet the rule by the times in the log."""
+    seen = _seen(listener, entity, page)
+    return [row for row in page if not rule.is_met(row, seen.get(row.record_id, ()))]
 
 
 def _seen(listener: Listener, entity: str, page: Sequence[Row]) -> dict[str, list[Seen]]:

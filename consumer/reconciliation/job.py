@@ -1,16 +1,16 @@
-"""A worker's slice of a comparison: claim → wait for the stream → compare → finish."""
+"""Run a comparison: a worker's slice of it, or all of it while an operator waits."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
 
 from audit.jobs.claim import ClaimLost
-from consumer.reconciliation import resolution
+from audit.models import Reconciliation
 from consumer.reconciliation.caught_up import is_ready
 from consumer.reconciliation.claim import ReconciliationClaim
 from consumer.reconciliation.compare import NothingToCompare, compare
@@ -19,6 +19,7 @@ from handlers.listener_rest_client import CANNOT_READ, rest_of
 from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock
 from listeners.connections.login_attempts import COOLDOWN_SECONDS
+from listeners.models import Listener
 from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 
@@ -31,15 +32,31 @@ MOST_ATTEMPTS = 12
 _BACKOFF = Backoff(20.0, 600.0, jitter=0.5)
 #: The longest time between two checks whether the stream has caught up.
 LONGEST_LOOK = timedelta(seconds=30)
+#: The window of a requested comparison, unless the operator names another: Salesforce's retention.
+DEFAULT_WINDOW = timedelta(hours=72)
+
+Watch = Callable[[Progress], None]
 
 
 class SliceEnded(Exception):
     """The slice's time is over; the comparison continues in another slice."""
 
 
+class Refused(SalesforceError):
+    """Entities that were not compared, each with the reason: usually the login's user may not query
+    or read them."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__("; ".join(progress.refusals), reaction=Reaction.CONFIGURATION)
+
+
+class WrongWindow(ValueError):
+    """The window cannot be compared. The message completes a sentence that begins with "since"."""
+
+
 def run(job_id: int, *, budget: float = BUDGET) -> None:
-    """Run one comparison for up to `budget` seconds, unless another process runs it. Never inside a
-    transaction."""
+    """Run one comparison for up to `budget` seconds, unless another process runs it: claim → wait
+    for the stream → compare → finish. Never inside a transaction."""
     claim = ReconciliationClaim.of(job_id, database_clock.now())
     if claim is None:
         return
@@ -56,42 +73,22 @@ def _run(claim: ReconciliationClaim, ends_at: float) -> None:
     if not is_ready(claim.job, now):
         claim.release(now + _until_next_look(now - claim.job.window_end))
         return
+
+    def end_slice(_: Progress) -> None:
+        if time.monotonic() > ends_at:
+            raise SliceEnded
+
     try:
-        progress = work(claim, lambda _: _end_slice(ends_at))
+        progress = _work(claim, end_slice)
         if progress.refused:
-            refusal = Refused(progress.refused)
+            refusal = Refused(progress)
             progress.refused = {}  # the next attempt retries them: the cause may be fixed by then
             claim.keep(progress)
-            fail(claim, refusal)
+            _fail(claim, refusal)
     except SliceEnded:
         claim.release(database_clock.now())
     except (*CANNOT_READ, NothingToCompare) as error:
-        fail(claim, error)
-
-
-def work(
-    claim: ReconciliationClaim,
-    watch: Callable[[Progress], None],
-    *,
-    accepts_deletions: bool = False,
-) -> Progress:
-    """Compare what is left, and finish the comparison if nothing was refused; return its progress.
-
-    `watch` is called after each page, and may raise to stop. Raises ClaimLost, NothingToCompare and
-    CANNOT_READ.
-    """
-    job = claim.job
-
-    def on_page(progress: Progress) -> None:
-        claim.keep(progress)
-        watch(progress)
-
-    progress = Progress.of(job.cursor)
-    rest = rest_of(job.listener)
-    compare(job, rest, progress, on_page, accepts_deletions=accepts_deletions)
-    if not progress.refused:
-        claim.end(progress)
-    return progress
+        _fail(claim, error)
 
 
 def _until_next_look(waited: timedelta) -> timedelta:
@@ -101,12 +98,7 @@ def _until_next_look(waited: timedelta) -> timedelta:
     return max(shortest, min(waited / 4, LONGEST_LOOK))
 
 
-def _end_slice(ends_at: float) -> None:
-    if time.monotonic() > ends_at:
-        raise SliceEnded
-
-
-def fail(claim: ReconciliationClaim, error: Exception) -> None:
+def _fail(claim: ReconciliationClaim, error: Exception) -> None:
     """Schedule another attempt, or give up. Waiting for a daily limit does not count as a
     failure."""
     reaction = error.reaction if isinstance(error, SalesforceError) else None
@@ -116,23 +108,91 @@ def fail(claim: ReconciliationClaim, error: Exception) -> None:
     if attempts >= MOST_ATTEMPTS:
         claim.give_up(text, attempts)
         return
-    due_at = database_clock.now() + timedelta(seconds=_pause(error, reaction, attempts))
-    claim.release(due_at, attempts=attempts, error=text)
-    resolution.write_failure(claim.job)
-
-
-def _pause(error: Exception, reaction: Reaction | None, attempts: int) -> float:
     if reaction is Reaction.QUOTA:
-        return float(settings.CDC_QUOTA_PROBE)
-    if isinstance(error, LoginRefused):  # Salesforce locks users out after a few refused logins
-        return COOLDOWN_SECONDS
-    return _BACKOFF.delay(attempts)
+        seconds = float(settings.CDC_QUOTA_PROBE)
+    elif isinstance(error, LoginRefused):  # Salesforce locks users out after a few refused logins
+        seconds = COOLDOWN_SECONDS
+    else:
+        seconds = _BACKOFF.delay(attempts)
+    claim.retry_at(database_clock.now() + timedelta(seconds=seconds), text, attempts)
 
 
-class Refused(SalesforceError):
-    """Entities that were not compared, each with the reason: usually the login's user may not query
-    or read them."""
+def _work(claim: ReconciliationClaim, watch: Watch, *, accepts_deletions: bool = False) -> Progress:
+    """Compare what is left, and finish the comparison if nothing was refused; return its progress.
 
-    def __init__(self, refused: dict[str, str]) -> None:
-        reasons = "; ".join(f"{entity}: {why}" for entity, why in sorted(refused.items()))
-        super().__init__(reasons, reaction=Reaction.CONFIGURATION)
+    `watch` is called after each page, and may raise to stop. Raises ClaimLost, NothingToCompare and
+    CANNOT_READ.
+    """
+
+    def on_page(progress: Progress) -> None:
+        claim.keep(progress)
+        watch(progress)
+
+    job, progress = claim.job, Progress.of(claim.job.cursor)
+    compare(job, rest_of(job.listener), progress, on_page, accepts_deletions=accepts_deletions)
+    if not progress.refused:
+        claim.end(progress)
+    return progress
+
+
+def window(
+    since: datetime | None, until: datetime | None, now: datetime
+) -> tuple[datetime, datetime]:
+    """Return the window to compare, with defaults for missing ends. Raises WrongWindow."""
+    since, until = since or now - DEFAULT_WINDOW, until or now
+    if since >= until:
+        raise WrongWindow("must be before --until")
+    days = settings.CDC_RETENTION_DAYS
+    if days is not None and since < now - timedelta(days=days):
+        raise WrongWindow(
+            f"is more than CDC_RETENTION_DAYS ({days}) ago: pruned changes would count as missing "
+            "and be delivered again"
+        )
+    return since, until
+
+
+def requested(
+    listener: Listener, entity: str, since: datetime, until: datetime, by: str
+) -> Reconciliation:
+    """Return the unsaved comparison that an operator requests. An empty entity means all."""
+    now = database_clock.now()
+    return Reconciliation(
+        listener=listener,
+        entity_name=entity,
+        reason=Reconciliation.Reason.ASKED,
+        requested_by=by[:150],
+        window_start=since,
+        window_end=until,
+        due_at=now,
+        created_at=now,
+    )
+
+
+def run_requested(
+    job: Reconciliation, watch: Watch, *, records: bool, accepts_deletions: bool
+) -> tuple[Progress, list[str]]:
+    """Compare now, in this process; return the progress, and why something was not compared.
+
+    `watch` is called after each page. Without `records`, missing changes are only counted. After a
+    KeyboardInterrupt the workers continue the comparison. Never inside a transaction.
+    """
+    if not records:
+        progress = Progress()
+        try:
+            compare(job, rest_of(job.listener), progress, watch, records=False)
+        except (*CANNOT_READ, NothingToCompare) as error:
+            return progress, [*progress.refusals, str(error)]
+        return progress, progress.refusals
+    claim = ReconciliationClaim.of_new(job, database_clock.now())
+    try:
+        progress = _work(claim, watch, accepts_deletions=accepts_deletions)
+    except (*CANNOT_READ, NothingToCompare) as error:
+        claim.abandon(str(error))
+        progress = Progress.of(claim.job.cursor)
+        return progress, [*progress.refusals, str(error)]
+    except KeyboardInterrupt:
+        claim.release(database_clock.now())
+        raise
+    if progress.refused:
+        claim.abandon(str(Refused(progress)))
+    return progress, progress.refusals

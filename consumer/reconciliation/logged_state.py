@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from audit.models import AuditLogEntry
-from consumer.reconciliation.evidence import CHUNK, WHOLE
+from consumer.reconciliation.evidence import WHOLE
 from handlers.ordering.stale_changes import Reading
 from handlers.routing.field_paths import overlaid
 from listeners.models import Listener
@@ -70,22 +70,16 @@ class LoggedState:
 def logged_states(
     listener: Listener, entity: str, record_ids: Sequence[str]
 ) -> dict[str, LoggedState]:
-    """Return the logged state of each record that has an entry."""
-    found: dict[str, LoggedState] = {}
-    for start in range(0, len(record_ids), CHUNK):
-        entries = (
-            AuditLogEntry.objects.filter(
-                listener=listener,
-                entity_name=entity,
-                record_id__in=record_ids[start : start + CHUNK],
-            )
-            # In the order of recording: a read record contains the changes recorded before it.
-            .order_by("record_id", "id")
-            .only(*_COLUMNS)
-        )
-        for record_id, group in groupby(entries.iterator(), attrgetter("record_id")):
-            found[record_id] = state_after(list(group))
-    return found
+    """Return the logged state of each record, of up to CHUNK, that has an entry."""
+    entries = AuditLogEntry.objects.filter(
+        listener=listener, entity_name=entity, record_id__in=record_ids
+    )
+    # In the order of recording: a read record contains the changes recorded before it.
+    ordered = entries.order_by("record_id", "id").only(*_COLUMNS)
+    return {
+        record_id: state_after(list(group))
+        for record_id, group in groupby(ordered.iterator(), attrgetter("record_id"))
+    }
 
 
 def state_after(entries: Sequence[AuditLogEntry]) -> LoggedState:

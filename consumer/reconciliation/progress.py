@@ -8,13 +8,14 @@ from typing import Any
 
 from consumer.reconciliation.backfill import Supplement
 from consumer.reconciliation.deletions import LookedUp
-from consumer.reconciliation.judge import Verdict
+from consumer.reconciliation.judge import Fields, Verdict
 from consumer.reconciliation.salesforce_rows import Row
-from consumer.reconciliation.values import Fields
 
 #: The value of `looked_up_to` at the log's end.
 END = -1
 _NUMBERS = ("compared", "missing", "in_part", "looked_up", "looked_up_again", "gone", "deleted")
+#: The fields of the progress that are stored as they are.
+_PLAIN = ("entity", "stamp", "counted", "looked_up_to", "gone_again")
 
 
 @dataclass(slots=True)
@@ -87,18 +88,15 @@ class Progress:
 
     @classmethod
     def of(cls, cursor: dict[str, Any]) -> Progress:
-        """Return the progress that `cursor` stored."""
-        figures = cursor.get("figures", {})
+        """Return the progress that `cursor` stored; that of a new comparison if it is empty."""
+        if not cursor:
+            return cls()
         return cls(
-            {name: Figures.of_json(found) for name, found in figures.items()},
-            set(cursor.get("done", ())),
-            dict(cursor.get("refused", {})),
-            cursor.get("entity", ""),
-            cursor.get("stamp"),
-            cursor.get("counted", 0),
-            cursor.get("looked_up_to"),
-            cursor.get("gone_again"),
-            tuple(cursor.get("unread", (0, ""))),
+            figures={name: Figures.of_json(found) for name, found in cursor["figures"].items()},
+            done=set(cursor["done"]),
+            refused=dict(cursor["refused"]),
+            unread=tuple(cursor["unread"]),
+            **{name: cursor[name] for name in _PLAIN},
         )
 
     def cursor(self) -> dict[str, Any]:
@@ -107,12 +105,8 @@ class Progress:
             "figures": {name: figures.as_json() for name, figures in self.figures.items()},
             "done": sorted(self.done),
             "refused": self.refused,
-            "entity": self.entity,
-            "stamp": self.stamp,
-            "counted": self.counted,
-            "looked_up_to": self.looked_up_to,
-            "gone_again": self.gone_again,
             "unread": self.unread,
+            **{name: getattr(self, name) for name in _PLAIN},
         }
 
     @property
@@ -121,6 +115,11 @@ class Progress:
         for figures in self.figures.values():
             total.add(figures)
         return total
+
+    @property
+    def refusals(self) -> list[str]:
+        """The entities that could not be compared, each with the reason."""
+        return [f"{entity}: {why}" for entity, why in sorted(self.refused.items())]
 
     @property
     def share(self) -> float:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from audit.models import Reconciliation
+from consumer.reconciliation.judge import Fields
 from consumer.reconciliation.progress import Figures, Progress
-from consumer.reconciliation.values import Fields
 from listeners.models import Listener
 from listeners.salesforce.channel import entity_of
 

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from audit.models import AuditLogEntry, Reconciliation
 from consumer.reconciliation.evidence import Rule
 from consumer.reconciliation.salesforce_rows import SECOND
-from consumer.reconciliation.schedule import MARGIN
 from listeners.models import Listener
 from listeners.salesforce.channel import entity_of
 
@@ -49,13 +48,6 @@ def scope_of(job: Reconciliation) -> Scope:
         case Reason.REPLAY_LOST | Reason.OUTAGE:
             rule = Rule(_ms(job.window_start), _first_change_after(job), trusts_second=True)
             return Scope(_first_due(job), None, True, rule)
-
-
-def lost_after(job: Reconciliation) -> int | None:
-    """Return the time in ms up to which nothing was lost; None if unknown."""
-    if job.reason != Reason.REPLAY_LOST or job.window_start is None:
-        return None
-    return _ms(job.window_start + MARGIN)
 
 
 def _first_change_after(job: Reconciliation) -> int | None:
@@ -99,17 +91,15 @@ def _end(moment: datetime) -> int:
     return (int(moment.timestamp()) + 1) * SECOND
 
 
-ANY = "*"
-
-
 def entities_of(listener: Listener) -> list[str]:
     """Return the channel's entity; for a channel with several, the entities of the listener's
     mappings and of its recorded changes, sorted."""
     single = entity_of(listener.channel)
     if single is not None:
         return [single]
-    mapped = listener.mappings.exclude(entity=ANY).values_list("entity", flat=True)
-    recorded = (name for name in _recorded() if _has_recorded(listener, name))
+    mapped = listener.mappings.exclude(entity="*").values_list("entity", flat=True)
+    entries = AuditLogEntry.objects.filter(listener=listener)
+    recorded = (name for name in _recorded() if entries.filter(entity_name=name).exists())
     return sorted({*mapped, *recorded})
 
 
@@ -120,7 +110,3 @@ def _recorded() -> Iterator[str]:
     while (name := names.filter(entity_name__gt=last).first()) is not None:
         yield name
         last = name
-
-
-def _has_recorded(listener: Listener, entity: str) -> bool:
-    return AuditLogEntry.objects.filter(listener=listener, entity_name=entity).exists()

@@ -30,7 +30,6 @@ class Terminal(io.StringIO):
         (Pace(500, ABOUT, 1.0), "500 of about 9,000, 5 %, 500/s, about 17 s left"),
         (Pace(9001, ABOUT, 1.0), "9,001 of about 9,000, 99 %, 9,001/s"),
         (Pace(500, Total(None), 10.0), "500, 50/s"),
-        (Pace(900, Total(1000), 10.0, at_begin=800), "900 of 1,000, 90 %, 10/s, 10 s left"),
         (Pace(0, Total(10**6), 0.0), "0 of 1,000,000, 0 %"),
         (Pace(1, Total(10_001), 1.0), "1 of 10,001, 0 %, 1/s, 2.8 h left"),
     ],

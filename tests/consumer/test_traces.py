@@ -7,7 +7,7 @@ from audit.models import Quarantined
 from consumer.gaps.complete import complete
 from consumer.ingest.quarantine_retry import ingest_again
 from consumer.ingest.transaction import entry_of, ingest
-from consumer.rest_ingest import add
+from consumer.reconciliation.backfill import record_chosen
 from handlers import tracing
 from listeners.salesforce.decode import decode, message_text
 from tests.consumer.hearing import hear
@@ -42,7 +42,7 @@ def test_what_is_added_beside_the_stream_begins_a_trace(listener, made):
     entry = entry_of(listener, event, timezone.now())
     entry.source = "reconcile"
 
-    add(listener, lambda: [entry])
+    record_chosen(listener, lambda: [entry])
 
     assert [one.name for one in made()] == ["record", "read Account"]
 

@@ -5,6 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from consumer.configuration.apply import apply_file
 from consumer.configuration.errors import ConfigurationRefused
+from consumer.management.arguments import add_dry_run
 
 
 class Command(BaseCommand):
@@ -23,11 +24,7 @@ class Command(BaseCommand):
             metavar="FILE",
             help="YAML file; ${NAME} in a value is replaced from the environment",
         )
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="show what would change, without changing anything",
-        )
+        add_dry_run(parser, "show what would change, without changing anything")
         parser.add_argument(
             "--prune",
             action="store_true",

@@ -12,14 +12,13 @@ from audit.jobs.tracked import TrackedJob
 from audit.log.masking import Sight
 from audit.models import AuditLogEntry, Work
 from consumer.management.arguments import add_filters, filter_of
-from consumer.management.progress import Meter
+from consumer.management.progress import Meter, interrupted
 from handlers.redelivery.request import named
 from handlers.reporting.export import begin, counting, csv_lines, exported, json_lines
 
 FORMATS = {"jsonl": json_lines, "csv": csv_lines}
 #: The exit code that a shell reports for a program ended by SIGPIPE.
 EXIT_BROKEN_PIPE = 141
-INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -57,10 +56,9 @@ class Command(BaseCommand):
             sys.exit(EXIT_BROKEN_PIPE)
         except KeyboardInterrupt:
             running.end(Work.State.BROKEN_OFF)
-            self.stderr.write(
-                f"Interrupted after {running.row.done:,} entries; the export is incomplete."
+            interrupted(
+                self, f"Interrupted after {running.row.done:,} entries; the export is incomplete."
             )
-            sys.exit(INTERRUPTED)
         running.end()
 
     def _write(self, form: str, rows: Iterator[dict[str, Any]], running: TrackedJob) -> None:

@@ -1,4 +1,3 @@
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
@@ -8,10 +7,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.action_log import Action, Actor, note
-from consumer.management.progress import Meter
+from consumer.management.arguments import add_dry_run
+from consumer.management.progress import Meter, interrupted
 from consumer.retention import Pruned, begin, counted, prune_tracked, total
-
-INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -29,11 +27,7 @@ class Command(BaseCommand):
             metavar="DAYS",
             help="age in days, counted from receipt",
         )
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="count what would be deleted, without deleting anything",
-        )
+        add_dry_run(parser, "count what would be deleted, without deleting anything")
 
     def handle(self, *_: Any, **options: Any) -> None:
         days = options["older_than"]
@@ -55,8 +49,7 @@ class Command(BaseCommand):
             with Meter(self.stderr, "pruning", found) as meter:
                 return prune_tracked(days, now, work, watch=meter.advance)
         except KeyboardInterrupt:
-            self.stderr.write("Interrupted. Run the command again to delete the rest.")
-            sys.exit(INTERRUPTED)
+            interrupted(self, "Interrupted. Run the command again to delete the rest.")
 
 
 def _days(text: str) -> int:

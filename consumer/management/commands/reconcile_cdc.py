@@ -1,19 +1,17 @@
-import sys
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from audit.action_log import Action, Actor, note
-from consumer.management.arguments import moment, refuse_unknown_listener, word
-from consumer.management.progress import Meter
+from consumer.management.arguments import add_dry_run, moment, refuse_unknown_listener, word
+from consumer.management.progress import Meter, interrupted
 from consumer.reconciliation import schedule
-from consumer.reconciliation.on_demand import Asked, WrongWindow, ask, window
+from consumer.reconciliation.job import WrongWindow, requested, run_requested, window
 from consumer.reconciliation.report import CLOCK, MEANS, lines, outside, so_far
 from listeners.models import Listener
-
-INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -42,11 +40,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--until", type=moment, metavar="T", help="changed before this time; default: now"
         )
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="report missing changes, without recording anything",
-        )
+        add_dry_run(parser, "report missing changes, without recording anything")
         parser.add_argument(
             "--accept-deletions",
             action="store_true",
@@ -66,43 +60,44 @@ class Command(BaseCommand):
             self.stdout.write("No listeners yet: nothing to compare.")
         failures: list[str] = []
         for listener in listeners:
-            asked = Asked(
-                listener,
-                options["entity"] or "",
-                since,
-                until,
-                records=not options["dry_run"],
-                by=str(Actor.at_the_shell()),
-                accepts_deletions=options["accept_deletions"],
-            )
-            failures += self._compare(asked)
+            found = self._compare(listener, since, until, options)
+            failures += [f"{listener.name}: {failure}" for failure in found]
         if failures:
             raise CommandError("Some comparisons failed:\n" + "\n".join(failures))
 
-    def _compare(self, asked: Asked) -> list[str]:
-        name = asked.listener.name
-        if asked.records:
-            span = {"since": asked.since.isoformat(), "until": asked.until.isoformat()}
-            details = {**span, "entity": asked.entity}
-            note(Actor.at_the_shell(), Action.RECONCILE, asked.listener, details=details)
-        if asked.records and (again := schedule.retry(asked.listener, timezone.now())):
-            self.stdout.write(f"{name}: failed comparisons queued for another try: {again}")
+    def _compare(
+        self, listener: Listener, since: datetime, until: datetime, options: dict[str, Any]
+    ) -> list[str]:
+        """Compare and report; return why something was not compared."""
+        name, entity, by = listener.name, options["entity"] or "", Actor.at_the_shell()
+        records = not options["dry_run"]
+        if records:
+            span = {"since": since.isoformat(), "until": until.isoformat()}
+            note(by, Action.RECONCILE, listener, details={**span, "entity": entity})
+            if again := schedule.retry(listener, timezone.now()):
+                self.stdout.write(f"{name}: failed comparisons queued for another try: {again}")
         self.stdout.write(
-            f"{name}: comparing records changed from {asked.since:{CLOCK}} to "
-            f"{asked.until:{CLOCK}} UTC with the audit log, {MEANS}"
+            f"{name}: comparing records changed from {since:{CLOCK}} to {until:{CLOCK}} UTC "
+            f"with the audit log, {MEANS}"
         )
         try:
             with Meter(self.stderr, name) as meter:
-                answer = ask(asked, lambda now: meter.at(now.total.compared, about=so_far(now)))
+                progress, failures = run_requested(
+                    requested(listener, entity, since, until, str(by)),
+                    lambda now: meter.at(now.total.compared, about=so_far(now)),
+                    records=records,
+                    accepts_deletions=options["accept_deletions"],
+                )
         except KeyboardInterrupt:
-            self.stderr.write(
-                "Interrupted." + (" The workers continue the comparison." if asked.records else "")
-            )
-            sys.exit(INTERRUPTED)
-        for entity, figures in answer.figures.items():
-            for line in lines(entity, figures, records=asked.records):
-                self.stdout.write(f"{name}: {line}")
-        if answer.figures:
-            for line in outside(asked.listener, asked.entity, asked.since):
-                self.stdout.write(f"{name}: {line}")
-        return [f"{name}: {failure}" for failure in answer.failures]
+            more = " The workers continue the comparison." if records else ""
+            interrupted(self, f"Interrupted.{more}")
+        texts = [
+            line
+            for entity in sorted(progress.done)
+            for line in lines(entity, progress.figures[entity], records=records)
+        ]
+        if progress.done:
+            texts += outside(listener, entity, since)
+        for text in texts:
+            self.stdout.write(f"{name}: {text}")
+        return failures

@@ -1,4 +1,3 @@
-import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -9,8 +8,8 @@ from django.utils import timezone
 from audit.action_log import Actor
 from audit.db.row_count import Total
 from audit.jobs.claim import ClaimLost
-from consumer.management.arguments import add_filters, filter_of
-from consumer.management.progress import Meter
+from consumer.management.arguments import add_dry_run, add_filters, filter_of
+from consumer.management.progress import Meter, interrupted
 from handlers.redelivery.job import cancel
 from handlers.redelivery.request import (
     Contradiction,
@@ -26,7 +25,6 @@ from handlers.redelivery.steps import work
 from handlers.sdk.outcomes import MAPPING_DELETED
 from listeners.clock import database_clock
 
-INTERRUPTED = 130
 HEADINGS = {
     Verdict.SENT_AGAIN: "sent again",
     Verdict.FIRST_TIME: "sent for the first time",
@@ -61,11 +59,7 @@ class Command(BaseCommand):
             action="store_true",
             help="send superseded changes with the values that were recorded",
         )
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="count what would be sent, without sending anything",
-        )
+        add_dry_run(parser, "count what would be sent, without sending anything")
 
     def handle(self, *_: Any, **options: Any) -> None:
         wanted = _request(options)
@@ -101,12 +95,12 @@ class Command(BaseCommand):
             redelivery = claim.job
             cancel(redelivery.pk, wanted.by, "Interrupted at the shell.", timezone.now())
             self._report(claim.counts)
-            self.stderr.write(
+            interrupted(
+                self,
                 f"Interrupted: redelivery {redelivery.pk} was cancelled after {redelivery.done:,} "
                 f"of {redelivery.total:,} deliveries. Deliveries already sent stay sent; run the "
-                "command again for the rest."
+                "command again for the rest.",
             )
-            sys.exit(INTERRUPTED)
         except ClaimLost:
             self._report(claim.counts)
             raise CommandError(

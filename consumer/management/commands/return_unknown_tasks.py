@@ -6,6 +6,7 @@ from celery import current_app
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from consumer.management.arguments import add_dry_run
 from handlers.messages.unknown_tasks import kept, send_on
 from handlers.outbox import broker
 
@@ -20,11 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--to", metavar="QUEUE", help="queue that the task's workers consume")
         parser.add_argument("--task", metavar="NAME", help="return only the messages of this task")
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="count the messages by task, without sending anything",
-        )
+        add_dry_run(parser, "count the messages by task, without sending anything")
 
     def handle(self, *_: Any, **options: Any) -> None:
         if options["dry_run"]:

@@ -1,13 +1,12 @@
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from consumer.management.arguments import add_dry_run
+from consumer.management.progress import interrupted
 from listeners.key_rotation import Outcome, Rotation, rotate
 from listeners.salesforce.tokens.store import TokenStoreUnavailable
-
-INTERRUPTED = 130
 
 
 class Command(BaseCommand):
@@ -18,11 +17,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--dry-run",
-            action="store_true",
-            help="count what would be re-encrypted, without changing anything",
-        )
+        add_dry_run(parser, "count what would be re-encrypted, without changing anything")
 
     def handle(self, *_: Any, **options: Any) -> None:
         try:
@@ -32,8 +27,7 @@ class Command(BaseCommand):
                 f"{away}. Secrets re-encrypted so far are kept; run the command again."
             ) from None
         except KeyboardInterrupt:
-            self.stderr.write("Interrupted. Run the command again to re-encrypt the rest.")
-            sys.exit(INTERRUPTED)
+            interrupted(self, "Interrupted. Run the command again to re-encrypt the rest.")
         self._report(found, dry_run=options["dry_run"])
 
     def _report(self, found: Rotation, *, dry_run: bool) -> None:
