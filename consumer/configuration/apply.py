@@ -1,10 +1,11 @@
-"""Make connections, listeners and handler mappings match a YAML file."""
+"""Make connections, listeners and handler mappings match a YAML file: parse → plan → apply."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from django.db import IntegrityError, transaction
@@ -12,13 +13,20 @@ from django.db.models import ProtectedError
 from django.utils import timezone
 
 from audit.action_log import Actor
+from audit.log.record import with_history
 from audit.log.throughput import replay_cost
-from consumer.configuration.desired_state import wanted_of
-from consumer.configuration.errors import ConfigurationRefused, Problem, Problems
-from consumer.configuration.plan import Plan, plan
+from consumer.configuration.desired_state import Item, Wanted, wanted_of
+from consumer.configuration.errors import ConfigurationRefused, Problem, Problems, suggestion
+from consumer.configuration.mappings import check_registered, mapping_plan
+from consumer.configuration.model_diff import Step, row_steps
+from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
 from consumer.configuration.yaml_tree import parse
-from listeners.models import Listener, Position
+from handlers.mappings.defaults import create_default_mappings
+from listeners.connections.listener_warnings import warnings as listener_warnings
+from listeners.models import Connection, Listener, Position
+from listeners.models.connection_rules import warnings as connection_warnings
 from listeners.salesforce.events import PRESETS
+from listeners.values import save_fields
 
 
 @dataclass(frozen=True)
@@ -47,26 +55,21 @@ def apply_file(
     wanted = wanted_of(parse(_text(path), problems), problems)
     try:
         with transaction.atomic(durable=True):
-            planned = plan(
-                wanted, problems, prune=prune, allow_unknown_handlers=allow_unknown_handlers
-            )
+            plan = _Plan(wanted, problems)
+            plan.make(prune=prune, allow_unknown_handlers=allow_unknown_handlers)
             if problems:
                 raise ConfigurationRefused(path, problems.sorted())
             if not dry_run:
                 by = Actor.at_the_shell()
-                for step in planned.steps:
+                for step in plan.steps:
                     step.noted(by)
     except (IntegrityError, ProtectedError):
         changed = Problem(1, "the database changed at the same time; apply the file again")
         raise ConfigurationRefused(path, [changed]) from None
-    return _applied(path, planned, [*costs(planned.listeners, timezone.now())] if dry_run else [])
-
-
-def _applied(path: str, planned: Plan, notes: list[str]) -> Applied:
-    lines = [step.text for step in planned.steps if step.text] or ["= nothing to change"]
-    lines += planned.kept
-    warnings = [f"{path}:{warning.line}: {warning.text}" for warning in planned.warnings]
-    return Applied(lines, [*warnings, *planned.notes, *notes])
+    lines = [step.text for step in plan.steps if step.text] or ["= nothing to change"]
+    warnings = [f"{path}:{warning.line}: {warning.text}" for warning in sorted(plan.warnings)]
+    costs = plan.costs(timezone.now()) if dry_run else ()
+    return Applied([*lines, *plan.kept], [*warnings, *plan.notes, *costs])
 
 
 def _text(path: str) -> str:
@@ -85,13 +88,130 @@ def _text(path: str) -> str:
         ) from None
 
 
-_EARLIEST = PRESETS[1]
+class _Plan:
+    """The changes that make the database match the file. Locks the stored configuration and writes
+    nothing, inside the caller's transaction."""
+
+    def __init__(self, wanted: Wanted, problems: Problems) -> None:
+        #: In execution order: rows before the rows that refer to them.
+        self.steps: list[Step] = []
+        self.warnings: list[Problem] = []
+        self.notes: list[str] = []
+        #: One line for each row that is not in the file and is kept.
+        self.kept: list[str] = []
+        self._wanted = wanted
+        self._problems = problems
+        # The lock keeps out other writers, but not ingest.
+        connections = Connection.objects.select_for_update(no_key=True).order_by("id")
+        self._connections = {connection.name: connection for connection in connections}
+        by_id = {connection.pk: connection for connection in self._connections.values()}
+        self._listeners: dict[str, Listener] = {}
+        for listener in Listener.objects.select_for_update(no_key=True).order_by("id"):
+            listener.connection = by_id[listener.connection_id]
+            self._listeners[listener.name] = listener
+
+    def make(self, *, prune: bool, allow_unknown_handlers: bool) -> None:
+        for name, item in self._wanted.connections.items():
+            connection = self._connections.setdefault(name, Connection(name=name))
+            label = f"connection {name}"
+            self.steps += row_steps(connection, label, CONNECTION, item, self._problems)
+            self._warn(item, label, connection_warnings(connection))
+        for name, item in self._wanted.listeners.items():
+            listener = self._listener(name, item)
+            if item.handlers is not None:
+                steps, kept = mapping_plan(listener, item.handlers, self._problems, prune=prune)
+                self.steps += steps
+                self.kept += kept
+                self.warnings += check_registered(
+                    item.handlers, self._problems, allow_unknown=allow_unknown_handlers
+                )
+            self._warn(item, f"listener {name}", listener_warnings(listener))
+        if not self._problems:
+            self._remove_unnamed(prune=prune)
+
+    def costs(self, now: datetime) -> Iterator[str]:
+        """Yield a line about the cost for each listener that will start at the earliest event."""
+        begun = Position.objects.exclude(replay_id__in=["", *PRESETS])
+        stored, (_, earliest) = set(begun.values_list("pk", flat=True)), PRESETS
+        for name in self._wanted.listeners:
+            listener = self._listeners[name]
+            if listener.enabled and listener.first_replay == earliest and listener.pk not in stored:
+                yield f"listener {name} starts at earliest. {replay_cost(listener, now)}"
+
+    def _warn(self, item: Item, label: str, warnings: Iterable[tuple[str, str]]) -> None:
+        self.warnings += [
+            Problem(item.line_of(field), f"{label}: {text}") for field, text in warnings
+        ]
+
+    def _listener(self, name: str, item: Item) -> Listener:
+        """Plan the listener without its mappings, and return it in its desired state."""
+        listener = self._listeners.setdefault(name, Listener(name=name))
+        is_new = listener.pk is None
+        self.steps += row_steps(
+            listener,
+            f"listener {name}",
+            LISTENER,
+            item,
+            self._problems,
+            connection=self._referred(item),
+        )
+        if is_new and item.handlers is None:
+            self.steps.append(Step("", partial(create_default_mappings, listener), listener))
+        return listener
+
+    def _referred(self, item: Item) -> Connection | None:
+        name = item.values.get(CONNECTION_KEY)
+        if name is None:
+            return None
+        if name not in self._connections:
+            hint = suggestion(name, sorted(self._connections))
+            self._problems.add(
+                item.line_of(CONNECTION_KEY), f"connection: there is no connection {name!r}; {hint}"
+            )
+        return self._connections.get(name)
+
+    def _remove_unnamed(self, *, prune: bool) -> None:
+        """Plan to remove the rows that the file does not name, or without `prune` only list them.
+
+        A listener with history is disabled instead, and a connection in use is kept.
+        """
+        named = self._wanted.listeners
+        unnamed = [row for name, row in self._listeners.items() if name not in named]
+        kept = with_history(unnamed)
+        remaining = [row for name, row in self._listeners.items() if name in named] + kept
+        steps = [
+            Step(f"- listener {listener.name}", listener.delete, listener)
+            for listener in unnamed
+            if listener not in kept
+        ]
+        steps += [_disabled(listener) for listener in kept if listener.enabled]
+        notes: list[str] = []
+        for name, connection in self._connections.items():
+            if name in self._wanted.connections:
+                continue
+            users = [row.name for row in remaining if row.connection == connection]
+            if users:
+                notes.append(f"connection {name} is kept: used by {', '.join(users)}")
+            else:
+                steps.append(Step(f"- connection {name}", connection.delete, connection))
+        if prune:
+            self.steps += steps
+            self.notes += notes
+        else:
+            self.kept += [_kept(step) for step in steps]
 
 
-def costs(listeners: Sequence[Listener], now: datetime) -> Iterator[str]:
-    """Yield a line about the cost for each listener that will start at the earliest event."""
-    named = Position.objects.exclude(replay_id__in=["", *PRESETS]).values_list("pk", flat=True)
-    stored = set(named)
-    for listener in listeners:
-        if listener.enabled and listener.first_replay == _EARLIEST and listener.pk not in stored:
-            yield f"listener {listener.name} starts at earliest. {replay_cost(listener, now)}"
+def _kept(step: Step) -> str:
+    """Return the line about a row that is kept, since the step that removes it is not taken."""
+    if step.text.startswith("-"):
+        return f"kept: {step.text[2:]}: not in the file; --prune removes it"
+    return f"kept: listener {step.row}: not in the file; --prune disables it"
+
+
+def _disabled(listener: Listener) -> Step:
+    def disable() -> None:
+        listener.enabled = False
+        save_fields(listener, ["enabled"])
+
+    text = f"~ listener {listener.name}: enabled true → false (it has a history)"
+    return Step(text, disable, listener, ["enabled"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from consumer.configuration.errors import Problems, suggestion
@@ -36,6 +36,9 @@ class Item:
     lines: dict[str, int]
     #: Keys whose values were refused. Further problems with them are not reported.
     refused_keys: frozenset[str]
+    #: The handlers of a listener. None: the file has no handlers key, and the listener keeps its
+    #: mappings.
+    handlers: list[Item] | None = None
 
     def line_of(self, key: str) -> int:
         """Return the line of the key, of the nested mapping it belongs to, or of the item."""
@@ -44,20 +47,11 @@ class Item:
 
 
 @dataclass(frozen=True)
-class WantedListener:
-    """A listener of the file, with its handlers."""
-
-    item: Item
-    #: None: the file has no handlers key, and the listener keeps its mappings.
-    handlers: list[Item] | None
-
-
-@dataclass(frozen=True)
 class Wanted:
     """The connections and listeners of the file, by name."""
 
     connections: dict[str, Item]
-    listeners: dict[str, WantedListener]
+    listeners: dict[str, Item]
 
 
 def wanted_of(root: Node, problems: Problems) -> Wanted:
@@ -82,26 +76,25 @@ class _Reading:
         listeners = [
             self._listener(node) for node in self._list(root.entries.get("listeners"), "listeners")
         ]
-        named = self._by_name(connections, "connection")
-        by_item = {id(listener.item): listener for listener in listeners}
         default = str(Listener._meta.get_field("name").get_default())
-        items = self._by_name([listener.item for listener in listeners], "listener", default)
-        return Wanted(named, {name: by_item[id(item)] for name, item in items.items()})
+        return Wanted(
+            self._by_name(connections, "connection"), self._by_name(listeners, "listener", default)
+        )
 
-    def _listener(self, node: Mapping) -> WantedListener:
+    def _listener(self, node: Mapping) -> Item:
         keys = {**LISTENER, CONNECTION_KEY: text}
         item = self._item(node, keys, "a listener", apart=(HANDLERS,))
         if CONNECTION_KEY not in (item.values.keys() | item.refused_keys):
             self._problems.add(item.line, "a listener needs a connection; name one")
         entry = node.entries.get(HANDLERS)
         if entry is None or _is_null(entry.value):
-            return WantedListener(item, None)
+            return item
         handlers = [self._item(each, HANDLER, "a handler") for each in self._list(entry, HANDLERS)]
         for handler in handlers:
             if "on" not in (handler.values.keys() | handler.refused_keys):
                 self._problems.add(handler.line, "a handler needs on: create, update, …")
         self._by_name([handler for handler in handlers if handler.values.get("name")], "handler")
-        return WantedListener(item, handlers)
+        return replace(item, handlers=handlers)
 
     def _list(self, entry: Entry | None, key: str) -> list[Mapping]:
         if entry is None or isinstance(entry.value, Unusable) or _is_null(entry.value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -88,24 +89,22 @@ def _change(
     if mapping.pk is None or not steps or not retarget.ADDRESS.intersection(steps[0].fields):
         return steps, []
     move = Step("", partial(retarget.move_waiting, mapping, now), mapping)
-    return [steps[0].saying(_moved(mapping, now)), *steps[1:]], [move]
+    text = f"{steps[0].text}{_moved(mapping, now)}"
+    return [replace(steps[0], text=text)], [move]
 
 
 def _moved(mapping: HandlerMapping, now: datetime) -> str:
     if mapping.handler or mapping.task:
         waiting = retarget.to_move(mapping, now).count()
         verb = "moves" if waiting == 1 else "move"
-        fate = f"{_deliveries(waiting)} {verb} to {_destination(mapping)}"
+        queue = f", queue {mapping.queue}" if mapping.queue else ""
+        name = mapping.handler or mapping.task
+        fate = f"{_deliveries(waiting)} {verb} to {name}{queue}"
     else:
         waiting = _waiting(mapping)
         verb = "keeps its" if waiting == 1 else "keep their"
         fate = f"{_deliveries(waiting)} {verb} current handler"
     return _note(_pause(mapping), fate if waiting else "")
-
-
-def _destination(mapping: HandlerMapping) -> str:
-    name = mapping.handler or mapping.task
-    return f"{name}, queue {mapping.queue}" if mapping.queue else str(name)
 
 
 def _spare(items: Sequence[Item], left: Sequence[HandlerMapping]) -> list[HandlerMapping]:

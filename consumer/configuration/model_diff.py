@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -95,10 +95,6 @@ class Step:
     row: models.Model
     #: The fields of a row that change.
     fields: Sequence[str] = ()
-
-    def saying(self, more: str) -> Step:
-        """Return the step with `more` at the end of its line."""
-        return replace(self, text=f"{self.text}{more}")
 
     def noted(self, by: Actor) -> None:
         """Take the step, with an entry in the action log. Inside the caller's transaction."""

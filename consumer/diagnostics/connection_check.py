@@ -29,11 +29,9 @@ from listeners.salesforce.errors import (
 )
 from listeners.salesforce.http.session import ClientFileMissing
 from listeners.salesforce.rest.client import DEFAULT_VERSION, RestClient
-from listeners.salesforce.tokens.tokens import Token, Tokens
+from listeners.salesforce.tokens.tokens import Tokens
 from listeners.secrets.encrypted_field import SecretUnavailable
 from listeners.token_stores.redis import RedisStore
-
-__all__ = ["Finding", "check_connection", "checked"]
 
 #: How long a web page waits; a step in progress still finishes.
 LONGEST_SECONDS = 25.0
@@ -102,15 +100,13 @@ def _login(connection: Connection, tokens: Tokens) -> Iterator[Finding]:
     is_done = connection.auth != Connection.Auth.BEARER_TOKEN  # the first request shows it
     login = f"login: {'accepted' if is_done else 'not needed'} ({connection.get_auth_display()})"
     yield Finding(login, step=Step.LOGIN)
-    instance = f"instance: {token.instance_url}{_instance_remark(connection, token)}"
+    instance = f"instance: {token.instance_url}"
+    if connection.base_url not in ("", token.instance_url):  # requests go to the login's instance
+        instance += f" (from the login response; the base URL is {connection.base_url})"
     yield Finding(instance, step=Step.ORG)
     yield Finding(f"org: {token.org_id or 'unknown'}", step=Step.ORG)
-    if connection.token_store == Connection.TokenStore.REDIS:
-        yield from _redis(RedisStore(connection.pk))
-
-
-def _redis(store: RedisStore) -> Iterator[Finding]:
-    if store.writes_to_disk() is False:
+    is_in_redis = connection.token_store == Connection.TokenStore.REDIS
+    if is_in_redis and RedisStore(connection.pk).writes_to_disk() is False:
         yield Finding(
             "note: Redis does not write to disk (appendonly no): a rotated refresh token is lost "
             "when it restarts"
@@ -125,17 +121,6 @@ def _clear_failures(listeners: Sequence[Listener]) -> None:
     )
 
 
-_NO_VERSIONS = "API versions: unknown"
-
-
-def _instance_remark(connection: Connection, token: Token) -> str:
-    """Return a remark if the login response names another instance than the base URL. Requests go
-    to that instance."""
-    if connection.base_url in ("", token.instance_url):
-        return ""
-    return f" (from the login response; the base URL is {connection.base_url})"
-
-
 def _served(rest: RestClient, listeners: Sequence[Listener]) -> Generator[Finding, None, list[str]]:
     """Yield a finding, and return the API versions, oldest first. A refusal is a failure only
     without listeners, because changes arrive without REST."""
@@ -145,8 +130,8 @@ def _served(rest: RestClient, listeners: Sequence[Listener]) -> Generator[Findin
         text = f"API versions: not readable ({refused})"
         yield Finding(text, is_failure=not listeners, step=Step.ORG)
         return []
-    text = f"API versions: {served[0]} to {served[-1]}" if served else _NO_VERSIONS
-    yield Finding(text, step=Step.ORG)
+    shown = f"{served[0]} to {served[-1]}" if served else "unknown"
+    yield Finding(f"API versions: {shown}", step=Step.ORG)
     return served
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from time import time_ns
 
 import structlog
@@ -79,19 +80,13 @@ def complete(listener_id: int, *, budget: float = BUDGET) -> int:
 
 
 class _Org:
-    """The REST client of a listener's org, which logs in at the first read."""
-
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
-        self._client: RestClient | None = None
 
-    def read(self, entity: str, ids: Sequence[str]) -> RecordsRead:
-        """Read records. Raises one of CANNOT_READ."""
-        if not ids:
-            return RecordsRead(0)
-        if self._client is None:
-            self._client = rest_of(self.listener)
-        return self._client.read_many(entity, ids)
+    @cached_property
+    def client(self) -> RestClient:
+        """The REST client, made for the first read. Raises one of CANNOT_READ."""
+        return rest_of(self.listener)
 
 
 def _take(listener_id: int) -> Page | None:
@@ -118,8 +113,8 @@ def _complete(org: _Org, page: Page) -> int:
         return _add(listener, page, page.rows, None)
     unread = [row for row in page.rows if row.entry.change_type != "GAP_DELETE"]
     try:
-        ids = dict.fromkeys(row.entry.record_id for row in unread)
-        read = org.read(page.entity, list(ids))
+        ids = list(dict.fromkeys(row.entry.record_id for row in unread))
+        read = org.client.read_many(page.entity, ids) if ids else RecordsRead(0)
     except CANNOT_READ as error:
         _postpone(page, unread, str(error), _BACKOFF)
         deleted = [row for row in page.rows if row.entry.change_type == "GAP_DELETE"]

@@ -45,15 +45,14 @@ class DrainingListeners:
         released."""
         drained = [hosted for hosted in self._draining if self._is_drained(hosted)]
         self._draining = [hosted for hosted in self._draining if hosted not in drained]
-        self._disconnecting = [
-            hosted for hosted in [*self._disconnecting, *drained] if not hosted.has_disconnected
-        ]
+        leaving = [*self._disconnecting, *drained]
+        self._disconnecting = [one for one in leaving if not one.receiver.has_disconnected]
         return drained
 
     def wait_for_disconnects(self, by: float) -> None:
         """Wait until all have disconnected from Salesforce, or until `by`."""
         while time.monotonic() < by and not all(
-            hosted.has_disconnected for hosted in self._disconnecting
+            hosted.receiver.has_disconnected for hosted in self._disconnecting
         ):
             time.sleep(0.02)
 

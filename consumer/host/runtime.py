@@ -60,7 +60,7 @@ class HostedListener:
     @property
     def has_ended(self) -> bool:
         """Whether a thread has ended: it failed, lost the lease, or met an unexpected error."""
-        return not (self.receiver.is_alive and self.recorder.is_alive)
+        return not (self.receiver.is_alive() and self.recorder.is_alive())
 
     @property
     def is_receiving(self) -> bool:
@@ -85,15 +85,6 @@ class HostedListener:
     def outstanding(self) -> int:
         """The number of messages that were received and not recorded yet."""
         return self._buffer.outstanding
-
-    @property
-    def recorded(self) -> int:
-        """The number of recorded changes."""
-        return self.recorder.recorded
-
-    @property
-    def has_disconnected(self) -> bool:
-        return self.receiver.has_disconnected
 
     # Mutators
 
@@ -149,15 +140,15 @@ class HostedListener:
     def is_drained(self) -> bool:
         """Advance the draining, and return whether the listener's threads have ended."""
         is_late = time.monotonic() >= self.drain_by
-        if is_late or not self.receiver.is_alive:
+        if is_late or not self.receiver.is_alive():
             self._buffer.close()
         if is_late:
             self.recorder.abandon()
-        has_ended = not (self.receiver.is_alive or self.recorder.is_alive)
+        has_ended = not (self.receiver.is_alive() or self.recorder.is_alive())
         if has_ended or is_late:
             self.receiver.allow_disconnect()
         # Salesforce refuses the next process while this one has the managed subscription open.
-        is_subscribed = bool(self.listener.subscription) and not self.has_disconnected
+        is_subscribed = bool(self.listener.subscription) and not self.receiver.has_disconnected
         return has_ended and (is_late or not is_subscribed)
 
     def release(self) -> None:

@@ -104,7 +104,7 @@ class Supervisor:
     @property
     def recorded(self) -> int:
         """The number of changes that this process recorded."""
-        return self._recorded_before + sum(hosted.recorded for hosted in self._holding())
+        return self._recorded_before + sum(hosted.recorder.recorded for hosted in self._holding())
 
     def _holding(self) -> list[HostedListener]:
         """Return the listeners whose leases this process holds, also those being drained."""
@@ -228,7 +228,7 @@ class Supervisor:
         ended = self._draining_listeners.pop_drained()
         if not ended:
             return
-        self._recorded_before += sum(hosted.recorded for hosted in ended)
+        self._recorded_before += sum(hosted.recorder.recorded for hosted in ended)
         self._refresh_at = time.monotonic()
         # While the database is not available, the leases expire by themselves.
         with suppress_transient_errors("release leases"):

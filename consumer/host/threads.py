@@ -27,30 +27,22 @@ RENEW_SECONDS = 3.0
 RELAY_SECONDS = 1.0
 
 
-class PeriodicThread:
+class PeriodicThread(threading.Thread):
     """Calls `work` every `seconds`, first after that time.
 
     No error ends the thread: otherwise the process would run on without renewing its leases.
     """
 
     def __init__(self, name: str, work: Callable[[], None], seconds: float) -> None:
-        """`name` is the thread's name, and `work` is called in it."""
-        self._name = name
+        super().__init__(name=name, daemon=True)
         self._work = work
         self._seconds = seconds
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
 
     def stop(self) -> None:
         self._ended.set()
 
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
             while not self._ended.wait(self._seconds):
                 self._run_once()
@@ -59,10 +51,10 @@ class PeriodicThread:
 
     def _run_once(self) -> None:
         try:
-            with suppress_transient_errors(self._name):
+            with suppress_transient_errors(self.name):
                 self._work()
         except Exception:  # it may be temporary
-            log.exception("unexpected error", thread=self._name)
+            log.exception("unexpected error", thread=self.name)
             connection.close()
 
 

@@ -28,10 +28,6 @@ class Unreadable:
     received_at: datetime
     is_answer: bool = False
 
-    @property
-    def kind(self) -> Incident.Kind:
-        return Incident.Kind.MALFORMED_ANSWER if self.is_answer else Incident.Kind.UNDECODABLE
-
 
 def keep(listener: Listener, unreadable: Unreadable) -> int:
     """Store the raw text unless the same text is stored already; return how many rows were added.
@@ -44,7 +40,8 @@ def keep(listener: Listener, unreadable: Unreadable) -> int:
     mine = Quarantined.objects.filter(listener=listener)
     is_new = not mine.filter(digest=digest).exists()
     if is_new or unreadable.is_answer:
-        trouble = incidents.unreadable(unreadable.kind)
+        kind = Incident.Kind.MALFORMED_ANSWER if unreadable.is_answer else Incident.Kind.UNDECODABLE
+        trouble = incidents.unreadable(kind)
         Incident.objects.report(listener.pk, trouble, unreadable.received_at)
     if not is_new:
         return 0

@@ -62,42 +62,30 @@ def _is_long(watched: Watched, now: datetime) -> bool:
 
 
 def _trouble(watched: Watched, now: datetime) -> Trouble:
+    since = _since(watched)
     if _is_stuck(watched):
-        return _unrecorded(watched, now)
-    since = _since(watched)
-    why = f": {watched.standing.reason}" if watched.standing.reason else ""
-    if watched.is_live:
-        action = f"A process keeps trying ({watched.position.holder})."
-        remedy = "If the problem persists, check the network and the org."
+        summary = (
+            f"Nothing has been recorded since {since:%Y-%m-%d %H:%M} UTC: the listener cannot "
+            "commit to the database"
+        )
+        action = (
+            "The listener keeps the received changes in memory and keeps trying to record them."
+        )
+        remedy = (
+            "Look for database errors in the listener's log, and on PostgreSQL for the session "
+            "that blocks it (pg_blocking_pids)."
+        )
     else:
-        action = "No process runs the listener."
-        remedy = "Start manage.py run_cdc_listener, or find out why it is not running."
-    return Trouble(
-        KIND,
-        "",
-        f"Nothing has been received from Salesforce since {since:%Y-%m-%d %H:%M} UTC{why}",
-        f"{remedy} {_left(watched, now)}".strip(),
-        min(since, now),
-        now,
-        action=action,
-        lasts=True,
-    )
-
-
-def _unrecorded(watched: Watched, now: datetime) -> Trouble:
-    since = _since(watched)
-    return Trouble(
-        KIND,
-        "",
-        f"Nothing has been recorded since {since:%Y-%m-%d %H:%M} UTC: the listener cannot commit "
-        "to the database",
-        "Look for database errors in the listener's log, and on PostgreSQL for the session that "
-        f"blocks it (pg_blocking_pids). {_left(watched, now)}".strip(),
-        min(since, now),
-        now,
-        action="The listener keeps the received changes in memory and keeps trying to record them.",
-        lasts=True,
-    )
+        why = f": {watched.standing.reason}" if watched.standing.reason else ""
+        summary = f"Nothing has been received from Salesforce since {since:%Y-%m-%d %H:%M} UTC{why}"
+        if watched.is_live:
+            action = f"A process keeps trying ({watched.position.holder})."
+            remedy = "If the problem persists, check the network and the org."
+        else:
+            action = "No process runs the listener."
+            remedy = "Start manage.py run_cdc_listener, or find out why it is not running."
+    text = f"{remedy} {_left(watched, now)}".strip()
+    return Trouble(KIND, "", summary, text, min(since, now), now, action=action, lasts=True)
 
 
 def _left(watched: Watched, now: datetime) -> str:

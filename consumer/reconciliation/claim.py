@@ -13,8 +13,8 @@ import structlog
 from audit.jobs.claim import Claim
 from audit.models import Incident, Reconciliation, Trouble
 from consumer.reconciliation import report
-from consumer.reconciliation.caught_up import has_failed
 from consumer.reconciliation.progress import Progress
+from consumer.reconciliation.schedule import has_failed
 from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock
 

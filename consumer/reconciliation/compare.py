@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 
 from audit.models import Reconciliation
 from consumer.reconciliation.backfill import Supplement, Supplier
-from consumer.reconciliation.caught_up import is_receiving
 from consumer.reconciliation.deletions import ManyGone, doubt, look_up
 from consumer.reconciliation.evidence import CHUNK
 from consumer.reconciliation.judge import Judge, Judgement
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.salesforce_rows import ON_ITS_WAY, SECOND, Row, rows
+from consumer.reconciliation.schedule import is_receiving
 from consumer.reconciliation.scope import Scope, entities_of, scope_of
 from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError
 from listeners.salesforce.rest.client import RestClient

@@ -16,9 +16,9 @@ from django.db.models import Max
 
 from audit.models import AuditLogEntry
 from consumer.reconciliation.backfill import Supplier
-from consumer.reconciliation.caught_up import is_receiving
 from consumer.reconciliation.evidence import CHUNK, DELETES
 from consumer.reconciliation.salesforce_rows import ON_ITS_WAY, Row, rows_of
+from consumer.reconciliation.schedule import is_receiving
 from listeners import crash_points
 from listeners.models import Listener
 from listeners.salesforce.rest.client import MAX_IDS

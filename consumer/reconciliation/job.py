@@ -11,10 +11,10 @@ from django.conf import settings
 
 from audit.jobs.claim import ClaimLost
 from audit.models import Reconciliation
-from consumer.reconciliation.caught_up import is_ready
 from consumer.reconciliation.claim import ReconciliationClaim
 from consumer.reconciliation.compare import NothingToCompare, compare
 from consumer.reconciliation.progress import Progress
+from consumer.reconciliation.schedule import is_ready
 from handlers.listener_rest_client import CANNOT_READ, rest_of
 from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, OuterRef, Subquery
@@ -88,54 +88,36 @@ def by_listener(
     """Return every listener with its status, for callers that have counted the backlogs (and the
     traffic) themselves. The number of queries does not depend on the number of listeners."""
     positions = {position.pk: position for position in Position.objects.with_life()}
-    incidents = _open_incidents()
-    lags = _lags()
+    incidents, lags, paused = _open_incidents(), _lags(), _paused()
     used = usages(now) if used is None else used
-    paused = _paused()
     none = dict.fromkeys(Delivery.State.values, 0)
-    return [
-        (
-            listener,
-            replace(
-                _of(listener, positions.get(listener.pk), now),
-                lag_seconds=lags.get(listener.pk),
-                backlog={**none, **backlogs.get(listener.pk, {})},
-                open_incidents=incidents.get(listener.pk, 0),
-                paused_handlers=paused.get(listener.pk, []),
-                usage=used.get(listener.pk, Usage()),
-            ),
+    found: list[tuple[Listener, ListenerStatus]] = []
+    for listener in Listener.objects.order_by("name"):
+        position = positions.get(listener.pk)
+        is_live = bool(getattr(position, "is_held", False))
+        position = position or Position(listener=listener)
+        state = standing(listener, position, now, is_live=is_live)
+        # The later time: one is stored every few seconds, the other with each batch.
+        received = filter(None, (position.last_received_at, position.last_event_at))
+        status = ListenerStatus(
+            listener=listener.name,
+            transport=listener.transport,
+            enabled=listener.enabled,
+            state=state.state,
+            reason=state.reason,
+            leader=position.holder if is_live else None,
+            last_event_at=position.last_event_at,
+            last_received_at=max(received, default=None),
+            lag_seconds=lags.get(listener.pk),
+            runway_hours=runway_hours(position, now),
+            replay_id=position.replay_id or None,
+            backlog={**none, **backlogs.get(listener.pk, {})},
+            open_incidents=incidents.get(listener.pk, 0),
+            paused_handlers=paused.get(listener.pk, []),
+            usage=used.get(listener.pk, Usage()),
         )
-        for listener in Listener.objects.order_by("name")
-    ]
-
-
-def _of(listener: Listener, position: Position | None, now: datetime) -> ListenerStatus:
-    found = position or Position(listener=listener)
-    is_live = bool(getattr(position, "is_held", False))
-    state = standing(listener, found, now, is_live=is_live)
-    return ListenerStatus(
-        listener=listener.name,
-        transport=listener.transport,
-        enabled=listener.enabled,
-        state=state.state,
-        reason=state.reason,
-        leader=found.holder if is_live else None,
-        last_event_at=found.last_event_at,
-        last_received_at=_received_at(found),
-        lag_seconds=None,
-        runway_hours=runway_hours(found, now),
-        replay_id=found.replay_id or None,
-        backlog={},
-        open_incidents=0,
-        paused_handlers=[],
-        usage=Usage(),
-    )
-
-
-def _received_at(position: Position) -> datetime | None:
-    """Return the later time: one is stored every few seconds, the other with each batch."""
-    moments = (position.last_received_at, position.last_event_at)
-    return max(filter(None, moments), default=None)
+        found.append((listener, status))
+    return found
 
 
 def _lags() -> dict[int, float]:
@@ -148,12 +130,11 @@ def _lags() -> dict[int, float]:
     ids = Listener.objects.order_by().values_list(newest, flat=True)
     found = AuditLogEntry.objects.filter(pk__in=[pk for pk in ids if pk]).order_by()
     rows = found.values_list("listener_id", "commit_timestamp", "received_at")
-    return {pk: _lag_seconds(committed, received) for pk, committed, received in rows}
-
-
-def _lag_seconds(committed: int, received_at: datetime) -> float:
     # The clocks of Salesforce and of this machine may differ; a lag is never negative.
-    return max(0.0, round((received_at - moment(committed)).total_seconds(), 3))
+    return {
+        pk: max(0.0, round((received_at - moment(committed)).total_seconds(), 3))
+        for pk, committed, received_at in rows
+    }
 
 
 def _backlogs() -> dict[int, dict[str, int]]:
@@ -191,17 +172,8 @@ def _paused() -> dict[int, list[PausedHandler]]:
 
 
 _HEADER = (
-    "LISTENER",
-    "TRANSPORT",
-    "STATE",
-    "LEADER",
-    "LAST EVENT",
-    "LAST RECEIVED",
-    "LAG",
-    "RUNWAY",
-    "BACKLOG",
-    "INCIDENTS",
-    "24 H",
+    *("LISTENER", "TRANSPORT", "STATE", "LEADER", "LAST EVENT", "LAST RECEIVED"),
+    *("LAG", "RUNWAY", "BACKLOG", "INCIDENTS", "24 H"),
 )
 
 
@@ -210,16 +182,12 @@ def table(found: Sequence[ListenerStatus]) -> Iterator[str]:
     handlers are paused."""
     rows = [_HEADER, *map(_cells, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    notes = [[], *(_notes(status) for status in found)]
-    for row, below in zip(rows, notes, strict=True):
+    for row, status in zip(rows, [None, *found], strict=True):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
-        for note in below:
-            yield f"  └ {note}"
-
-
-def _notes(status: ListenerStatus) -> list[str]:
-    return [*([status.reason] if status.reason else []), *map(str, status.paused_handlers)]
+        if status is not None:
+            for note in filter(None, (status.reason, *map(str, status.paused_handlers))):
+                yield f"  └ {note}"
 
 
 def workers_line(workers: Sequence[Worker]) -> str:

@@ -65,40 +65,32 @@ class GuardedTokens:
         return self._given_up is not None
 
     def _get(self) -> Token:
-        for wait in settings.CDC_LOGIN_WAITS:
+        waits = iter(settings.CDC_LOGIN_WAITS)
+        while True:
             try:
                 return self._ask()
             except LoginRefused as refused:
-                if refused.is_final:
-                    raise self._give_up(refused) from None
+                wait = next(waits, None)
+                if refused.is_final or wait is None:
+                    self._given_up = LoginGivenUp(str(refused))
+                    raise self._given_up from None
                 log.warning("login refused; will retry", reason=str(refused), next_try_in=wait)
             if self._pause(wait):
                 raise LoginUnavailable("the process is stopping")
-        try:
-            return self._ask()
-        except LoginRefused as refused:
-            raise self._give_up(refused) from None
 
     def _ask(self) -> Token:
-        outcome = ""
         try:
             token = self._inner.get()
-            outcome = "new" if token != self._last else ""
+        except (LoginRefused, LoginUnavailable) as error:
+            self._count("refused" if isinstance(error, LoginRefused) else "unavailable")
+            raise
+        if token != self._last:
+            self._count("new")
             self._last = token
-            return token
-        except LoginRefused:
-            outcome = "refused"
-            raise
-        except LoginUnavailable:
-            outcome = "unavailable"
-            raise
-        finally:
-            if outcome:
-                metrics.TOKENS.labels(self._connection, outcome).inc()
+        return token
 
-    def _give_up(self, refused: LoginRefused) -> LoginGivenUp:
-        self._given_up = LoginGivenUp(str(refused))
-        return self._given_up
+    def _count(self, outcome: str) -> None:
+        metrics.TOKENS.labels(self._connection, outcome).inc()
 
 
 class Logins:

@@ -29,17 +29,14 @@ IDLE_SECONDS = 10.0
 MOST = 20_000
 
 
-class Publisher:
+class Publisher(threading.Thread):
     def __init__(self) -> None:
+        super().__init__(name="publish", daemon=True)
         self._parcel = Parcel()
         self._reads: set[int] = set()
         self._no_broker_before = 0.0
         self._is_over = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
 
     def stop(self) -> None:
         """Accept nothing more, and end once the waiting deliveries are published. Returns at
@@ -47,9 +44,6 @@ class Publisher:
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
-
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
 
     def publish(self, parcel: Parcel, *, reads_of: int | None = None) -> None:
         """Publish these deliveries soon, and start reading the records of the listener `reads_of`.
@@ -64,7 +58,7 @@ class Publisher:
                 self._reads.add(reads_of)
             self._changed.notify_all()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
             while work := self._next():
                 self._publish(*work)

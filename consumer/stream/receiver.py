@@ -17,12 +17,11 @@ from audit.db.retry import TRANSIENT, suppress_transient_errors
 from consumer import incidents
 from consumer.ingest.transaction import Message, Moment, quarantine_answer
 from consumer.stream import metrics, replay_lost
-from consumer.stream.before_start import is_history
 from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import GuardedTokens, LoginGivenUp
 from consumer.stream.reconnect_delay import backoff, pause_after
 from consumer.stream.refusal_incidents import Refusals
-from consumer.stream.start_position import beginning_of
+from consumer.stream.start_position import beginning_of, is_history
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.leases import Lease, LeaseLost
@@ -55,7 +54,7 @@ class Status:
     reason: str = ""
 
 
-class Receiver:
+class Receiver(threading.Thread):
     """Receives one channel into a buffer, and reconnects after errors.
 
     Ends when it is stopped, or with state FAILED when an operator has to act.
@@ -69,6 +68,7 @@ class Receiver:
         stream: EventStream,
         buffer: Buffer,
     ) -> None:
+        super().__init__(name=f"receive {listener.name}", daemon=True)
         self.status = Status(State.CONNECTING)
         #: When Salesforce last answered a poll, and when it accepted the subscription.
         self.last_received_at: datetime | None = None
@@ -79,7 +79,7 @@ class Receiver:
         self._lease = lease
         self._buffer = buffer
         self._stream = stream
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._failures = 0
         self._empty_answers = 0
         self._refusals = Refusals(listener)
@@ -87,22 +87,16 @@ class Receiver:
         self._tip_since: datetime | None = None
         self._unstored_org_id: str | None = None
         self._tokens = tokens
-        self._thread = threading.Thread(
-            target=self._run, name=f"receive {listener.name}", daemon=True
-        )
         self._next_moment_at = 0.0
         self._may_disconnect = threading.Event()
         self._disconnect_thread = threading.Thread(
             target=self._disconnect, name="disconnect", daemon=True
         )
 
-    def start(self) -> None:
-        self._thread.start()
-
     def stop(self) -> None:
         """Receive only messages that have already arrived. Returns at once; the stream stays open
         until `allow_disconnect`."""
-        self._stop.set()
+        self._stopping.set()
         if self._disconnect_thread.ident is None:
             self._disconnect_thread.start()
 
@@ -111,17 +105,13 @@ class Receiver:
         self._may_disconnect.set()
 
     @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    @property
     def has_disconnected(self) -> bool:
         """Whether the stream is closed: Salesforce confirmed it, or did not answer."""
         return self._disconnect_thread.ident is not None and not self._disconnect_thread.is_alive()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while not self._stopping.is_set():
                 self._step()
             self._receive_rest()
         except (StreamClosed, LeaseLost):
@@ -288,12 +278,12 @@ class Receiver:
             "not receiving", listener=self._listener.name, reason=reason, seconds=round(seconds, 1)
         )
         self._set(State.CONNECTING, reason)
-        self._stop.wait(seconds)
+        self._stopping.wait(seconds)
 
     def _end(self, reason: str) -> None:
         log.error("listener stopped", listener=self._listener.name, reason=reason)
         self._set(State.FAILED, reason)
-        self._stop.set()
+        self._stopping.set()
 
     def _fail(self, reason: str) -> None:
         """End, with an incident unless another process has the listener: it may still receive."""

@@ -38,7 +38,7 @@ class GivenUp(Exception):
     """The database did not answer before the listener had to stop."""
 
 
-class Recorder:
+class Recorder(threading.Thread):
     """Records the messages of a buffer until it is closed and empty, or the lease is lost.
 
     While the database is not available it retries the same batch; the position does not move.
@@ -53,6 +53,7 @@ class Recorder:
         on_commit: Callable[[str], None] = lambda replay_id: None,
     ) -> None:
         """`on_commit` is called with each new position after its commit."""
+        super().__init__(name=f"record {listener.name}", daemon=True)
         self.recorded = 0
         self._on_commit = on_commit
         self._listener = listener
@@ -63,20 +64,10 @@ class Recorder:
         self._took = 0.0
         self._began_at: float | None = None
         self._expect_repeats = True  # the position may have been moved back
-        self._thread = threading.Thread(
-            target=self._run, name=f"record {listener.name}", daemon=True
-        )
-
-    def start(self) -> None:
-        self._thread.start()
 
     def abandon(self) -> None:
         """Stop waiting for the database; the current batch comes again after a restart."""
         self._abandon.set()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
 
     @property
     def blocked_for(self) -> float:
@@ -88,7 +79,7 @@ class Recorder:
     def is_stuck(self) -> bool:
         return self.blocked_for >= STUCK_SECONDS
 
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
             while batch := self._next():
                 self._began_at = began = time.monotonic()

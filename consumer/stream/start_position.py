@@ -1,14 +1,21 @@
-"""Decides where a listener subscribes from, and refuses a stored position that is not valid."""
+"""Decides where a listener subscribes from, refuses a stored position that is not valid, and
+recognizes changes that were committed before a listener began at the tip."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from listeners.listener_state import has_outlived
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import ReplayLost
 from listeners.salesforce.events import PRESETS
+
+#: Changes committed up to this long before the beginning are recorded: a transaction is published
+#: some time after its commit, and clocks differ.
+TIP_MARGIN = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +58,21 @@ def _refuse_foreign(listener: Listener, position: Position, org_id: str | None) 
     if wanted and has_begun and position.subscription != wanted:
         error = f"the managed subscription {wanted} is not where the position is"
         raise ReplayLost("subscription", error)
+
+
+def is_history(message: Mapping[str, Any], began_at: datetime | None) -> bool:
+    """Return whether a message was committed before its listener began; False if `began_at` is
+    None."""
+    if began_at is None:
+        return False
+    first = (began_at - TIP_MARGIN).timestamp() * 1000
+    return _committed(message, first) < first
+
+
+def _committed(message: Mapping[str, Any], default: float) -> float:
+    """Return the commit timestamp in milliseconds, or the default if the message has none."""
+    try:
+        value = message["data"]["payload"]["ChangeEventHeader"]["commitTimestamp"]
+        return float(value)
+    except (KeyError, TypeError, ValueError):
+        return default

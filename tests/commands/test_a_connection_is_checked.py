@@ -1,7 +1,8 @@
 import pytest
 from django.core.management import CommandError
 
-from consumer.diagnostics.connection_check import Finding, check_connection
+from consumer.diagnostics.connection_check import check_connection
+from consumer.diagnostics.findings import Finding
 from tests.commands.running import run
 from tests.sample_data import connection_to, make_listener
 from tests.simulator.process import SimulatorProcess

@@ -45,7 +45,7 @@ def record(transactional_db, listener):
             buffer.put(batch)
         buffer.close()
         recorder.start()
-        wait_for(lambda: not recorder.is_alive)
+        wait_for(lambda: not recorder.is_alive())
         return told
 
     return recorded
@@ -116,7 +116,7 @@ def test_a_managed_subscription_that_was_told_of_lost_commits_is_not_gone_on_wit
 
     recorder.start()
 
-    wait_for(lambda: not recorder.is_alive)
+    wait_for(lambda: not recorder.is_alive())
     with pytest.raises(ReplayLost, match="Crm is not where the position is"):
         beginning_of(listener, Position.objects.get(), "00D", NOW)
 

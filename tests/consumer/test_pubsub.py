@@ -199,7 +199,7 @@ def test_a_managed_subscription_is_told_at_the_end_of_what_was_recorded_last(
     wait_for(hosted.is_drained)
 
     assert names() == ["one"]
-    assert hosted.has_disconnected
+    assert hosted.receiver.has_disconnected
     assert committed(org, "Last") == int(for_cometd(Position.objects.get().replay_id))
 
 

@@ -44,7 +44,7 @@ def start(transactional_db, org):
     for receiver in started:
         receiver.stop()
         receiver.allow_disconnect()
-        wait_for(lambda one=receiver: not one.is_alive and one.has_disconnected, seconds=30)
+        wait_for(lambda one=receiver: not one.is_alive() and one.has_disconnected, seconds=30)
 
 
 def test_a_subscription_alone_is_no_answer(start, org):
@@ -71,7 +71,7 @@ def test_what_came_before_the_end_is_taken_in(transactional_db):
         assert buffer.wait(20)
         receiver.stop()
         taken = 0
-        while receiver.is_alive:
+        while receiver.is_alive():
             if buffer.wait(0.1):
                 buffer.done(count := len(buffer.take(2000, 0)))
                 taken += count

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Reconciliation
-from consumer.reconciliation.caught_up import is_ready
+from consumer.reconciliation.schedule import is_ready
 from listeners.models import Position
 from tests.sample_data import lease_of
 

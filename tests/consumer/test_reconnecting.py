@@ -55,7 +55,7 @@ def receive():
         receiver.stop()
         receiver.allow_disconnect()
         buffer.close()
-        wait_for(lambda one=receiver: not one.is_alive and one.has_disconnected, seconds=30)
+        wait_for(lambda one=receiver: not one.is_alive() and one.has_disconnected, seconds=30)
 
 
 def take_all(buffer: Buffer) -> None:
@@ -209,7 +209,7 @@ def test_stopping_while_it_waits_for_messages_is_no_error(receive, caplog):
 
         receiver.stop()
 
-        wait_for(lambda: not receiver.is_alive, seconds=30)
+        wait_for(lambda: not receiver.is_alive(), seconds=30)
     assert "unexpected error" not in caplog.text
 
 

@@ -135,7 +135,7 @@ def test_a_login_refused_to_a_process_that_lost_the_listener_is_no_incident(
 
     mine.start()
 
-    wait_for(lambda: not mine.is_alive)
+    wait_for(lambda: not mine.is_alive())
     mine.stop()
     assert mine.status.state == "failed"
     assert not Incident.objects.filter(kind="configuration").exists()

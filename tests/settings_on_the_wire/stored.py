@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
-from consumer.diagnostics.connection_check import Finding, check_connection
+from consumer.diagnostics.connection_check import check_connection
+from consumer.diagnostics.findings import Finding
 from listeners.connections.client_config import http_config, stream_options
 from listeners.connections.token_sources import token_source
 from listeners.models import Connection, Listener

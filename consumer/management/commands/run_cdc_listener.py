@@ -14,7 +14,7 @@ from cdcproject.process.opentelemetry import tracing
 from consumer.host.probes import Probes
 from consumer.host.signals import Stopping, wait_for_database
 from consumer.host.supervisor import EXIT_OK, Supervisor
-from consumer.management.arguments import at_least, seconds
+from consumer.management.arguments import at_least, refuse_unknown_listener, seconds
 from handlers.checks import check_mappings
 from handlers.tracing import record_with
 from listeners.models import Listener
@@ -79,20 +79,12 @@ class Command(BaseCommand):
         sys.exit(code)
 
     def _check_configuration(self, names: list[str]) -> None:
-        self._refuse_unknown(names)
+        for name in names:
+            refuse_unknown_listener(name)
+            if not Listener.objects.filter(name=name, enabled=True).exists():
+                raise CommandError(f"Listener {name!r} is disabled; enable it first.", returncode=2)
         for problem in check_mappings():
             self.stderr.write(str(problem))
-
-    def _refuse_unknown(self, names: list[str]) -> None:
-        known = dict(Listener.objects.values_list("name", "enabled"))
-        for name in names:
-            if name not in known:
-                raise CommandError(
-                    f"There is no listener {name!r}. Known: {', '.join(sorted(known)) or 'none'}.",
-                    returncode=2,
-                )
-            if not known[name]:
-                raise CommandError(f"Listener {name!r} is disabled; enable it first.", returncode=2)
 
     def _probes(
         self, supervisor: Supervisor, port: int | None
