@@ -57,6 +57,14 @@ def has_work(now: datetime) -> bool:
     )
 
 
+def run_due(now: datetime) -> None:
+    """Publish the deliveries and start the jobs that are due. Never inside a transaction. Raises
+    BrokerUnavailable."""
+    publish_due(now)
+    schedule.start_due(now)
+    job.start_due(now)
+
+
 def publish_due(now: datetime) -> int:
     """Publish ready deliveries that were not published, retries that are due, and deliveries of
     mappings that were resumed; return how many.
@@ -85,8 +93,6 @@ def sweep(now: datetime) -> None:
     promote_stranded()
     requeue_lost(now)
     plan.start_due(now)
-    schedule.start_due(now)
-    job.start_due(now)
     tracked.mark_lost(now)
     soft_delete.forget()
 

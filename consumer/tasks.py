@@ -18,7 +18,7 @@ from listeners.clock import database_clock
 def run_relay() -> None:
     """Publish deliveries that are due, and repair what crashes left behind."""
     now = database_clock.now()
-    relay.publish_due(now)
+    relay.run_due(now)
     relay.sweep(now)
 
 

@@ -168,10 +168,12 @@ def _add_whole(
         # If the claim has expired, another task may have completed (and deleted) some rows.
         left = DirtyRecord.objects.filter(pk__in=ids).select_related("entry").order_by("pk")
         incomplete = [row.entry for row in left]
-        if read is None:
-            ends = _released(listener, incomplete)
-        else:
+        ends: dict[int, AuditLogEntry | str]
+        if read is not None:
             ends = _completed(incomplete, read, now)
+        else:
+            delivers = listener.gap_policy == Policy.DELIVER
+            ends = {entry.pk: entry if delivers else RECORDED_ONLY for entry in incomplete}
         ready = end_waiting(ends, now)
         DirtyRecord.objects.filter(pk__in=list(ends)).delete()
         plan.note_progress(listener, page.entity, now)
@@ -205,14 +207,6 @@ def _completed(
         gap_id: GONE if entry is None else entry if entry.pk else RECORDED_BEFORE
         for gap_id, entry in completed.items()
     }
-
-
-def _released(
-    listener: Listener, entries: Sequence[AuditLogEntry]
-) -> dict[int, AuditLogEntry | str]:
-    if listener.gap_policy == Policy.DELIVER:
-        return {entry.pk: entry for entry in entries}
-    return {entry.pk: RECORDED_ONLY for entry in entries}
 
 
 def _with_data(gap: AuditLogEntry, read: RecordsRead, now: datetime) -> AuditLogEntry | None:

@@ -15,9 +15,7 @@ from audit.db.retry import suppress_transient_errors
 from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer import relay
 from consumer.host.runtime import HostedListener
-from consumer.reconciliation import schedule
 from handlers.outbox import publish
-from handlers.redelivery import job
 from listeners.clock import database_clock
 from listeners.models import Position
 
@@ -80,9 +78,7 @@ def relay_thread() -> PeriodicThread:
     def run_relay() -> None:
         nonlocal swept_at
         try:
-            relay.publish_due(database_clock.now())
-            schedule.start_due(database_clock.now())
-            job.start_due(database_clock.now())
+            relay.run_due(database_clock.now())
             if time.monotonic() - swept_at >= settings.CDC_SWEEP_SECONDS:
                 swept_at = time.monotonic()
                 relay.sweep(database_clock.now())

@@ -89,7 +89,8 @@ class Supplier:
     def _round(self, suspects: Sequence[Row], supplement: Supplement) -> list[Row]:
         """Read and record once; return the rows for which the stream brought a change newer than
         this read."""
-        before = self._newest_entry()
+        entries = AuditLogEntry.objects.filter(listener=self.job.listener)
+        before = entries.aggregate(newest=Max("id"))["newest"] or 0
         read = self._read(suspects)
         crash_points.reach("read")
         supplement.refused |= _words(read)
@@ -131,10 +132,6 @@ class Supplier:
     def _read(self, rows: Sequence[Row]) -> RecordsRead:
         existing = [row.record_id for row in rows if not row.is_deleted]
         return self.rest.read_many(self.entity, existing) if existing else RecordsRead(0)
-
-    def _newest_entry(self) -> int:
-        newest = AuditLogEntry.objects.filter(listener=self.job.listener).aggregate(Max("id"))
-        return newest["id__max"] or 0
 
     def _recorded_since(self, entry_id: int, rows: Sequence[Row]) -> set[str]:
         ids = [row.record_id for row in rows]

@@ -14,11 +14,12 @@ from audit.models import Reconciliation
 from consumer.reconciliation.backfill import Supplement, Supplier
 from consumer.reconciliation.deletions import ManyGone, doubt, look_up
 from consumer.reconciliation.evidence import CHUNK
-from consumer.reconciliation.judge import Judge, Judgement
+from consumer.reconciliation.judge import Judge
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.salesforce_rows import ON_ITS_WAY, SECOND, Row, rows
 from consumer.reconciliation.schedule import is_receiving
 from consumer.reconciliation.scope import Scope, entities_of, scope_of
+from handlers.listener_rest_client import rest_of
 from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError
 from listeners.salesforce.rest.client import RestClient
 
@@ -53,7 +54,6 @@ class NothingToCompare(Exception):
 
 def compare(
     job: Reconciliation,
-    rest: RestClient,
     progress: Progress,
     on_page: Callable[[Progress], None],
     *,
@@ -64,12 +64,12 @@ def compare(
 
     `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses, or
     that need a decision of an operator, are in `progress.refused` afterwards. Raises
-    NothingToCompare and what RestClient raises. Never inside a transaction.
+    NothingToCompare and CANNOT_READ. Never inside a transaction.
     """
     entities = [job.entity_name] if job.entity_name else entities_of(job.listener)
     if not entities:
         raise NothingToCompare(job.listener.channel)
-    scope = scope_of(job)
+    scope, rest = scope_of(job), rest_of(job.listener)
     progress.entities, progress.since, progress.until = len(entities), scope.since, scope.until
     for entity in entities:
         if entity in progress.done or entity in progress.refused:
@@ -119,24 +119,13 @@ def _changed_records(
 def _compare_part(supplier: Supplier, part: Sequence[Row]) -> Supplement:
     found = supplier.judged(part)
     suspects = found.judgement.missing(part)
-    if suspects and _wait_for_the_stream(supplier, found.judgement, suspects):
-        found.add(supplier.judged(suspects))
-        suspects = found.judgement.missing(suspects)
+    if suspects and is_receiving(supplier.job.listener_id):
+        # Wait until the stream has had time to bring the newest of these changes.
+        newest = max(found.judgement.stamps[row.record_id] for row in suspects)
+        wait = newest + SECOND + ON_ITS_WAY - round(time.time() * 1000)
+        time.sleep(min(max(wait, 0), 2 * ON_ITS_WAY) / 1000)
     found.add(supplier.supply(suspects))
     return found
-
-
-def _wait_for_the_stream(supplier: Supplier, judgement: Judgement, suspects: Sequence[Row]) -> bool:
-    """Wait until the stream has had time to bring the newest of these changes; return whether it
-    was necessary to wait."""
-    if not is_receiving(supplier.job.listener_id):
-        return False
-    newest = max(judgement.stamps[row.record_id] for row in suspects)
-    wait = newest + SECOND + ON_ITS_WAY - round(time.time() * 1000)
-    if wait <= 0:
-        return False
-    time.sleep(min(wait, 2 * ON_ITS_WAY) / 1000)
-    return True
 
 
 def _known_records(

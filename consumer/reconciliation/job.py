@@ -15,7 +15,7 @@ from consumer.reconciliation.claim import ReconciliationClaim
 from consumer.reconciliation.compare import NothingToCompare, compare
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.schedule import is_ready
-from handlers.listener_rest_client import CANNOT_READ, rest_of
+from handlers.listener_rest_client import CANNOT_READ
 from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock
 from listeners.connections.login_attempts import COOLDOWN_SECONDS
@@ -128,8 +128,8 @@ def _work(claim: ReconciliationClaim, watch: Watch, *, accepts_deletions: bool =
         claim.keep(progress)
         watch(progress)
 
-    job, progress = claim.job, Progress.of(claim.job.cursor)
-    compare(job, rest_of(job.listener), progress, on_page, accepts_deletions=accepts_deletions)
+    progress = Progress.of(claim.job.cursor)
+    compare(claim.job, progress, on_page, accepts_deletions=accepts_deletions)
     if not progress.refused:
         claim.end(progress)
     return progress
@@ -179,7 +179,7 @@ def run_requested(
     if not records:
         progress = Progress()
         try:
-            compare(job, rest_of(job.listener), progress, watch, records=False)
+            compare(job, progress, watch, records=False)
         except (*CANNOT_READ, NothingToCompare) as error:
             return progress, [*progress.refusals, str(error)]
         return progress, progress.refusals

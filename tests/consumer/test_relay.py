@@ -325,7 +325,7 @@ def test_a_sweep_skips_what_waits_for_a_deleted_mapping_and_forgets_it(listener,
     assert not HandlerMapping.with_deleted.exists()
 
 
-def test_a_sweep_starts_jobs_that_nobody_does(listener, monkeypatch):
+def test_due_jobs_that_nobody_does_are_started(listener, monkeypatch):
     monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
     deliveries(listener)
     Delivery.objects.update(state="dead", attempts=1)
@@ -333,11 +333,11 @@ def test_a_sweep_starts_jobs_that_nobody_does(listener, monkeypatch):
     due = timezone.now() + 2 * SENT_AGAIN
     before = waiting()
 
-    relay.sweep(due)
+    relay.run_due(due)
 
     assert waiting() == before + 1
     asked(listener, timezone.now(), due_at=due)
-    relay.sweep(due)
+    relay.run_due(due)
     assert waiting() == before + 2
 
 
