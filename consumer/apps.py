@@ -15,7 +15,7 @@ class ConsumerConfig(AppConfig):
         # of the user model may be migrated before ours or after it, so both signals are needed.
         for label in {"api", settings.AUTH_USER_MODEL.split(".")[0]}:
             post_migrate.connect(
-                roles.put_right,
+                roles.update_roles,
                 sender=apps.get_app_config(label),
                 dispatch_uid=f"consumer.roles.{label}",
             )

@@ -46,7 +46,7 @@ _ADMINISTERED = (
 _VERBS = ("view", "add", "change", "delete")
 
 
-def put_right(using: str, apps: Any = installed, **_: Any) -> None:
+def update_roles(using: str, apps: Any = installed, **_: Any) -> None:
     """Create the roles and grant them new permissions. A receiver of `post_migrate`.
 
     Does nothing while the needed tables are missing, since only some apps were migrated.

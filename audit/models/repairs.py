@@ -130,7 +130,7 @@ class Reconciliation(models.Model):
             ),
         ]
 
-    def begin_anew(self) -> None:
+    def reset_progress(self) -> None:
         """Reset the progress. The caller saves the row."""
         for name, value in self.BEGINNING.items():
             setattr(self, name, value)

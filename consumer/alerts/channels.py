@@ -1,6 +1,6 @@
 """Alert messages about incidents, and the channels that send them: e-mail and a webhook.
 
-NotTold   a channel did not accept the message; the reason is in the text, without secrets
+NotSent   a channel did not accept the message; the reason is in the text, without secrets
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WEBHOOK_SECONDS = 20.0
 SIGNATURE = "X-CDC-Signature"
 
 
-class NotTold(Exception):
+class NotSent(Exception):
     """A channel did not accept a notice. It is retried; if that keeps failing, check the channel's
     settings."""
 
@@ -78,7 +78,7 @@ class Notice:
 @dataclass(frozen=True)
 class Channel:
     name: str
-    #: Raises NotTold.
+    #: Raises NotSent.
     send: Callable[[Notice], None]
 
 
@@ -109,7 +109,7 @@ def _mail(notice: Notice) -> None:
             refused = server.send_message(message)
     except (smtplib.SMTPException, OSError, ValueError) as error:
         # The error text of the server may repeat what was sent to it.
-        raise NotTold(
+        raise NotSent(
             f"the mail server did not accept the message ({type(error).__name__})"
         ) from None
     if refused:
@@ -162,9 +162,9 @@ def _post(notice: Notice) -> None:
     try:
         answer = egress.post(url, body, headers, seconds=WEBHOOK_SECONDS, within=ANYWHERE)
     except egress.NotAnswered as error:
-        raise NotTold(str(error)) from None
+        raise NotSent(str(error)) from None
     if not 200 <= answer.status_code < 300:
-        raise NotTold(f"{urlsplit(url).hostname} answered HTTP {answer.status_code}")
+        raise NotSent(f"{urlsplit(url).hostname} answered HTTP {answer.status_code}")
 
 
 def _iso(moment: datetime) -> str:

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from audit.models import Incident
-from consumer.alerts.channels import Channel, Notice, NotTold, channels
+from consumer.alerts.channels import Channel, Notice, NotSent, channels
 from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ MOST_AT_ONCE = 20
 BACKOFF = Backoff(30.0, 3600.0, jitter=0.5)
 
 
-def tell_due(now: datetime) -> int:
+def send_due(now: datetime) -> int:
     """Send the due alerts, and return how many were sent on every channel. Never inside a
     transaction.
 
@@ -81,7 +81,7 @@ def _send_everywhere(
 def _send(channel: Channel, notice: Notice) -> bool:
     try:
         channel.send(notice)
-    except NotTold as error:
+    except NotSent as error:
         log.warning("alert not sent", incident=notice.id, channel=channel.name,
                     reason=str(error))  # fmt: skip
         return False

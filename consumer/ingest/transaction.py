@@ -64,7 +64,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class KeepAlive:
     """A keep-alive with a replay id: Salesforce had no further event up to it when it arrived."""
 
     replay_id: str
@@ -200,15 +200,15 @@ def _quarantine(
     return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
 
 
-def move(lease: Lease, moment: Moment, follows: str | None = None) -> None:
+def move(lease: Lease, keep_alive: KeepAlive, follows: str | None = None) -> None:
     """Move the position to a keep-alive, once every message before it is recorded. Never inside a
     transaction."""
     with transaction.atomic(durable=True):
-        hold(lease, follows, moment.replay_id)
+        hold(lease, follows, keep_alive.replay_id)
         Position.objects.held(lease).update(
-            replay_id=moment.replay_id,
-            named_at=moment.received_at,
-            caught_up_at=moment.received_at,
+            replay_id=keep_alive.replay_id,
+            named_at=keep_alive.received_at,
+            caught_up_at=keep_alive.received_at,
             unrecorded_since=None,
             lease_until=lease_end(),
         )

@@ -34,7 +34,7 @@ def run_round() -> None:
     """Check for incidents, send alerts, and read org limits. Never inside a transaction."""
     now = database_clock.now()
     watch(now)
-    send.tell_due(now)
+    send.send_due(now)
     org_limits.refresh_due(now)
 
 
@@ -43,11 +43,11 @@ def watch(now: datetime) -> None:
     seen = snapshots(now)
     for watched in seen:
         _reopen_stopped(watched, now)
-        outages.look(watched, now)
-        position_age.look(watched, now)
+        outages.check(watched, now)
+        position_age.check(watched, now)
         _close_disabled_or_quiet(watched, now)
         _close_undecodable(watched, now)
-    dead_letters.look(seen, now)
+    dead_letters.check(seen, now)
     unknown_task_incidents.close_when_none_is_kept(now)
 
 

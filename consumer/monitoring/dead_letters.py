@@ -15,7 +15,7 @@ KIND = Incident.Kind.DEAD_LETTERS
 COUNTED = 10_000
 
 
-def look(seen: Sequence[Watched], now: datetime) -> None:
+def check(seen: Sequence[Watched], now: datetime) -> None:
     """Open, refresh or close the incident of each listener and handler. Inside any transaction."""
     counts, is_all = _counts()
     for watched in seen:

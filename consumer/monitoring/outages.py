@@ -17,7 +17,7 @@ from listeners.salesforce.events import PRESETS
 KIND = Incident.Kind.OUTAGE
 
 
-def look(watched: Watched, now: datetime) -> None:
+def check(watched: Watched, now: datetime) -> None:
     """Open, refresh or close the listener's outage. Never inside a transaction."""
     incident = watched.open(KIND)
     if watched.is_receiving:

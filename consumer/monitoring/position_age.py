@@ -20,7 +20,7 @@ _THEN = {
 }
 
 
-def look(watched: Watched, now: datetime) -> None:
+def check(watched: Watched, now: datetime) -> None:
     """Open, refresh or close the incident about the position. Inside any transaction."""
     incident = watched.open(KIND)
     left = runway(watched.position, now)

@@ -36,7 +36,7 @@ ROUNDS = 5
 
 
 @dataclass(slots=True)
-class Supplement:
+class PartResult:
     """The result of one part of a comparison: the final verdicts, the number of missing entries,
     and the records that Salesforce refused to return, with its messages."""
 
@@ -44,14 +44,14 @@ class Supplement:
     missing: int = 0
     refused: dict[str, str] = field(default_factory=dict)
 
-    def add(self, later: Supplement) -> None:
+    def add(self, later: PartResult) -> None:
         self.judgement.update(later.judgement)
         self.missing += later.missing
         self.refused |= later.refused
 
 
 @dataclass(frozen=True, slots=True)
-class Supplier:
+class Backfill:
     """Records the missing changes of one entity for one comparison.
 
     `records`: whether missing changes are recorded; otherwise they are only counted.
@@ -69,42 +69,42 @@ class Supplier:
     def is_cautious(self) -> bool:
         return self.records and not self.accepts_deletions
 
-    def judged(self, rows: Sequence[Row]) -> Supplement:
+    def judged(self, rows: Sequence[Row]) -> PartResult:
         """Read the existing records and judge them. Raises what RestClient raises."""
         read = self._read(rows)
-        return Supplement(self.judge.judge(rows, read), refused=_words(read))
+        return PartResult(self.judge.judge(rows, read), refused=_words(read))
 
-    def supply(self, suspects: Sequence[Row]) -> Supplement:
+    def fill(self, suspects: Sequence[Row]) -> PartResult:
         """Read the suspected records and record what is missing, until none changes in between.
 
         Never inside a transaction. Raises what RestClient raises.
         """
-        supplement = Supplement()
+        result = PartResult()
         for _ in range(ROUNDS):
             if not suspects:
-                return supplement
-            suspects = self._round(suspects, supplement)
+                return result
+            suspects = self._round(suspects, result)
         raise TransportFailed(f"records of {self.entity} change faster than they can be read")
 
-    def _round(self, suspects: Sequence[Row], supplement: Supplement) -> list[Row]:
+    def _round(self, suspects: Sequence[Row], result: PartResult) -> list[Row]:
         """Read and record once; return the rows for which the stream brought a change newer than
         this read."""
         entries = AuditLogEntry.objects.filter(listener=self.job.listener)
         before = entries.aggregate(newest=Max("id"))["newest"] or 0
         read = self._read(suspects)
         crash_points.reach("read")
-        supplement.refused |= _words(read)
+        result.refused |= _words(read)
         again: list[Row] = []
 
         def choose() -> list[AuditLogEntry]:
             judgement = self.judge.judge(suspects, read)
-            supplement.judgement.update(judgement)
+            result.judgement.update(judgement)
             left = judgement.missing(suspects)
             moved = self._recorded_since(before, left)
             again.extend(row for row in left if row.record_id in moved and not row.is_deleted)
             return self._entries([row for row in left if row.record_id not in moved], read)
 
-        supplement.missing += self.record(choose)
+        result.missing += self.record(choose)
         return again
 
     def record(self, choose: Callable[[], list[AuditLogEntry]]) -> int:

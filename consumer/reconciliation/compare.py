@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from audit.models import Reconciliation
-from consumer.reconciliation.backfill import Supplement, Supplier
-from consumer.reconciliation.deletions import ManyGone, doubt, look_up
+from consumer.reconciliation.backfill import Backfill, PartResult
+from consumer.reconciliation.deletions import ManyGone, look_up, refuse_if_many
 from consumer.reconciliation.evidence import CHUNK
 from consumer.reconciliation.judge import Judge
 from consumer.reconciliation.progress import Progress
@@ -78,79 +78,79 @@ def compare(
             progress.refuse(entity, "this is not a valid entity name")
             continue
         judge = Judge(job, entity, scope.rule, rest)
-        supplier = Supplier(job, entity, judge, rest, records, accepts_deletions)
+        backfill = Backfill(job, entity, judge, rest, records, accepts_deletions)
         try:
-            _entity(supplier, scope, progress, on_page)
+            _entity(backfill, scope, progress, on_page)
         except RestRefused as refusal:
             if refusal.reaction is not Reaction.CONFIGURATION:
                 raise
             progress.refuse(entity, str(refusal))
-        except ManyGone as doubt:
-            progress.refuse(entity, str(doubt))
+        except ManyGone as many:
+            progress.refuse(entity, str(many))
         on_page(progress)
 
 
 def _entity(
-    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+    backfill: Backfill, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
     """Compare one entity: first the changed records, then the records that exist by the log."""
-    progress.begin(supplier.entity)
+    progress.begin(backfill.entity)
     if progress.looked_up_to is None:
-        _changed_records(supplier, scope, progress, on_page)
+        _changed_records(backfill, scope, progress, on_page)
         progress.begin_look_up()
-    _known_records(supplier, scope, progress, on_page)
-    progress.end(supplier.entity)
+    _known_records(backfill, scope, progress, on_page)
+    progress.end(backfill.entity)
 
 
 def _changed_records(
-    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+    backfill: Backfill, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
     """Compare the records that last changed in the window."""
     since = scope.since if progress.stamp is None else progress.stamp
-    pages = rows(supplier.rest, supplier.entity, since, scope.until, deleted=scope.deleted)
+    pages = rows(backfill.rest, backfill.entity, since, scope.until, deleted=scope.deleted)
     for page in pages:
         for start in range(0, len(page), CHUNK):
             part = page[start : start + CHUNK]
-            spare_requests(supplier.rest)
-            progress.advance(part, _compare_part(supplier, part))
+            spare_requests(backfill.rest)
+            progress.advance(part, _compare_part(backfill, part))
             on_page(progress)
 
 
-def _compare_part(supplier: Supplier, part: Sequence[Row]) -> Supplement:
-    found = supplier.judged(part)
+def _compare_part(backfill: Backfill, part: Sequence[Row]) -> PartResult:
+    found = backfill.judged(part)
     suspects = found.judgement.missing(part)
-    if suspects and is_receiving(supplier.job.listener_id):
+    if suspects and is_receiving(backfill.job.listener_id):
         # Wait until the stream has had time to bring the newest of these changes.
         newest = max(found.judgement.stamps[row.record_id] for row in suspects)
         wait = newest + SECOND + ON_ITS_WAY - round(time.time() * 1000)
         time.sleep(min(max(wait, 0), 2 * ON_ITS_WAY) / 1000)
-    found.add(supplier.supply(suspects))
+    found.add(backfill.fill(suspects))
     return found
 
 
 def _known_records(
-    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+    backfill: Backfill, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
     """Look up the records that exist according to the log, and record missing deletions.
 
     All records are looked up before any record without a trace counts as deleted: many of them
     suggest another reason.
     """
-    _look_up_all(supplier, scope, progress, on_page)
-    figures = progress.figures[supplier.entity]
-    if figures.gone and supplier.is_cautious and progress.counted_gone is None:
-        doubt(supplier, figures.gone, figures.looked_up)
+    _look_up_all(backfill, scope, progress, on_page)
+    figures = progress.figures[backfill.entity]
+    if figures.gone and backfill.is_cautious and progress.counted_gone is None:
+        refuse_if_many(backfill, figures.gone, figures.looked_up)
         progress.look_up_again()
-        _look_up_all(supplier, scope, progress, on_page)
+        _look_up_all(backfill, scope, progress, on_page)
 
 
 def _look_up_all(
-    supplier: Supplier, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+    backfill: Backfill, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
 ) -> None:
     while not progress.is_looked_up:
-        spare_requests(supplier.rest)
+        spare_requests(backfill.rest)
         behind = progress.looked_up_to or 0
-        progress.look_up(look_up(supplier, behind, scope.until, progress.counted_gone))
+        progress.look_up(look_up(backfill, behind, scope.until, progress.counted_gone))
         on_page(progress)
 
 

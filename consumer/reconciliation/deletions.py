@@ -15,7 +15,7 @@ from operator import itemgetter
 from django.db.models import Max
 
 from audit.models import AuditLogEntry
-from consumer.reconciliation.backfill import Supplier
+from consumer.reconciliation.backfill import Backfill
 from consumer.reconciliation.evidence import CHUNK, DELETES
 from consumer.reconciliation.salesforce_rows import ON_ITS_WAY, Row, rows_of
 from consumer.reconciliation.schedule import is_receiving
@@ -65,7 +65,7 @@ class LookedUp:
 
 
 def look_up(
-    supplier: Supplier, behind: int, until: int | None, counted: LookedUp | None
+    backfill: Backfill, behind: int, until: int | None, counted: LookedUp | None
 ) -> LookedUp:
     """Look up the records whose newest entry is in the slice after the entry `behind`.
 
@@ -74,22 +74,22 @@ def look_up(
     up. Records moved to the Recycle Bin at `until` or later are ignored. Never inside a
     transaction. Raises ManyGone and what RestClient raises.
     """
-    listener, entity = supplier.job.listener, supplier.entity
+    listener, entity = backfill.job.listener, backfill.entity
     found, end = _existing_by_log(listener, entity, behind)
     ids = sorted(found)
     absent: set[str] = set()
     for start in range(0, len(ids), MAX_IDS):
-        absent |= supplier.rest.absent(entity, ids[start : start + MAX_IDS])
+        absent |= backfill.rest.absent(entity, ids[start : start + MAX_IDS])
     if not absent:
         return LookedUp(len(ids), go_on_behind=end)
-    binned = _in_recycle_bin(supplier, sorted(absent))
+    binned = _in_recycle_bin(backfill, sorted(absent))
     gone = len(absent) - len(binned)
     if counted is not None:
-        doubt(supplier, counted.gone + gone, counted.records)
-    elif supplier.is_cautious:
+        refuse_if_many(backfill, counted.gone + gone, counted.records)
+    elif backfill.is_cautious:
         absent = set(binned)
     stamps = _stamps(found, sorted(absent), binned, until)
-    return LookedUp(len(ids), gone, _record_deletions(supplier, stamps), end)
+    return LookedUp(len(ids), gone, _record_deletions(backfill, stamps), end)
 
 
 def _existing_by_log(
@@ -121,31 +121,31 @@ def _existing_by_log(
     return found, slice_[-1][0] if len(slice_) == SLICE else None
 
 
-def _in_recycle_bin(supplier: Supplier, absent: Sequence[str]) -> dict[str, Row]:
+def _in_recycle_bin(backfill: Backfill, absent: Sequence[str]) -> dict[str, Row]:
     """Return the rows of absent records that are in the Recycle Bin, or exist again."""
-    if is_receiving(supplier.job.listener_id):
+    if is_receiving(backfill.job.listener_id):
         time.sleep(ON_ITS_WAY / 1000)  # the stream may be about to bring the deletions
-    pages = rows_of(supplier.rest, supplier.entity, absent)
+    pages = rows_of(backfill.rest, backfill.entity, absent)
     rows = {row.record_id[:_SHORT]: row for page in pages for row in page}
     return {
         record_id: rows[record_id[:_SHORT]] for record_id in absent if record_id[:_SHORT] in rows
     }
 
 
-def doubt(supplier: Supplier, gone: int, looked_up: int) -> None:
+def refuse_if_many(backfill: Backfill, gone: int, looked_up: int) -> None:
     """Raise ManyGone if an operator must confirm that so many records were deleted."""
     is_part = gone >= MANY and gone > PART * looked_up
     is_all = gone >= ALL and gone == looked_up
-    if supplier.is_cautious and (is_part or is_all):
-        raise ManyGone(supplier.entity, gone, looked_up)
+    if backfill.is_cautious and (is_part or is_all):
+        raise ManyGone(backfill.entity, gone, looked_up)
 
 
-def _record_deletions(supplier: Supplier, stamps: Sequence[tuple[str, int]]) -> int:
+def _record_deletions(backfill: Backfill, stamps: Sequence[tuple[str, int]]) -> int:
     if not stamps:
         return 0
     crash_points.reach("read")
     return sum(
-        _record_some(supplier, dict(stamps[start : start + CHUNK]))
+        _record_some(backfill, dict(stamps[start : start + CHUNK]))
         for start in range(0, len(stamps), CHUNK)
     )
 
@@ -166,15 +166,15 @@ def _stamps(
     return sorted(found, key=itemgetter(1))
 
 
-def _record_some(supplier: Supplier, stamps: dict[str, int]) -> int:
+def _record_some(backfill: Backfill, stamps: dict[str, int]) -> int:
     """Record, in one transaction, the deletions that the log still lacks; return how many."""
 
     def choose() -> list[AuditLogEntry]:
-        latest = supplier.latest_types(list(stamps))
+        latest = backfill.latest_types(list(stamps))
         return [
-            supplier.entry(record_id, "DELETE", stamp)
+            backfill.entry(record_id, "DELETE", stamp)
             for record_id, stamp in stamps.items()
             if latest.get(record_id, "DELETE") not in DELETES
         ]
 
-    return supplier.record(choose)
+    return backfill.record(choose)

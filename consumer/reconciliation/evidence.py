@@ -29,7 +29,7 @@ DELETES = frozenset({"DELETE", "GAP_DELETE"})
 WHOLE = frozenset({"CREATE", "UNDELETE"})
 
 
-class Sight(IntEnum):
+class Certainty(IntEnum):
     """Whether the log has a record's newest change."""
 
     NO = 0
@@ -47,30 +47,30 @@ class Seen:
     read_at: int | None
     modified: int | None
 
-    def shows(self, row: Row) -> Sight:
+    def shows(self, row: Row) -> Certainty:
         """Return whether this entry is the record's newest change, or newer."""
         if row.is_deleted:
             is_it = self.change_type in DELETES and self.commit >= row.stamp
-            return Sight.SURE if is_it else Sight.NO
+            return Certainty.SURE if is_it else Certainty.NO
         over = row.stamp + SECOND
         if self.as_of is not None:
             return self._was_read_after(row)
         if self.commit >= over:
-            return Sight.SURE
+            return Certainty.SURE
         if self.change_type in DELETES:
-            return Sight.NO  # the record exists, so it was restored after this entry
+            return Certainty.NO  # the record exists, so it was restored after this entry
         if self.modified is not None:
             # A stamp after the LastModifiedDate is Salesforce's housekeeping, without an event.
-            return Sight.SAME_SECOND if self.modified == row.modified else Sight.NO
-        return Sight.SAME_SECOND if self.commit >= row.stamp else Sight.NO
+            return Certainty.SAME_SECOND if self.modified == row.modified else Certainty.NO
+        return Certainty.SAME_SECOND if self.commit >= row.stamp else Certainty.NO
 
-    def _was_read_after(self, row: Row) -> Sight:
+    def _was_read_after(self, row: Row) -> Certainty:
         as_of, read_at = self.as_of or 0, self.read_at or 0
         if as_of > row.modified:
-            return Sight.SURE
+            return Certainty.SURE
         if as_of < row.modified:
-            return Sight.NO
-        return Sight.SURE if read_at >= row.modified + SECOND else Sight.SAME_SECOND
+            return Certainty.NO
+        return Certainty.SURE if read_at >= row.modified + SECOND else Certainty.SAME_SECOND
 
     def is_whole_since(self, moment: int) -> bool:
         """Return whether this entry has the whole record from after that time, in ms."""
@@ -95,11 +95,11 @@ class Rule:
 
     def is_met(self, row: Row, seen: Iterable[Seen]) -> bool:
         seen = list(seen)
-        sight = max((entry.shows(row) for entry in seen), default=Sight.NO)
-        if sight is Sight.NO or row.is_deleted:
-            return sight is not Sight.NO
+        certainty = max((entry.shows(row) for entry in seen), default=Certainty.NO)
+        if certainty is Certainty.NO or row.is_deleted:
+            return certainty is not Certainty.NO
         if self.strict_from is None or row.stamp < self.strict_from:
-            return sight is Sight.SURE or self.trusts_second
+            return certainty is Certainty.SURE or self.trusts_second
         return self.lost_until is not None and any(
             entry.is_whole_since(self.lost_until) for entry in seen
         )

@@ -115,7 +115,7 @@ class Judge:
         unaccounted = {row.record_id for row in found}
         existing = [row.record_id for row in rows if row.record_id in read.records]
         if existing:
-            # Read it from Salesforce now: `supply` judges again with the position locked.
+            # Read it from Salesforce now: `fill` judges again with the position locked.
             _ = self.not_carried
         states = logged_states(self.job.listener, self.entity, existing)
         judgement = Judgement()

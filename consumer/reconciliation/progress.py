@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from consumer.reconciliation.backfill import Supplement
+from consumer.reconciliation.backfill import PartResult
 from consumer.reconciliation.deletions import LookedUp
 from consumer.reconciliation.judge import Fields, Verdict
 from consumer.reconciliation.salesforce_rows import Row
@@ -143,7 +143,7 @@ class Progress:
             self.entity, self.figures[entity] = entity, Figures()
         self._known, self.counted = self.counted, 0
 
-    def advance(self, page: Sequence[Row], found: Supplement) -> None:
+    def advance(self, page: Sequence[Row], found: PartResult) -> None:
         """Add a page of compared records."""
         figures = self.figures[self.entity]
         figures.missing += found.missing

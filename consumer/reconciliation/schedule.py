@@ -67,7 +67,7 @@ def plan(
     job.entry = entry or job.entry
     job.incident = incident or job.incident
     job.state, job.claimed_until, job.due_at = State.WAITING, None, now
-    job.begin_anew()
+    job.reset_progress()
     job.attempts, job.error, job.started_at = 0, "", None
     job.save()
     return job

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
-from consumer.ingest.transaction import Message, Moment
+from consumer.ingest.transaction import KeepAlive, Message
 
-Received = Message | Moment
+Received = Message | KeepAlive
 
 #: The wire size of outstanding messages, in bytes, at which the buffer is full.
 FULL_BYTES = 16 * 1024 * 1024

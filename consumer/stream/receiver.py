@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.db.retry import TRANSIENT, suppress_transient_errors
 from consumer import incidents
-from consumer.ingest.transaction import Message, Moment, quarantine_answer
+from consumer.ingest.transaction import KeepAlive, Message, quarantine_answer
 from consumer.stream import metrics, replay_lost
 from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import GuardedTokens, LoginGivenUp
@@ -43,7 +43,7 @@ State = Position.State
 #: Seconds after which a session counts as stable, and the back-off starts over.
 SETTLED_SECONDS = 30.0
 #: Seconds between two moves of the position without an event.
-MOMENT_SECONDS = 5.0
+MOVE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Receiver(threading.Thread):
         self._tip_since: datetime | None = None
         self._unstored_org_id: str | None = None
         self._tokens = tokens
-        self._next_moment_at = 0.0
+        self._next_move_at = 0.0
         self._may_disconnect = threading.Event()
         self._disconnect_thread = threading.Thread(
             target=self._disconnect, name="disconnect", daemon=True
@@ -232,16 +232,16 @@ class Receiver(threading.Thread):
             crash_points.reach("received")
             metrics.RECEIVED.labels(self._listener.name).inc(len(received))
             self._buffer.put(received, self._stream.polled_bytes)
-        elif self._stream.newest and time.monotonic() >= self._next_moment_at:
-            self._next_moment_at = time.monotonic() + MOMENT_SECONDS
-            self._buffer.put([Moment(self._stream.newest, now)])
+        elif self._stream.newest and time.monotonic() >= self._next_move_at:
+            self._next_move_at = time.monotonic() + MOVE_SECONDS
+            self._buffer.put([KeepAlive(self._stream.newest, now)])
 
     def _note_caught_up(self, is_empty: bool, now: datetime) -> None:
         """After two empty responses in a row with nothing left to record, the listener has caught
         up.
 
         A single one may come before the changes that a new subscription replays. A response that
-        names a replay id is recorded as a Moment instead.
+        names a replay id is recorded as a KeepAlive instead.
         """
         has_rest = not is_empty or self._buffer.outstanding
         self._empty_answers = 0 if has_rest else self._empty_answers + 1

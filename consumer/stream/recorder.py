@@ -15,7 +15,7 @@ from django.db import IntegrityError, InternalError, connection
 
 from audit.db.retry import TRANSIENT, retry
 from consumer.ingest.position import CommitsLost, note_unrecorded
-from consumer.ingest.transaction import Message, Moment, ingest, move
+from consumer.ingest.transaction import KeepAlive, Message, ingest, move
 from consumer.stream import metrics
 from consumer.stream.buffer import Buffer, Received
 from consumer.stream.publisher import Publisher
@@ -85,7 +85,7 @@ class Recorder(threading.Thread):
                 self._began_at = began = time.monotonic()
                 if messages := [item for item in batch if isinstance(item, Message)]:
                     self._record(messages)
-                if isinstance(batch[-1], Moment):
+                if isinstance(batch[-1], KeepAlive):
                     self._move(batch[-1])
                 self._began_at = None
                 self._buffer.done(len(batch))
@@ -146,11 +146,11 @@ class Recorder(threading.Thread):
                 if left <= 0:  # one message may hold thousands of records
                     break
 
-    def _move(self, moment: Moment) -> None:
+    def _move(self, keep_alive: KeepAlive) -> None:
         follows = self._buffer.follows
-        self._commit(lambda: move(self._lease, moment, follows))
-        self._buffer.follows = moment.replay_id
-        self._on_commit(moment.replay_id)
+        self._commit(lambda: move(self._lease, keep_alive, follows))
+        self._buffer.follows = keep_alive.replay_id
+        self._on_commit(keep_alive.replay_id)
 
     def _commit(self, write: Callable[[], Result]) -> Result:
         """Call `write` until the database accepts it; return its result. Raises GivenUp.

@@ -169,7 +169,7 @@ def test_a_role_that_was_deleted_is_not_made_again():
 @pytest.mark.django_db
 def test_a_migration_before_there_are_groups_makes_none():
     Group.objects.all().delete()
-    roles.put_right("default", apps=ProjectState().apps)
+    roles.update_roles("default", apps=ProjectState().apps)
     assert not Group.objects.exists()
 
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Throughput
 from consumer.ingest.position import CommitsLost
-from consumer.ingest.transaction import Message, Moment, ingest, move
+from consumer.ingest.transaction import KeepAlive, Message, ingest, move
 from consumer.stream.buffer import Buffer
 from consumer.stream.publisher import Publisher
 from consumer.stream.recorder import Recorder
@@ -23,8 +23,8 @@ NOW = timezone.now()
 NAMED = "0x000000000000000a0000"
 
 
-def moment(replay_id: str = NAMED) -> Moment:
-    return Moment(replay_id, NOW)
+def moment(replay_id: str = NAMED) -> KeepAlive:
+    return KeepAlive(replay_id, NOW)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def record(transactional_db, listener):
     """Record what is given as a listener does; the positions that were told, and what of each was
     committed by then."""
 
-    def recorded(*batches: list[Message | Moment]) -> list[tuple[str, str, int]]:
+    def recorded(*batches: list[Message | KeepAlive]) -> list[tuple[str, str, int]]:
         told: list[tuple[str, str, int]] = []
 
         def tell(replay_id: str) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from audit.models import Incident, Trouble
 from cdcproject.conf.alerting import Mail
 from consumer.alerts.channels import SIGNATURE, signature
-from consumer.alerts.send import BACKOFF, CLAIM, LEFT_TO_OTHERS, tell_due
+from consumer.alerts.send import BACKOFF, CLAIM, LEFT_TO_OTHERS, send_due
 from tests.notice_receivers import MailServer, Webhook
 
 
@@ -49,12 +49,12 @@ def test_opening_and_closing_are_told_once_each(listener, webhook, settings, now
     incident = report(listener, now=now)
     for seconds in range(3):
         report(listener, now=now + timedelta(seconds=seconds))
-        tell_due(now + timedelta(seconds=seconds))
+        send_due(now + timedelta(seconds=seconds))
     assert webhook.told == [("outage", "open")]
 
     Incident.objects.close(listener.pk, "outage", now + timedelta(minutes=1), note="it is over")
     for minutes in (2, 3):
-        tell_due(now + timedelta(minutes=minutes))
+        send_due(now + timedelta(minutes=minutes))
 
     assert webhook.told == [("outage", "open"), ("outage", "closed")]
     first, last = map(json.loads, webhook.bodies)
@@ -70,14 +70,14 @@ def test_what_was_closed_before_it_was_told_is_told_once(listener, webhook, now)
     report(listener, now=now)
     Incident.objects.settle(now, by="ann")
     for seconds in (1, 300):
-        tell_due(now + timedelta(seconds=seconds))
+        send_due(now + timedelta(seconds=seconds))
     assert webhook.told == [("outage", "closed")]
 
 
 def test_a_post_is_signed_when_there_is_a_secret(listener, webhook, settings, now):
     report(listener, now=now)
     settings.CDC_INCIDENT_WEBHOOK_SECRET = "the secret"
-    tell_due(now)
+    send_due(now)
     [(headers, body)] = webhook.posts
     assert headers[SIGNATURE] == signature(body, "the secret")
     assert headers[SIGNATURE] != signature(body, "another")
@@ -90,14 +90,14 @@ def test_who_does_not_take_it_is_asked_again_later(listener, webhook, now, answe
     webhook.answers = [answer]
     report(listener, now=now)
 
-    assert tell_due(now) == 0
+    assert send_due(now) == 0
 
     incident = Incident.objects.get()
     assert len(webhook.posts) == 1  # no redirect is followed
     assert incident.told == {}
     assert now < incident.notify_due_at <= now + timedelta(seconds=BACKOFF.base)
-    assert tell_due(now) == 0
-    assert tell_due(incident.notify_due_at) == 1
+    assert send_due(now) == 0
+    assert send_due(incident.notify_due_at) == 1
     assert webhook.told == [("outage", "open")] * 2
 
 
@@ -106,11 +106,11 @@ def test_a_channel_that_is_away_holds_up_no_other_and_is_not_told_twice(
 ):
     settings.CDC_INCIDENT_WEBHOOK = "http://127.0.0.1:1/hook"
     report(listener, now=now)
-    tell_due(now)
+    send_due(now)
     assert len(mail_server.mails) == 1
 
     settings.CDC_INCIDENT_WEBHOOK = webhook.url
-    tell_due(now + timedelta(hours=2))
+    send_due(now + timedelta(hours=2))
 
     assert webhook.told == [("outage", "open")]
     assert len(mail_server.mails) == 1
@@ -118,7 +118,7 @@ def test_a_channel_that_is_away_holds_up_no_other_and_is_not_told_twice(
 
 def test_a_mail_says_what_the_incident_says(listener, mail_server, now):
     report(listener, now=now)
-    tell_due(now)
+    send_due(now)
     [text] = mail_server.mails
     mail = message_from_string(text, policy=default)
     assert mail["Subject"] == f"[open] {listener.name}: outage happened"
@@ -132,9 +132,9 @@ def test_a_mail_says_what_the_incident_says(listener, mail_server, now):
 def test_a_mail_server_that_refuses_is_asked_again_later(listener, mail_server, now):
     mail_server.refuses = "450 busy"
     report(listener, now=now)
-    assert tell_due(now) == 0
+    assert send_due(now) == 0
     mail_server.refuses = ""
-    assert tell_due(now + timedelta(hours=2)) == 1
+    assert send_due(now + timedelta(hours=2)) == 1
     assert len(mail_server.mails) == 1
 
 
@@ -145,7 +145,7 @@ def test_a_password_that_cannot_even_be_sent_is_tried_again_later(
     to, server = ["a@b.de"], ("127.0.0.1", mail_server.port)
     settings.CDC_MAIL = Mail(to, "c@d.de", *server, "me", "hunter2ä", False, False)
     report(listener, now=now)
-    assert tell_due(now) == 0
+    assert send_due(now) == 0
     assert Incident.objects.get().notify_due_at > now
     assert "hunter2" not in caplog.text
 
@@ -154,7 +154,7 @@ def test_who_of_several_the_mail_server_refuses_is_logged(listener, mail_server,
     mail_server.refuses = "550 unknown"
     mail_server.refused = "dev@"
     report(listener, now=now)
-    assert tell_due(now) == 1
+    assert send_due(now) == 1
     assert "dev@example.com" in caplog.text
 
 
@@ -162,7 +162,7 @@ def test_secrets_of_a_channel_are_in_no_log(listener, settings, now, capsys, cap
     settings.CDC_INCIDENT_WEBHOOK = "http://127.0.0.1:1/hook?key=hunter2"
     settings.CDC_MAIL = Mail(["a@b.de"], "c@d.de", "127.0.0.1", 1, "user", "hunter2", False, False)
     report(listener, now=now)
-    tell_due(now)
+    send_due(now)
     said = caplog.text + "".join(capsys.readouterr()) + repr(settings.CDC_MAIL)
     assert "alert not sent" in said
     assert "hunter2" not in said
@@ -171,9 +171,9 @@ def test_secrets_of_a_channel_are_in_no_log(listener, settings, now, capsys, cap
 def test_nothing_is_due_where_nobody_is_to_be_told(listener, now, settings, webhook):
     settings.CDC_INCIDENT_WEBHOOK = ""
     report(listener, now=now)
-    tell_due(now + LEFT_TO_OTHERS)
+    send_due(now + LEFT_TO_OTHERS)
     settings.CDC_INCIDENT_WEBHOOK = webhook.url  # configured later: no flood of old ones
-    tell_due(now + timedelta(hours=1))
+    send_due(now + timedelta(hours=1))
     assert webhook.posts == []
 
 
@@ -182,9 +182,9 @@ def test_a_process_that_was_given_no_channel_leaves_it_to_one_that_was(
 ):
     settings.CDC_INCIDENT_WEBHOOK = ""
     report(listener, now=now)
-    tell_due(now)
+    send_due(now)
     settings.CDC_INCIDENT_WEBHOOK = webhook.url
-    tell_due(now + timedelta(seconds=30))
+    send_due(now + timedelta(seconds=30))
     assert webhook.told == [("outage", "open")]
 
 
@@ -197,7 +197,7 @@ def test_several_processes_tell_it_once(transactional_db, make_listener, webhook
     def tell() -> None:
         together.wait()
         try:
-            tell_due(now + timedelta(seconds=1))
+            send_due(now + timedelta(seconds=1))
         finally:
             connection.close()
 
@@ -214,9 +214,9 @@ def test_several_processes_tell_it_once(transactional_db, make_listener, webhook
 def test_what_a_dead_process_has_claimed_is_told_by_another(listener, webhook, now):
     report(listener, now=now)
     Incident.objects.update(notify_due_at=now + CLAIM, notify_attempts=1)
-    tell_due(now)
+    send_due(now)
     assert webhook.posts == []
-    tell_due(now + CLAIM)
+    send_due(now + CLAIM)
     assert webhook.told == [("outage", "open")]
 
 
@@ -231,6 +231,6 @@ def test_closed_while_the_opening_is_told_is_told_as_well(listener, webhook, now
         return sends(channel, notice)
 
     monkeypatch.setattr(send, "_send", close_meanwhile)
-    tell_due(now)
-    tell_due(now + timedelta(seconds=1))
+    send_due(now)
+    send_due(now + timedelta(seconds=1))
     assert webhook.told == [("outage", "open"), ("outage", "closed")]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from consumer.reconciliation.backfill import Supplement
-from consumer.reconciliation.evidence import Rule, Seen, Sight
+from consumer.reconciliation.backfill import PartResult
+from consumer.reconciliation.evidence import Certainty, Rule, Seen
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.salesforce_rows import Row
 
@@ -19,23 +19,23 @@ def seen(change_type="UPDATE", commit=10_300, as_of=None, read_at=None, modified
 @pytest.mark.parametrize(
     ("row", "entry", "sight"),
     [
-        (LIVING, seen(commit=11_000), Sight.SURE),
-        (LIVING, seen(commit=10_999), Sight.SAME_SECOND),
-        (LIVING, seen(commit=10_100, modified=9_000), Sight.NO),
-        (LIVING, seen(commit=9_900, modified=9_000), Sight.NO),
-        (LIVING, seen("GAP_UPDATE", 10_300, modified=None), Sight.SAME_SECOND),
-        (LIVING, seen("GAP_UPDATE", 9_900, modified=None), Sight.NO),
-        (LIVING, seen("DELETE", 10_300, modified=None), Sight.NO),
-        (LIVING, seen("DELETE", 12_000, modified=None), Sight.SURE),
-        (LIVING, seen(as_of=10_000, read_at=11_000), Sight.SURE),
-        (LIVING, seen(as_of=10_000, read_at=10_999), Sight.SAME_SECOND),
-        (LIVING, seen(commit=12_000, as_of=9_000, read_at=9_500), Sight.NO),
-        (LIVING, seen(as_of=11_000, read_at=11_500), Sight.SURE),
-        (HOUSEKEPT, seen(commit=10_300), Sight.SAME_SECOND),
-        (DELETED, seen("DELETE", 10_300, modified=None), Sight.SURE),
-        (DELETED, seen("GAP_DELETE", 10_300, modified=None), Sight.SURE),
-        (DELETED, seen("DELETE", 9_999, modified=None), Sight.NO),
-        (DELETED, seen("UPDATE", 12_000), Sight.NO),
+        (LIVING, seen(commit=11_000), Certainty.SURE),
+        (LIVING, seen(commit=10_999), Certainty.SAME_SECOND),
+        (LIVING, seen(commit=10_100, modified=9_000), Certainty.NO),
+        (LIVING, seen(commit=9_900, modified=9_000), Certainty.NO),
+        (LIVING, seen("GAP_UPDATE", 10_300, modified=None), Certainty.SAME_SECOND),
+        (LIVING, seen("GAP_UPDATE", 9_900, modified=None), Certainty.NO),
+        (LIVING, seen("DELETE", 10_300, modified=None), Certainty.NO),
+        (LIVING, seen("DELETE", 12_000, modified=None), Certainty.SURE),
+        (LIVING, seen(as_of=10_000, read_at=11_000), Certainty.SURE),
+        (LIVING, seen(as_of=10_000, read_at=10_999), Certainty.SAME_SECOND),
+        (LIVING, seen(commit=12_000, as_of=9_000, read_at=9_500), Certainty.NO),
+        (LIVING, seen(as_of=11_000, read_at=11_500), Certainty.SURE),
+        (HOUSEKEPT, seen(commit=10_300), Certainty.SAME_SECOND),
+        (DELETED, seen("DELETE", 10_300, modified=None), Certainty.SURE),
+        (DELETED, seen("GAP_DELETE", 10_300, modified=None), Certainty.SURE),
+        (DELETED, seen("DELETE", 9_999, modified=None), Certainty.NO),
+        (DELETED, seen("UPDATE", 12_000), Certainty.NO),
     ],
 )
 def test_an_entry_shows_the_newest_change_or_it_does_not(row, entry, sight):
@@ -78,13 +78,13 @@ def rows(*stamps: int) -> list[Row]:
 def test_a_second_that_is_compared_again_is_counted_once():
     progress = Progress()
     progress.begin("Account")
-    progress.advance(rows(1000, 2000, 2000), Supplement(missing=1))
+    progress.advance(rows(1000, 2000, 2000), PartResult(missing=1))
 
     resumed = Progress.of(progress.cursor())
     resumed.begin("Account")
     assert resumed.stamp == 2000
-    resumed.advance(rows(2000, 2000), Supplement())
-    resumed.advance(rows(2000, 3000), Supplement())
+    resumed.advance(rows(2000, 2000), PartResult())
+    resumed.advance(rows(2000, 3000), PartResult())
 
     assert (resumed.total.compared, resumed.total.missing) == (5, 1)
     assert (resumed.stamp, resumed.counted) == (3000, 1)

@@ -68,7 +68,7 @@ def test_a_webhook_whose_head_trickles_ends_with_the_time_limit(settings, monkey
     monkeypatch.setattr(channels, "WEBHOOK_SECONDS", 1.0)
     with Drip() as server:
         settings.CDC_INCIDENT_WEBHOOK = f"http://127.0.0.1:{server.port}/hook"
-        with pytest.raises(channels.NotTold, match="did not answer within 1 s"):
+        with pytest.raises(channels.NotSent, match="did not answer within 1 s"):
             channels._post(NOTICE)
 
 
