@@ -10,7 +10,7 @@ import hmac
 import json
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -75,20 +75,13 @@ class Notice:
         )
 
 
-@dataclass(frozen=True)
-class Channel:
-    name: str
-    #: Raises NotSent.
-    send: Callable[[Notice], None]
-
-
-def channels() -> list[Channel]:
-    """Return the configured channels."""
-    found = []
+def channels() -> Mapping[str, Callable[[Notice], None]]:
+    """Return the functions that send on the configured channels, by name. They raise NotSent."""
+    found = {}
     if settings.CDC_MAIL.to:
-        found.append(Channel("email", _mail))
+        found["email"] = _mail
     if settings.CDC_INCIDENT_WEBHOOK:
-        found.append(Channel("webhook", _post))
+        found["webhook"] = _post
     return found
 
 

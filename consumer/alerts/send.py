@@ -6,6 +6,7 @@ time when its alert is due. If that process dies, the alert is due again and may
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -13,7 +14,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from audit.models import Incident
-from consumer.alerts.channels import Channel, Notice, NotSent, channels
+from consumer.alerts.channels import Notice, NotSent, channels
 from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,10 @@ def _claim(incident: Incident, now: datetime) -> bool:
 
 
 def _send_everywhere(
-    incident: Incident, configured: list[Channel], down: set[str], now: datetime
+    incident: Incident,
+    configured: Mapping[str, Callable[[Notice], None]],
+    down: set[str],
+    now: datetime,
 ) -> bool:
     """Send the alert on each channel that still lacks it, and return whether none does now.
 
@@ -66,27 +70,20 @@ def _send_everywhere(
     """
     notice = Notice.of(incident)
     sent = dict(incident.told)
-    for channel in configured:
-        if sent.get(channel.name) == notice.state or channel.name in down:
+    for channel, send in configured.items():
+        if sent.get(channel) == notice.state or channel in down:
             continue
-        if _send(channel, notice):
-            sent[channel.name] = notice.state
+        try:
+            send(notice)
+        except NotSent as error:
+            log.warning("alert not sent", incident=notice.id, channel=channel, reason=str(error))
+            down.add(channel)
         else:
-            down.add(channel.name)
-    is_done = all(sent.get(channel.name) == notice.state for channel in configured)
+            log.info("alert sent", incident=notice.id, channel=channel, state=notice.state)
+            sent[channel] = notice.state
+    is_done = all(sent.get(channel) == notice.state for channel in configured)
     _store_outcome(incident, sent, now, is_done=is_done)
     return is_done
-
-
-def _send(channel: Channel, notice: Notice) -> bool:
-    try:
-        channel.send(notice)
-    except NotSent as error:
-        log.warning("alert not sent", incident=notice.id, channel=channel.name,
-                    reason=str(error))  # fmt: skip
-        return False
-    log.info("alert sent", incident=notice.id, channel=channel.name, state=notice.state)
-    return True
 
 
 def _store_outcome(

@@ -7,7 +7,7 @@ and `entity`; and then by its position among the remaining ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from consumer.configuration.desired_state import Item
@@ -52,31 +52,25 @@ class Matching:
 def match(items: Sequence[Item], stored: Sequence[HandlerMapping], problems: Problems) -> Matching:
     """Match items with stored mappings. Ambiguous matches are added to `problems`."""
     matching = Matching(items, list(stored))
-    _by_name(matching)
-    _by_handler(matching)
+    _pair(matching, lambda item, one: bool(one.name) and one.name == value_of(item, "name"))
+    _pair(matching, _has_same_handler)
     if not any(item.refused_keys.intersection(_IDENTITY) for item in items):
         _by_position(matching, problems)
     return matching
 
 
-def _by_name(matching: Matching) -> None:
-    for place, item in enumerate(matching.items):
-        name = value_of(item, "name")
-        named = (one for one in matching.left if name and one.name == name)
-        if mapping := next(named, None):
-            matching.pair(place, mapping)
-
-
-def _by_handler(matching: Matching) -> None:
+def _pair(matching: Matching, is_match: Callable[[Item, HandlerMapping], bool]) -> None:
+    """Pair each unmatched item with the first mapping that matches it."""
     for place in matching.unmatched():
         item = matching.items[place]
-        alike = (
-            one
-            for one in matching.left
-            if _kind(one) == _kind_of(item) and (one.handler, one.task) == target_of(item)
-        )
-        if mapping := next(alike, None):
+        found = (one for one in matching.left if is_match(item, one))
+        if mapping := next(found, None):
             matching.pair(place, mapping)
+
+
+def _has_same_handler(item: Item, mapping: HandlerMapping) -> bool:
+    is_same_kind = _kind(mapping) == _kind_of(item)
+    return is_same_kind and (mapping.handler, mapping.task) == target_of(item)
 
 
 def _by_position(matching: Matching, problems: Problems) -> None:

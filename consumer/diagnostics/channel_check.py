@@ -43,19 +43,20 @@ def check_channel(tokens: Tokens, served: Sequence[str], listener: Listener) -> 
         )
         yield Finding(text, is_failure=True, step=Step.CHANNEL)
         return
+    prefix = f"{prefix}: {_subscription(listener)}"
     try:
         _subscribe(tokens, listener)
     except (LoginRefused, LoginUnavailable):
         raise
     except SalesforceError as error:
         if isinstance(error, StreamRefused) and error.code.endswith(_IN_USE):
-            text = f"{prefix}: {_subscription(listener)}: in use, by its process or another client"
+            text = f"{prefix}: in use, by its process or another client"
             yield Finding(text, step=Step.CHANNEL)
-            return
-        text = f"{prefix}: {_subscription(listener)}: {error}{_advice(error, listener)}"
-        yield Finding(text, is_failure=True, step=Step.CHANNEL)
-        return
-    yield Finding(f"{prefix}: {_subscription(listener)}: permitted", step=Step.CHANNEL)
+        else:
+            text = f"{prefix}: {error}{_advice(error, listener)}"
+            yield Finding(text, is_failure=True, step=Step.CHANNEL)
+    else:
+        yield Finding(f"{prefix}: permitted", step=Step.CHANNEL)
 
 
 def _subscription(listener: Listener) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from time import time_ns
@@ -51,15 +50,6 @@ RECORDED_ONLY = "the listener's gap_policy is to record only"
 RECORDED_BEFORE = "the change itself was recorded before"
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Gap entries of one entity, claimed until `until`."""
-
-    entity: str
-    until: datetime
-    rows: Sequence[DirtyRecord]
-
-
 def complete(listener_id: int, *, budget: float = BUDGET) -> int:
     """Complete the claimed gap entries of a listener, or else those that are due; return how many.
 
@@ -72,8 +62,8 @@ def complete(listener_id: int, *, budget: float = BUDGET) -> int:
         plan.claim(listener_id, database_clock.now())
     org = _Org(listener)
     ended, end = 0, time.monotonic() + budget
-    while page := _take(listener_id):
-        ended += _complete(org, page)
+    while (rows := _take(listener_id)) is not None:
+        ended += _complete(org, rows)
         if time.monotonic() >= end:
             plan.release(listener_id)
     return ended
@@ -89,9 +79,9 @@ class _Org:
         return rest_of(self.listener)
 
 
-def _take(listener_id: int) -> Page | None:
-    """Claim the next page; None if there is none. The attempt is counted here, so that a crash
-    counts too."""
+def _take(listener_id: int) -> list[DirtyRecord] | None:
+    """Claim the next page: gap entries of one entity; None if there is none. The attempt is counted
+    here, so that a crash counts too."""
     claimed = plan.claimed(listener_id)
     first = claimed.order_by("pk").first()
     if first is None:
@@ -104,63 +94,56 @@ def _take(listener_id: int) -> Page | None:
         claimed_until=until, is_begun=True, attempts=F("attempts") + 1
     )
     won = DirtyRecord.objects.filter(pk__in=ids, claimed_until=until)
-    return Page(first.entity_name, until, list(won.select_related("entry").order_by("pk")))
+    return list(won.select_related("entry").order_by("pk"))
 
 
-def _complete(org: _Org, page: Page) -> int:
-    listener = org.listener
+def _complete(org: _Org, rows: Sequence[DirtyRecord]) -> int:
+    if not rows:  # another task has claimed them
+        return 0
+    listener, entity = org.listener, rows[0].entity_name
     if listener.gap_policy != Policy.FETCH:
-        return _add(listener, page, page.rows, None)
-    unread = [row for row in page.rows if row.entry.change_type != "GAP_DELETE"]
+        return _add(listener, rows, None)
+    unread = [row for row in rows if row.entry.change_type != "GAP_DELETE"]
     try:
         ids = list(dict.fromkeys(row.entry.record_id for row in unread))
-        read = org.client.read_many(page.entity, ids) if ids else RecordsRead(0)
+        read = org.client.read_many(entity, ids) if ids else RecordsRead(0)
     except CANNOT_READ as error:
-        _postpone(page, unread, str(error), _BACKOFF)
-        deleted = [row for row in page.rows if row.entry.change_type == "GAP_DELETE"]
-        return _add(listener, page, deleted, RecordsRead(0))
+        _postpone(unread, str(error), _BACKOFF)
+        deleted = [row for row in rows if row.entry.change_type == "GAP_DELETE"]
+        return _add(listener, deleted, RecordsRead(0))
     crash_points.reach("read")
     refused = [row for row in unread if row.entry.record_id in read.refused]
     if refused:
         reason = read.refused[refused[0].entry.record_id]
-        _postpone(page, refused, str(reason), _REFUSED_BACKOFF)
-    left = [row for row in page.rows if row not in refused]
-    log.info("records read", listener=listener.name, entity=page.entity, records=len(read.records))
-    return _add(listener, page, left, read)
+        _postpone(refused, str(reason), _REFUSED_BACKOFF)
+    left = [row for row in rows if row not in refused]
+    log.info("records read", listener=listener.name, entity=entity, records=len(read.records))
+    return _add(listener, left, read)
 
 
-def _add(
-    listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
-) -> int:
+def _add(listener: Listener, rows: Sequence[DirtyRecord], read: RecordsRead | None) -> int:
     """Complete the rows in transactions of up to ROWS; return how many. `read` is None where the
     rows are released without data."""
     return sum(
-        _add_some(listener, page, rows[start : start + ROWS], read)
-        for start in range(0, len(rows), ROWS)
+        _add_some(listener, rows[start : start + ROWS], read) for start in range(0, len(rows), ROWS)
     )
 
 
-def _add_some(
-    listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
-) -> int:
+def _add_some(listener: Listener, rows: Sequence[DirtyRecord], read: RecordsRead | None) -> int:
     """Complete some rows; return how many. A row that the database refuses is postponed, and the
     others are completed."""
     try:
-        return _add_whole(listener, page, rows, read)
+        return _add_whole(listener, rows, read)
     except (DataError, UnicodeError) as error:
         if len(rows) == 1:
             reason = f"the database refused what was read: {describe(error)}"
-            _postpone(page, rows, reason, _REFUSED_BACKOFF)
+            _postpone(rows, reason, _REFUSED_BACKOFF)
             return 0
     half = len(rows) // 2
-    return _add_some(listener, page, rows[:half], read) + _add_some(
-        listener, page, rows[half:], read
-    )
+    return sum(_add_some(listener, part, read) for part in (rows[:half], rows[half:]))
 
 
-def _add_whole(
-    listener: Listener, page: Page, rows: Sequence[DirtyRecord], read: RecordsRead | None
-) -> int:
+def _add_whole(listener: Listener, rows: Sequence[DirtyRecord], read: RecordsRead | None) -> int:
     now, ids = database_clock.now(), [row.pk for row in rows]
     began = time_ns()
     with transaction.atomic(durable=True):
@@ -176,7 +159,7 @@ def _add_whole(
             ends = {entry.pk: entry if delivers else RECORDED_ONLY for entry in incomplete}
         ready = end_waiting(ends, now)
         DirtyRecord.objects.filter(pk__in=list(ends)).delete()
-        plan.note_progress(listener, page.entity, now)
+        plan.note_progress(listener, rows[0].entity_name, now)
         crash_points.reach("added")
     if read is not None:
         _trace(listener, incomplete, ends, began)
@@ -244,14 +227,16 @@ def _with_data(gap: AuditLogEntry, read: RecordsRead, now: datetime) -> AuditLog
     return change
 
 
-def _postpone(page: Page, rows: Sequence[DirtyRecord], error: str, backoff: Backoff) -> None:
+def _postpone(rows: Sequence[DirtyRecord], error: str, backoff: Backoff) -> None:
     """Schedule the next attempt for all rows at the same time, so that they are read together."""
     if not rows:
         return
     delay = backoff.delay(max(row.attempts for row in rows))
     due = database_clock.now() + timedelta(seconds=delay)
-    DirtyRecord.objects.filter(pk__in=[row.pk for row in rows], claimed_until=page.until).update(
+    entity, claimed_until = rows[0].entity_name, rows[0].claimed_until
+    ids = [row.pk for row in rows]
+    DirtyRecord.objects.filter(pk__in=ids, claimed_until=claimed_until).update(
         due_at=due, error=storable(error), claimed_until=None, is_begun=False
     )
-    log.warning("reading records failed", entity=page.entity, records=len(rows), reason=error)
-    plan.write_progress(rows[0].listener_id, page.entity)
+    log.warning("reading records failed", entity=entity, records=len(rows), reason=error)
+    plan.write_progress(rows[0].listener_id, entity)

@@ -50,10 +50,21 @@ def snapshots(now: datetime) -> list[Watched]:
     held = Position.objects.with_life().filter(is_held=True)
     live = set(held.values_list("pk", flat=True))
     incidents = _open_incidents()
-    return [
-        _watched(listener, listener.pk in live, incidents.get(listener.pk, {}), now)
-        for listener in Listener.objects.select_related("connection", "position").order_by("name")
-    ]
+    seen: list[Watched] = []
+    for listener in Listener.objects.select_related("connection", "position").order_by("name"):
+        position = position_of(listener) or Position(listener=listener)
+        is_live, answered_at = listener.pk in live, position.last_received_at
+        silence = timedelta(seconds=longest_silence(listener))
+        watched = Watched(
+            listener,
+            position,
+            standing(listener, position, now, is_live=is_live),
+            is_live,
+            is_answered=answered_at is not None and now - answered_at <= silence,
+            incidents=incidents.get(listener.pk, {}),
+        )
+        seen.append(watched)
+    return seen
 
 
 def close(incident: Incident | None, note: str, now: datetime) -> None:
@@ -69,16 +80,3 @@ def _open_incidents() -> dict[int, dict[tuple[str, str], Incident]]:
     for incident in Incident.objects.opened().exclude(listener=None):
         found.setdefault(incident.listener_id, {})[incident.kind, incident.key] = incident
     return found
-
-
-def _watched(
-    listener: Listener,
-    is_live: bool,
-    incidents: Mapping[tuple[str, str], Incident],
-    now: datetime,
-) -> Watched:
-    position = position_of(listener) or Position(listener=listener)
-    status = standing(listener, position, now, is_live=is_live)
-    answered_at, silence = position.last_received_at, timedelta(seconds=longest_silence(listener))
-    is_answered = answered_at is not None and now - answered_at <= silence
-    return Watched(listener, position, status, is_live, is_answered, incidents)

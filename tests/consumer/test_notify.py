@@ -221,16 +221,16 @@ def test_what_a_dead_process_has_claimed_is_told_by_another(listener, webhook, n
 
 
 def test_closed_while_the_opening_is_told_is_told_as_well(listener, webhook, now, monkeypatch):
-    from consumer.alerts import send
+    from consumer.alerts import channels
 
     report(listener, now=now)
-    sends = send._send
+    post = channels._post
 
-    def close_meanwhile(channel, notice):
+    def close_meanwhile(notice):
         Incident.objects.settle(now, note="over")
-        return sends(channel, notice)
+        post(notice)
 
-    monkeypatch.setattr(send, "_send", close_meanwhile)
+    monkeypatch.setattr(channels, "_post", close_meanwhile)
     send_due(now)
     send_due(now + timedelta(seconds=1))
     assert webhook.told == [("outage", "open"), ("outage", "closed")]
