@@ -118,9 +118,8 @@ def _line_of_error(error: Exception, problem: str) -> int:
     if not isinstance(error, MarkedYAMLError):
         return 1
     mark = error.problem_mark or error.context_mark
-    if (
-        "stream end" in problem or "end of stream" in problem
-    ):  # the start says more than the end of the file
+    if "stream end" in problem or "end of stream" in problem:
+        # The start says more than the end of the file.
         mark = error.context_mark or mark
     return int(mark.line) + 1 if mark else 1
 
