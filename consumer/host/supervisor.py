@@ -17,8 +17,7 @@ from django.conf import settings
 from audit.db.retry import suppress_transient_errors
 from consumer import relay
 from consumer.host.assignment import Assignment, Standby
-from consumer.host.drain import GRACE_SECONDS, DrainingListeners
-from consumer.host.runtime import HostedListener
+from consumer.host.runtime import GRACE_SECONDS, DrainingListeners, HostedListener
 from consumer.host.start import Hosting, failed_since
 from consumer.host.threads import PeriodicThread, lease_keeper, relay_thread
 from consumer.monitoring.checks import run_round

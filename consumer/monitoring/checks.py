@@ -6,15 +6,20 @@ Several processes may run them at once: an incident is still opened and closed o
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from audit.models import Incident, Quarantined
+from audit.models import Incident, Quarantined, Trouble
 from consumer import incidents
 from consumer.alerts import send
-from consumer.monitoring import dead_letters, org_limits, outages, position_age
+from consumer.monitoring import org_limits, outages
 from consumer.monitoring.snapshot import Watched, close, snapshots
 from handlers.messages import unknown_task_incidents
+from handlers.models import Delivery
 from listeners.clock import database_clock
+from listeners.listener_state import RETENTION, runway
+from listeners.models import Listener
 
 Kind = Incident.Kind
 
@@ -26,6 +31,16 @@ _QUIET_NOTES = {
     Kind.MALFORMED_ANSWER: "No malformed response for an hour. The events of the malformed "
     "responses were requested again.",
 }
+#: The time left to replay that opens the incident.
+LEAST_RUNWAY = timedelta(hours=24)
+
+_THEN = {
+    Listener.ReplayLost.EARLIEST: "continues with the earliest event that Salesforce has",
+    Listener.ReplayLost.TIP: "continues with new events only",
+    Listener.ReplayLost.STOP: "stops and waits for an operator",
+}
+#: The most dead letters that are counted; the exact number above it does not matter.
+COUNTED = 10_000
 #: Kinds of incident that only apply to an enabled listener.
 _OF_RUNNING = (Kind.STALL, Kind.BACK_OFF, Kind.QUOTA, Kind.CONFIGURATION)
 
@@ -44,10 +59,10 @@ def watch(now: datetime) -> None:
     for watched in seen:
         _reopen_stopped(watched, now)
         outages.check(watched, now)
-        position_age.check(watched, now)
+        _check_position_age(watched, now)
         _close_disabled_or_quiet(watched, now)
         _close_undecodable(watched, now)
-    dead_letters.check(seen, now)
+    _check_dead_letters(seen, now)
     unknown_task_incidents.close_when_none_is_kept(now)
 
 
@@ -82,3 +97,94 @@ def _close_undecodable(watched: Watched, now: datetime) -> None:
     )
     if incident is not None and not unread.exists():
         close(incident, "No undecodable event is left in quarantine.", now)
+
+
+def _check_position_age(watched: Watched, now: datetime) -> None:
+    """Open, refresh or close the incident about the position. Inside any transaction."""
+    incident = watched.open(Kind.RUNWAY)
+    left = runway(watched.position, now)
+    if not watched.listener.enabled:
+        close(incident, "The listener was disabled.", now)
+    elif left is None:
+        close(incident, "The listener no longer has a position that could expire.", now)
+    elif left > LEAST_RUNWAY:
+        close(incident, f"The position is recent again: {_hours(left)} left to replay.", now)
+    else:
+        Incident.objects.report(watched.listener.pk, _position_trouble(watched, left, now), now)
+
+
+def _position_trouble(watched: Watched, left: timedelta, now: datetime) -> Trouble:
+    end = f"{now + left:%Y-%m-%d %H:%M} UTC"
+    then = (
+        f"the listener then {_THEN[Listener.ReplayLost(watched.listener.on_replay_lost)]}, and the "
+        "window is compared over REST."
+    )
+    if watched.is_receiving:
+        age = _hours(RETENTION - left) + ("" if left else " or more")
+        summary = f"No event has arrived for {age}: the stored position ages."
+        remedy = (
+            "Nothing while the listener receives. Any change in Salesforce renews the position."
+        )
+        action = (
+            "The listener receives, and misses nothing. If its session is lost after "
+            f"{end}, Salesforce rejects the position: {then}"
+        )
+    elif left:
+        summary = f"The stored position expires in {_hours(left)}, at {end}."
+        remedy = "Get the listener to receive before then; another incident says what prevents it."
+        action = f"After that Salesforce rejects the position: {then}"
+    else:
+        summary = "The stored position has expired: its event is older than 72 hours."
+        remedy = "Get the listener to receive again; another incident says what prevents it."
+        action = f"Salesforce will reject the position: {then}"
+    return Trouble(Kind.RUNWAY, "", summary, remedy, action=action, lasts=True)
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span / timedelta(hours=1):.1f} h"
+
+
+def _check_dead_letters(seen: Sequence[Watched], now: datetime) -> None:
+    """Open, refresh or close the incident of each listener and handler. Inside any transaction."""
+    counts, is_all = _dead_letter_counts()
+    for watched in seen:
+        mine = {handler: n for (pk, handler), n in counts.items() if pk == watched.listener.pk}
+        for handler, count in mine.items():
+            trouble = _dead_letter_trouble(handler, count, is_all=is_all)
+            known = watched.open(Kind.DEAD_LETTERS, trouble.key[:255])
+            if known is None or known.summary != trouble.summary:
+                Incident.objects.report(watched.listener.pk, trouble, now)
+        for (kind, key), incident in watched.incidents.items():
+            if (
+                kind == Kind.DEAD_LETTERS
+                and key not in mine
+                and (is_all or not _has_dead_letters(watched, key))
+            ):
+                close(incident, "No dead letters left: they were redelivered or pruned.", now)
+
+
+def _dead_letter_counts() -> tuple[Counter[tuple[int, str]], bool]:
+    """Return how many of the newest COUNTED dead letters each listener and handler has, and
+    whether that is all of them."""
+    newest = Delivery.objects.filter(state=Delivery.State.DEAD).order_by("-id")
+    rows = list(newest.values_list("entry__listener_id", "handler")[: COUNTED + 1])
+    return Counter(rows[:COUNTED]), len(rows) <= COUNTED
+
+
+def _has_dead_letters(watched: Watched, handler: str) -> bool:
+    dead = Delivery.objects.filter(state=Delivery.State.DEAD, handler=handler)
+    return dead.filter(entry__listener=watched.listener).exists()
+
+
+def _dead_letter_trouble(handler: str, count: int, *, is_all: bool) -> Trouble:
+    number = f"{count:,}" if is_all else f"{count:,} or more"
+    noun = "delivery" if count == 1 and is_all else "deliveries"
+    return Trouble(
+        Kind.DEAD_LETTERS,
+        handler,
+        f"{number} {noun} to {handler} failed for good.",
+        "See their errors under Deliveries (state: dead), fix the cause, and redeliver them there "
+        "or with manage.py redeliver_cdc_events --state dead.",
+        action="They are kept, but will not be retried automatically.",
+        lasts=True,
+    )

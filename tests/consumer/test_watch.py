@@ -283,7 +283,7 @@ def test_an_older_handlers_dead_letters_are_not_forgotten_over_many_new_ones(
     stand(listener, now)
     make_delivery(state="dead", handler="old")
     watch(now)
-    monkeypatch.setattr("consumer.monitoring.dead_letters.COUNTED", 2)
+    monkeypatch.setattr("consumer.monitoring.checks.COUNTED", 2)
     for _ in range(3):
         make_delivery(state="dead", handler="new")
     watch(now)
