@@ -31,18 +31,18 @@ _QUIET_NOTES = {
     Kind.MALFORMED_ANSWER: "No malformed response for an hour. The events of the malformed "
     "responses were requested again.",
 }
-#: The time left to replay that opens the incident.
+#: Kinds of incident that only apply to an enabled listener.
+_OF_RUNNING = (Kind.STALL, Kind.BACK_OFF, Kind.QUOTA, Kind.CONFIGURATION)
+#: The time left to replay from which there is an incident.
 LEAST_RUNWAY = timedelta(hours=24)
-
-_THEN = {
+#: What a listener does when Salesforce refuses its position.
+_ON_REPLAY_LOST = {
     Listener.ReplayLost.EARLIEST: "continues with the earliest event that Salesforce has",
     Listener.ReplayLost.TIP: "continues with new events only",
     Listener.ReplayLost.STOP: "stops and waits for an operator",
 }
 #: The most dead letters that are counted; the exact number above it does not matter.
 COUNTED = 10_000
-#: Kinds of incident that only apply to an enabled listener.
-_OF_RUNNING = (Kind.STALL, Kind.BACK_OFF, Kind.QUOTA, Kind.CONFIGURATION)
 
 
 def run_round() -> None:
@@ -115,10 +115,8 @@ def _check_position_age(watched: Watched, now: datetime) -> None:
 
 def _position_trouble(watched: Watched, left: timedelta, now: datetime) -> Trouble:
     end = f"{now + left:%Y-%m-%d %H:%M} UTC"
-    then = (
-        f"the listener then {_THEN[Listener.ReplayLost(watched.listener.on_replay_lost)]}, and the "
-        "window is compared over REST."
-    )
+    policy = Listener.ReplayLost(watched.listener.on_replay_lost)
+    then = f"the listener then {_ON_REPLAY_LOST[policy]}, and the window is compared over REST."
     if watched.is_receiving:
         age = _hours(RETENTION - left) + ("" if left else " or more")
         summary = f"No event has arrived for {age}: the stored position ages."
