@@ -24,12 +24,12 @@ from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, Handover
 from handlers.models.chain_heads import READY_AGE
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
-from handlers.outbox import handover, publish
+from handlers.outbox import broker, handover, publish
 from handlers.outbox.message_size import MOST
 from handlers.redelivery import job
 from handlers.sdk import registry
 from handlers.sdk.outcomes import Failed
-from handlers.sdk.queues import queue_of
+from handlers.sdk.registry import queue_of
 from handlers.types import Claim, ClaimLost, Ended
 from handlers.worker import metrics
 from handlers.worker.settle import settle
@@ -165,7 +165,7 @@ def requeue_lost(now: datetime) -> int:
     old = Delivery.objects.queued_before(now - timedelta(seconds=settings.CDC_QUEUED_SECONDS))
     ids: list[int] = []
     for queue, in_queue in _queues_of(old).items():
-        match publish.queue_length(queue):
+        match broker.queue_length(queue):
             case 0:
                 lost = old
             case None:

@@ -26,7 +26,7 @@ from audit.models.entry_queryset import FAILED
 from handlers.dead_letters.halt import NotHalting, go_on_without
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.reporting.backlog import STATES
-from handlers.reporting.entry_json import exported_delivery
+from handlers.reporting.export import exported_delivery
 from handlers.reporting.wait_reason import Wait, waits_for
 from listeners.access.permissions import REDELIVER, SEE_SENSITIVE, may
 from listeners.models import Listener

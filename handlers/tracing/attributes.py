@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from audit.models import AuditLogEntry
 from handlers.sdk.outcomes import Failed
-from handlers.sdk.queues import queue_of
+from handlers.sdk.registry import queue_of
 from handlers.tracing.tracer import Attributes
 from handlers.types import Claim, Ended, Message
 

@@ -9,9 +9,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import DurationField, Model
 
-from audit.db.prepared import Given, Prepared, changing, prepared_cursor, stored
+from audit.db.prepared import Given, Prepared, changing
 from audit.models import AuditLogEntry
-from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import EARLY, begun
 from listeners.models import Listener
 
@@ -63,11 +63,6 @@ _IS_FOLLOWED = Prepared(
         .values_list("pk")[:1]
     )
 )
-_LOG = """
-INSERT INTO handlers_deliveryattempt
-    (delivery_id, number, outcome, redelivery_id, started_at, finished_at, worker, error, traceback)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
 
 
 def begin(delivery_id: int, now: datetime, span: timedelta) -> bool:
@@ -126,14 +121,6 @@ def succeed(delivery_id: int, attempt: int, now: datetime) -> bool:
     """Mark a run as succeeded; return False if its claim was lost. Inside the caller's
     transaction."""
     return bool(_SUCCEED.execute(pk=delivery_id, attempt=attempt, now=now))
-
-
-def log(attempt: DeliveryAttempt) -> None:
-    """Insert an attempt. Inside the caller's transaction."""
-    head = [attempt.delivery_id, attempt.number, str(attempt.outcome), attempt.redelivery_id]
-    times = stored([attempt.started_at, attempt.finished_at])
-    with prepared_cursor() as cursor:
-        cursor.execute(_LOG, [*head, *times, attempt.worker, attempt.error, attempt.traceback])
 
 
 def is_followed(chain: str) -> bool:

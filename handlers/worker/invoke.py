@@ -26,7 +26,7 @@ from handlers.sdk.outcomes import (
 from handlers.sdk.registry import Handler
 from handlers.types import Claim
 from handlers.worker.connection_guard import ConnectionGuard
-from handlers.worker.log_context import place_of
+from handlers.worker.run_log import place_of
 from listeners import crash_points
 
 

@@ -24,13 +24,11 @@ from handlers.sdk.registry import Handler
 from handlers.superseded.prepare import present_of
 from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.worker import claim_size
-from handlers.worker.claim import claim, give_back
-from handlers.worker.claim_heartbeat import heartbeat
+from handlers.worker.claim import claim, give_back, heartbeat
 from handlers.worker.invoke import AllFailed, call, handler_of
-from handlers.worker.log_context import naming
-from handlers.worker.message_run import Bundle
+from handlers.worker.message_run import Bundle, watchdog
+from handlers.worker.run_log import naming
 from handlers.worker.settle import settle_in_transaction
-from handlers.worker.slow_run_guard import watchdog
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.connections import handler_clients
@@ -81,7 +79,7 @@ def _size(handler: Handler[Any] | None, limit: int) -> int:
 def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
     claims = claim(ids, handler_name)
     bundle.counts["not claimed"] += len(ids) - len(claims)
-    with heartbeat.of(*(claimed.running for claimed in claims)):
+    with heartbeat.of(claims):
         bundle.begin(_units_to_run(claims))
         while unit := bundle.next():
             bundle.end(_run(unit))

@@ -4,8 +4,8 @@ import pytest
 
 from audit.db.row_count import TookTooLong
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.redelivery.request import Wish
-from handlers.redelivery.service import overtaken
+from handlers.redelivery.request import RedeliveryRequest
+from handlers.redelivery.start import overtaken
 from handlers.worker.run import run_delivery
 from tests.api.requests import DELIVERIES as API_DELIVERIES
 from tests.api.requests import REDELIVERIES as API_REDELIVERIES
@@ -59,9 +59,9 @@ def test_what_waits_behind_a_halting_one_has_not_overtaken_it(listener):
     record(listener, update(Fail=1), update(Phone="2"))
     run_delivery(Delivery.objects.get(state="queued").pk)
 
-    assert overtaken(Wish(ANN, Delivery.objects.filter(state="dead"))) == 0
+    assert overtaken(RedeliveryRequest(ANN, Delivery.objects.filter(state="dead"))) == 0
     record(listener, change("DELETE"))  # goes to no handler, and counts
-    assert overtaken(Wish(ANN, Delivery.objects.filter(state="dead"))) == 1
+    assert overtaken(RedeliveryRequest(ANN, Delivery.objects.filter(state="dead"))) == 1
 
 
 def test_a_dry_run_says_how_many_and_what_becomes_of_them(dead):
@@ -93,7 +93,7 @@ def test_too_many_to_count_are_sent_all_the_same(dead, monkeypatch):
     def never(rows):
         raise TookTooLong
 
-    monkeypatch.setattr("handlers.redelivery.service.count_overtaken", never)
+    monkeypatch.setattr("handlers.redelivery.start.count_overtaken", never)
 
     done = run("redeliver_cdc_events", "--state", "dead", "--dry-run")
 

@@ -28,7 +28,7 @@ def test_until_the_record_is_read_its_delivery_waits_and_what_follows_behind_it(
     assert (waiting.state, waiting.awaits_record) == ("blocked", True)
     assert waiting.error == "waits until the record is read from Salesforce"
     assert (behind.state, behind.chain) == ("blocked", waiting.chain)
-    assert (result.parcel.ids, result.reads) == ([], True)
+    assert (result.to_publish.ids, result.reads) == ([], True)
     assert DirtyRecord.objects.get().entry_id == waiting.entry_id
 
 
@@ -151,7 +151,7 @@ def test_an_unordered_mapping_waits_for_the_record_and_for_nothing_else(org, hea
     result = hear(org, heard)
 
     waiting, free = deliveries()
-    assert (waiting.state, waiting.chain, result.parcel.ids) == ("blocked", "", [free.pk])
+    assert (waiting.state, waiting.chain, result.to_publish.ids) == ("blocked", "", [free.pk])
     complete(heard.pk)
     waiting.refresh_from_db()
     assert waiting.state == "queued"

@@ -34,7 +34,7 @@ def _make_wide(length):
 
 def recorded(listener, *keys):
     changes = [change(transactionKey=str(key), recordIds=[f"001{key}"]) for key in keys]
-    return ingest(listener, lease_of(listener), received(*changes)).parcel.ids
+    return ingest(listener, lease_of(listener), received(*changes)).to_publish.ids
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.dead_letters.halt import NotHalting, go_on_without
 from handlers.models import Delivery, HandlerMapping
-from handlers.redelivery.request import Wish, wish
+from handlers.redelivery.request import RedeliveryRequest, request_matching
 from handlers.reporting.wait_reason import waits_for
 from handlers.worker.claim import claim
 from handlers.worker.run import run_delivery
@@ -104,7 +104,7 @@ def test_redelivered_with_success_it_lets_the_next_begin(mapping):
     first, _ = halted(mapping)
     HandlerMapping.objects.update(handler="tests.remember")
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     assert states() == ["queued", "blocked"]
     run_delivery(first.pk)
 
@@ -114,7 +114,7 @@ def test_redelivered_with_success_it_lets_the_next_begin(mapping):
 def test_redelivered_and_dead_again_it_halts_again(mapping):
     first, _ = halted(mapping)
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     run_delivery(first.pk)
 
     first.refresh_from_db()
@@ -209,7 +209,7 @@ def test_what_was_held_back_runs_in_order_in_the_end(mapping):
     HandlerMapping.objects.update(handler="tests.remember")
     Delivery.objects.exclude(pk=first.pk).update(handler="tests.remember")
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     for pk in Delivery.objects.order_by("id").values_list("id", flat=True):
         run_delivery(pk)
 
@@ -251,7 +251,7 @@ def test_several_workers_keep_the_order_of_records_that_halt(listener, at_work):
     assert Delivery.objects.filter(state="succeeded").count() == 2 * len(names)
     assert Delivery.objects.filter(state="blocked").count() == 2 * len(names)
 
-    redeliver(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+    redeliver(request_matching(AuditLogFilter(state="dead"), ANN), timezone.now())
 
     wait_for(lambda: Delivery.objects.filter(state="succeeded").count() == 5 * len(names))
     for name in names:

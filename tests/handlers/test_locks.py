@@ -11,6 +11,7 @@ from consumer.ingest.transaction import ingest
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Handover
 from handlers.outbox import handover, publish
+from handlers.outbox.broker import queue_length
 from handlers.sdk.outcomes import Succeeded
 from handlers.worker.claim import claim
 from handlers.worker.run import run_deliveries, run_delivery
@@ -57,7 +58,7 @@ def test_publishing_waits_for_nobody(listener):
         publishing.result(30)
 
     assert states() == ["queued", "ready", "queued"]
-    assert publish.queue_length("cdc") == 3
+    assert queue_length("cdc") == 3
 
 
 def test_the_relay_waits_for_nobody(listener):

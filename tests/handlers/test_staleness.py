@@ -105,7 +105,7 @@ def test_an_older_change_is_recorded_and_skipped_and_nothing_waits_for_it(listen
     _, old, new = Delivery.objects.order_by("id")
     reason = f"not newer than the record as read from Salesforce (entry {read_entry.pk})"
     assert (old.state, old.error, old.chain) == ("skipped", reason, "")
-    assert (new.state, result.parcel.ids) == ("queued", [new.pk])
+    assert (new.state, result.to_publish.ids) == ("queued", [new.pk])
     assert AuditLogEntry.objects.filter(source="stream").count() == 2
 
 
@@ -138,7 +138,7 @@ def test_who_was_not_told_what_was_read_is_told_the_change(listener, read_entry,
 
     result = ingest(listener, lease_of(listener), received(update(9)), [mapping])
 
-    assert result.parcel.ids == [Delivery.objects.latest("id").pk]
+    assert result.to_publish.ids == [Delivery.objects.latest("id").pk]
 
 
 @pytest.mark.django_db(transaction=True)

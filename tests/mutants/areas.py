@@ -38,15 +38,10 @@ AREAS: dict[str, tuple[str, ...]] = {
         "audit/jobs/claim.py",
         "handlers/worker/claim.py",
         "handlers/worker/hot_sql.py",
-        "handlers/worker/claim_heartbeat.py",
         "handlers/worker/connection_guard.py",
         "handlers/types.py",
     ),
-    "settling": (
-        "handlers/worker/settle.py",
-        "handlers/worker/end_states.py",
-        "handlers/worker/message_run.py",
-    ),
+    "settling": ("handlers/worker/settle.py", "handlers/worker/message_run.py"),
     "lanes": (
         "handlers/ordering/rechain.py",
         "handlers/routing/router.py",
@@ -92,7 +87,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "audit/log/masking.py",
         "api/protocol/permissions.py",
     ),
-    "export": ("handlers/reporting/export.py", "handlers/reporting/entry_json.py"),
+    "export": ("handlers/reporting/export.py",),
 }
 
 

@@ -13,7 +13,7 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.models.chain_heads import READY_AGE
-from handlers.redelivery.request import Wish
+from handlers.redelivery.request import RedeliveryRequest
 from handlers.worker.run import run_delivery
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -92,7 +92,7 @@ def test_what_happens_at_once_keeps_each_chain_and_loses_nothing(
         ended = Delivery.objects.filter(state="succeeded", redelivery=None).order_by("?")[:3]
         ids = list(ended.values_list("pk", flat=True))
         if ids and redelivered.count() < REDELIVERED:
-            redeliver(Wish(ANN, Delivery.objects.filter(pk__in=ids)), timezone.now())
+            redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk__in=ids)), timezone.now())
 
     def edit():
         ons = {"create": "update", "update": "create"}

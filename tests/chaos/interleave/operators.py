@@ -14,8 +14,8 @@ from audit.models.entry_queryset import AuditLogFilter
 from handlers.dead_letters import halt
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.redelivery.request import Wish, wish
-from handlers.redelivery.service import begin
+from handlers.redelivery.request import RedeliveryRequest, request_matching
+from handlers.redelivery.start import begin
 from tests.chaos.interleave import COPY, COPY_TOO
 
 _ACTOR = Actor("chaos", Through.COMMAND)
@@ -51,7 +51,7 @@ class Operators:
         pk = found.first()
         if pk is None:
             return False
-        begin(Wish(_ACTOR, Delivery.objects.filter(pk=pk)), timezone.now())
+        begin(RedeliveryRequest(_ACTOR, Delivery.objects.filter(pk=pk)), timezone.now())
         return True
 
     def redeliver_a_group(self) -> bool:
@@ -60,23 +60,23 @@ class Operators:
         if not names:
             return False
         chosen = Delivery.objects.filter(state="dead", error_group=self._rng.choice(names))
-        begin(Wish(_ACTOR, chosen), timezone.now())
+        begin(RedeliveryRequest(_ACTOR, chosen), timezone.now())
         return True
 
     def redeliver_what_failed(self) -> bool:
-        begin(wish(AuditLogFilter(state="failed"), _ACTOR), timezone.now())
+        begin(request_matching(AuditLogFilter(state="failed"), _ACTOR), timezone.now())
         return True
 
     def redeliver_a_record(self) -> bool:
         ids = AuditLogEntry.objects.order_by("?").values_list("record_id", flat=True)
         record_id = ids.first()
-        begin(wish(AuditLogFilter(record=record_id), _ACTOR), timezone.now())
+        begin(request_matching(AuditLogFilter(record=record_id), _ACTOR), timezone.now())
         return True
 
     def redeliver_everything(self) -> bool:
         if Redelivery.objects.filter(state__in=Redelivery.UNENDED).exists():
             return False
-        begin(wish(AuditLogFilter(entity="Account"), _ACTOR), timezone.now())
+        begin(request_matching(AuditLogFilter(entity="Account"), _ACTOR), timezone.now())
         return True
 
     def pause(self) -> bool:

@@ -8,19 +8,17 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.core.exceptions import EmptyResultSet
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import Count, Max
 
 from audit.action_log import Action, note
 from audit.db.row_count import TookTooLong, Total, time_limit, total_of
 from audit.jobs.claim import SENT_AGAIN
-from handlers.models import HandlerMapping, Redelivery
+from handlers.models import HandlerMapping, Redelivery, RedeliveryTarget
 from handlers.redelivery import new_handlers
-from handlers.redelivery.claim import RedeliveryClaim
-from handlers.redelivery.job import attend, send
-from handlers.redelivery.request import Counts, TooMany, Wish, judged
-from handlers.redelivery.steps import ROWS
-from handlers.redelivery.targets import fix
+from handlers.redelivery.job import ROWS, RedeliveryClaim, attend, send
+from handlers.redelivery.request import Counts, RedeliveryRequest, TooMany, row_for
 from handlers.superseded.counts import overtaken as count_overtaken
 
 #: Most targets that are redelivered within the request, so that one dead letter does not wait.
@@ -48,45 +46,45 @@ def in_a_request() -> Iterator[None]:
         ) from None
 
 
-def counted(wish: Wish) -> Counts:
+def counted(request: RedeliveryRequest) -> Counts:
     """Return what a redelivery would do. Writes nothing."""
-    counts = _counted(wish)
-    for entry_ids in _pages(wish.entries):
-        counts += new_handlers.counted(entry_ids, wish.handler)
+    counts = _counted(request)
+    for entry_ids in _pages(request.entries):
+        counts += new_handlers.counted(entry_ids, request.handler)
     return counts
 
 
-def foreseen(wish: Wish) -> tuple[Counts | None, Total]:
+def preview(request: RedeliveryRequest) -> tuple[Counts | None, Total]:
     """Return what a redelivery would do with its deliveries, and their number, within a time limit.
 
     The counts are None when they took too long.
     """
     try:
         with time_limit(COUNT_SECONDS):
-            counts = _counted(wish)
+            counts = _counted(request)
     except TookTooLong:
-        return None, total_of(wish.deliveries)
+        return None, total_of(request.deliveries)
     return counts, Total(counts.total())
 
 
-def overtaken(wish: Wish, seconds: float = LONGEST) -> int | None:
+def overtaken(request: RedeliveryRequest, seconds: float = LONGEST) -> int | None:
     """Return how many of the deliveries later changes of their records have overtaken; None when
     the count takes longer than `seconds`."""
     try:
         with time_limit(seconds):
-            return count_overtaken(wish.deliveries)
+            return count_overtaken(request.deliveries)
     except TookTooLong:
         return None
 
 
-def begin(wish: Wish, now: datetime, *, at_most: int | None = None) -> Redelivery:
+def begin(request: RedeliveryRequest, now: datetime, *, at_most: int | None = None) -> Redelivery:
     """Start a redelivery, which runs here when it has few targets, otherwise in the workers.
 
     Never inside a transaction. Raises Grown when it has more than `at_most` targets, and TooMany.
     """
     with transaction.atomic(durable=True):
         with in_a_request():
-            redelivery = _fixed(wish, now)
+            redelivery = _create(request, now)
         if at_most is not None and redelivery.total > at_most:
             raise Grown
         claim = _claimed(redelivery, now) if redelivery.total <= AT_ONCE else None
@@ -98,26 +96,26 @@ def begin(wish: Wish, now: datetime, *, at_most: int | None = None) -> Redeliver
     return redelivery
 
 
-def claimed(wish: Wish, now: datetime) -> RedeliveryClaim:
+def claimed(request: RedeliveryRequest, now: datetime) -> RedeliveryClaim:
     """Start a redelivery that this process runs, and claim it. Never inside a transaction."""
     with transaction.atomic(durable=True):
-        return _claimed(_fixed(wish, now), now)
+        return _claimed(_create(request, now), now)
 
 
-def _fixed(wish: Wish, now: datetime) -> Redelivery:
+def _create(request: RedeliveryRequest, now: datetime) -> Redelivery:
     redelivery = Redelivery.objects.create(
-        requested_by=str(wish.by)[:150],
-        reason=wish.reason,
-        criteria=wish.criteria,
-        handler=wish.handler,
-        as_recorded=wish.as_recorded,
+        requested_by=str(request.by)[:150],
+        reason=request.reason,
+        criteria=request.criteria,
+        handler=request.handler,
+        as_recorded=request.as_recorded,
         requested_at=now,
         due_at=now + SENT_AGAIN,
     )
-    redelivery.total = fix(wish, redelivery)
+    redelivery.total = _insert_targets(request, redelivery)
     redelivery.save(update_fields=["total"])
-    name, why = str(redelivery.pk), wish.reason
-    note(wish.by, Action.REDELIVER, redelivery, name=name, reason=why, details=wish.criteria)
+    name, why = str(redelivery.pk), request.reason
+    note(request.by, Action.REDELIVER, redelivery, name=name, reason=why, details=request.criteria)
     return redelivery
 
 
@@ -128,12 +126,12 @@ def _claimed(redelivery: Redelivery, now: datetime) -> RedeliveryClaim:
     return claim
 
 
-def _counted(wish: Wish) -> Counts:
+def _counted(request: RedeliveryRequest) -> Counts:
     counts: Counts = Counts()
     mappings = HandlerMapping.objects.in_bulk()
-    groups = wish.deliveries.order_by().values_list("handler", "state", "mapping_id")
+    groups = request.deliveries.order_by().values_list("handler", "state", "mapping_id")
     for handler, state, mapping_id, number in groups.annotate(number=Count("id")):
-        counts[judged(handler, state, mappings.get(mapping_id))] += number
+        counts[row_for(handler, state, mappings.get(mapping_id))] += number
     return counts
 
 
@@ -147,3 +145,38 @@ def _pages(rows: Any) -> Iterator[list[int]]:
     while page := list(following.filter(pk__gt=last)[:ROWS]):
         yield page
         last = page[-1]
+
+
+def _insert_targets(request: RedeliveryRequest, redelivery: Redelivery) -> int:
+    """Insert the targets of a redelivery, so that later changes are not included; return how many.
+
+    Inside the caller's transaction.
+    """
+    number = _insert_rows(request.deliveries, "state", redelivery, is_entry=False)
+    if request.entries is not None:
+        number += _insert_rows(request.entries, "''", redelivery, is_entry=True)
+    return number
+
+
+def _insert_rows(rows: Any, state: str, redelivery: Redelivery, *, is_entry: bool) -> int:
+    names = ["id"] if is_entry else ["id", "state"]
+    compiler = rows.order_by().values_list(*names).query.get_compiler(DEFAULT_DB_ALIAS)
+    try:
+        picked, parameters = compiler.as_sql()
+    except EmptyResultSet:
+        return 0
+    quoted = connection.ops.quote_name
+    table = quoted(RedeliveryTarget._meta.db_table)
+    columns = ", ".join(quoted(name) for name in ("redelivery_id", "is_entry", "row_id", "state"))
+    sql = " ".join(
+        [
+            f"INSERT INTO {table} ({columns})",
+            # A filter over several tables may pick a row twice.
+            f"SELECT DISTINCT CAST(%s AS bigint), %s, picked.id, {state}",
+            # Inserting in the order of the primary key halves the time for a million rows.
+            f"FROM ({picked}) AS picked ORDER BY picked.id",
+        ]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [redelivery.pk, is_entry, *parameters])
+        return int(cursor.rowcount)
