@@ -147,7 +147,7 @@ def promote_stranded() -> int:
     for chain in list(chains):
         try:
             with transaction.atomic(durable=True):
-                promoted += Delivery.objects.promote(chain) is not None
+                promoted += len(Delivery.objects.promote([chain]))
                 crash_points.reach("promoted")
         except IntegrityError:
             continue  # another process promoted it first

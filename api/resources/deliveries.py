@@ -44,7 +44,7 @@ class DeliverySerializer(ExportedDeliverySerializer):
     record_id = serializers.CharField(source="entry.record_id")
     change_type = serializers.CharField(source="entry.change_type")
     mapping = serializers.IntegerField(
-        source="asked_by.pk", allow_null=True, help_text="null: the mapping has been deleted."
+        source="active_mapping.pk", allow_null=True, help_text="null: the mapping has been deleted."
     )
     queue = serializers.CharField()
     created_at = serializers.DateTimeField()

@@ -37,30 +37,12 @@ def halts(delivery: Delivery) -> bool:
     return _halting_mappings().filter(pk=delivery.mapping_id).exists()
 
 
-def go_on_without(delivery_id: int, by: Actor, reason: str, now: datetime) -> None:
-    """Skip a halting dead letter: it stays dead, and the next delivery of its chain becomes ready.
-
-    The reason is added to its error. Never inside a transaction. Raises NotHalting.
-    """
-    with transaction.atomic(durable=True):
-        found = Delivery.objects.select_for_update().filter(pk=delivery_id, halts=True).first()
-        if found is None:
-            raise NotHalting(f"Delivery {delivery_id} does not halt its chain.")
-        found.halts = False
-        found.error = storable(f"{found.error}\n{_given_up(by, reason, now)}")
-        found.save(update_fields=["halts", "error"])
-        note(by, Action.GO_ON, found, name=found.handler, reason=reason)
-        following = Delivery.objects.promote(found.chain)
-    log.info("dead letter skipped", delivery=delivery_id, by=str(by), reason=reason)
-    if following is not None:
-        publish.publish_or_leave([following], now)
-
-
 def give_up(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
-    """Skip many halting dead letters; return how many still halted.
+    """Skip halting dead letters; return how many still halted.
 
-    Never inside a transaction: each step is one, and publishes the deliveries it made ready after
-    its commit.
+    They stay dead, with the reason added to their error, and the next delivery of each chain
+    becomes ready. Never inside a transaction: each step is one, and publishes the deliveries it
+    made ready after its commit.
     """
     given_up = 0
     for start in range(0, len(ids), STEP):
@@ -73,11 +55,17 @@ def give_up(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
             )
             for delivery in found:
                 note(by, Action.GO_ON, delivery, name=delivery.handler, reason=reason)
-            following = Delivery.objects.promote_all([delivery.chain for delivery in found])
+            following = Delivery.objects.promote([delivery.chain for delivery in found])
         publish.publish_or_leave([delivery.id for delivery in following], now)
         given_up += len(found)
     log.info("dead letters skipped", deliveries=given_up, by=str(by), reason=reason)
     return given_up
+
+
+def go_on_without(delivery_id: int, by: Actor, reason: str, now: datetime) -> None:
+    """Skip one halting dead letter. Never inside a transaction. Raises NotHalting."""
+    if not give_up([delivery_id], by, reason, now):
+        raise NotHalting(f"Delivery {delivery_id} does not halt its chain.")
 
 
 def _given_up(who: Actor, reason: str, now: datetime) -> str:

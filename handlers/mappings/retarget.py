@@ -80,7 +80,7 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
 
 def is_misdirected(delivery: Delivery) -> bool:
     """Return whether the mapping loaded with a delivery names another handler."""
-    mapping = delivery.asked_by
+    mapping = delivery.active_mapping
     target = (mapping.handler or mapping.task) if mapping is not None else ""
     return bool(target) and target != delivery.handler
 

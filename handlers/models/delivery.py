@@ -171,7 +171,7 @@ class Delivery(models.Model):
         ]
 
     @property
-    def asked_by(self) -> HandlerMapping | None:
+    def active_mapping(self) -> HandlerMapping | None:
         """The mapping, or None if it was deleted."""
         mapping: HandlerMapping | None = self.mapping
         return mapping if mapping is not None and not mapping.is_deleted else None

@@ -230,12 +230,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             )
         )
 
-    def promote(self, chain: str) -> int | None:
-        """Make a chain's next delivery ready; return its id. Inside the caller's transaction."""
-        promoted = self.promote_all([chain])
-        return promoted[0].id if promoted else None
-
-    def promote_all(self, chains: Collection[str]) -> list[Follower]:
+    def promote(self, chains: Collection[str]) -> list[Follower]:
         """Make ready and return the next delivery of each chain that `followers` finds.
 
         Inside the caller's transaction, which has locked the deliveries that it ended: another

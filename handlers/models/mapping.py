@@ -41,26 +41,27 @@ class MappingQuerySet(models.QuerySet[Any]):
         )
         return number, {self.model._meta.label: number}
 
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
 
 class MappingManager(models.Manager[Any]):
     """The mappings that are not deleted."""
 
     def get_queryset(self) -> MappingQuerySet:
-        mappings = MappingQuerySet(self.model, using=self._db)
-        return mappings.filter(deleted_at=None)
+        return MappingQuerySet(self.model, using=self._db).filter(deleted_at=None)
 
     def paused(self) -> MappingQuerySet:
         return self.get_queryset().paused()
 
+    def create_defaults(self, listener: Listener) -> list[HandlerMapping]:
+        """Add the missing ones of onCreate, onUpdate, onDelete and onRestore, and return them.
 
-class EveryMapping(models.Manager[Any]):
-    """All mappings, including deleted ones, for the display of deliveries."""
-
-    def get_queryset(self) -> MappingQuerySet:
-        return MappingQuerySet(self.model, using=self._db)
-
-    def deleted(self) -> MappingQuerySet:
-        return self.get_queryset().deleted()
+        They match every entity and have no handler, so such changes are only recorded. Inside the
+        caller's transaction.
+        """
+        present = set(self.filter(listener=listener).values_list("on", flat=True))
+        missing = [on for on in HandlerMapping.On.values if on not in present]
+        return [self.create(listener=listener, on=on) for on in missing]
 
 
 class HandlerMapping(models.Model):
@@ -166,7 +167,8 @@ class HandlerMapping(models.Model):
     emptied_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = MappingManager()
-    with_deleted = EveryMapping()
+    #: Includes the deleted ones, for the display of deliveries.
+    with_deleted = MappingQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

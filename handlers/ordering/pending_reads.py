@@ -40,7 +40,7 @@ def end_waiting(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[
     delivered = {delivery.chain for delivery in waiting if delivery.state != State.SKIPPED} - {""}
     _skip_stale(delivered, ends, now)
     unordered = [delivery.pk for delivery in waiting if delivery.state == State.READY]
-    return [*unordered, *(follower.id for follower in Delivery.objects.promote_all(chains))]
+    return [*unordered, *(follower.id for follower in Delivery.objects.promote(chains))]
 
 
 def _end(delivery: Delivery, end: AuditLogEntry | str, now: datetime) -> None:
@@ -57,7 +57,7 @@ def _end(delivery: Delivery, end: AuditLogEntry | str, now: datetime) -> None:
 
 def _unwanted(delivery: Delivery, entry: AuditLogEntry) -> str:
     """Return why the mapping does not get the record as read, or ""."""
-    mapping = delivery.asked_by
+    mapping = delivery.active_mapping
     if mapping is None:
         return MAPPING_DELETED
     routed = route_with_gaps(entry, [mapping])

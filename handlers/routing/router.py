@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from handlers.routing.conditions import Change, matches
 from handlers.routing.field_paths import overlap
-from handlers.routing.ignored_authors import left_out
+from handlers.routing.ignored_authors import Written, left_out
 
 #: The mappings' `on` value for each change type that handlers can get.
 ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "restore"}
@@ -35,14 +35,9 @@ class _Mapping(Protocol):
 M = TypeVar("M", bound=_Mapping)
 
 
-class Routable(Protocol):
+class Routable(Change, Written, Protocol):
     entity_name: str
     record_id: str
-    change_type: str
-    change_origin: str
-    commit_user: str
-    changed_fields: list[str] | None
-    changed_data: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +184,12 @@ def _is_of_one_record(change: Routable) -> bool:
 
 
 def _concerns(change: Routable, mapping: _Mapping) -> bool:
-    """Return whether the change touches the mapping's `changed_fields`, if it has any."""
-    return not mapping.changed_fields or _touches(change, mapping.changed_fields)
+    """Return whether one of the mapping's `changed_fields`, if it has any, changed.
 
-
-def _touches(change: Routable, wanted: Collection[str]) -> bool:
-    """Return whether a wanted field changed. `Name` and `Name.FirstName` touch each other."""
+    `Name` and `Name.FirstName` count as the same field.
+    """
+    if not mapping.changed_fields:
+        return True
     # CometD may omit the list; then the body holds only the changed fields.
     changed = change.changed_data if change.changed_fields is None else change.changed_fields
-    return any(overlap(field, name) for field in changed for name in wanted)
+    return any(overlap(field, name) for field in changed for name in mapping.changed_fields)

@@ -27,9 +27,17 @@ from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.sdk.events import Present
 from handlers.sdk.outcomes import Failed, Skipped, failed
 from handlers.superseded.fields import has_unknown, present
-from handlers.superseded.history import History, Key, histories, key_of, later_rows
+from handlers.superseded.history import (
+    History,
+    Key,
+    Progress,
+    Turns,
+    Views,
+    histories,
+    key_of,
+    later_rows,
+)
 from handlers.superseded.timeline import DELETIONS, WHOLE, Later
-from handlers.superseded.views import Progress, Turns, Views
 from listeners.models import Listener
 from listeners.salesforce.rest.client import MAX_IDS
 from listeners.salesforce.rest.records import event_body
@@ -91,7 +99,7 @@ def _or_failed(deliveries: Sequence[Delivery], turns: Turns) -> dict[int, Result
 
 
 def _may_be_overtaken(delivery: Delivery) -> bool:
-    mapping: HandlerMapping | None = delivery.asked_by
+    mapping: HandlerMapping | None = delivery.active_mapping
     if mapping is None:  # deliveries without a mapping are not run
         return False
     is_in_a_chain = delivery.chain and mapping.ordering == HandlerMapping.Ordering.PER_RECORD

@@ -49,7 +49,7 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
     """
     handler = handler_of(claims[0])
     delivery = claims[0].delivery
-    if delivery.asked_by is None:
+    if delivery.active_mapping is None:
         return [Skipped(MAPPING_DELETED)] * len(claims)
     if handler is None:
         error = f"no handler is registered under the name {delivery.handler!r}"

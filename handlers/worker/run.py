@@ -39,19 +39,11 @@ log = structlog.get_logger(__name__)
 RUN_RETRY_SECONDS = 20.0
 
 
-def run_delivery(delivery_id: int) -> str:
-    """Run a delivery once, if it can be claimed; return how it ended. Never inside a transaction.
-
-    A duplicate or late message finds nothing to claim and returns `not claimed`.
-    """
-    return run_deliveries([delivery_id])
-
-
 def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
     """Run deliveries and return the number of each outcome, such as "3 succeeded, 1 failed".
 
-    Deliveries left when the time for the message is over are published again. Never inside a
-    transaction.
+    A duplicate or late message finds nothing to claim and returns "not claimed". Deliveries left
+    when the time for the message is over are published again. Never inside a transaction.
     """
     bundle = Bundle(ids)
     handler = registry.find(handler_name)

@@ -70,7 +70,7 @@ def settle_in_transaction(ended: Sequence[Ended]) -> Settled:
     kept = [run for run in ended if run.claim.delivery.pk in held]
     _settle_many(kept)
     insert([_attempt_of(run) for run in kept])
-    following = Delivery.objects.promote_all([run.claim.delivery.chain for run in kept])
+    following = Delivery.objects.promote([run.claim.delivery.chain for run in kept])
     crash_points.reach("settled")
     return following, [run for run in ended if run.claim.delivery.pk not in held]
 
@@ -102,7 +102,7 @@ def _settle_one(ended: Ended) -> Settled:
         return [], [ended]
     insert([_attempt_of(ended)])
     is_followed = hot_sql.is_followed(delivery.chain)
-    following = Delivery.objects.promote_all([delivery.chain]) if is_followed else []
+    following = Delivery.objects.promote([delivery.chain]) if is_followed else []
     crash_points.reach("settled")
     return following, []
 

@@ -6,10 +6,10 @@ from audit.db.row_count import TookTooLong
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.redelivery.request import RedeliveryRequest
 from handlers.redelivery.start import overtaken
-from handlers.worker.run import run_delivery
 from tests.api.requests import DELIVERIES as API_DELIVERIES
 from tests.api.requests import REDELIVERIES as API_REDELIVERIES
 from tests.commands.running import record, run
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, make_mapping
 from tests.sample_handlers import read_journal
 

@@ -41,7 +41,7 @@ def test_nothing_but_the_reading_lets_it_go(org, heard, account):
 
     relay.publish_due(later)
     relay.promote_stranded()
-    Delivery.objects.promote(waiting.chain)
+    Delivery.objects.promote([waiting.chain])
     publish.publish([waiting.pk], later)
 
     assert [one.state for one in deliveries()] == ["blocked", "blocked"]
@@ -62,8 +62,8 @@ def test_what_was_before_it_in_its_chain_is_not_held_up_by_it(org, heard, accoun
 def end(delivery: Delivery) -> None:
     """As a worker that succeeds does."""
     Delivery.objects.filter(pk=delivery.pk).update(state="succeeded")
-    following = Delivery.objects.promote(delivery.chain)
-    assert following is None or following > delivery.pk
+    following = Delivery.objects.promote([delivery.chain])
+    assert all(follower.id > delivery.pk for follower in following)
 
 
 def test_a_record_that_is_gone_is_skipped_and_its_delete_follows(org, heard, account):

@@ -10,12 +10,12 @@ from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import SENDING
 from handlers.outbox import publish
 from handlers.redelivery.request import RedeliveryRequest
-from handlers.worker.run import run_delivery
 from listeners.models import Listener
 from tests.consumer.gapped import composites
 from tests.consumer.hearing import hear
 from tests.handlers.test_dispatch import messages_in
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN
 from tests.sample_handlers import read_journal
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import (
     deliver,
     ids_of,
@@ -19,6 +19,7 @@ from tests.handlers.bundling import (
     states,
     without_haste,
 )  # fmt: skip
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, received
 from tests.sample_handlers import read_journal, written_groups
 

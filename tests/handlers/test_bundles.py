@@ -9,7 +9,7 @@ from audit.db.bulk_insert import FEW
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.worker.claim import claim
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from listeners import crash_points
 from tests.handlers.bundling import (
     deliver,
@@ -19,6 +19,7 @@ from tests.handlers.bundling import (
     states,
     without_haste,
 )  # fmt: skip
+from tests.running import run_delivery
 from tests.sample_data import ANN
 from tests.sample_handlers import read_journal, written_groups
 

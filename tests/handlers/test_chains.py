@@ -12,9 +12,10 @@ from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.models.chain_heads import READY_AGE
 from handlers.worker import claim_size, message_run
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from listeners import crash_points
 from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
 from tests.system.verdict import assert_in_order, noted_effects
@@ -285,7 +286,7 @@ def test_sqlite_looks_for_the_next_of_a_chain_in_its_indexes(listener):
     make_mapping(listener)
     [first] = record(listener, 0, 0)
     with CaptureQueriesContext(connection) as queries:
-        Delivery.objects.promote(Delivery.objects.get(pk=first).chain)
+        Delivery.objects.promote([Delivery.objects.get(pk=first).chain])
 
     [looking] = [query["sql"] for query in queries if "json_each" in query["sql"]]
     with connection.cursor() as cursor:

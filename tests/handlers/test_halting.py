@@ -17,11 +17,11 @@ from handlers.models import Delivery, HandlerMapping
 from handlers.redelivery.request import RedeliveryRequest, request_matching
 from handlers.reporting.wait_reason import waits_for
 from handlers.worker.claim import claim
-from handlers.worker.run import run_delivery
 from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
 from tests.handlers.bundling import without_haste
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for

@@ -13,7 +13,7 @@ from handlers.models import Delivery, Handover
 from handlers.models.chain_heads import READY_AGE
 from handlers.outbox import handover, publish
 from handlers.outbox.broker import BrokerUnavailable, queue_length
-from handlers.worker.run import run_delivery
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)

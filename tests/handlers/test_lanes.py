@@ -7,9 +7,9 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.redelivery.request import RedeliveryRequest
-from handlers.worker.run import run_delivery
 from listeners.models import Position
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 

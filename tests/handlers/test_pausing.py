@@ -13,9 +13,9 @@ from handlers.outbox import publish
 from handlers.outbox.broker import queue_length
 from handlers.redelivery.request import RedeliveryRequest
 from handlers.reporting.wait_reason import waits_for
-from handlers.worker.run import run_delivery
 from listeners import crash_points
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.system.verdict import assert_in_order

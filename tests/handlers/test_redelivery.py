@@ -22,10 +22,10 @@ from handlers.redelivery.request import (
     sent,
 )
 from handlers.redelivery.start import counted
-from handlers.worker.run import run_delivery
 from tests.at_once import in_threads
 from tests.clock import a_moment_ago
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 

@@ -17,9 +17,10 @@ from handlers.redelivery.request import RedeliveryRequest
 from handlers.tracing import tracer as change_tracer
 from handlers.tracing.tracer import of_change
 from handlers.worker.claim import claim
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import deliver, ids_of, make_due, without_haste
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.tracing import Made, is_error, links, parent, place

@@ -14,8 +14,8 @@ from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.models.chain_heads import READY_AGE
 from handlers.redelivery.request import RedeliveryRequest
-from handlers.worker.run import run_delivery
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for

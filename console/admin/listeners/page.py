@@ -27,7 +27,7 @@ from console.designer.drawing import draw
 from console.designer.next_steps import next_steps
 from console.labels import joined, label, moment
 from console.navigation import Reader, may_see
-from handlers.mappings.defaults import create_default_mappings
+from handlers.models import HandlerMapping
 from handlers.sdk import registry
 from listeners.connections.listener_warnings import warnings
 from listeners.listener_state import position_of
@@ -186,7 +186,7 @@ class ListenerAdmin(CreatingAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if not change:
-            create_default_mappings(form.instance)
+            HandlerMapping.objects.create_defaults(form.instance)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
