@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import Q, QuerySet, Value
+from django.db.models import QuerySet, Value
 from django.db.models.functions import Concat
 
 from audit.action_log import Action, Actor, note
@@ -32,9 +32,7 @@ class NotHalting(Exception):
 
 def halts(delivery: Delivery) -> bool:
     """Return whether a delivery halts its chain when it is dead, by its current mapping."""
-    if not delivery.chain or delivery.mapping_id is None:
-        return False
-    return _halting_mappings().filter(pk=delivery.mapping_id).exists()
+    return bool(delivery.chain) and _halting_mappings().filter(pk=delivery.mapping_id).exists()
 
 
 def give_up(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
@@ -78,9 +76,7 @@ def release_changed() -> int:
 
     Inside any transaction. The relay then finds the stranded heads of these chains.
     """
-    changed = Delivery.objects.filter(
-        ~Q(mapping__in=_halting_mappings()) | Q(mapping=None), halts=True
-    )
+    changed = Delivery.objects.filter(halts=True).exclude(mapping__in=_halting_mappings())
     with transaction.atomic():
         # Rows of many chains are locked in no particular order: skip locked rows, not to deadlock.
         free = changed.select_for_update(skip_locked=True)

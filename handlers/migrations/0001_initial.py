@@ -267,9 +267,7 @@ class Migration(migrations.Migration):
                 (
                     "mapping",
                     models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django.db.models.deletion.PROTECT,
                         related_name="deliveries",
                         to="handlers.handlermapping",
                     ),

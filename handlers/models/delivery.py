@@ -38,9 +38,8 @@ class Delivery(models.Model):
     entry = models.ForeignKey(
         AuditLogEntry, models.CASCADE, related_name="deliveries", db_index=False
     )
-    mapping = models.ForeignKey(
-        HandlerMapping, models.SET_NULL, null=True, blank=True, related_name="deliveries"
-    )
+    # A mapping that is deleted keeps its row as long as it has deliveries (mappings.soft_delete).
+    mapping = models.ForeignKey(HandlerMapping, models.PROTECT, related_name="deliveries")
     handler = models.CharField(max_length=255)
     is_external = models.BooleanField(default=False)
     queue = models.CharField(max_length=100, blank=True)
@@ -173,14 +172,11 @@ class Delivery(models.Model):
     @property
     def active_mapping(self) -> HandlerMapping | None:
         """The mapping, or None if it was deleted."""
-        mapping: HandlerMapping | None = self.mapping
-        return mapping if mapping is not None and not mapping.is_deleted else None
+        return None if self.mapping.is_deleted else self.mapping
 
     @property
     def allowed_attempts(self) -> int:
-        mapping: HandlerMapping | None = self.mapping
-        of_mapping = mapping.max_attempts if mapping else None
-        return attempts_allowed(registry.find(self.handler), of_mapping)
+        return attempts_allowed(registry.find(self.handler), self.mapping.max_attempts)
 
     def __str__(self) -> str:
         return f"{self.handler}: {self.state}"

@@ -90,8 +90,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             )
         mappings = HandlerMapping.with_deleted.filter(listener=listener_id).order_by()
         mapping_ids = list(mappings.values_list("pk", flat=True))
-        by_mapping = Q(mapping__in=mapping_ids) | Q(mapping=None)
-        return self.filter(by_mapping, entry__listener_id=listener_id)
+        return self.filter(mapping__in=mapping_ids, entry__listener_id=listener_id)
 
     def queued_before(self, moment: datetime) -> DeliveryQuerySet:
         return self.filter(state="queued", queued_at__lt=moment)

@@ -190,7 +190,7 @@ def _queue(
             queue=delivery.queue,
             is_external=False,
             mapping_id=delivery.mapping_id,
-            max_attempts=max_attempts_of[delivery.mapping_id or 0],
+            max_attempts=max_attempts_of[delivery.mapping_id],
             paused_at=None,
         )
         for place, delivery in enumerate(deliveries)

@@ -48,7 +48,7 @@ class Row:
     handler: str
     queue: str
     is_external: bool
-    mapping_id: int | None
+    mapping_id: int
     max_attempts: int | None
     paused_at: datetime | None
 

@@ -50,7 +50,7 @@ def requeue(
         counts[Row("", "", Verdict.NOT_POSSIBLE, PRUNED)] = pruned
     targets: list[Delivery] = []
     for delivery in (rows[pk] for pk in sorted(chains.keys() & rows.keys())):
-        mapping = mappings.get(delivery.mapping_id or 0)
+        mapping = mappings.get(delivery.mapping_id)
         row = row_for(delivery.handler, delivery.state, mapping, were[delivery.pk])
         counts[row] += 1
         if row.verdict is Verdict.SENT_AGAIN:
@@ -101,7 +101,7 @@ def _follow(
         delivery
         for delivery in targets
         if delivery.state != State.RETRYING
-        and _followed(delivery, mappings[delivery.mapping_id or 0], chains[delivery.pk])
+        and _followed(delivery, mappings[delivery.mapping_id], chains[delivery.pk])
     ]
     Delivery.objects.bulk_update(changed, _FOLLOWED)
 

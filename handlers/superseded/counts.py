@@ -23,7 +23,7 @@ def overtaken(deliveries: Any) -> int:
     any, is not waiting for its first attempt.
     """
     candidates = deliveries.order_by().exclude(state__in=_ON_THEIR_WAY)
-    mapping_ids = set(candidates.values_list("mapping_id", flat=True).distinct()) - {None}
+    mapping_ids = set(candidates.values_list("mapping_id", flat=True).distinct())
     mappings = HandlerMapping.objects.filter(pk__in=mapping_ids)
     number = 0
     for mapping_id, view in _views(mappings).items():

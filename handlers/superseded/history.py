@@ -52,7 +52,7 @@ class Row:
 
     pk: int
     entry_id: int
-    mapping_id: int | None
+    mapping_id: int
     handler: str
     state: str
     attempts: int
@@ -179,7 +179,7 @@ class Views:
 
         Deliveries of a deleted mapping belong to the views of mappings with the same handler.
         """
-        ids = self._views.get(delivery.mapping_id or 0, frozenset())
+        ids = self._views.get(delivery.mapping_id, frozenset())
         names = {self._target(pk) for pk in ids}
         return [
             row

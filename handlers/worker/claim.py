@@ -52,7 +52,7 @@ def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
         unclaimed = set(ids) - {claim.delivery.pk for claim in claims}
         _retry_unrenewed(lambda: Delivery.objects.set_aside(unclaimed), "set aside")
     # The mapping was read after the claim's commit, so a pause committed before it is seen here.
-    paused = [claim for claim in claims if _is_paused(claim.delivery)]
+    paused = [claim for claim in claims if claim.delivery.mapping.paused_at]
     _retry_unrenewed(lambda: give_back(paused, paused=True), "give back")
     active = [claim for claim in claims if claim not in paused]
     moved = [claim for claim in active if _is_moved(claim.delivery, handler)]
@@ -67,10 +67,6 @@ def _retry_unrenewed(work: Callable[[], Result], what: str) -> Result:
     """Retry for so short a time that the claim is renewed before it expires."""
     limit = min(UNRENEWED_RETRY_SECONDS, claim_span().total_seconds() / 4)
     return retry(work, what, limit=limit)
-
-
-def _is_paused(delivery: Delivery) -> bool:
-    return bool(delivery.mapping and delivery.mapping.paused_at)
 
 
 def _is_moved(delivery: Delivery, handler: str) -> bool:

@@ -102,14 +102,17 @@ def load_all(deliveries: Sequence[Delivery]) -> list[Delivery]:
     """
     entries = _by_id(_ENTRIES, {delivery.entry_id for delivery in deliveries})
     AuditLogEntry.share_record_ids(entries.values())
-    mapping_ids = {delivery.mapping_id for delivery in deliveries if delivery.mapping_id}
-    mappings = _by_id(_MAPPINGS, mapping_ids)
+    mappings = _by_id(_MAPPINGS, {delivery.mapping_id for delivery in deliveries})
     listeners = _by_id(_LISTENERS, {entry.listener_id for entry in entries.values()})
-    loaded = [delivery for delivery in deliveries if delivery.entry_id in entries]
+    loaded = [
+        delivery
+        for delivery in deliveries
+        if delivery.entry_id in entries and delivery.mapping_id in mappings
+    ]
     for delivery in loaded:
         delivery.entry = entry = entries[delivery.entry_id]
         entry.listener = listeners[entry.listener_id]
-        delivery.mapping = mappings.get(delivery.mapping_id) if delivery.mapping_id else None
+        delivery.mapping = mappings[delivery.mapping_id]
     return loaded
 
 

@@ -120,10 +120,13 @@ def _with_reason(outcome: Outcome, reason: str) -> Outcome:
 
 
 def event_of(claim: Claim) -> EventData:
-    delivery = claim.delivery
-    options = delivery.mapping.options if delivery.mapping else None
     present = claim.overtaken if isinstance(claim.overtaken, Present) else None
-    return EventData.of(delivery.entry, attempt=claim.attempt, options=options, present=present)
+    return EventData.of(
+        claim.delivery.entry,
+        attempt=claim.attempt,
+        options=claim.delivery.mapping.options,
+        present=present,
+    )
 
 
 def _batch_outcomes(failure: BatchFailed, events: Sequence[EventData]) -> list[Outcome]:

@@ -7,7 +7,7 @@ from audit.models import AuditLogEntry
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.ordering.stale_changes import Deletion, Reading, stale
-from tests.sample_data import change, lease_of, make_mapping, received
+from tests.sample_data import change, lease_of, make_deleted_mapping, make_mapping, received
 
 RECORD = "001000000000001AAA"
 #: Modified at second 10, read at second 20.
@@ -87,7 +87,11 @@ def read_entry(listener):
         read_at=READ_AT,
     )
     Delivery.objects.create(
-        entry=entry, handler="tests.remember", state="succeeded", created_at=timezone.now()
+        entry=entry,
+        mapping=make_deleted_mapping(listener),
+        handler="tests.remember",
+        state="succeeded",
+        created_at=timezone.now(),
     )
     return entry
 
