@@ -22,7 +22,6 @@ from handlers.dead_letters import halt
 from handlers.mappings import pause, soft_delete
 from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, Handover
-from handlers.models.chain_heads import READY_AGE
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.outbox import broker, handover, publish
 from handlers.outbox.message_size import MOST
@@ -63,8 +62,8 @@ def publish_due(now: datetime) -> int:
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
-    handover.take_back(now - READY_AGE)
-    left_behind = Delivery.objects.ready().filter(created_at__lt=now - READY_AGE)
+    handover.take_back(now - handover.READY_AGE)
+    left_behind = Delivery.objects.ready().filter(created_at__lt=now - handover.READY_AGE)
     ids = [
         *pause.let_go(LIMIT),
         *_publishable(left_behind).order_by("id").values_list("id", flat=True)[:LIMIT],

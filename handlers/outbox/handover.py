@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -29,6 +29,9 @@ from handlers.types import Message
 from listeners import crash_points
 
 State = Delivery.State
+#: A delivery that is still ready this long after its change was received was not published by the
+#: process that committed it, so the relay publishes it.
+READY_AGE = timedelta(seconds=5)
 
 
 @dataclass(slots=True)

@@ -1,8 +1,12 @@
-"""Start a redelivery: fix its targets in one transaction, then run it in steps, in the request when
-there are few targets, otherwise in a worker or in the command."""
+"""Start a redelivery, or count what it would do.
+
+A start fixes the targets in one transaction. The steps then run in the request when there are few
+targets, otherwise in a worker or in the command.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,17 +14,19 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
-from django.db.models import Count, Max
+from django.db.models import Count, Exists, Max, OuterRef
 
 from audit.action_log import Action, note
 from audit.db.row_count import TookTooLong, Total, time_limit, total_of
 from audit.jobs.claim import SENT_AGAIN
-from handlers.models import HandlerMapping, Redelivery, RedeliveryTarget
+from audit.models import AuditLogEntry
+from handlers.models import Delivery, HandlerMapping, Redelivery, RedeliveryTarget
 from handlers.redelivery import new_handlers
 from handlers.redelivery.job import ROWS, RedeliveryClaim, attend, send
-from handlers.redelivery.request import Counts, RedeliveryRequest, TooMany, row_for
-from handlers.superseded.counts import overtaken as count_overtaken
+from handlers.redelivery.request import ON_THEIR_WAY, Counts, RedeliveryRequest, TooMany, row_for
+from handlers.routing.router import views
 
+State = Delivery.State
 #: Most targets that are redelivered within the request, so that one dead letter does not wait.
 AT_ONCE = 500
 #: Time limit of a count within a request, in seconds.
@@ -180,3 +186,39 @@ def _insert_rows(rows: Any, state: str, redelivery: Redelivery, *, is_entry: boo
     with connection.cursor() as cursor:
         cursor.execute(sql, [redelivery.pk, is_entry, *parameters])
         return int(cursor.rowcount)
+
+
+def count_overtaken(deliveries: Any) -> int:
+    """Return how many of the deliveries are overtaken. One query for each mapping.
+
+    A delivery is overtaken when its record has a later change whose delivery to the same target, if
+    any, is not waiting for its first attempt.
+    """
+    candidates = deliveries.order_by().exclude(state__in=ON_THEIR_WAY)
+    mapping_ids = set(candidates.values_list("mapping_id", flat=True).distinct())
+    listeners = HandlerMapping.objects.filter(pk__in=mapping_ids).order_by().values("listener_id")
+    by_listener: defaultdict[int, list[HandlerMapping]] = defaultdict(list)
+    for mapping in HandlerMapping.objects.filter(listener__in=listeners):
+        by_listener[mapping.listener_id].append(mapping)
+    return sum(
+        _count_for_mapping(candidates.filter(mapping=pk), view)
+        for mappings in by_listener.values()
+        for pk, view in views(mappings).items()
+        if pk in mapping_ids
+    )
+
+
+def _count_for_mapping(deliveries: Any, view: frozenset[int]) -> int:
+    unbegun = (State.BLOCKED, State.READY, State.QUEUED)
+    waiting = Delivery.objects.filter(
+        entry=OuterRef("pk"), mapping__in=view, state__in=unbegun, attempts=0
+    )
+    # The listener is compared as a range, for the reason given in `superseded.history`.
+    later = AuditLogEntry.objects.filter(
+        ~Exists(waiting),
+        record_id=OuterRef("entry__record_id"),
+        listener_id__gte=OuterRef("entry__listener_id"),
+        listener_id__lte=OuterRef("entry__listener_id"),
+        pk__gt=OuterRef("entry_id"),
+    )
+    return int(deliveries.filter(Exists(later.order_by())).count())

@@ -61,8 +61,9 @@ class _Overtaken:
 
     @property
     def needs_record(self) -> bool:
-        own = self.delivery.entry.changed_data
-        return has_unknown(own, self.later.fields, is_whole=self.is_whole)
+        entry, later = self.delivery.entry, self.later
+        exists = later.exists and entry.change_type not in DELETIONS
+        return exists and has_unknown(entry.changed_data, later.fields, is_whole=self.is_whole)
 
 
 def present_of(deliveries: Sequence[Delivery]) -> dict[int, Result]:
@@ -131,7 +132,7 @@ def _of_listener(deliveries: Sequence[Delivery], turns: Turns) -> dict[int, Resu
         for suspect in suspects
         if (later := _later(suspect, history_of[key_of(suspect.entry)], views, turns)) is not None
     ]
-    unread = [item for item in overtaken if _exists(item) and item.needs_record]
+    unread = [item for item in overtaken if item.needs_record]
     records = _read(listener, [key_of(item.delivery.entry) for item in unread])
     return {
         item.delivery.pk: result
@@ -171,15 +172,12 @@ def _later(delivery: Delivery, history: History, views: Views, turns: Turns) -> 
     return Later.than(delivery.entry, history.timeline, progress.end)
 
 
-def _exists(overtaken: _Overtaken) -> bool:
-    return overtaken.later.exists and overtaken.delivery.entry.change_type not in DELETIONS
-
-
 def _result(overtaken: _Overtaken, records: Mapping[Key, Record]) -> Result | None:
     """Return the result; None when the change is delivered as recorded."""
     entry, later = overtaken.delivery.entry, overtaken.later
     if entry.change_type in DELETIONS:
-        return _restored(later) if later.exists else None
+        restored = f"the record has since been restored{_by(later)}"
+        return Skipped(restored) if later.exists else None
     if not later.exists:
         return Skipped(f"the record has since been deleted{_by(later)}")
     if overtaken.needs_record:
@@ -197,10 +195,6 @@ def _result(overtaken: _Overtaken, records: Mapping[Key, Record]) -> Result | No
         return None
     values = present(entry.changed_data, later.fields, is_whole=overtaken.is_whole)
     return values if values.superseded_fields else None
-
-
-def _restored(later: Later) -> Skipped:
-    return Skipped(f"the record has since been restored{_by(later)}")
 
 
 def _by(later: Later) -> str:

@@ -1,6 +1,7 @@
 """Claims deliveries for a worker, renews the claims while they run, and gives unused ones back.
 
-A claim that is not renewed expires, so an expired claim means a dead worker.
+A claim that is not renewed expires, so an expired claim means a dead worker. The number of
+deliveries to claim together follows from the measured run time of their handler.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from time import monotonic
 from typing import TypeVar
 
 import structlog
@@ -26,9 +29,7 @@ from listeners import crash_points
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
-
 Result = TypeVar("Result")
-
 #: Seconds for which a claim is retried: no other worker has the message.
 CLAIM_RETRY_SECONDS = 120.0
 #: Seconds for which work between a claim and its first renewal is retried, at most.
@@ -37,6 +38,11 @@ UNRENEWED_RETRY_SECONDS = 20.0
 GRACE = timedelta(seconds=30)
 #: Renewals in the time that a claim holds.
 BEATS_A_CLAIM = 4
+#: The target amount of work in one claim.
+CLAIM_SECONDS = 0.05
+#: The weight of the newest run in the moving average.
+WEIGHT = 0.2
+LEAST = 1e-6
 
 
 def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
@@ -167,3 +173,38 @@ def renew(claims: Collection[Claim], now: datetime) -> int:
 
 
 heartbeat = Heartbeat()
+
+
+@dataclass(slots=True)
+class RunTime:
+    """The moving average of one handler's run time, in seconds."""
+
+    seconds: float | None = None
+    _size: int = 0
+
+    def size(self, limit: int) -> int:
+        """Return how many to claim: one before the first run, then at most twice the last size."""
+        is_known = self.seconds is not None
+        fitting = int(CLAIM_SECONDS / max(self.seconds or 0.0, LEAST)) if is_known else 1
+        size = max(1, min(fitting, 2 * self._size, limit))
+        self._size = max(size, min(self._size, fitting))
+        return size
+
+    def note(self, seconds: float) -> None:
+        average = seconds if self.seconds is None else self.seconds
+        self.seconds = average + WEIGHT * (seconds - average)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        began = monotonic()
+        try:
+            yield
+        finally:
+            self.note(monotonic() - began)
+
+
+_run_times: dict[str, RunTime] = {}
+
+
+def run_time_of(handler: str) -> RunTime:
+    return _run_times.setdefault(handler, RunTime())

@@ -23,8 +23,7 @@ from handlers.sdk.outcomes import Failed, Outcome, Skipped, failed
 from handlers.sdk.registry import Handler
 from handlers.superseded.prepare import present_of
 from handlers.types import Claim, ClaimLost, Ended, Run, Unit
-from handlers.worker import claim_size
-from handlers.worker.claim import claim, give_back, heartbeat
+from handlers.worker.claim import claim, give_back, heartbeat, run_time_of
 from handlers.worker.invoke import AllFailed, call, handler_of
 from handlers.worker.message_run import Bundle, watchdog
 from handlers.worker.run_log import naming
@@ -65,7 +64,7 @@ def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
 def _size(handler: Handler[Any] | None, limit: int) -> int:
     if handler is not None and handler.batch:
         return handler.batch
-    return claim_size.of(handler.name).size(limit) if handler is not None else 1
+    return run_time_of(handler.name).size(limit) if handler is not None else 1
 
 
 def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
@@ -127,7 +126,7 @@ def _ends_uncalled(claimed: Claim) -> bool:
 
 
 def _run(unit: Unit) -> Run:
-    with naming(unit), claim_size.of(unit[0].delivery.handler).timed():
+    with naming(unit), run_time_of(unit[0].delivery.handler).timed():
         if tracing.spans is not None:
             return tracing.spans.handling(unit, _handle)
         return _handle(unit)

@@ -10,8 +10,9 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.models.chain_heads import READY_AGE
-from handlers.worker import claim_size, message_run
+from handlers.outbox.handover import READY_AGE
+from handlers.worker import message_run
+from handlers.worker.claim import run_time_of
 from handlers.worker.run import run_deliveries
 from listeners import crash_points
 from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def unhurried(monkeypatch):
     """The handler is known to be quick."""
     without_haste(monkeypatch)
-    claim_size.of("tests.remember").note(0.0001)
+    run_time_of("tests.remember").note(0.0001)
 
 
 def record(listener, *changes):

@@ -6,7 +6,7 @@ from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
 from consumer import relay
 from handlers.models import Delivery, Redelivery
-from handlers.models.chain_heads import READY_AGE
+from handlers.outbox.handover import READY_AGE
 from handlers.redelivery.job import run, start_due
 from handlers.redelivery.request import request_matching
 from handlers.redelivery.start import begin

@@ -12,7 +12,7 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.models.chain_heads import READY_AGE
+from handlers.outbox.handover import READY_AGE
 from handlers.redelivery.request import RedeliveryRequest
 from tests.redelivering import redeliver
 from tests.running import run_delivery

@@ -11,7 +11,7 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery
-from handlers.models.chain_heads import READY_AGE
+from handlers.outbox.handover import READY_AGE
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
