@@ -65,7 +65,7 @@ def publish_due(now: datetime) -> int:
     handover.take_back(now - handover.READY_AGE)
     left_behind = Delivery.objects.ready().filter(created_at__lt=now - handover.READY_AGE)
     ids = [
-        *pause.let_go(LIMIT),
+        *pause.release_resumed(LIMIT),
         *_publishable(left_behind).order_by("id").values_list("id", flat=True)[:LIMIT],
         *_publishable(Delivery.objects.retry_due(now))
         .order_by("due_at")

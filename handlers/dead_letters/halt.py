@@ -78,10 +78,7 @@ def release_changed() -> int:
     """
     changed = Delivery.objects.filter(halts=True).exclude(mapping__in=_halting_mappings())
     with transaction.atomic():
-        # Rows of many chains are locked in no particular order: skip locked rows, not to deadlock.
-        free = changed.select_for_update(skip_locked=True)
-        ids = list(free.values_list("pk", flat=True))
-        released = Delivery.objects.filter(pk__in=ids).update(halts=False)
+        released = changed.update_unlocked(halts=False)
     if released:
         log.info("halted chains released, their mappings no longer halt", deliveries=released)
     return released

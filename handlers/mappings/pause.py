@@ -22,7 +22,6 @@ from django.db.models import Exists, OuterRef, Q
 
 from audit.action_log import Action, Actor, note
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import DeliveryQuerySet
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +30,7 @@ State = Delivery.State
 WAITING = (State.BLOCKED, State.READY, State.QUEUED, State.RETRYING)
 #: The limit of the count for each state, over all paused mappings.
 COUNTED = 10_000
-#: How many deliveries one call of `let_go` releases.
+#: How many deliveries one call of `release_resumed` releases.
 LIMIT = 5000
 
 
@@ -125,7 +124,7 @@ def has_resumed() -> bool:
     return bool(_resumed(1))
 
 
-def let_go(limit: int = LIMIT) -> list[int]:
+def release_resumed(limit: int = LIMIT) -> list[int]:
     """Release deliveries of resumed mappings, the oldest first; return their ids.
 
     Never inside a transaction.
@@ -133,10 +132,7 @@ def let_go(limit: int = LIMIT) -> list[int]:
     ids = _resumed(limit)
     if ids:
         with transaction.atomic(durable=True):
-            free = Delivery.objects.filter(pk__in=ids).select_for_update(skip_locked=True)
-            Delivery.objects.filter(pk__in=list(free.values_list("pk", flat=True))).update(
-                paused=False
-            )
+            Delivery.objects.filter(pk__in=ids).update_unlocked(paused=False)
     return ids
 
 
@@ -145,7 +141,7 @@ def _resumed(limit: int) -> list[int]:
 
     Searches by mapping, because a million deliveries of mappings still paused may be set aside.
     """
-    aside = _set_aside()
+    aside = Delivery.objects.filter(paused=True)
     if not aside.exists():
         return []
     rows = aside.filter(mapping=OuterRef("pk"))
@@ -157,7 +153,3 @@ def _resumed(limit: int) -> list[int]:
         own = aside.filter(mapping=owner).order_by("id")
         ids += own.values_list("id", flat=True)[: min(each, limit - len(ids))]
     return ids
-
-
-def _set_aside() -> DeliveryQuerySet:
-    return Delivery.objects.filter(paused=True)

@@ -154,16 +154,10 @@ def take_back(before: datetime) -> int:
         with transaction.atomic(durable=True):
             handover = Handover.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
             if handover is not None:
-                count += _unqueue(handover)
+                count += _unstarted(handover).update_unlocked(state=State.READY, queued_at=None)
                 if not _unstarted(handover).exists():
                     handover.delete()
     return count
-
-
-def _unqueue(handover: Handover) -> int:
-    free = _unstarted(handover).select_for_update(skip_locked=True).values_list("pk", flat=True)
-    deliveries = Delivery.objects.filter(pk__in=list(free))
-    return deliveries.update(state=State.READY, queued_at=None)
 
 
 def _unstarted(handover: Handover) -> DeliveryQuerySet:
@@ -183,25 +177,11 @@ def _queue(
 
     External deliveries are left ready, because their message carries the event and needs a claim.
     """
-    max_attempts_of = {mapping.pk: mapping.max_attempts for mapping in mappings}
-    rows = [
-        outbox.Row(
-            id=place,
-            attempts=0,
-            attempts_before=0,
-            handler=delivery.handler,
-            queue=delivery.queue,
-            is_external=False,
-            mapping_id=delivery.mapping_id,
-            max_attempts=max_attempts_of[delivery.mapping_id],
-            paused_at=None,
-        )
-        for place, delivery in enumerate(deliveries)
-        if can_begin(delivery) and not delivery.is_external
+    startable = [
+        delivery for delivery in deliveries if can_begin(delivery) and not delivery.is_external
     ]
-    bundles = [
-        [deliveries[row.id] for row in rows] for rows in outbox.share(rows, spare_full_queues=True)
-    ]
+    limits = {mapping.pk: mapping.max_attempts for mapping in mappings}
+    bundles = list(outbox.share(startable, limits, spare_full_queues=True))
     for bundle in bundles:
         for delivery in bundle:
             delivery.state, delivery.queued_at = State.QUEUED, now

@@ -9,11 +9,10 @@ BrokerUnavailable   no delivery is marked, and the relay retries; only the broke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from time import time_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from celery import Celery, current_app
@@ -38,20 +37,8 @@ log = structlog.get_logger(__name__)
 BATCH = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The columns of a delivery that publishing needs."""
-
-    id: int
-    attempts: int
-    attempts_before: int
-    handler: str
-    queue: str
-    is_external: bool
-    mapping_id: int
-    max_attempts: int | None
-    paused_at: datetime | None
-
+#: A delivery, or a row of its `_COLUMNS`.
+Publishable = TypeVar("Publishable", bound=Any)
 
 _COLUMNS = (
     *("id", "attempts", "attempts_before", "handler", "queue", "is_external", "mapping_id"),
@@ -105,14 +92,15 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
     )
-    columns = Delivery.objects.filter(publishable, pk__in=ids).order_by("id").values_list(*_COLUMNS)
-    found = [Row(*row) for row in columns]
-    rows = [row for row in found if not row.paused_at]
+    deliveries = Delivery.objects.filter(publishable, pk__in=ids).order_by("id")
+    found = list(deliveries.values_list(*_COLUMNS, named=True))
+    rows = [row for row in found if not row.mapping__paused_at]
     if len(rows) < len(found):
-        Delivery.objects.set_aside([row.id for row in found if row.paused_at])
+        Delivery.objects.set_aside([row.id for row in found if row.mapping__paused_at])
+    limits = {row.mapping_id: row.mapping__max_attempts for row in rows}
     tracked = [
         message_for(group[0], [row.id for row in group])
-        for group in share([row for row in rows if not row.is_external], size)
+        for group in share([row for row in rows if not row.is_external], limits, size)
     ]
     sending = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
     external = _external_messages(sending, now)
@@ -130,40 +118,39 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
 
 
 def share(
-    rows: Sequence[Row], size: int | None = None, *, spare_full_queues: bool = False
-) -> Iterator[list[Row]]:
-    """Group rows into messages by handler and queue, for a batch handler also by mapping.
+    deliveries: Sequence[Publishable],
+    max_attempts: Mapping[int, int | None],
+    size: int | None = None,
+    *,
+    spare_full_queues: bool = False,
+) -> Iterator[list[Publishable]]:
+    """Group deliveries into messages by handler and queue, for a batch handler also by mapping.
 
-    With `spare_full_queues`, queues in which messages wait get fewer and larger ones. Leaves out
-    deliveries whose handler is not registered.
+    `max_attempts` has the limit of each mapping, by id. With `spare_full_queues`, queues in which
+    messages wait get fewer and larger ones. Leaves out deliveries whose handler is not registered.
     """
-    kinds: list[tuple[Row, Handler[Any], tuple[Any, ...]]] = []
-    for row in rows:
-        if handler := registry.find(row.handler):
-            mapping_id = row.mapping_id if handler.batch else None
-            kinds.append((row, handler, (row.handler, row.queue, mapping_id)))
-    counts = Counter(kind for _, _, kind in kinds)
+    kinds: list[tuple[Publishable, Handler[Any], tuple[Any, ...]]] = []
+    for delivery in deliveries:
+        if handler := registry.find(delivery.handler):
+            mapping_id = delivery.mapping_id if handler.batch else None
+            kinds.append((delivery, handler, (delivery.handler, delivery.queue, mapping_id)))
     sizes = {}
-    for (name, queue, mapping_id), count in counts.items():
+    for (name, queue, mapping_id), count in Counter(kind for _, _, kind in kinds).items():
         waiting = messages_waiting(queue_of(name, queue)) if spare_full_queues else 0
         sizes[name, queue, mapping_id] = size or spread(count, waiting)
-    shared = [
-        (((*kind, row.attempts), _size(row, handler, sizes[kind])), row)
-        for row, handler, kind in kinds
-    ]
+    shared = []
+    for delivery, handler, kind in kinds:
+        attempts = attempts_allowed(handler, max_attempts[delivery.mapping_id])
+        limit = size_limit(handler, delivery.attempts - delivery.attempts_before, attempts)
+        most = limit if handler.batch else min(limit, sizes[kind])
+        shared.append((((*kind, delivery.attempts), most), delivery))
     yield from grouped(shared)
 
 
-def message_for(first: Row | Delivery, ids: Sequence[int]) -> Message:
+def message_for(first: Any, ids: Sequence[int]) -> Message:
     """Return the message for deliveries that share one, the first of them and all of their ids."""
     queue = queue_of(first.handler, first.queue)
     return Message(ids, first.attempts, first.handler, queue, {"delivery_ids": ids})
-
-
-def _size(row: Row, handler: Handler[Any], size: int) -> int:
-    attempts = attempts_allowed(handler, row.max_attempts)
-    limit = size_limit(handler, row.attempts - row.attempts_before, attempts)
-    return limit if handler.batch else min(limit, size)
 
 
 def _mark(messages: Sequence[Message], now: datetime) -> None:

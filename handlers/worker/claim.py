@@ -48,9 +48,9 @@ LEAST = 1e-6
 def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     """Claim the runnable deliveries among `ids`, in this order, with entry, listener and mapping.
 
-    Deliveries of paused mappings are set aside. Deliveries moved to another handler than the one
-    that the message names (`handler`) are given back. Database errors are retried, because no other
-    worker has the message. Never inside a transaction.
+    Deliveries of paused mappings are set aside. Deliveries whose mapping names another handler than
+    the message (`handler`) or the row are given back and moved. Database errors are retried,
+    because no other worker has the message. Never inside a transaction.
     """
     now = retry(database_clock.now, "read the clock", limit=CLAIM_RETRY_SECONDS)
     claims = _claim_one(ids[0], now) if len(ids) == 1 else _claim_many(ids, now)
@@ -61,7 +61,11 @@ def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     paused = [claim for claim in claims if claim.delivery.mapping.paused_at]
     _retry_unrenewed(lambda: give_back(paused, paused=True), "give back")
     active = [claim for claim in claims if claim not in paused]
-    moved = [claim for claim in active if _is_moved(claim.delivery, handler)]
+    moved = [
+        claim
+        for claim in active
+        if (handler and claim.delivery.handler != handler) or is_misdirected(claim.delivery)
+    ]
     if moved:
         _retry_unrenewed(lambda: give_back(moved), "give back")
         left_behind = Delivery.objects.filter(pk__in=[claim.delivery.pk for claim in moved])
@@ -73,11 +77,6 @@ def _retry_unrenewed(work: Callable[[], Result], what: str) -> Result:
     """Retry for so short a time that the claim is renewed before it expires."""
     limit = min(UNRENEWED_RETRY_SECONDS, claim_span().total_seconds() / 4)
     return retry(work, what, limit=limit)
-
-
-def _is_moved(delivery: Delivery, handler: str) -> bool:
-    """Return whether the message or the row names another handler than the mapping does."""
-    return bool(handler and delivery.handler != handler) or is_misdirected(delivery)
 
 
 def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:

@@ -250,5 +250,5 @@ def test_more_than_are_let_go_at_once_are_let_go_after_each_other(mapping):
     resume(mapping)
     oldest = list(Delivery.objects.order_by("id").values_list("pk", flat=True))
 
-    let_go = [mappings_pause.let_go(limit=2) for _ in range(4)]
-    assert let_go == [oldest[:2], oldest[2:4], oldest[4:], []]
+    released = [mappings_pause.release_resumed(limit=2) for _ in range(4)]
+    assert released == [oldest[:2], oldest[2:4], oldest[4:], []]
