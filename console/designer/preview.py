@@ -16,9 +16,10 @@ from audit.models import AuditLogEntry
 from console.designer.counts import newest
 from console.labels import change_type_label
 from handlers.models import HandlerMapping
-from handlers.routing import conditions, router
+from handlers.routing import router
 from handlers.routing.router import Miss
-from handlers.saves import Save, Saves, judging, recorded_beside, saves_among
+from handlers.routing.saves import Save, Saves, judging, recorded_beside, saves_among
+from handlers.rules import conditions
 from listeners.models import Listener
 
 LOOKED_AT = 500

@@ -10,8 +10,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from handlers.routing.conditions import EXAMPLE, flaws
-from handlers.routing.ignored_authors import origin_flaws, user_flaws
+from handlers.rules.conditions import EXAMPLE, flaws
+from handlers.rules.ignored_authors import origin_flaws, user_flaws
 from listeners.models import Listener
 from listeners.secrets.encrypted_field import REFERENCES
 from listeners.values import storable

@@ -12,7 +12,7 @@ from handlers.models import Delivery, HandlerMapping
 from handlers.ordering.rechain import follow
 from handlers.ordering.stale_changes import stale
 from handlers.routing.router import GAPS, overtakable_mappings, route, route_with_gaps
-from handlers.saves import Saves, judging, recorded_beside, saves_among
+from handlers.routing.saves import Saves, judging, recorded_beside, saves_among
 from listeners.models import Listener
 
 AWAITS_RECORD = "waits until the record is read from Salesforce"

@@ -24,7 +24,7 @@ from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.outbox import publish as outbox
 from handlers.outbox.create import can_begin, overdue, planned
 from handlers.outbox.message_size import look_into
-from handlers.saves import Saves, begun_before, judging, saves_among
+from handlers.routing.saves import Saves, begun_before, judging, saves_among
 from handlers.types import Message
 from listeners import crash_points
 

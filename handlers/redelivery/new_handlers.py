@@ -10,7 +10,7 @@ from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.outbox.create import deliver
 from handlers.redelivery.request import Counts, Row, Verdict
 from handlers.routing.router import ON, route
-from handlers.saves import judging, recorded_beside, saves_among
+from handlers.routing.saves import judging, recorded_beside, saves_among
 from handlers.sdk import registry
 
 #: An entry and a mapping, by id.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from handlers.routing.field_paths import ABSENT
+from handlers.rules.field_paths import ABSENT
 from handlers.sdk.events import Present
 from listeners.salesforce.diffs import is_diff
 

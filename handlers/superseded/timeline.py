@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from audit.models import AuditLogEntry
 from handlers.ordering.stale_changes import Deletion, Reading
-from handlers.routing.field_paths import ABSENT, value_at
+from handlers.rules.field_paths import ABSENT, value_at
 from handlers.superseded.fields import UNKNOWN, Others, Part, differing
 from listeners.salesforce.rest.records import milliseconds
 

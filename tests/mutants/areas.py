@@ -52,7 +52,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "handlers/outbox/create.py",
         "handlers/outbox/publish.py",
         "handlers/outbox/handover.py",
-        "handlers/saves.py",
+        "handlers/routing/saves.py",
     ),
     "redelivery": (
         "handlers/redelivery/*.py",

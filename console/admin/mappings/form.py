@@ -14,7 +14,7 @@ from unfold.widgets import (
 
 from console.admin.connections.json_fields import NamesField, ObjectField
 from handlers.models import HandlerMapping
-from handlers.routing.conditions import EXAMPLE
+from handlers.rules.conditions import EXAMPLE
 from handlers.sdk import registry
 from listeners.secrets.encrypted_field import REFERENCES
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from audit.models import AuditLogEntry
-from handlers.routing.field_paths import overlaid
-
-if TYPE_CHECKING:
-    from handlers.models import HandlerMapping
+from handlers.models import HandlerMapping
+from handlers.rules.field_paths import overlaid
 
 
 @dataclass(slots=True)
