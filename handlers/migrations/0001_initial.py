@@ -267,7 +267,7 @@ class Migration(migrations.Migration):
                 (
                     "mapping",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="deliveries",
                         to="handlers.handlermapping",
                     ),

@@ -39,7 +39,7 @@ class Delivery(models.Model):
         AuditLogEntry, models.CASCADE, related_name="deliveries", db_index=False
     )
     # A mapping that is deleted keeps its row as long as it has deliveries (mappings.soft_delete).
-    mapping = models.ForeignKey(HandlerMapping, models.PROTECT, related_name="deliveries")
+    mapping = models.ForeignKey(HandlerMapping, models.DO_NOTHING, related_name="deliveries")
     handler = models.CharField(max_length=255)
     is_external = models.BooleanField(default=False)
     queue = models.CharField(max_length=100, blank=True)
