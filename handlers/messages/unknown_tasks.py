@@ -11,7 +11,8 @@ import math
 import shlex
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -100,16 +101,13 @@ def send_on(to: str, task: str | None = None) -> Counter[str]:
     """
     sender = Sender()
     sent: Counter[str] = Counter()
-
-    def move(message: Any, name: str) -> bool:
-        if task is not None and name != task:
-            return False
-        sender.send(message, to)
-        sent[name] += 1
-        return True
-
     try:
-        _look_through(move)
+        with closing(_kept_messages()) as messages:
+            for message, name in messages:
+                if task in (None, name):
+                    sender.send(message, to)
+                    sent[name] += 1
+                    message.ack()
     finally:
         sender.close()
     return sent
@@ -117,18 +115,11 @@ def send_on(to: str, task: str | None = None) -> Counter[str]:
 
 def kept() -> Counter[str]:
     """Count the kept messages by task. Reads and requeues all of them."""
-    counts: Counter[str] = Counter()
-
-    def count(_: Any, name: str) -> bool:
-        counts[name] += 1
-        return False
-
-    _look_through(count)
-    return counts
+    return Counter(name for _, name in _kept_messages())
 
 
-def _look_through(is_done: Callable[[Any, str], bool]) -> None:
-    """Call `is_done` for each kept message; remove it if the result is true, else requeue it."""
+def _kept_messages() -> Generator[tuple[Any, str]]:
+    """Yield each kept message and its task; requeue those that are not acknowledged."""
     with current_app.connection_for_read() as connection:
         channel = connection.default_channel
         queue = current_app.amqp.queues.new_missing(settings.CDC_UNKNOWN_QUEUE)(channel)
@@ -140,8 +131,8 @@ def _look_through(is_done: Callable[[Any, str], bool]) -> None:
                 if message is None:
                     break
                 staying.append(message)
-                if is_done(message, task_of(message) or "(no task)"):
-                    message.ack()
+                yield message, task_of(message) or "(no task)"
+                if message.acknowledged:
                     staying.pop()
         finally:
             for message in staying:

@@ -19,6 +19,10 @@ from listeners.values import storable
 _word = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
 
 
+def _json(default: type[list[Any]] | type[dict[str, Any]], help_text: str) -> models.JSONField:
+    return models.JSONField(validators=[storable], default=default, blank=True, help_text=help_text)
+
+
 class MappingQuerySet(models.QuerySet[Any]):
     def paused(self) -> MappingQuerySet:
         return self.filter(paused_at__isnull=False)
@@ -105,32 +109,23 @@ class HandlerMapping(models.Model):
         help_text="In place of a handler: the name of a Celery task of another project. The "
         "event is sent, and the result is not tracked.",
     )
-    changed_fields = models.JSONField(
-        validators=[storable],
-        default=list,
-        blank=True,
-        help_text='Updates only: deliver when one of these fields changed, such as ["Phone"]. '
+    changed_fields = _json(
+        list,
+        'Updates only: deliver when one of these fields changed, such as ["Phone"]. '
         "Empty: any field.",
     )
-    condition = models.JSONField(
-        validators=[storable],
-        default=dict,
-        blank=True,
-        help_text=f"Deliver only changes whose values match, such as {EXAMPLE}. Empty: all "
-        "changes.",
+    condition = _json(
+        dict,
+        f"Deliver only changes whose values match, such as {EXAMPLE}. Empty: all changes.",
     )
-    ignore_origins = models.JSONField(
-        validators=[storable],
-        default=list,
-        blank=True,
-        help_text='Skip changes made by these API clients, such as ["my-app"], or by whole change '
+    ignore_origins = _json(
+        list,
+        'Skip changes made by these API clients, such as ["my-app"], or by whole change '
         "origins, with * for any text.",
     )
-    ignore_users = models.JSONField(
-        validators=[storable],
-        default=list,
-        blank=True,
-        help_text="Skip changes made by these Salesforce users, by user id.",
+    ignore_users = _json(
+        list,
+        "Skip changes made by these Salesforce users, by user id.",
     )
     ordering = models.CharField(max_length=20, choices=Ordering, default=Ordering.PER_RECORD)
     on_dead = models.CharField(
@@ -152,11 +147,9 @@ class HandlerMapping(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Empty: the limit of the handler, or the default.",
     )
-    options = models.JSONField(
-        validators=[storable],
-        default=dict,
-        blank=True,
-        help_text="Options of the handler, as a JSON object.",
+    options = _json(
+        dict,
+        "Options of the handler, as a JSON object.",
     )
     # Not settings: only `handlers.mappings.pause` writes these, for an operator.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
