@@ -51,41 +51,33 @@ class Paused:
         return f"{self.waiting:,}+" if self.is_capped else f"{self.waiting:,}"
 
 
-def pause(mapping: HandlerMapping, by: Actor, reason: str, now: datetime) -> bool:
-    """Pause a mapping; return False if it was paused already. Inside any transaction."""
+def pause(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
+    """Pause mappings in one transaction, or the caller's; return how many were not paused."""
+    number = 0
     with transaction.atomic():
-        running = HandlerMapping.objects.filter(pk=mapping.pk, paused_at=None)
-        if not running.update(paused_at=now, paused_by=str(by)[:150], pause_reason=reason):
-            return False
-        note(by, Action.PAUSE, mapping, reason=reason)
-    log.info("handler paused", mapping=str(mapping), by=str(by))
-    return True
+        for mapping in mappings:
+            running = HandlerMapping.objects.filter(pk=mapping.pk, paused_at=None)
+            if running.update(paused_at=now, paused_by=str(by)[:150], pause_reason=reason):
+                note(by, Action.PAUSE, mapping, reason=reason)
+                log.info("handler paused", mapping=str(mapping), by=str(by))
+                number += 1
+    return number
 
 
-def resume(mapping: HandlerMapping, by: Actor, reason: str, now: datetime) -> bool:
-    """Resume a mapping; return False if it was not paused. Inside any transaction.
+def resume(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
+    """Resume mappings in one transaction, or the caller's; return how many were paused.
 
     The relay then publishes the waiting deliveries.
     """
+    number = 0
     with transaction.atomic():
-        paused = HandlerMapping.objects.paused().filter(pk=mapping.pk)
-        if not paused.update(paused_at=None, paused_by="", pause_reason=""):
-            return False
-        note(by, Action.RESUME, mapping, reason=reason)
-    log.info("handler resumed", mapping=str(mapping), by=str(by))
-    return True
-
-
-def pause_all(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
-    """Pause mappings in one transaction; return how many were not paused before."""
-    with transaction.atomic():
-        return sum(pause(mapping, by, reason, now) for mapping in mappings)
-
-
-def resume_all(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
-    """Resume mappings in one transaction; return how many were paused before."""
-    with transaction.atomic():
-        return sum(resume(mapping, by, reason, now) for mapping in mappings)
+        for mapping in mappings:
+            paused = HandlerMapping.objects.paused().filter(pk=mapping.pk)
+            if paused.update(paused_at=None, paused_by="", pause_reason=""):
+                note(by, Action.RESUME, mapping, reason=reason)
+                log.info("handler resumed", mapping=str(mapping), by=str(by))
+                number += 1
+    return number
 
 
 def to_handler(name: str) -> Q:

@@ -115,18 +115,14 @@ class HandlerMapping(models.Model):
         "Empty: any field.",
     )
     condition = _json(
-        dict,
-        f"Deliver only changes whose values match, such as {EXAMPLE}. Empty: all changes.",
+        dict, f"Deliver only changes whose values match, such as {EXAMPLE}. Empty: all changes."
     )
     ignore_origins = _json(
         list,
         'Skip changes made by these API clients, such as ["my-app"], or by whole change '
         "origins, with * for any text.",
     )
-    ignore_users = _json(
-        list,
-        "Skip changes made by these Salesforce users, by user id.",
-    )
+    ignore_users = _json(list, "Skip changes made by these Salesforce users, by user id.")
     ordering = models.CharField(max_length=20, choices=Ordering, default=Ordering.PER_RECORD)
     on_dead = models.CharField(
         "after a dead letter",
@@ -147,10 +143,7 @@ class HandlerMapping(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Empty: the limit of the handler, or the default.",
     )
-    options = _json(
-        dict,
-        "Options of the handler, as a JSON object.",
-    )
+    options = _json(dict, "Options of the handler, as a JSON object.")
     # Not settings: only `handlers.mappings.pause` writes these, for an operator.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_by = models.CharField(max_length=150, blank=True, editable=False)

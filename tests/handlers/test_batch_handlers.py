@@ -185,7 +185,7 @@ def test_an_atomic_batch_that_lost_a_claim_is_undone_and_the_others_are_given_ba
 
 def test_a_batch_of_a_paused_mapping_does_not_begin(listener):
     ids = deliver(listener, "tests.batch", 3)
-    pause.pause(HandlerMapping.objects.get(), ANN, "", timezone.now())
+    pause.pause(HandlerMapping.objects.all(), ANN, "", timezone.now())
 
     assert run_deliveries(ids, "tests.batch") == "3 not claimed"
 

@@ -144,7 +144,7 @@ def test_what_a_pause_overtakes_does_not_begin(listener, at_milestone, handler):
     mapping = HandlerMapping.objects.get()
 
     def pause():  # with the second claim, of two
-        at_milestone("claimed", lambda: mappings_pause.pause(mapping, ANN, "", timezone.now()))
+        at_milestone("claimed", lambda: mappings_pause.pause([mapping], ANN, "", timezone.now()))
 
     at_milestone("claimed", pause)
 

@@ -235,7 +235,7 @@ def test_what_a_pause_overtakes_waits(listener, monkeypatch):
     make_mapping(listener)
     [first] = record(listener, *[0] * 3)
     mapping = HandlerMapping.objects.get()
-    left = [lambda: pause.pause(mapping, ANN, "", timezone.now())]
+    left = [lambda: pause.pause([mapping], ANN, "", timezone.now())]
     monkeypatch.setattr(
         crash_points, "reach", lambda name: name == "handled" and left and left.pop()()
     )

@@ -35,11 +35,11 @@ def later():
 
 
 def pause(mapping, reason=""):
-    assert mappings_pause.pause(mapping, ANN, reason, timezone.now())
+    assert mappings_pause.pause([mapping], ANN, reason, timezone.now())
 
 
 def resume(mapping):
-    assert mappings_pause.resume(mapping, ANN, "", timezone.now())
+    assert mappings_pause.resume([mapping], ANN, "", timezone.now())
 
 
 def deliver(mapping, *messages):

@@ -80,15 +80,14 @@ class Operators:
         return True
 
     def pause(self) -> bool:
-        return mappings_pause.pause(self._mapping(), _ACTOR, "chaos", timezone.now())
+        return bool(mappings_pause.pause([self._mapping()], _ACTOR, "chaos", timezone.now()))
 
     def resume(self) -> bool:
-        paused = HandlerMapping.objects.paused().order_by("?").first()
-        return paused is not None and mappings_pause.resume(paused, _ACTOR, "chaos", timezone.now())
+        paused = HandlerMapping.objects.paused().order_by("?")[:1]
+        return bool(mappings_pause.resume(paused, _ACTOR, "chaos", timezone.now()))
 
     def resume_all(self) -> None:
-        for mapping in HandlerMapping.objects.all():
-            mappings_pause.resume(mapping, _ACTOR, "chaos", timezone.now())
+        mappings_pause.resume(HandlerMapping.objects.all(), _ACTOR, "chaos", timezone.now())
 
     def edit(self) -> bool:
         """As the console's form does."""
