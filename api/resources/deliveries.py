@@ -23,7 +23,7 @@ from api.resources.redelivering import ReasonSerializer, Redeliverable
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models.entry_queryset import FAILED
-from handlers.dead_letters.halt import NotHalting, go_on_without
+from handlers.dead_letters.halt import skip_halting
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.reporting.backlog import STATES
 from handlers.reporting.export import exported_delivery
@@ -162,10 +162,8 @@ class DeliveryViewSet(Redeliverable[Delivery]):
         """Skip a dead delivery that halts, and continue with the next change of its record."""
         delivery = self.get_object()
         by, reason = Actor.by_api(request), asked(ReasonSerializer, request)["reason"]
-        try:
-            go_on_without(delivery.pk, by, reason, timezone.now())
-        except NotHalting as error:
-            raise Conflict(str(error)) from None
+        if not skip_halting([delivery.pk], by, reason, timezone.now()):
+            raise Conflict(f"Delivery {delivery.pk} does not halt its chain.")
         shown = DeliveryDetailSerializer(self.get_object(), context=self.get_serializer_context())
         return Response(shown.data)
 

@@ -1,7 +1,4 @@
-"""Dead letters that halt their chain, because their mapping says `on_dead: halt`.
-
-NotHalting   the delivery does not halt its chain, or no longer does; there is nothing to do
-"""
+"""Dead letters that halt their chain, because their mapping says `on_dead: halt`."""
 
 from __future__ import annotations
 
@@ -26,28 +23,25 @@ STEP = 500
 _PER_RECORD = HandlerMapping.Ordering.PER_RECORD
 
 
-class NotHalting(Exception):
-    """The delivery does not halt its chain: it was skipped or redelivered already, or never did."""
-
-
 def halts(delivery: Delivery) -> bool:
     """Return whether a delivery halts its chain when it is dead, by its current mapping."""
     return bool(delivery.chain) and _halting_mappings().filter(pk=delivery.mapping_id).exists()
 
 
-def give_up(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
+def skip_halting(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
     """Skip halting dead letters; return how many still halted.
 
     They stay dead, with the reason added to their error, and the next delivery of each chain
     becomes ready. Never inside a transaction: each step is one, and publishes the deliveries it
     made ready after its commit.
     """
-    given_up = 0
+    skipped = 0
+    at = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    suffix = Value(storable(f"\nSkipped by {by} at {at}: {reason or 'no reason given'}"))
     for start in range(0, len(ids), STEP):
         with transaction.atomic(durable=True):
             mine = Delivery.objects.filter(pk__in=ids[start : start + STEP], halts=True)
             found = list(mine.locked().only("pk", "handler", "chain"))
-            suffix = Value(storable(f"\n{_given_up(by, reason, now)}"))
             Delivery.objects.filter(pk__in=[delivery.pk for delivery in found]).update(
                 halts=False, error=Concat("error", suffix)
             )
@@ -55,19 +49,9 @@ def give_up(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
                 note(by, Action.GO_ON, delivery, name=delivery.handler, reason=reason)
             following = Delivery.objects.promote([delivery.chain for delivery in found])
         publish.publish_or_leave([delivery.id for delivery in following], now)
-        given_up += len(found)
-    log.info("dead letters skipped", deliveries=given_up, by=str(by), reason=reason)
-    return given_up
-
-
-def go_on_without(delivery_id: int, by: Actor, reason: str, now: datetime) -> None:
-    """Skip one halting dead letter. Never inside a transaction. Raises NotHalting."""
-    if not give_up([delivery_id], by, reason, now):
-        raise NotHalting(f"Delivery {delivery_id} does not halt its chain.")
-
-
-def _given_up(who: Actor, reason: str, now: datetime) -> str:
-    return f"Skipped by {who} at {now:%Y-%m-%d %H:%M:%S} UTC: {reason or 'no reason given'}"
+        skipped += len(found)
+    log.info("dead letters skipped", deliveries=skipped, by=str(by), reason=reason)
+    return skipped
 
 
 def release_changed() -> int:

@@ -12,7 +12,7 @@ from audit.models import AuditLogEntry
 from audit.models.entry_queryset import AuditLogFilter
 from consumer import relay
 from consumer.ingest.transaction import ingest
-from handlers.dead_letters.halt import NotHalting, go_on_without
+from handlers.dead_letters.halt import skip_halting
 from handlers.models import Delivery, HandlerMapping
 from handlers.redelivery.request import RedeliveryRequest, request_matching
 from handlers.reporting.wait_reason import waits_for
@@ -125,7 +125,7 @@ def test_redelivered_and_dead_again_it_halts_again(mapping):
 def test_an_operator_goes_on_without_it(mapping):
     first, _ = halted(mapping)
 
-    go_on_without(first.pk, ANN, "the record is gone", timezone.now())
+    assert skip_halting([first.pk], ANN, "the record is gone", timezone.now()) == 1
 
     first.refresh_from_db()
     assert (first.state, first.halts) == ("dead", False)
@@ -135,11 +135,10 @@ def test_an_operator_goes_on_without_it(mapping):
     assert states() == ["dead", "queued"]
 
 
-def test_going_on_without_what_holds_nothing_back_is_refused(mapping):
+def test_what_holds_nothing_back_is_not_skipped(mapping):
     _, second = halted(mapping)
 
-    with pytest.raises(NotHalting, match=str(second.pk)):
-        go_on_without(second.pk, ANN, "", timezone.now())
+    assert skip_halting([second.pk], ANN, "", timezone.now()) == 0
 
     assert states() == ["dead", "blocked"]
 

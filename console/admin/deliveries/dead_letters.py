@@ -17,7 +17,7 @@ from audit.action_log import Actor
 from audit.log.masking import Sight
 from console.admin.redeliver_action import RedeliveringAdmin, is_confirmed, reason_of
 from handlers.dead_letters.groups import STATES, Group, deliveries_of, page_of, summary_of_group
-from handlers.dead_letters.halt import give_up
+from handlers.dead_letters.halt import skip_halting
 from handlers.models import Delivery
 from handlers.redelivery.request import RedeliveryRequest
 from listeners.access.permissions import OPERATE, may
@@ -118,7 +118,9 @@ class DeadLettersAdmin(RedeliveringAdmin):
             )
         else:
             by, reason = Actor.in_console(request), reason_of(request)
-            messages.success(request, f"Skipped: {give_up(ids, by, reason, timezone.now()):,}.")
+            messages.success(
+                request, f"Skipped: {skip_halting(ids, by, reason, timezone.now()):,}."
+            )
         return self.back(request)
 
     def back(self, request: HttpRequest) -> HttpResponseRedirect:

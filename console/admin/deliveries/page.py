@@ -33,7 +33,7 @@ from console.admin.mappings.pause import pause_label
 from console.admin.redeliver_action import is_confirmed, reason_of
 from console.delivery_labels import state_label
 from console.labels import change_type_label, joined, label, moment
-from handlers.dead_letters.halt import give_up
+from handlers.dead_letters.halt import skip_halting
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT, request_matching
@@ -112,7 +112,7 @@ class DeliveryAdmin(DeadLettersAdmin):
                 button=f"Skip {len(ids):,} and continue",
             )
         by, reason = Actor.in_console(request), reason_of(request)
-        messages.success(request, f"Skipped: {give_up(ids, by, reason, timezone.now()):,}.")
+        messages.success(request, f"Skipped: {skip_halting(ids, by, reason, timezone.now()):,}.")
         return self.back(request)
 
     @admin.display(description="created")

@@ -113,14 +113,8 @@ class Operators:
         return True
 
     def go_on_without(self) -> bool:
-        halting_one = Delivery.objects.filter(halts=True).order_by("?").first()
-        if halting_one is None:
-            return False
-        try:
-            halt.go_on_without(halting_one.pk, _ACTOR, "chaos", timezone.now())
-        except halt.NotHalting:
-            return False
-        return True
+        halting = Delivery.objects.filter(halts=True).order_by("?").values_list("pk", flat=True)
+        return bool(halt.skip_halting(list(halting[:1]), _ACTOR, "chaos", timezone.now()))
 
     def _mapping(self) -> HandlerMapping:
         found: HandlerMapping = self._rng.choice(list(HandlerMapping.objects.order_by("pk")))
