@@ -30,8 +30,6 @@ State = Delivery.State
 WAITING = (State.BLOCKED, State.READY, State.QUEUED, State.RETRYING)
 #: The limit of the count for each state, over all paused mappings.
 COUNTED = 10_000
-#: How many deliveries one call of `release_resumed` releases.
-LIMIT = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def has_resumed() -> bool:
     return bool(_resumed(1))
 
 
-def release_resumed(limit: int = LIMIT) -> list[int]:
+def release_resumed(limit: int) -> list[int]:
     """Release deliveries of resumed mappings, the oldest first; return their ids.
 
     Never inside a transaction.
