@@ -43,11 +43,6 @@ class Message:
             return f"delivery-{self.ids[0]}-{self.attempts + 1}"
         return f"deliveries-{self.ids[0]}-{self.ids[-1]}-{len(self.ids)}-{self.attempts + 1}"
 
-    @property
-    def shown(self) -> str:
-        """The text that workers' logs show for the arguments."""
-        return repr(self.kwargs) if len(self.ids) == 1 else f"{len(self.ids)} deliveries"
-
 
 class ClaimLost(Exception):
     """Another worker has claimed this delivery; this worker's run is rolled back or not counted."""

@@ -214,12 +214,13 @@ def send(messages: Sequence[Message]) -> None:
         producer.batch(max_size=BATCH),
     ):
         for message in messages:
+            size = len(message.ids)
             task = app.amqp.as_task_v2(
                 message.task_id,
                 message.task,
                 kwargs=message.kwargs,
                 argsrepr="()",
-                kwargsrepr=message.shown,
+                kwargsrepr=repr(message.kwargs) if size == 1 else f"{size} deliveries",
                 ignore_result=True,
             )
             app.amqp.send_task_message(

@@ -196,34 +196,25 @@ class Views:
         return mapping.handler or mapping.task
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The progress of a view relative to one of its deliveries.
+def progress(
+    delivery: Delivery, others: Iterable[Row], turns: Turns, timeline: Timeline
+) -> tuple[bool, int | None]:
+    """Return whether a later change has begun in the delivery's view, and where later changes begin
+    that will arrive in order.
 
-    is_ahead   whether a later change has begun
-    end        the index on the record's timeline of the first change after all that have begun: it
-               and the changes after it arrive in order. None: there is no such change
+    The latter is the index on the timeline of the first change after all that have begun; None if
+    there is no such change.
     """
-
-    is_ahead: bool
-    end: int | None
-
-    @classmethod
-    def of(
-        cls, delivery: Delivery, others: Iterable[Row], turns: Turns, timeline: Timeline
-    ) -> Progress:
-        own = timeline.index(delivery.entry_id)
-        if own is None:
-            raise ValueError(
-                f"entry {delivery.entry_id} is missing from the timeline of its record"
-            )
-        last, waiting = own, []
-        for row in others:
-            index = timeline.index(row.entry_id)
-            if index is None or index <= own:
-                continue
-            if turns.has_begun(row, delivery):
-                last = max(last, index)
-            elif turns.awaits_first_attempt(row, delivery):
-                waiting.append(index)
-        return cls(last > own, min((index for index in waiting if index > last), default=None))
+    own = timeline.index(delivery.entry_id)
+    if own is None:
+        raise ValueError(f"entry {delivery.entry_id} is missing from the timeline of its record")
+    last, waiting = own, []
+    for row in others:
+        index = timeline.index(row.entry_id)
+        if index is None or index <= own:
+            continue
+        if turns.has_begun(row, delivery):
+            last = max(last, index)
+        elif turns.awaits_first_attempt(row, delivery):
+            waiting.append(index)
+    return last > own, min((index for index in waiting if index > last), default=None)

@@ -30,12 +30,12 @@ from handlers.superseded.fields import has_unknown, present
 from handlers.superseded.history import (
     History,
     Key,
-    Progress,
     Turns,
     Views,
     histories,
     key_of,
     later_rows,
+    progress,
 )
 from handlers.superseded.timeline import DELETIONS, WHOLE, Later
 from listeners.models import Listener
@@ -166,10 +166,10 @@ def _with_later_changes(deliveries: Sequence[Delivery], turns: Turns) -> list[De
 def _later(delivery: Delivery, history: History, views: Views, turns: Turns) -> Later | None:
     """Return the record's state after later changes; None for a first attempt in order."""
     others = views.others(delivery, history.rows)
-    progress = Progress.of(delivery, others, turns, history.timeline)
-    if not (_was_tried_before(delivery) or progress.is_ahead):
+    is_ahead, end = progress(delivery, others, turns, history.timeline)
+    if not (_was_tried_before(delivery) or is_ahead):
         return None
-    return Later.than(delivery.entry, history.timeline, progress.end)
+    return Later.than(delivery.entry, history.timeline, end)
 
 
 def _result(overtaken: _Overtaken, records: Mapping[Key, Record]) -> Result | None:
