@@ -22,9 +22,9 @@ from handlers import tracing
 from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.outbox import publish as outbox
-from handlers.outbox.create import can_begin, overdue, planned
+from handlers.outbox.create import can_begin, late_matches, planned
 from handlers.outbox.message_size import look_into
-from handlers.routing.saves import Saves, begun_before, judging, saves_among
+from handlers.routing.saves import Saves, earlier_parts, needing_saves, saves_among
 from handlers.types import Message
 from listeners import crash_points
 
@@ -82,7 +82,7 @@ def deliver_batch(
         gap_policy=gap_policy,
         lanes=lanes,
         saves=saves,
-        overdue=overdue(begun, mappings, saves),
+        late_matches=late_matches(begun, mappings, saves),
     )
     bundles = _queue(deliveries, mappings, now)
     insert(deliveries)
@@ -99,9 +99,9 @@ def _saves(
     entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping]
 ) -> tuple[list[AuditLogEntry], Saves]:
     """Return the entries of earlier batches whose saves continue in this one, and all saves."""
-    if not entries or not judging(mappings):
+    if not entries or not needing_saves(mappings):
         return [], {}
-    begun = begun_before(entries)
+    begun = earlier_parts(entries)
     return begun, saves_among([*begun, *entries])
 
 
