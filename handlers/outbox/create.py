@@ -9,8 +9,8 @@ from typing import Any
 from audit.db.bulk_insert import insert, maker
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
+from handlers.ordering.read_records import stale
 from handlers.ordering.rechain import follow
-from handlers.ordering.stale_changes import stale
 from handlers.routing.router import GAPS, overtakable_mappings, route, route_with_gaps
 from handlers.routing.saves import Saves, entries_of_saves, needing_saves, saves_among
 from listeners.models import Listener

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from audit.models import AuditLogEntry
-from handlers.ordering.stale_changes import Deletion, Reading
+from handlers.ordering.read_records import Deletion, Reading
 from handlers.rules.field_paths import ABSENT, value_at
 from handlers.superseded.fields import UNKNOWN, Others, Part, differing
 from listeners.salesforce.rest.records import milliseconds

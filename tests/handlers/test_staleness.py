@@ -6,7 +6,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
-from handlers.ordering.stale_changes import Deletion, Reading, stale
+from handlers.ordering.read_records import Deletion, Reading, stale
 from tests.sample_data import change, lease_of, make_deleted_mapping, make_mapping, received
 
 RECORD = "001000000000001AAA"

@@ -56,7 +56,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     ),
     "redelivery": (
         "handlers/redelivery/*.py",
-        "handlers/ordering/stale_changes.py",
+        "handlers/ordering/read_records.py",
         "handlers/superseded/*.py",
     ),
     "token source": (
