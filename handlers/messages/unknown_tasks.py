@@ -99,17 +99,13 @@ def send_on(to: str, task: str | None = None) -> Counter[str]:
 
     Raises the exceptions of the broker's library; messages that were not sent stay kept.
     """
-    sender = Sender()
     sent: Counter[str] = Counter()
-    try:
-        with closing(_kept_messages()) as messages:
-            for message, name in messages:
-                if task in (None, name):
-                    sender.send(message, to)
-                    sent[name] += 1
-                    message.ack()
-    finally:
-        sender.close()
+    with closing(Sender()) as sender, closing(_kept_messages()) as messages:
+        for message, name in messages:
+            if task in (None, name):
+                sender.send(message, to)
+                sent[name] += 1
+                message.ack()
     return sent
 
 
