@@ -11,7 +11,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
-from handlers.reporting.backlog import COUNTED, counted, plain
+from handlers.reporting.backlog import COUNTED, counted
 
 State = Delivery.State
 
@@ -73,13 +73,13 @@ def _parts(
     rows = Delivery.objects.all()
     for state in _BY_MAPPING:
         for ids in filter(None, (mapping_ids, gone)):
-            yield state, plain(rows.filter(state=state, mapping__in=ids))
+            yield state, rows.filter(state=state, mapping__in=ids)
     if mapping_ids:
         paused = rows.filter(state=State.READY, paused=True, mapping__in=mapping_ids)
-        yield State.READY, plain(paused)
-    yield State.READY, plain(rows.filter(state=State.READY, paused=False))
+        yield State.READY, paused
+    yield State.READY, rows.filter(state=State.READY, paused=False)
     for state in (State.QUEUED, State.RUNNING):
-        yield state, plain(rows.filter(state=state))
+        yield state, rows.filter(state=state)
 
 
 def newest(listener_id: int) -> QuerySet[Any]:

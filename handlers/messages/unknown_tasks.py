@@ -1,4 +1,4 @@
-"""Keeps messages of unknown tasks in a separate queue, and sends them on from it.
+"""Keeps messages of unknown tasks in a separate queue, opens incidents, and sends the messages on.
 
 They belong to another project whose workers consume the same queue, or to a handler module that
 this worker did not import. Headers, properties and bodies are kept, except the broker's time to

@@ -34,9 +34,6 @@ class Backlog:
     def shown(self, count: int, state: str) -> str:
         return f"{count:,}+" if state in self.capped else f"{count:,}"
 
-    def count(self, listener_id: int, state: str, number: int) -> None:
-        self.by_listener.setdefault(listener_id, Counter())[state] += number
-
 
 def backlog() -> Backlog:
     """Return the backlog. Two queries.
@@ -45,12 +42,13 @@ def backlog() -> Backlog:
     """
     found = Backlog()
     listener_of = dict(HandlerMapping.with_deleted.order_by().values_list("pk", "listener_id"))
-    parts = [plain(Delivery.objects.filter(state=state)) for state in STATES]
+    parts = [Delivery.objects.filter(state=state) for state in STATES]
     for place, mapping_id, number in counted(parts):
         state = STATES[place].value
         found.totals[state] += number
         if mapping_id in listener_of:  # else it was added since
-            found.count(listener_of[mapping_id], state, min(number, COUNTED))
+            counts = found.by_listener.setdefault(listener_of[mapping_id], Counter())
+            counts[state] += min(number, COUNTED)
     for state, number in found.totals.items():
         if number > COUNTED:
             found.totals[state] = COUNTED
@@ -58,19 +56,15 @@ def backlog() -> Backlog:
     return found
 
 
-def plain(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Return the rows for `counted`, at most one more than is counted."""
-    return rows.order_by().values("mapping_id")[: COUNTED + 1]
-
-
 def counted(parts: Iterable[QuerySet[Any]]) -> list[tuple[int, int, int]]:
-    """Count the rows of each part by mapping.
+    """Count the deliveries of each part by mapping, at most one more in a part than COUNTED.
 
     Return tuples (index of the part, mapping id, number). One query.
     """
     queries, values = [], []
     for place, rows in enumerate(parts):
-        inner, given = rows.query.sql_with_params()
+        few = rows.order_by().values("mapping_id")[: COUNTED + 1]
+        inner, given = few.query.sql_with_params()
         queries.append(_OF_A_PART.replace(":rows", inner))
         values += [place, *given]
     with connection.cursor() as cursor:
