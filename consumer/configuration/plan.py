@@ -12,7 +12,7 @@ from consumer.configuration.errors import Problem, Problems, suggestion
 from consumer.configuration.mappings import mapping_plan, refuse_unregistered, unregistered
 from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
-from handlers.mappings.defaults import create_default_mappings
+from handlers.models import HandlerMapping
 from listeners.connections.listener_warnings import warnings as listener_warnings
 from listeners.models import Connection, Listener
 from listeners.models.connection_rules import warnings as connection_warnings
@@ -98,7 +98,9 @@ class _Planner:
             connection=self._referred(wanted.item),
         )
         if is_new and wanted.handlers is None:
-            steps.append(Step("", partial(create_default_mappings, listener), listener))
+            steps.append(
+                Step("", partial(HandlerMapping.objects.create_defaults, listener), listener)
+            )
         return steps
 
     def _unregistered(self, handlers: Sequence[Item]) -> list[Problem]:

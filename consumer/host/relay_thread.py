@@ -11,7 +11,7 @@ from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer import relay
 from consumer.host.periodic import PeriodicThread
 from consumer.reconciliation import schedule
-from handlers.outbox import publish
+from handlers.outbox import broker
 from handlers.redelivery import job
 from listeners.clock import database_clock
 
@@ -38,7 +38,7 @@ class _Relay:
             if time.monotonic() - self._swept_at >= settings.CDC_SWEEP_SECONDS:
                 self._swept_at = time.monotonic()
                 relay.sweep(database_clock.now())
-        except publish.BrokerUnavailable as error:
+        except broker.BrokerUnavailable as error:
             log.warning("broker unavailable; deliveries will be published later", reason=str(error))
             _revive_broker()
 

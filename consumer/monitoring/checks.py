@@ -10,7 +10,7 @@ from datetime import datetime
 
 from consumer.monitoring import auto_close, dead_letters, outages, position_age, quarantine, stopped
 from consumer.monitoring.snapshot import Watched, scene
-from handlers.messages import unknown_task_incidents
+from handlers.messages import unknown_tasks
 
 __all__ = ["Watched", "watch"]
 
@@ -25,5 +25,5 @@ def watch(now: datetime) -> list[Watched]:
         auto_close.look(watched, now)
         quarantine.look(watched, now)
     dead_letters.look(seen, now)
-    unknown_task_incidents.close_when_none_is_kept(now)
+    unknown_tasks.close_when_none_is_kept(now)
     return seen

@@ -12,7 +12,7 @@ import structlog
 
 from audit.jobs.claim import UNENDED, start_due_jobs
 from audit.models import AuditLogEntry, Incident, Reconciliation
-from handlers.outbox import publish
+from handlers.outbox import broker
 from listeners.models import Listener
 
 log = structlog.get_logger(__name__)
@@ -86,4 +86,4 @@ def start_due(now: datetime) -> int:
 
 
 def _send(pk: int) -> bool:
-    return publish.start_or_leave(TASK, reconciliation_id=pk)
+    return broker.start_or_leave(TASK, reconciliation_id=pk)
