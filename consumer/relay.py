@@ -22,14 +22,13 @@ from handlers.dead_letters import halt
 from handlers.mappings import pause, soft_delete
 from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, Handover
-from handlers.models.chain_heads import READY_AGE
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
-from handlers.outbox import handover, publish
+from handlers.outbox import broker, handover, publish
 from handlers.outbox.message_size import MOST
 from handlers.redelivery import job
 from handlers.sdk import registry
 from handlers.sdk.outcomes import Failed
-from handlers.sdk.queues import queue_of
+from handlers.sdk.registry import queue_of
 from handlers.types import Claim, ClaimLost, Ended
 from handlers.worker import metrics
 from handlers.worker.settle import settle
@@ -71,10 +70,10 @@ def publish_due(now: datetime) -> int:
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
-    handover.take_back(now - READY_AGE)
-    left_behind = Delivery.objects.ready().filter(created_at__lt=now - READY_AGE)
+    handover.take_back(now - handover.READY_AGE)
+    left_behind = Delivery.objects.ready().filter(created_at__lt=now - handover.READY_AGE)
     ids = [
-        *pause.let_go(LIMIT),
+        *pause.release_resumed(LIMIT),
         *_publishable(left_behind).order_by("id").values_list("id", flat=True)[:LIMIT],
         *_publishable(Delivery.objects.retry_due(now))
         .order_by("due_at")
@@ -153,7 +152,7 @@ def promote_stranded() -> int:
     for chain in list(chains):
         try:
             with transaction.atomic(durable=True):
-                promoted += Delivery.objects.promote(chain) is not None
+                promoted += len(Delivery.objects.promote([chain]))
                 crash_points.reach("promoted")
         except IntegrityError:
             continue  # another process promoted it first
@@ -171,7 +170,7 @@ def requeue_lost(now: datetime) -> int:
     old = Delivery.objects.queued_before(now - timedelta(seconds=settings.CDC_QUEUED_SECONDS))
     ids: list[int] = []
     for queue, in_queue in _queues_of(old).items():
-        match publish.queue_length(queue):
+        match broker.queue_length(queue):
             case 0:
                 lost = old
             case None:

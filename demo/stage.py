@@ -22,7 +22,7 @@ from cdcproject.process.embedded_broker import is_present
 from demo import scoreboard
 from demo.processes import ChildDied, Children, Interrupted
 from demo.scoreboard import Score
-from handlers.mappings.defaults import create_default_mappings
+from handlers.models import HandlerMapping
 from listeners.models import Connection, Listener
 from listeners.salesforce.http.request import NoAuth
 
@@ -116,7 +116,7 @@ def _create_listener(org: dict[str, Any]) -> None:
     listener = Listener(connection=connection, replay_from="earliest")
     listener.full_clean()
     listener.save()
-    for mapping in create_default_mappings(listener):
+    for mapping in HandlerMapping.objects.create_defaults(listener):
         mapping.handler = "handlers.log_change"
         mapping.save()
 

@@ -13,7 +13,7 @@ class HandlersConfig(AppConfig):
 
         from handlers import checks
         from handlers.sdk import decorator, registry
-        from handlers.worker import attempt_log
+        from handlers.worker import run_log
 
         try:
             registry.discover(settings.CDC_HANDLER_MODULES)
@@ -21,7 +21,7 @@ class HandlersConfig(AppConfig):
             sys.exit(f"configuration error: CDC_HANDLER_MODULES: {error}")
         decorator.bind(_run_deliveries)
         checks.register_all()
-        attempt_log.silence_celerys_success()
+        run_log.silence_celerys_success()
 
 
 def _run_deliveries(ids: Sequence[int], handler: str) -> str:

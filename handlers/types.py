@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -43,20 +43,6 @@ class Message:
             return f"delivery-{self.ids[0]}-{self.attempts + 1}"
         return f"deliveries-{self.ids[0]}-{self.ids[-1]}-{len(self.ids)}-{self.attempts + 1}"
 
-    @property
-    def shown(self) -> str:
-        """The text that workers' logs show for the arguments."""
-        return repr(self.kwargs) if len(self.ids) == 1 else f"{len(self.ids)} deliveries"
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A claim that the heartbeat renews."""
-
-    delivery_id: int
-    attempt: int
-    started_at: datetime
-
 
 class ClaimLost(Exception):
     """Another worker has claimed this delivery; this worker's run is rolled back or not counted."""
@@ -73,16 +59,12 @@ class Claim:
     delivery: Delivery
     attempt: int
     started_at: datetime
-    overtaken: Present | Skipped | Failed | None = None
+    overtaken: Present | Skipped | Failed | None = field(default=None, compare=False)
 
     @property
     def counted(self) -> int:
         """The number of attempts since the last redelivery, which count against the limit."""
         return self.attempt - self.delivery.attempts_before
-
-    @property
-    def running(self) -> Running:
-        return Running(self.delivery.pk, self.attempt, self.started_at)
 
 
 #: The claims that one call of a handler takes: one, or several for a batch handler.

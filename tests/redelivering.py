@@ -3,13 +3,13 @@
 from datetime import datetime
 
 from handlers.models import Redelivery
-from handlers.redelivery.request import Counts, Wish
-from handlers.redelivery.service import claimed
-from handlers.redelivery.steps import work
+from handlers.redelivery.job import work
+from handlers.redelivery.request import Counts, RedeliveryRequest
+from handlers.redelivery.start import claimed
 
 
-def redeliver(wish: Wish, now: datetime) -> tuple[Redelivery, Counts]:
+def redeliver(request: RedeliveryRequest, now: datetime) -> tuple[Redelivery, Counts]:
     """Never inside a transaction."""
-    claim = claimed(wish, now)
+    claim = claimed(request, now)
     work(claim)
     return claim.job, claim.counts

@@ -31,6 +31,14 @@ def make_mapping(listener: Listener, on="create", handler="tests.remember", **fi
     return HandlerMapping.objects.create(listener=listener, on=on, handler=handler, **fields)
 
 
+def make_deleted_mapping(listener: Listener) -> HandlerMapping:
+    """A mapping that is kept for its deliveries alone, as the console's lists do not show."""
+    now = timezone.now()
+    return HandlerMapping.with_deleted.create(
+        listener=listener, on="create", deleted_at=now, emptied_at=now
+    )
+
+
 def lease_of(listener, holder="this test"):
     """The lease, or None while another holds it."""
     if leases := Position.objects.acquire([listener.pk], holder):

@@ -14,7 +14,7 @@ from audit.log.masking import Sight
 from audit.models import AuditLogEntry, AuditLogFilter
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT
-from handlers.reporting.entry_json import COLUMNS, EXTRA, exported_entry, with_deliveries
+from handlers.reporting.export import COLUMNS, EXTRA, exported_entry, with_deliveries
 
 
 class ExportedDeliverySerializer(serializers.Serializer[Delivery]):

@@ -23,10 +23,10 @@ from api.resources.redelivering import ReasonSerializer, Redeliverable
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models.entry import FAILED
-from handlers.dead_letters.halt import NotHalting, go_on_without
+from handlers.dead_letters.halt import skip_halting
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.reporting.backlog import STATES
-from handlers.reporting.entry_json import exported_delivery
+from handlers.reporting.export import exported_delivery
 from handlers.reporting.wait_reason import Wait, waits_for
 from listeners.access.permissions import REDELIVER, SEE_SENSITIVE, may
 from listeners.models import Listener
@@ -44,7 +44,7 @@ class DeliverySerializer(ExportedDeliverySerializer):
     record_id = serializers.CharField(source="entry.record_id")
     change_type = serializers.CharField(source="entry.change_type")
     mapping = serializers.IntegerField(
-        source="asked_by.pk", allow_null=True, help_text="null: the mapping has been deleted."
+        source="active_mapping.pk", allow_null=True, help_text="null: the mapping has been deleted."
     )
     queue = serializers.CharField()
     created_at = serializers.DateTimeField()
@@ -162,10 +162,8 @@ class DeliveryViewSet(Redeliverable[Delivery]):
         """Release the next changes of a record that a dead delivery holds back; it stays dead."""
         delivery = self.get_object()
         by, reason = Actor.by_api(request), asked(ReasonSerializer, request)["reason"]
-        try:
-            go_on_without(delivery.pk, by, reason, timezone.now())
-        except NotHalting as error:
-            raise Conflict(str(error)) from None
+        if not skip_halting([delivery.pk], by, reason, timezone.now()):
+            raise Conflict(f"Delivery {delivery.pk} does not halt its chain.")
         shown = DeliveryDetailSerializer(self.get_object(), context=self.get_serializer_context())
         return Response(shown.data)
 

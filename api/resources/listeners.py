@@ -27,7 +27,6 @@ from audit.log.record import with_history
 from consumer import listener_control
 from consumer.diagnostics.connection_check import checked
 from consumer.listener_control import NotNow
-from handlers.mappings.defaults import create_default_mappings
 from handlers.models import HandlerMapping
 from listeners.access.object_grants import reached
 from listeners.access.permissions import OPERATE, may
@@ -123,7 +122,7 @@ class ListenerSerializer(RowSerializer[Listener]):
         listener = super().create(validated_data)
         for mapping in mappings:
             HandlerMapping.objects.create(listener=listener, **mapping)
-        create_default_mappings(listener)
+        HandlerMapping.objects.create_defaults(listener)
         return listener
 
 

@@ -119,7 +119,7 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     def pause(self, request: Request, **_: Any) -> Response:
         """Pause a mapping: changes are recorded, and their deliveries wait in order."""
         mapping, reason = self.get_object(), asked(ReasonSerializer, request)["reason"]
-        if not mappings_pause.pause(mapping, Actor.by_api(request), reason, timezone.now()):
+        if not mappings_pause.pause([mapping], Actor.by_api(request), reason, timezone.now()):
             raise Conflict("The handler is already paused.")
         return self.shown()
 
@@ -128,7 +128,7 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     def resume(self, request: Request, **_: Any) -> Response:
         """Resume a mapping, starting with the waiting deliveries."""
         mapping, reason = self.get_object(), asked(ReasonSerializer, request)["reason"]
-        if not mappings_pause.resume(mapping, Actor.by_api(request), reason, timezone.now()):
+        if not mappings_pause.resume([mapping], Actor.by_api(request), reason, timezone.now()):
             raise Conflict("The handler is not paused.")
         return self.shown()
 
@@ -140,7 +140,7 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     @action(detail=False, methods=["post"], url_path="pause")
     def pause_handler(self, request: Request, **_: Any) -> Response:
         """Pause every mapping to a handler, in one transaction."""
-        return self._all(request, mappings_pause.pause_all)
+        return self._all(request, mappings_pause.pause)
 
     @extend_schema(
         operation_id="handler_mappings_resume_all",
@@ -150,7 +150,7 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     @action(detail=False, methods=["post"], url_path="resume")
     def resume_handler(self, request: Request, **_: Any) -> Response:
         """Resume every mapping to a handler, in one transaction."""
-        return self._all(request, mappings_pause.resume_all)
+        return self._all(request, mappings_pause.resume)
 
     def _all(self, request: Request, act: Callable[..., int]) -> Response:
         given = asked(PauseSerializer, request)

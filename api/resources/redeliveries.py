@@ -29,11 +29,11 @@ from handlers.models import Delivery, Redelivery
 from handlers.redelivery.job import cancel
 from handlers.redelivery.request import (
     Contradiction,
+    RedeliveryRequest,
     TooMany,
-    Wish,
     counts_of,
     refuse_to_count,
-    wish,
+    request_matching,
 )
 from listeners.access.permissions import REDELIVER
 from listeners.models import Listener
@@ -88,7 +88,7 @@ class AskedSerializer(RedeliverSerializer):
             )
         return attrs
 
-    def wish(self, by: Actor) -> Wish:
+    def redelivery_request(self, by: Actor) -> RedeliveryRequest:
         """Return the request. Raises ValidationError for contradictions and too many entries."""
         given = dict(self.validated_data)
         options = {name: given.pop(name) for name in _OPTIONS}
@@ -97,7 +97,7 @@ class AskedSerializer(RedeliverSerializer):
         if "listener" in given:
             given["listener"] = given["listener"].name
         try:
-            requested = wish(
+            requested = request_matching(
                 AuditLogFilter(**given),
                 by,
                 reason=options["reason"],
@@ -127,10 +127,10 @@ class RedeliveryViewSet(ReadViewSet[Redelivery]):
         all are done, 202 when workers continue, 200 for a dry run."""
         serializer = AskedSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        wish = serializer.wish(Actor.by_api(request))
+        redelivery_request = serializer.redelivery_request(Actor.by_api(request))
         if serializer.validated_data["dry_run"]:
-            return Response(preview(wish))
-        counts, is_done = start(wish)
+            return Response(preview(redelivery_request))
+        counts, is_done = start(redelivery_request)
         return Response(counts, status=201 if is_done else 202)
 
     @extend_schema(request=ReasonSerializer, responses=RedeliverySerializer)

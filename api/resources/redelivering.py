@@ -17,8 +17,15 @@ from api.protocol.rows import flaws
 from api.protocol.views import ReadViewSet, asked
 from audit.action_log import Actor
 from handlers.models import Delivery, Redelivery
-from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, counts_of, total
-from handlers.redelivery.service import COUNT_SECONDS, begin, counted, in_a_request, overtaken
+from handlers.redelivery.request import (
+    Counts,
+    RedeliveryRequest,
+    TooMany,
+    Verdict,
+    counts_of,
+    total,
+)
+from handlers.redelivery.start import COUNT_SECONDS, begin, counted, in_a_request, overtaken
 from listeners.access.permissions import REDELIVER
 from listeners.clock import database_clock
 
@@ -82,19 +89,21 @@ class CountsSerializer(serializers.Serializer[Any]):
     counts = CountSerializer(many=True)
 
 
-def start(wish: Wish) -> tuple[dict[str, Any], bool]:
+def start(redelivery_request: RedeliveryRequest) -> tuple[dict[str, Any], bool]:
     """Start a redelivery; return the data of a `CountsSerializer`, and whether all is done."""
     with _refused():
-        redelivery = begin(wish, database_clock.now())
+        redelivery = begin(redelivery_request, database_clock.now())
     return _counts_data(
         counts_of(redelivery), redelivery
     ), redelivery.state == Redelivery.State.DONE
 
 
-def preview(wish: Wish) -> dict[str, Any]:
+def preview(redelivery_request: RedeliveryRequest) -> dict[str, Any]:
     """Return the data of a `CountsSerializer` for a dry run."""
     with _refused(), in_a_request():
-        return _counts_data(counted(wish)) | {"overtaken": overtaken(wish, COUNT_SECONDS)}
+        return _counts_data(counted(redelivery_request)) | {
+            "overtaken": overtaken(redelivery_request, COUNT_SECONDS)
+        }
 
 
 @contextmanager
@@ -146,12 +155,12 @@ class Redeliverable(ReadViewSet[M]):
         """Redeliver it to its handlers, in any state; 202 if workers continue the redelivery."""
         row = self.get_object()
         given = asked(RedeliverSerializer, request)
-        wish = Wish(
+        redelivery_request = RedeliveryRequest(
             by=Actor.by_api(request),
             deliveries=self.deliveries_of(row),
             reason=given["reason"],
             criteria={str(row._meta.verbose_name): row.pk},
             as_recorded=given["as_recorded"],
         )
-        counts, is_done = start(wish)
+        counts, is_done = start(redelivery_request)
         return Response(counts, status=200 if is_done else 202)

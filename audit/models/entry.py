@@ -176,7 +176,7 @@ class AuditLogEntry(models.Model):
             models.Index(fields=["received_at", "id"], name="entry_received"),
             # The same for one listener, which may have been idle for long.
             models.Index(fields=["listener", "received_at", "id"], name="entry_listener_received"),
-            # handlers.ordering.stale_changes compares a change with the REST reads of its record.
+            # handlers.ordering.read_records compares a change with the REST reads of its record.
             # Without the listener in the index, SQLite would read all entries of the listener.
             models.Index(
                 fields=["listener", "record_id"],

@@ -16,8 +16,14 @@ from console.labels import state_label
 from console.links import whole_number
 from console.navigation import may_see
 from handlers.models import Delivery
-from handlers.redelivery.request import Counts, TooMany, Verdict, Wish, fate_of_overtaken
-from handlers.redelivery.service import COUNT_SECONDS, Grown, begin, foreseen, overtaken
+from handlers.redelivery.request import (
+    Counts,
+    RedeliveryRequest,
+    TooMany,
+    Verdict,
+    fate_of_overtaken,
+)
+from handlers.redelivery.start import COUNT_SECONDS, Grown, begin, overtaken, preview
 from handlers.sdk.outcomes import storable
 from listeners.access.permissions import REDELIVER, may
 from listeners.clock import database_clock
@@ -53,7 +59,7 @@ class RedeliveringAdmin(ReadOnlyAdmin):
     def redeliver(self, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse | None:
         return self.answer(
             request,
-            Wish(
+            RedeliveryRequest(
                 by=Actor.in_console(request),
                 deliveries=self.deliveries_of(request, rows),
                 reason=reason_of(request),
@@ -61,22 +67,22 @@ class RedeliveringAdmin(ReadOnlyAdmin):
             ),
         )
 
-    def answer(self, request: HttpRequest, wish: Wish) -> HttpResponse:
+    def answer(self, request: HttpRequest, wanted: RedeliveryRequest) -> HttpResponse:
         """Ask with counts, then start the redelivery and show its progress.
 
         Ask again if there are more deliveries than the user confirmed.
         """
         if not is_confirmed(request):
-            return self._ask_with_counts(request, wish)
+            return self._ask_with_counts(request, wanted)
         if AS_RECORDED in request.POST:
-            criteria = {**wish.criteria, AS_RECORDED: True}
-            wish = replace(wish, as_recorded=True, criteria=criteria)
+            criteria = {**wanted.criteria, AS_RECORDED: True}
+            wanted = replace(wanted, as_recorded=True, criteria=criteria)
         try:
             at_most = whole_number(request.POST.get(NAMED))
-            redelivery = begin(wish, database_clock.now(), at_most=at_most)
+            redelivery = begin(wanted, database_clock.now(), at_most=at_most)
         except Grown:
             messages.warning(request, "More deliveries match now. Confirm the new number.")
-            return self._ask_with_counts(request, wish)
+            return self._ask_with_counts(request, wanted)
         except TooMany as error:
             messages.error(request, str(error))
             return self.back(request)
@@ -85,15 +91,15 @@ class RedeliveringAdmin(ReadOnlyAdmin):
         messages.success(request, f"Redelivery {redelivery.pk} started.")
         return self.back(request)
 
-    def _ask_with_counts(self, request: HttpRequest, wish: Wish) -> HttpResponse:
-        counts, total = foreseen(wish)
+    def _ask_with_counts(self, request: HttpRequest, wanted: RedeliveryRequest) -> HttpResponse:
+        counts, total = preview(wanted)
         about = (
             ""
             if counts is not None
             else f" There are {total} deliveries, too many to count by state."
         )
         named = None if total.is_estimate else total.number
-        number = overtaken(wish, COUNT_SECONDS)
+        number = overtaken(wanted, COUNT_SECONDS)
         return self.ask(
             request,
             title="Redeliver",

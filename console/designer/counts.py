@@ -11,7 +11,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
-from handlers.reporting.backlog import COUNTED, counted, plain
+from handlers.reporting.backlog import COUNTED, counted
 
 State = Delivery.State
 
@@ -19,8 +19,6 @@ State = Delivery.State
 RECENT = 1000
 #: States counted by mapping, with the index `delivery_of_mapping`; others over all listeners.
 _BY_MAPPING = (State.BLOCKED, State.RETRYING, State.DEAD)
-#: The most deliveries without a mapping whose listener is looked up.
-_LOOKED_UP = 1000
 
 #: Counts by state for each mapping; those of deleted mappings under None.
 ByMapping = dict[int | None, Counter[str]]
@@ -47,27 +45,20 @@ class Waiting:
 
 
 def waiting(listener_id: int, mapping_ids: Collection[int]) -> Waiting:
-    """Count the waiting and dead deliveries of a listener; three queries."""
+    """Count the waiting and dead deliveries of a listener; two queries."""
     found = Waiting()
     deleted = HandlerMapping.with_deleted.deleted().filter(listener=listener_id).order_by()
     gone = set(deleted.values_list("pk", flat=True))
     parts = list(_parts(mapping_ids, gone))
     read: Counter[int] = Counter()
-    orphans: dict[int, list[tuple[str, int]]] = {}
-    for place, mapping_id, entry_id, number in counted(rows for _, rows in parts):
+    for place, mapping_id, number in counted(rows for _, rows in parts):
         state = parts[place][0].value
         read[place] += number
         if mapping_id in gone:
             found.add(None, state, number)
         elif mapping_id in mapping_ids:
             found.add(mapping_id, state, number)
-        elif entry_id is not None and len(orphans) < _LOOKED_UP:
-            orphans.setdefault(entry_id, []).append((state, number))
     found.capped = {parts[place][0].value for place in read if read[place] > COUNTED}
-    entries = AuditLogEntry.objects.filter(pk__in=orphans, listener=listener_id).order_by()
-    for entry_id in entries.values_list("pk", flat=True):
-        for state, number in orphans[entry_id]:
-            found.add(None, state, number)
     return found
 
 
@@ -82,14 +73,13 @@ def _parts(
     rows = Delivery.objects.all()
     for state in _BY_MAPPING:
         for ids in filter(None, (mapping_ids, gone)):
-            yield state, plain(rows.filter(state=state, mapping__in=ids))
-        yield state, plain(rows.filter(state=state, mapping=None), _LOOKED_UP)
+            yield state, rows.filter(state=state, mapping__in=ids)
     if mapping_ids:
         paused = rows.filter(state=State.READY, paused=True, mapping__in=mapping_ids)
-        yield State.READY, plain(paused)
-    yield State.READY, plain(rows.filter(state=State.READY, paused=False))
+        yield State.READY, paused
+    yield State.READY, rows.filter(state=State.READY, paused=False)
     for state in (State.QUEUED, State.RUNNING):
-        yield state, plain(rows.filter(state=state))
+        yield state, rows.filter(state=state)
 
 
 def newest(listener_id: int) -> QuerySet[Any]:
@@ -117,7 +107,7 @@ def last_failures(mapping_ids: Sequence[int]) -> dict[int, Delivery]:
     ids = {pk for pair in pairs for pk in pair if pk}
     failed = Delivery.objects.filter(pk__in=ids, state__in=(State.DEAD, State.RETRYING))
     by_age = failed.order_by("started_at", "id").select_related("entry__listener")
-    return {delivery.mapping_id: delivery for delivery in by_age if delivery.mapping_id}
+    return {delivery.mapping_id: delivery for delivery in by_age}
 
 
 def _newest_in(state: str) -> Subquery:

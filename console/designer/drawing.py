@@ -14,7 +14,7 @@ from console.designer.counts import RECENT
 from console.designer.facts import HOUR, Facts
 from handlers.models import Delivery, HandlerMapping
 from handlers.sdk import registry
-from handlers.sdk.queues import queue_of
+from handlers.sdk.registry import queue_of
 
 State = Delivery.State
 

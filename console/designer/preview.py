@@ -16,9 +16,10 @@ from audit.models import AuditLogEntry
 from console.designer.counts import newest
 from console.labels import change_type_label
 from handlers.models import HandlerMapping
-from handlers.routing import conditions, router
+from handlers.routing import router
 from handlers.routing.router import Miss
-from handlers.saves import Save, Saves, judging, recorded_beside, saves_among
+from handlers.routing.saves import Save, Saves, entries_of_saves, needing_saves, saves_among
+from handlers.rules import conditions
 from listeners.models import Listener
 
 LOOKED_AT = 500
@@ -113,10 +114,10 @@ _ORDER: tuple[str, ...] = (*_OPEN, Miss.CONDITION, Miss.FIELDS, Miss.ENTITY)
 
 def _saves(entries: Sequence[AuditLogEntry], mapping: HandlerMapping) -> Saves:
     """Return the saves of the entries, also the part of the oldest one that lies before them."""
-    if not entries or not judging([mapping]):
+    if not entries or not needing_saves([mapping]):
         return {}
     oldest = entries[-1].transaction_key
-    cut = recorded_beside([entry for entry in entries if entry.transaction_key == oldest])
+    cut = entries_of_saves([entry for entry in entries if entry.transaction_key == oldest])
     return saves_among([*cut, *entries])
 
 

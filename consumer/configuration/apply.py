@@ -21,7 +21,7 @@ from consumer.configuration.mappings import check_registered, mapping_plan
 from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
 from consumer.configuration.yaml_tree import parse
-from handlers.mappings.defaults import create_default_mappings
+from handlers.models import HandlerMapping
 from listeners.connections.listener_warnings import warnings as listener_warnings
 from listeners.models import Connection, Listener, Position
 from listeners.models.connection_rules import warnings as connection_warnings
@@ -156,7 +156,9 @@ class _Plan:
             connection=self._referred(item),
         )
         if is_new and item.handlers is None:
-            self.steps.append(Step("", partial(create_default_mappings, listener), listener))
+            self.steps.append(
+                Step("", partial(HandlerMapping.objects.create_defaults, listener), listener)
+            )
         return listener
 
     def _referred(self, item: Item) -> Connection | None:

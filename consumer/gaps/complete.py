@@ -23,7 +23,7 @@ from audit.models import AuditLogEntry, DirtyRecord
 from consumer.gaps import plan
 from handlers import tracing
 from handlers.listener_rest_client import CANNOT_READ, rest_of
-from handlers.ordering.pending_reads import end_waiting
+from handlers.ordering.read_records import end_waiting
 from handlers.outbox import publish
 from handlers.sdk.outcomes import storable
 from listeners import crash_points

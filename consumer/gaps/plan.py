@@ -13,7 +13,7 @@ from audit.models import AuditLogEntry, DirtyRecord, Incident, Reconciliation
 from audit.models.incident import IncidentQuerySet
 from consumer.incidents import REMEDIES, Reported, moment
 from consumer.reconciliation import schedule
-from handlers.outbox import publish
+from handlers.outbox import broker
 from listeners.models import Listener
 
 Kind = Incident.Kind
@@ -159,8 +159,8 @@ def start(listener_id: int, now: datetime) -> None:
     if not claim(listener_id, now):
         return
     try:
-        publish.start(TASK, listener_id=listener_id)
-    except publish.BrokerUnavailable:
+        broker.start(TASK, listener_id=listener_id)
+    except broker.BrokerUnavailable:
         release(listener_id)
         raise
 

@@ -15,7 +15,7 @@ from audit.db.retry import suppress_transient_errors
 from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer import relay
 from consumer.host.runtime import HostedListener
-from handlers.outbox import publish
+from handlers.outbox import broker
 from listeners.clock import database_clock
 from listeners.models import Position
 
@@ -82,7 +82,7 @@ def relay_thread() -> PeriodicThread:
             if time.monotonic() - swept_at >= settings.CDC_SWEEP_SECONDS:
                 swept_at = time.monotonic()
                 relay.sweep(database_clock.now())
-        except publish.BrokerUnavailable as error:
+        except broker.BrokerUnavailable as error:
             log.warning("broker unavailable; deliveries will be published later", reason=str(error))
             _revive_broker()
 

@@ -28,7 +28,7 @@ from consumer.ingest.position import advance, hold
 from consumer.ingest.quarantine import Unreadable, keep
 from handlers import tracing
 from handlers.models import HandlerMapping
-from handlers.outbox.handover import Parcel, pack
+from handlers.outbox.handover import DeliveriesToPublish, deliver_batch
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.leases import Lease, lease_end
@@ -75,15 +75,15 @@ class KeepAlive:
 class Ingested:
     """The counts and results of a recorded batch.
 
-    `entries`, `repeated`, `quarantined`: counts. `parcel`: the deliveries to publish now. `reads`:
-    whether records are to be read over REST. `replay_id`: the new position, empty if it did not
-    move. `committed`: the commit timestamp of the first change, in milliseconds.
+    `entries`, `repeated`, `quarantined`: counts. `to_publish`: the deliveries to publish now.
+    `reads`: whether records are to be read over REST. `replay_id`: the new position, empty if it
+    did not move. `committed`: the commit timestamp of the first change, in milliseconds.
     """
 
     entries: int = 0
     repeated: int = 0
     quarantined: int = 0
-    parcel: Parcel = field(default_factory=Parcel)
+    to_publish: DeliveriesToPublish = field(default_factory=DeliveriesToPublish)
     reads: bool = False
     replay_id: str = ""
     committed: int | None = None
@@ -92,7 +92,7 @@ class Ingested:
         self.entries += other.entries
         self.repeated += other.repeated
         self.quarantined += other.quarantined
-        self.parcel.add(other.parcel)
+        self.to_publish.add(other.to_publish)
         self.reads |= other.reads
         self.replay_id = other.replay_id or self.replay_id
         self.committed = other.committed if self.committed is None else self.committed
@@ -167,7 +167,7 @@ def _ingest_whole(
         if mappings is None:
             mappings = _MAPPINGS.objects(listener_id=listener.pk)
         policy = listener.gap_policy
-        parcel = pack(
+        to_publish = deliver_batch(
             new, mappings, database_clock.estimate(), gap_policy=policy, lanes=position.lanes
         )
         reported = incidents.report(listener.pk, new, messages[-1].received_at)
@@ -179,7 +179,7 @@ def _ingest_whole(
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
     committed = entries[0].commit_timestamp if entries else None
-    return Ingested(len(new), len(entries) - len(new), 0, parcel, reads, replay_id, committed)
+    return Ingested(len(new), len(entries) - len(new), 0, to_publish, reads, replay_id, committed)
 
 
 def _quarantine(

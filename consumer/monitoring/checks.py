@@ -15,7 +15,7 @@ from consumer import incidents
 from consumer.alerts import send
 from consumer.monitoring import org_limits, outages
 from consumer.monitoring.snapshot import Watched, close, snapshots
-from handlers.messages import unknown_task_incidents
+from handlers.messages import unknown_tasks
 from handlers.models import Delivery
 from listeners.clock import database_clock
 from listeners.listener_state import RETENTION, runway
@@ -63,7 +63,7 @@ def watch(now: datetime) -> None:
         _close_disabled_or_quiet(watched, now)
         _close_undecodable(watched, now)
     _check_dead_letters(seen, now)
-    unknown_task_incidents.close_when_none_is_kept(now)
+    unknown_tasks.close_when_none_is_kept(now)
 
 
 def _reopen_stopped(watched: Watched, now: datetime) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 from audit.models import AuditLogEntry
 from consumer.reconciliation.evidence import WHOLE
-from handlers.ordering.stale_changes import Reading
-from handlers.routing.field_paths import overlaid
+from handlers.ordering.read_records import Reading
+from handlers.rules.field_paths import overlaid
 from listeners.models import Listener
 from listeners.salesforce.diffs import diff_names
 

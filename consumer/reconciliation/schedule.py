@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from audit.jobs.claim import UNENDED, start_due_jobs
 from audit.models import AuditLogEntry, Incident, Reconciliation
-from handlers.outbox import publish
+from handlers.outbox import broker
 from listeners.models import Listener, Position
 
 State = Reconciliation.State
@@ -88,7 +88,7 @@ def start_due(now: datetime) -> int:
 
 
 def _send(pk: int) -> bool:
-    return publish.start_or_leave(TASK, reconciliation_id=pk)
+    return broker.start_or_leave(TASK, reconciliation_id=pk)
 
 
 def is_ready(job: Reconciliation, now: datetime) -> bool:

@@ -23,7 +23,7 @@ from consumer.status.listeners import ListenerStatus, by_listener
 from handlers.models import Delivery, HandlerMapping
 from handlers.reporting import queue_coverage
 from handlers.reporting.backlog import STATES, Backlog, backlog
-from handlers.sdk.queues import queue_of
+from handlers.sdk.registry import queue_of
 from listeners.listener_state import STATES as STANDINGS
 from listeners.models import Listener
 

@@ -15,8 +15,8 @@ from django.db import connection
 from audit.db.retry import TRANSIENT
 from consumer.gaps import plan
 from handlers.outbox import handover
-from handlers.outbox import publish as outbox_publish
-from handlers.outbox.handover import Parcel
+from handlers.outbox.broker import BrokerUnavailable
+from handlers.outbox.handover import DeliveriesToPublish
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ MOST = 20_000
 class Publisher(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="publish", daemon=True)
-        self._parcel = Parcel()
+        self._to_publish = DeliveriesToPublish()
         self._reads: set[int] = set()
         self._no_broker_before = 0.0
         self._is_over = False
@@ -45,15 +45,15 @@ class Publisher(threading.Thread):
             self._is_over = True
             self._changed.notify_all()
 
-    def publish(self, parcel: Parcel, *, reads_of: int | None = None) -> None:
+    def publish(self, to_publish: DeliveriesToPublish, *, reads_of: int | None = None) -> None:
         """Publish these deliveries soon, and start reading the records of the listener `reads_of`.
         Returns at once."""
-        if not parcel and reads_of is None:
+        if not to_publish and reads_of is None:
             return
         with self._changed:
-            if self._is_over or len(self._parcel) > MOST:
+            if self._is_over or len(self._to_publish) > MOST:
                 return
-            self._parcel.add(parcel)
+            self._to_publish.add(to_publish)
             if reads_of is not None:
                 self._reads.add(reads_of)
             self._changed.notify_all()
@@ -65,30 +65,30 @@ class Publisher(threading.Thread):
         finally:
             connection.close()
 
-    def _next(self) -> tuple[Parcel, set[int]] | None:
+    def _next(self) -> tuple[DeliveriesToPublish, set[int]] | None:
         """Wait for work and return all of it; None once the publisher has ended."""
         with self._changed:
-            while not (self._parcel or self._reads):
+            while not (self._to_publish or self._reads):
                 if self._is_over:
                     return None
                 if not self._changed.wait(IDLE_SECONDS):
                     connection.close()
-            work = self._parcel, self._reads
-            self._parcel, self._reads = Parcel(), set()
+            work = self._to_publish, self._reads
+            self._to_publish, self._reads = DeliveriesToPublish(), set()
         return work
 
-    def _publish(self, parcel: Parcel, reads: set[int]) -> None:
+    def _publish(self, to_publish: DeliveriesToPublish, reads: set[int]) -> None:
         if time.monotonic() < self._no_broker_before:
             return
         try:
-            handover.publish(parcel, database_clock.now())
+            handover.publish(to_publish, database_clock.now())
             for listener_id in reads:
                 plan.start(listener_id, database_clock.now())
-        except (outbox_publish.BrokerUnavailable, *TRANSIENT) as error:
+        except (BrokerUnavailable, *TRANSIENT) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS
             connection.close()
             log.warning(
-                "deliveries will be published later", deliveries=len(parcel), reason=str(error)
+                "deliveries will be published later", deliveries=len(to_publish), reason=str(error)
             )
         except Exception:  # it may be temporary
             log.exception("unexpected error", thread="publish")

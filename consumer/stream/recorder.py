@@ -133,7 +133,7 @@ class Recorder(threading.Thread):
             self._on_commit(result.replay_id)
         metrics.recorded(self._listener.name, result, batch)
         reads_of = self._listener.pk if result.reads else None
-        self._publisher.publish(result.parcel, reads_of=reads_of)
+        self._publisher.publish(result.to_publish, reads_of=reads_of)
         self.recorded += result.entries
 
     def _decode_next(self) -> None:

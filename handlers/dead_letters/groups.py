@@ -1,7 +1,11 @@
-"""Failed deliveries grouped by handler and error: number, times and an example of each group."""
+"""Failed deliveries grouped by handler and error, where numbers, ids and quotes make no difference.
+
+A group has its number, times and an example.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -10,9 +14,9 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Max, Min, Q, QuerySet
+from django.utils.crypto import salted_hmac
 
 from audit.log.masking import MASKED, Sight
-from handlers.dead_letters.fingerprint import folded
 from handlers.models import Delivery
 
 State = Delivery.State
@@ -22,6 +26,24 @@ STATES = (State.DEAD, State.RETRYING)
 PAGE = 25
 #: The number of newest deliveries whose entities are listed for a group.
 NEWEST = 20
+
+#: The placeholder for varying parts.
+ANY = "…"
+#: Characters of the first line that tell errors apart.
+_LONGEST = 200
+_VARYING = re.compile(
+    r"""
+      (?<!\w) (?: '(?:[^'\\]|\\.)*' | "(?:[^"\\]|\\.)*" ) (?!\w)       # quoted
+    | [\w.+-]+ @ [\w-]+ (?: \. [\w-]+ )+                               # an address
+    | \b [0-9a-fA-F]{8} (?: - [0-9a-fA-F]{4} ){3} - [0-9a-fA-F]{12} \b # a UUID
+    | \b (?=[a-zA-Z0-9]*\d) [a-zA-Z0-9]{15} (?: [a-zA-Z0-9]{3} )? \b   # a Salesforce ID
+    | \b 0x [0-9a-fA-F]+ \b
+    | \b (?=[a-f]*\d) [0-9a-f]{8,} \b                                  # a digest
+    | \d+ (?: [.,:/T-] \d+ )* Z?                                       # numbers, dates, times
+    """,
+    re.VERBOSE,
+)
+_SEVERAL = re.compile(rf"{ANY}(?:[\s,:;]*{ANY})+")
 
 
 @dataclass(frozen=True)
@@ -97,7 +119,7 @@ def deliveries_of(state: str, group: str) -> QuerySet[Delivery]:
     return Delivery.objects.filter(state=state, error_group=group)
 
 
-def told(state: str, group: str) -> dict[str, str]:
+def summary_of_group(state: str, group: str) -> dict[str, str]:
     """Return a group's handler and error, to be recorded after the group is gone."""
     found = deliveries_of(state, group).select_related("entry__listener").order_by("-id").first()
     if found is None:
@@ -155,3 +177,21 @@ def _newest(state: str, names: Collection[str]) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), values)
         return [int(pk) for (pk,) in cursor.fetchall()]
+
+
+def folded(error: str) -> str:
+    """Return the first line of an error, with a placeholder for each varying part."""
+    first = error.strip().partition("\n")[0][: 2 * _LONGEST]
+    return _SEVERAL.sub(ANY, _VARYING.sub(ANY, first))[:_LONGEST]
+
+
+def group_of(delivery: Delivery, error: str) -> str:
+    """Return the name of the error's group. The delivery's entry and listener should be loaded.
+
+    Values of sensitive fields are masked first, so that groups do not depend on them. The digest is
+    keyed with SECRET_KEY, since a short text can be guessed from a plain digest.
+    """
+    shown = folded(MASKED.text(error, delivery.entry))
+    salt = "handlers.dead_letters"
+    digest = salted_hmac(salt, f"{delivery.handler}\0{shown}", algorithm="sha256")
+    return digest.hexdigest()[:16]

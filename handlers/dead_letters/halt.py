@@ -1,7 +1,4 @@
-"""Dead letters that halt their chain, because their mapping says `on_dead: halt`.
-
-NotHalting   the delivery does not halt its chain, or no longer does; there is nothing to do
-"""
+"""Dead letters that halt their chain, because their mapping says `on_dead: halt`."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import Q, QuerySet, Value
+from django.db.models import QuerySet, Value
 from django.db.models.functions import Concat
 
 from audit.action_log import Action, Actor, note
@@ -26,62 +23,35 @@ STEP = 500
 _PER_RECORD = HandlerMapping.Ordering.PER_RECORD
 
 
-class NotHalting(Exception):
-    """The delivery does not halt its chain: it was skipped or redelivered already, or never did."""
-
-
 def halts(delivery: Delivery) -> bool:
     """Return whether a delivery halts its chain when it is dead, by its current mapping."""
-    if not delivery.chain or delivery.mapping_id is None:
-        return False
-    return _halting_mappings().filter(pk=delivery.mapping_id).exists()
+    return bool(delivery.chain) and _halting_mappings().filter(pk=delivery.mapping_id).exists()
 
 
-def go_on_without(delivery_id: int, by: Actor, reason: str, now: datetime) -> None:
-    """Skip a halting dead letter: it stays dead, and the next delivery of its chain becomes ready.
+def skip_halting(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
+    """Skip halting dead letters; return how many still halted.
 
-    The reason is added to its error. Never inside a transaction. Raises NotHalting.
+    They stay dead, with the reason added to their error, and the next delivery of each chain
+    becomes ready. Never inside a transaction: each step is one, and publishes the deliveries it
+    made ready after its commit.
     """
-    with transaction.atomic(durable=True):
-        found = Delivery.objects.select_for_update().filter(pk=delivery_id, halts=True).first()
-        if found is None:
-            raise NotHalting(f"Delivery {delivery_id} does not halt its chain.")
-        found.halts = False
-        found.error = storable(f"{found.error}\n{_given_up(by, reason, now)}")
-        found.save(update_fields=["halts", "error"])
-        note(by, Action.GO_ON, found, name=found.handler, reason=reason)
-        following = Delivery.objects.promote(found.chain)
-    log.info("dead letter skipped", delivery=delivery_id, by=str(by), reason=reason)
-    if following is not None:
-        publish.publish_or_leave([following], now)
-
-
-def give_up(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
-    """Skip many halting dead letters; return how many still halted.
-
-    Never inside a transaction: each step is one, and publishes the deliveries it made ready after
-    its commit.
-    """
-    given_up = 0
+    skipped = 0
+    at = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    suffix = Value(storable(f"\nSkipped by {by} at {at}: {reason or 'no reason given'}"))
     for start in range(0, len(ids), STEP):
         with transaction.atomic(durable=True):
             mine = Delivery.objects.filter(pk__in=ids[start : start + STEP], halts=True)
             found = list(mine.locked().only("pk", "handler", "chain"))
-            suffix = Value(storable(f"\n{_given_up(by, reason, now)}"))
             Delivery.objects.filter(pk__in=[delivery.pk for delivery in found]).update(
                 halts=False, error=Concat("error", suffix)
             )
             for delivery in found:
                 note(by, Action.GO_ON, delivery, name=delivery.handler, reason=reason)
-            following = Delivery.objects.promote_all([delivery.chain for delivery in found])
+            following = Delivery.objects.promote([delivery.chain for delivery in found])
         publish.publish_or_leave([delivery.id for delivery in following], now)
-        given_up += len(found)
-    log.info("dead letters skipped", deliveries=given_up, by=str(by), reason=reason)
-    return given_up
-
-
-def _given_up(who: Actor, reason: str, now: datetime) -> str:
-    return f"Skipped by {who} at {now:%Y-%m-%d %H:%M:%S} UTC: {reason or 'no reason given'}"
+        skipped += len(found)
+    log.info("dead letters skipped", deliveries=skipped, by=str(by), reason=reason)
+    return skipped
 
 
 def release_changed() -> int:
@@ -90,14 +60,9 @@ def release_changed() -> int:
 
     Inside any transaction. The relay then finds the stranded heads of these chains.
     """
-    changed = Delivery.objects.filter(
-        ~Q(mapping__in=_halting_mappings()) | Q(mapping=None), halts=True
-    )
+    changed = Delivery.objects.filter(halts=True).exclude(mapping__in=_halting_mappings())
     with transaction.atomic():
-        # Rows of many chains are locked in no particular order: skip locked rows, not to deadlock.
-        free = changed.select_for_update(skip_locked=True)
-        ids = list(free.values_list("pk", flat=True))
-        released = Delivery.objects.filter(pk__in=ids).update(halts=False)
+        released = changed.update_unlocked(halts=False)
     if released:
         log.info("halted chains released, their mappings no longer halt", deliveries=released)
     return released

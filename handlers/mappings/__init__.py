@@ -1,1 +1,1 @@
-"""Operations on mappings: defaults, pause and resume, change of handler, deletion."""
+"""Operations on mappings: pause and resume, change of handler, deletion."""

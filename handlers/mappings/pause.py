@@ -22,7 +22,6 @@ from django.db.models import Exists, OuterRef, Q
 
 from audit.action_log import Action, Actor, note
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import DeliveryQuerySet
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +30,6 @@ State = Delivery.State
 WAITING = (State.BLOCKED, State.READY, State.QUEUED, State.RETRYING)
 #: The limit of the count for each state, over all paused mappings.
 COUNTED = 10_000
-#: How many deliveries one call of `let_go` releases.
-LIMIT = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,41 +49,33 @@ class Paused:
         return f"{self.waiting:,}+" if self.is_capped else f"{self.waiting:,}"
 
 
-def pause(mapping: HandlerMapping, by: Actor, reason: str, now: datetime) -> bool:
-    """Pause a mapping; return False if it was paused already. Inside any transaction."""
+def pause(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
+    """Pause mappings in one transaction, or the caller's; return how many were not paused."""
+    number = 0
     with transaction.atomic():
-        running = HandlerMapping.objects.filter(pk=mapping.pk, paused_at=None)
-        if not running.update(paused_at=now, paused_by=str(by)[:150], pause_reason=reason):
-            return False
-        note(by, Action.PAUSE, mapping, reason=reason)
-    log.info("handler paused", mapping=str(mapping), by=str(by))
-    return True
+        for mapping in mappings:
+            running = HandlerMapping.objects.filter(pk=mapping.pk, paused_at=None)
+            if running.update(paused_at=now, paused_by=str(by)[:150], pause_reason=reason):
+                note(by, Action.PAUSE, mapping, reason=reason)
+                log.info("handler paused", mapping=str(mapping), by=str(by))
+                number += 1
+    return number
 
 
-def resume(mapping: HandlerMapping, by: Actor, reason: str, now: datetime) -> bool:
-    """Resume a mapping; return False if it was not paused. Inside any transaction.
+def resume(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
+    """Resume mappings in one transaction, or the caller's; return how many were paused.
 
     The relay then publishes the waiting deliveries.
     """
+    number = 0
     with transaction.atomic():
-        paused = HandlerMapping.objects.paused().filter(pk=mapping.pk)
-        if not paused.update(paused_at=None, paused_by="", pause_reason=""):
-            return False
-        note(by, Action.RESUME, mapping, reason=reason)
-    log.info("handler resumed", mapping=str(mapping), by=str(by))
-    return True
-
-
-def pause_all(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
-    """Pause mappings in one transaction; return how many were not paused before."""
-    with transaction.atomic():
-        return sum(pause(mapping, by, reason, now) for mapping in mappings)
-
-
-def resume_all(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
-    """Resume mappings in one transaction; return how many were paused before."""
-    with transaction.atomic():
-        return sum(resume(mapping, by, reason, now) for mapping in mappings)
+        for mapping in mappings:
+            paused = HandlerMapping.objects.paused().filter(pk=mapping.pk)
+            if paused.update(paused_at=None, paused_by="", pause_reason=""):
+                note(by, Action.RESUME, mapping, reason=reason)
+                log.info("handler resumed", mapping=str(mapping), by=str(by))
+                number += 1
+    return number
 
 
 def to_handler(name: str) -> Q:
@@ -125,7 +114,7 @@ def has_resumed() -> bool:
     return bool(_resumed(1))
 
 
-def let_go(limit: int = LIMIT) -> list[int]:
+def release_resumed(limit: int) -> list[int]:
     """Release deliveries of resumed mappings, the oldest first; return their ids.
 
     Never inside a transaction.
@@ -133,10 +122,7 @@ def let_go(limit: int = LIMIT) -> list[int]:
     ids = _resumed(limit)
     if ids:
         with transaction.atomic(durable=True):
-            free = Delivery.objects.filter(pk__in=ids).select_for_update(skip_locked=True)
-            Delivery.objects.filter(pk__in=list(free.values_list("pk", flat=True))).update(
-                paused=False
-            )
+            Delivery.objects.filter(pk__in=ids).update_unlocked(paused=False)
     return ids
 
 
@@ -145,7 +131,7 @@ def _resumed(limit: int) -> list[int]:
 
     Searches by mapping, because a million deliveries of mappings still paused may be set aside.
     """
-    aside = _set_aside()
+    aside = Delivery.objects.filter(paused=True)
     if not aside.exists():
         return []
     rows = aside.filter(mapping=OuterRef("pk"))
@@ -157,7 +143,3 @@ def _resumed(limit: int) -> list[int]:
         own = aside.filter(mapping=owner).order_by("id")
         ids += own.values_list("id", flat=True)[: min(each, limit - len(ids))]
     return ids
-
-
-def _set_aside() -> DeliveryQuerySet:
-    return Delivery.objects.filter(paused=True)

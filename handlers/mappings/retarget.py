@@ -67,8 +67,7 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
     Examples are runs that failed after the edit. Never inside a transaction.
     """
     named = waiting.annotate(target=Concat("mapping__handler", "mapping__task"))
-    others = named.exclude(mapping=None).exclude(target="")
-    others = others.exclude(target=F("handler"), queue=F("mapping__queue"))
+    others = named.exclude(target="").exclude(target=F("handler"), queue=F("mapping__queue"))
     ids = others.order_by().values_list("mapping_id", flat=True).distinct()[:LIMIT]
     moved = 0
     for pk in list(ids):
@@ -80,7 +79,7 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
 
 def is_misdirected(delivery: Delivery) -> bool:
     """Return whether the mapping loaded with a delivery names another handler."""
-    mapping = delivery.asked_by
+    mapping = delivery.active_mapping
     target = (mapping.handler or mapping.task) if mapping is not None else ""
     return bool(target) and target != delivery.handler
 

@@ -20,10 +20,19 @@ DEEPEST = 50
 #: The largest id in the database.
 LARGEST_ID = 2**63 - 1
 
-_TEXTS = ("root_id", "parent_id", "group", "shadow", "origin", "argsrepr", "kwargsrepr")
-_TIMES = ("eta", "expires")
-_FURTHER_TASKS = ("callbacks", "errbacks", "chain", "chord")
+_TEXTS = (
+    *("root_id", "parent_id", "group", "shadow", "origin", "argsrepr", "kwargsrepr"),
+    *("eta", "expires"),
+)
 _NUMBERS = ("retries", "group_index", "replaced_task_nesting")
+#: The type of each header that may be missing, and its name in the reason.
+_TYPES: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(_TEXTS, (str, "a text")),
+    **dict.fromkeys(_NUMBERS, (int, "a whole number")),
+    "stamps": (Mapping, "an object"),
+    "stamped_headers": (list | tuple, "a list"),
+}
+_FURTHER_TASKS = ("callbacks", "errbacks", "chain", "chord")
 
 
 class Unreadable(Exception):
@@ -103,19 +112,12 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
     task_id = fields.get("id")
     if not (isinstance(task_id, str) and 0 < len(task_id) <= LONGEST_NAME):
         raise Unreadable("its id is not a short text")
-    for name in (*_TEXTS, *_TIMES):
-        if not isinstance(fields.get(name), str | None):
-            raise Unreadable(f"its header {name} is not a text")
-    for name in _NUMBERS:
-        if not isinstance(fields.get(name), int | None):
-            raise Unreadable(f"its header {name} is not a whole number")
+    for name, (kind, expected) in _TYPES.items():
+        if not isinstance(fields.get(name), kind | None):
+            raise Unreadable(f"its header {name} is not {expected}")
     limits = fields.get("timelimit") or (None, None)
     if not (isinstance(limits, list | tuple) and len(limits) == 2 and all(map(_is_limit, limits))):
         raise Unreadable("its header timelimit is not two numbers")
-    if not isinstance(fields.get("stamps"), Mapping | None):
-        raise Unreadable("its header stamps is not an object")
-    if not isinstance(fields.get("stamped_headers"), list | tuple | None):
-        raise Unreadable("its header stamped_headers is not a list")
 
 
 def _is_limit(value: object) -> bool:

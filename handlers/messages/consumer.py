@@ -14,8 +14,7 @@ from django.conf import settings
 
 from cdcproject.process.redis_transport import is_of_the_connection
 from handlers.messages.checks import Unreadable, check, task_of
-from handlers.messages.unknown_task_incidents import Reporter
-from handlers.messages.unknown_tasks import Sender, came_from
+from handlers.messages.unknown_tasks import Reporter, Sender, came_from
 from handlers.outbox import metrics
 
 log = structlog.get_logger(__name__)

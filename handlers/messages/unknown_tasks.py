@@ -1,4 +1,4 @@
-"""Keeps messages of unknown tasks in a separate queue, and sends them on from it.
+"""Keeps messages of unknown tasks in a separate queue, opens incidents, and sends the messages on.
 
 They belong to another project whose workers consume the same queue, or to a handler module that
 this worker did not import. Headers, properties and bodies are kept, except the broker's time to
@@ -7,17 +7,30 @@ live, so that a kept message does not expire. Celery's own `expires` is a header
 
 from __future__ import annotations
 
+import math
+import shlex
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import closing
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.utils import timezone
 from kombu.connection import Connection
 from kombu.messaging import Producer
 
+from audit.db.retry import retry
+from audit.models import Incident, Trouble
+from cdcproject.conf.logging import escaped
 from handlers.messages.checks import task_of
 from handlers.outbox import broker
+from handlers.sdk.registry import EXTERNAL_QUEUE
+from handlers.worker.worker_registry import writing_apart
 
 #: The AMQP properties that a message keeps. Redis delivers any property that a sender wrote, and a
 #: broker refuses another user's user_id.
@@ -25,6 +38,10 @@ _KEPT = (
     *("delivery_mode", "priority", "correlation_id", "reply_to"),
     *("message_id", "timestamp", "type", "app_id"),
 )
+KIND = Incident.Kind.UNKNOWN_TASK
+#: The limit of open incidents; further tasks share one, because senders choose the task names.
+MOST_OPEN = 20
+OTHERS = "other tasks"
 
 
 class Sender:
@@ -81,37 +98,23 @@ def send_on(to: str, task: str | None = None) -> Counter[str]:
 
     Raises the exceptions of the broker's library; messages that were not sent stay kept.
     """
-    sender = Sender()
     sent: Counter[str] = Counter()
-
-    def move(message: Any, name: str) -> bool:
-        if task is not None and name != task:
-            return False
-        sender.send(message, to)
-        sent[name] += 1
-        return True
-
-    try:
-        _look_through(move)
-    finally:
-        sender.close()
+    with closing(Sender()) as sender, closing(_kept_messages()) as messages:
+        for message, name in messages:
+            if task in (None, name):
+                sender.send(message, to)
+                sent[name] += 1
+                message.ack()
     return sent
 
 
 def kept() -> Counter[str]:
     """Count the kept messages by task. Reads and requeues all of them."""
-    counts: Counter[str] = Counter()
-
-    def count(_: Any, name: str) -> bool:
-        counts[name] += 1
-        return False
-
-    _look_through(count)
-    return counts
+    return Counter(name for _, name in _kept_messages())
 
 
-def _look_through(is_done: Callable[[Any, str], bool]) -> None:
-    """Call `is_done` for each kept message; remove it if the result is true, else requeue it."""
+def _kept_messages() -> Generator[tuple[Any, str]]:
+    """Yield each kept message and its task; requeue those that are not acknowledged."""
     with current_app.connection_for_read() as connection:
         channel = connection.default_channel
         queue = current_app.amqp.queues.new_missing(settings.CDC_UNKNOWN_QUEUE)(channel)
@@ -123,9 +126,92 @@ def _look_through(is_done: Callable[[Any, str], bool]) -> None:
                 if message is None:
                     break
                 staying.append(message)
-                if is_done(message, task_of(message) or "(no task)"):
-                    message.ack()
+                yield message, task_of(message) or "(no task)"
+                if message.acknowledged:
                     staying.pop()
         finally:
             for message in staying:
                 message.requeue()
+
+
+class Reporter:
+    """Writes incidents in a thread, so that the database does not hold the worker up."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def report(self, task: str, queue: str) -> None:
+        """Count a message; the thread writes the incident."""
+        with self._lock:
+            self._counts[task, queue] += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="unknown-tasks", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while counts := self._take():
+            write = partial(_open_or_count_all, counts)
+            retry(write, "open incidents", also=(DatabaseError,), limit=math.inf)
+
+    def _take(self) -> Counter[tuple[str, str]]:
+        """Take the counts to report; the thread ends when there are none."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+            if not counts:
+                self._thread = None
+        return counts
+
+
+def _open_or_count_all(counts: Counter[tuple[str, str]]) -> None:
+    with writing_apart(), transaction.atomic(durable=True):
+        for (task, queue), count in counts.items():
+            open_or_count(task, queue, count, timezone.now())
+
+
+def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:
+    """Open an incident for a task and queue, or add to its count. Inside any transaction."""
+    key = f"{task} ({queue})"[:255]
+    incidents = Incident.objects.opened().filter(kind=KIND)
+    if not incidents.filter(key=key).exists() and incidents.count() >= MOST_OPEN:
+        key, task = "", OTHERS
+    Incident.objects.report(None, trouble(key, task, queue, count), now)
+
+
+def trouble(key: str, task: str, queue: str, count: int) -> Trouble:
+    kept_in = settings.CDC_UNKNOWN_QUEUE
+    send_on = "manage.py return_unknown_tasks"
+    # A sender chose the name, and an operator copies the command into a shell.
+    of_task = "--task NAME" if task == OTHERS else f"--task {shlex.quote(escaped(task))}"
+    return Trouble(
+        KIND,
+        key,
+        f"Messages of the task {task} arrived in the queue {queue or '(unknown)'}, but the workers "
+        "of this project do not know that task.",
+        f"If the task is another project's, let that project use its own queue, and send the "
+        f"messages there: {send_on} --to QUEUE {of_task} (Celery's default queue is "
+        f"{EXTERNAL_QUEUE}). If it is a handler of yours, restart the workers with "
+        f"the module that defines it, and send them back: {send_on} --to {queue or 'QUEUE'} "
+        f"{of_task}. To discard them: celery -A cdcproject purge -Q {kept_in}. The incident "
+        f"closes when {kept_in} is empty.",
+        count=count,
+        action=f"The messages are kept, unchanged, in the queue {kept_in}.",
+    )
+
+
+def close_when_none_is_kept(now: datetime) -> int:
+    """Close the incidents if their queue is empty; return how many. Never inside a transaction."""
+    opened = Incident.objects.opened().filter(kind=KIND, last_seen_at__lte=now)
+    ids = list(opened.values_list("pk", "last_seen_at"))
+    if not ids:
+        return 0
+    try:
+        if broker.queue_length(settings.CDC_UNKNOWN_QUEUE) != 0:
+            return 0
+    except broker.BrokerUnavailable:
+        return 0
+    note = f"The queue {settings.CDC_UNKNOWN_QUEUE} is empty."
+    return sum(
+        Incident.objects.filter(pk=pk, last_seen_at=seen).settle(now, note=note) for pk, seen in ids
+    )

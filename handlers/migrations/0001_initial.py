@@ -267,9 +267,7 @@ class Migration(migrations.Migration):
                 (
                     "mapping",
                     models.ForeignKey(
-                        blank=True,
-                        null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="deliveries",
                         to="handlers.handlermapping",
                     ),

@@ -1,8 +1,6 @@
 """The models of handler mappings, deliveries, attempts, redeliveries and workers."""
 
-from handlers.models.attempt import DeliveryAttempt
-from handlers.models.delivery import Delivery
-from handlers.models.handover import Handover
+from handlers.models.delivery import Delivery, DeliveryAttempt, Handover
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery, RedeliveryTarget
 from handlers.models.worker import Worker

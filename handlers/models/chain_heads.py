@@ -5,13 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.db import connection
-
-#: A delivery that is still ready this long after its change was received was not published by the
-#: process that committed it, so the relay publishes it.
-READY_AGE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)

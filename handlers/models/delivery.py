@@ -10,7 +10,7 @@ from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery
 from handlers.sdk import registry
-from handlers.sdk.retry_policy import allowed
+from handlers.sdk.registry import attempts_allowed
 
 
 class Delivery(models.Model):
@@ -38,9 +38,8 @@ class Delivery(models.Model):
     entry = models.ForeignKey(
         AuditLogEntry, models.CASCADE, related_name="deliveries", db_index=False
     )
-    mapping = models.ForeignKey(
-        HandlerMapping, models.SET_NULL, null=True, blank=True, related_name="deliveries"
-    )
+    # A mapping that is deleted keeps its row as long as it has deliveries (mappings.soft_delete).
+    mapping = models.ForeignKey(HandlerMapping, models.DO_NOTHING, related_name="deliveries")
     handler = models.CharField(max_length=255)
     is_external = models.BooleanField(default=False)
     queue = models.CharField(max_length=100, blank=True)
@@ -73,7 +72,7 @@ class Delivery(models.Model):
     )
     error = models.TextField(blank=True)
     # The dead-letter group: the same for errors of one handler that differ only in numbers and
-    # names (dead_letters.fingerprint). Empty if the delivery has not failed.
+    # names (dead_letters.groups). Empty if the delivery has not failed.
     error_group = models.CharField(max_length=16, blank=True, editable=False)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True)
@@ -171,16 +170,80 @@ class Delivery(models.Model):
         ]
 
     @property
-    def asked_by(self) -> HandlerMapping | None:
+    def active_mapping(self) -> HandlerMapping | None:
         """The mapping, or None if it was deleted."""
-        mapping: HandlerMapping | None = self.mapping
-        return mapping if mapping is not None and not mapping.is_deleted else None
+        return None if self.mapping.is_deleted else self.mapping
 
     @property
     def allowed_attempts(self) -> int:
-        mapping: HandlerMapping | None = self.mapping
-        of_mapping = mapping.max_attempts if mapping else None
-        return allowed(registry.find(self.handler), of_mapping)
+        return attempts_allowed(registry.find(self.handler), self.mapping.max_attempts)
 
     def __str__(self) -> str:
         return f"{self.handler}: {self.state}"
+
+
+class DeliveryAttempt(models.Model):
+    """One attempt of a delivery, inserted when its run ends."""
+
+    class Outcome(models.TextChoices):
+        SUCCEEDED = "succeeded", "Succeeded"
+        SKIPPED = "skipped", "Skipped"
+        FAILED = "failed", "Failed"
+        RETRY = "retry", "Retry requested"
+        LOST = "lost", "Worker lost"
+
+    # The unique constraint starts with this column, so it needs no index.
+    delivery = models.ForeignKey(
+        Delivery, models.CASCADE, related_name="attempt_log", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    # The redelivery that requested this attempt, if any.
+    redelivery = models.ForeignKey(
+        Redelivery,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="attempts",
+        db_index=False,
+    )
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    worker = models.CharField(max_length=255, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["delivery", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["delivery", "number"], name="attempt_once"),
+        ]
+        indexes = [
+            # Deleting a redelivery sets its attempts' reference to null.
+            models.Index(
+                fields=["redelivery"],
+                condition=Q(redelivery__isnull=False),
+                name="attempt_redelivered",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Attempt {self.number}: {self.get_outcome_display()}"
+
+
+class Handover(models.Model):
+    """A batch's deliveries that were committed as queued: their id range and `queued_at`.
+
+    The process that publishes the deliveries deletes the row. A row that remains belongs to
+    deliveries that were not published; the relay makes them ready again.
+    """
+
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    queued_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.first_id} to {self.last_id}"

@@ -90,8 +90,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             )
         mappings = HandlerMapping.with_deleted.filter(listener=listener_id).order_by()
         mapping_ids = list(mappings.values_list("pk", flat=True))
-        by_mapping = Q(mapping__in=mapping_ids) | Q(mapping=None)
-        return self.filter(by_mapping, entry__listener_id=listener_id)
+        return self.filter(mapping__in=mapping_ids, entry__listener_id=listener_id)
 
     def queued_before(self, moment: datetime) -> DeliveryQuerySet:
         return self.filter(state="queued", queued_at__lt=moment)
@@ -106,6 +105,17 @@ class DeliveryQuerySet(models.QuerySet[Any]):
     def locked(self) -> DeliveryQuerySet:
         """Lock the rows in `_LOCK_ORDER`. Inside the caller's transaction."""
         return self.select_for_update().order_by(*_LOCK_ORDER)
+
+    def update_unlocked(self, **changes: Any) -> int:
+        """Update the rows that no other transaction has locked; return how many. Inside the
+        caller's transaction.
+
+        Waiting for locks in no fixed order could deadlock. A later call finds the other rows.
+        """
+        free = self.order_by().select_for_update(skip_locked=True, of=("self",))
+        ids = list(free.values_list("pk", flat=True))
+        updated: int = self.model._default_manager.filter(pk__in=ids).update(**changes)
+        return updated
 
     def hold_chains(self, chains: Collection[str]) -> set[str]:
         """Return the chains that have a delivery that has not ended or that halts.
@@ -151,22 +161,15 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         transaction."""
         with transaction.atomic(durable=True):
             queued = self.filter(pk__in=ids, state="queued", paused=False)
-            free = queued.select_for_update(skip_locked=True).values("pk")
-            self.filter(pk__in=free).update(state="ready", queued_at=None)
+            queued.update_unlocked(state="ready", queued_at=None)
 
     def set_aside(self, ids: Collection[int]) -> int:
         """Set aside the waiting deliveries of paused mappings among `ids`, queued ones as ready.
         Return their number. Never inside a transaction."""
         waiting = self.filter(pk__in=ids, state__in=_WAITING, mapping__paused_at__isnull=False)
+        unqueued = Case(When(state="queued", then=Value("ready")), default=F("state"))
         with transaction.atomic(durable=True):
-            # As in mark_queued: a later call finds the rows that are locked now.
-            free = waiting.select_for_update(skip_locked=True, of=("self",))
-            aside = list(free.values_list("pk", flat=True))
-            return self.filter(pk__in=aside).update(
-                paused=True,
-                queued_at=None,
-                state=Case(When(state="queued", then=Value("ready")), default=F("state")),
-            )
+            return waiting.update_unlocked(paused=True, queued_at=None, state=unqueued)
 
     def claim_sending(self, ids: Collection[int], now: datetime) -> list[int]:
         """Claim the ready external deliveries among `ids`; return their ids. Never inside a
@@ -230,12 +233,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             )
         )
 
-    def promote(self, chain: str) -> int | None:
-        """Make a chain's next delivery ready; return its id. Inside the caller's transaction."""
-        promoted = self.promote_all([chain])
-        return promoted[0].id if promoted else None
-
-    def promote_all(self, chains: Collection[str]) -> list[Follower]:
+    def promote(self, chains: Collection[str]) -> list[Follower]:
         """Make ready and return the next delivery of each chain that `followers` finds.
 
         Inside the caller's transaction, which has locked the deliveries that it ended: another

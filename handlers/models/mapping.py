@@ -10,13 +10,17 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from handlers.routing.conditions import EXAMPLE, flaws
-from handlers.routing.ignored_authors import origin_flaws, user_flaws
+from handlers.rules.conditions import EXAMPLE, flaws
+from handlers.rules.ignored_authors import origin_flaws, user_flaws
 from listeners.models import Listener
 from listeners.secrets.encrypted_field import REFERENCES
 from listeners.values import storable
 
 _word = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
+
+
+def _json(default: type[list[Any]] | type[dict[str, Any]], help_text: str) -> models.JSONField:
+    return models.JSONField(validators=[storable], default=default, blank=True, help_text=help_text)
 
 
 class MappingQuerySet(models.QuerySet[Any]):
@@ -41,26 +45,27 @@ class MappingQuerySet(models.QuerySet[Any]):
         )
         return number, {self.model._meta.label: number}
 
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
 
 class MappingManager(models.Manager[Any]):
     """The mappings that are not deleted."""
 
     def get_queryset(self) -> MappingQuerySet:
-        mappings = MappingQuerySet(self.model, using=self._db)
-        return mappings.filter(deleted_at=None)
+        return MappingQuerySet(self.model, using=self._db).filter(deleted_at=None)
 
     def paused(self) -> MappingQuerySet:
         return self.get_queryset().paused()
 
+    def create_defaults(self, listener: Listener) -> list[HandlerMapping]:
+        """Add the missing ones of onCreate, onUpdate, onDelete and onRestore, and return them.
 
-class EveryMapping(models.Manager[Any]):
-    """All mappings, including deleted ones, for the display of deliveries."""
-
-    def get_queryset(self) -> MappingQuerySet:
-        return MappingQuerySet(self.model, using=self._db)
-
-    def deleted(self) -> MappingQuerySet:
-        return self.get_queryset().deleted()
+        They match every entity and have no handler, so such changes are only recorded. Inside the
+        caller's transaction.
+        """
+        present = set(self.filter(listener=listener).values_list("on", flat=True))
+        missing = [on for on in HandlerMapping.On.values if on not in present]
+        return [self.create(listener=listener, on=on) for on in missing]
 
 
 class HandlerMapping(models.Model):
@@ -104,33 +109,20 @@ class HandlerMapping(models.Model):
         help_text="In place of a handler: the name of a Celery task of another project. The "
         "event is sent, and the result is not tracked.",
     )
-    changed_fields = models.JSONField(
-        validators=[storable],
-        default=list,
-        blank=True,
-        help_text='Updates only: deliver when one of these fields changed, such as ["Phone"]. '
+    changed_fields = _json(
+        list,
+        'Updates only: deliver when one of these fields changed, such as ["Phone"]. '
         "Empty: any field.",
     )
-    condition = models.JSONField(
-        validators=[storable],
-        default=dict,
-        blank=True,
-        help_text=f"Deliver only changes whose values match, such as {EXAMPLE}. Empty: all "
-        "changes.",
+    condition = _json(
+        dict, f"Deliver only changes whose values match, such as {EXAMPLE}. Empty: all changes."
     )
-    ignore_origins = models.JSONField(
-        validators=[storable],
-        default=list,
-        blank=True,
-        help_text='Skip changes made by these API clients, such as ["my-app"], or by whole change '
+    ignore_origins = _json(
+        list,
+        'Skip changes made by these API clients, such as ["my-app"], or by whole change '
         "origins, with * for any text.",
     )
-    ignore_users = models.JSONField(
-        validators=[storable],
-        default=list,
-        blank=True,
-        help_text="Skip changes made by these Salesforce users, by user id.",
-    )
+    ignore_users = _json(list, "Skip changes made by these Salesforce users, by user id.")
     ordering = models.CharField(max_length=20, choices=Ordering, default=Ordering.PER_RECORD)
     on_dead = models.CharField(
         "after a dead letter",
@@ -151,12 +143,7 @@ class HandlerMapping(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Empty: the limit of the handler, or the default.",
     )
-    options = models.JSONField(
-        validators=[storable],
-        default=dict,
-        blank=True,
-        help_text="Options of the handler, as a JSON object.",
-    )
+    options = _json(dict, "Options of the handler, as a JSON object.")
     # Not settings: only `handlers.mappings.pause` writes these, for an operator.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_by = models.CharField(max_length=150, blank=True, editable=False)
@@ -166,7 +153,8 @@ class HandlerMapping(models.Model):
     emptied_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = MappingManager()
-    with_deleted = EveryMapping()
+    #: Includes the deleted ones, for the display of deliveries.
+    with_deleted = MappingQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

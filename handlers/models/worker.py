@@ -60,10 +60,6 @@ class WorkerQuerySet(models.QuerySet[Any]):
         annotated: WorkerQuerySet = self.annotate(is_live=Q(seen_at__gte=Now() - LIVE))
         return annotated
 
-    def live(self) -> WorkerQuerySet:
-        """Filter the workers whose last heartbeat is recent."""
-        return self.filter(seen_at__gte=Now() - LIVE)
-
 
 class Worker(models.Model):
     """A Celery worker that consumes its queues and sends heartbeats."""

@@ -155,7 +155,7 @@ def _move_some(goal_of: dict[int, str], chains: set[str]) -> set[int]:
     moving = [row for row in rows if goals[row.pk] != row.chain]
     parked = _second_ones(rows, goals)
     _write(moving, parked, goals)
-    Delivery.objects.promote_all(chains)  # the relay publishes them
+    Delivery.objects.promote(chains)  # the relay publishes them
     log.info("deliveries moved to other lanes", deliveries=len(moving), left=len(staying))
     return {row.mapping_id for row in staying if row.mapping_id}
 

@@ -1,4 +1,7 @@
-"""Differences between brokers: their failures, channels and queue declarations."""
+"""Access to the broker: errors, channels, queues, and the messages that start background jobs.
+
+BrokerUnavailable   the broker takes no messages; check the broker and CELERY_BROKER_URL
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from celery import Celery
+import structlog
+from celery import Celery, current_app
 from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError
 from kombu.transport import virtual
 
+log = structlog.get_logger(__name__)
+
 _FAILURES = (OperationalError, BatchPublishError, LimitExceeded)
+
+
+class BrokerUnavailable(Exception):
+    """The broker does not answer. Deliveries stay ready; check the broker and CELERY_BROKER_URL."""
 
 
 def failures(app: Celery) -> tuple[type[Exception], ...]:
@@ -55,3 +65,54 @@ def ensure_queue(app: Celery, broker: Any, name: str) -> None:
             return
     # `queues[name]` would add the queue to those that a worker consumes.
     app.amqp.queues.new_missing(name)(broker.default_channel).declare()
+
+
+@contextmanager
+def errors(app: Celery) -> Iterator[None]:
+    """Raise BrokerUnavailable for the broker's errors.
+
+    A failed batch may have arrived in part; a second copy of a message is harmless.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, failures(app)):
+            raise
+        raise BrokerUnavailable(f"The broker does not accept messages: {error}") from error
+
+
+def queue_length(queue: str) -> int | None:
+    """Return the number of messages in a queue, 0 if it does not exist, None if unknown.
+
+    Raises BrokerUnavailable.
+    """
+    app: Celery = current_app._get_current_object()
+    with errors(app), app.pool.acquire(block=True, timeout=10) as broker:
+        try:
+            with channel(broker) as opened:
+                declared = opened.queue_declare(queue, passive=True)
+        except broker.channel_errors:
+            return 0
+        return getattr(declared, "message_count", None)
+
+
+def start(task: str, **kwargs: int | str) -> None:
+    """Send a task of ours to the workers. Raises BrokerUnavailable."""
+    app: Celery = current_app._get_current_object()
+    with errors(app), app.producer_pool.acquire(block=True, timeout=10) as producer:
+        app.send_task(task, kwargs=kwargs, producer=producer, retry=False, ignore_result=True)
+
+
+def start_or_leave(task: str, **kwargs: int | str) -> bool:
+    """Send a task of ours to the workers; return False if the broker is unavailable.
+
+    Then the task is sent when its job is due again.
+    """
+    try:
+        start(task, **kwargs)
+    except BrokerUnavailable as error:
+        log.warning(
+            "broker unavailable: the job will start later", task=task, **kwargs, reason=str(error)
+        )
+        return False
+    return True

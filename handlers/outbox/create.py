@@ -9,10 +9,10 @@ from typing import Any
 from audit.db.bulk_insert import insert, maker
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
+from handlers.ordering.read_records import stale
 from handlers.ordering.rechain import follow
-from handlers.ordering.stale_changes import stale
 from handlers.routing.router import GAPS, overtakable_mappings, route, route_with_gaps
-from handlers.saves import Saves, judging, recorded_beside, saves_among
+from handlers.routing.saves import Saves, entries_of_saves, needing_saves, saves_among
 from listeners.models import Listener
 
 AWAITS_RECORD = "waits until its record is read from Salesforce"
@@ -36,7 +36,7 @@ def deliver(
     mapping id. With the `gap_policy` FETCH, deliveries of gap events keep their place in the chain
     until the record is read.
     """
-    saves = saves_among(recorded_beside(entries)) if judging(mappings) else {}
+    saves = saves_among(entries_of_saves(entries)) if needing_saves(mappings) else {}
     deliveries = planned(entries, mappings, only=only, gap_policy=gap_policy, saves=saves)
     insert(deliveries)
     return [delivery.pk for delivery in deliveries if can_begin(delivery)]
@@ -50,23 +50,23 @@ def planned(
     gap_policy: str = GapPolicy.RECORD,
     lanes: Mapping[str, int] | None = None,
     saves: Saves | None = None,
-    overdue: Sequence[Pair] = (),
+    late_matches: Sequence[Pair] = (),
 ) -> list[Delivery]:
     """Return the deliveries that `deliver` inserts, for insertion in this transaction.
 
-    lanes    the lanes stored with the position, if the caller has read them
-    saves    the saves of the entries
-    overdue  pairs of entries recorded in earlier batches; their deliveries come first
+    lanes         the lanes stored with the position, if the caller has read them
+    saves         the saves of the entries
+    late_matches  pairs of entries recorded in earlier batches; their deliveries come first
     """
     if not entries:
         return []
     lane_of = follow(entries[0].listener_id, mappings, lanes)
-    pairs = [*overdue, *_routed(entries, mappings, only, gap_policy, saves or {})]
+    pairs = [*late_matches, *_routed(entries, mappings, only, gap_policy, saves or {})]
     deliveries = _deliveries(pairs, lane_of)
     overtakable = overtakable_mappings(mappings)
     _mark_overtakable(delivery for delivery in deliveries if delivery.mapping_id in overtakable)
     # Another mapping of the same handler may have received later events of the same saves.
-    _mark_overtakable(deliveries[: len(overdue)])
+    _mark_overtakable(deliveries[: len(late_matches)])
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
     _queue_up(deliveries)
@@ -94,14 +94,14 @@ def _routed(
     ]
 
 
-def overdue(
+def late_matches(
     entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping], saves: Saves
 ) -> list[Pair]:
     """Pair entries of earlier batches with mappings that match only now and never had them.
 
     More of the entries' saves is known now. One query, or none.
     """
-    pairs = _routed(entries, judging(mappings), None, GapPolicy.RECORD, saves)
+    pairs = _routed(entries, needing_saves(mappings), None, GapPolicy.RECORD, saves)
     if not pairs:
         return []
     ids = {entry.pk for entry, _, _ in pairs}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -21,18 +21,21 @@ from audit.models import AuditLogEntry
 from handlers import tracing
 from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.models.delivery_queryset import DeliveryQuerySet
-from handlers.outbox import pressure
-from handlers.outbox import publish as outbox_publish
-from handlers.outbox.create import can_begin, overdue, planned
-from handlers.saves import Saves, begun_before, judging, saves_among
+from handlers.outbox import publish as outbox
+from handlers.outbox.create import can_begin, late_matches, planned
+from handlers.outbox.message_size import look_into
+from handlers.routing.saves import Saves, earlier_parts, needing_saves, saves_among
 from handlers.types import Message
 from listeners import crash_points
 
 State = Delivery.State
+#: A delivery that is still ready this long after its change was received was not published by the
+#: process that committed it, so the relay publishes it.
+READY_AGE = timedelta(seconds=5)
 
 
 @dataclass(slots=True)
-class Parcel:
+class DeliveriesToPublish:
     """A batch's deliveries that can start.
 
     messages   the messages of the deliveries committed as queued
@@ -44,7 +47,7 @@ class Parcel:
     handovers: list[int] = field(default_factory=list)
     ready: list[int] = field(default_factory=list)
 
-    def add(self, other: Parcel) -> None:
+    def add(self, other: DeliveriesToPublish) -> None:
         self.messages += other.messages
         self.handovers += other.handovers
         self.ready += other.ready
@@ -58,14 +61,14 @@ class Parcel:
         return sum(len(message.ids) for message in self.messages) + len(self.ready)
 
 
-def pack(
+def deliver_batch(
     entries: Sequence[AuditLogEntry],
     mappings: Sequence[HandlerMapping],
     now: datetime,
     *,
     gap_policy: str,
     lanes: Mapping[str, int],
-) -> Parcel:
+) -> DeliveriesToPublish:
     """Insert a delivery for each entry and matching mapping, and hand over those that can start.
 
     Inside the caller's transaction, as for `create.deliver`. `lanes` are the ones stored with the
@@ -79,26 +82,26 @@ def pack(
         gap_policy=gap_policy,
         lanes=lanes,
         saves=saves,
-        overdue=overdue(begun, mappings, saves),
+        late_matches=late_matches(begun, mappings, saves),
     )
     bundles = _queue(deliveries, mappings, now)
     insert(deliveries)
     ready = [delivery.pk for delivery in deliveries if can_begin(delivery)]
     if not bundles:
-        return Parcel(ready=ready)
+        return DeliveriesToPublish(ready=ready)
     messages = [_message(bundle) for bundle in bundles]
     ids = [pk for message in messages for pk in message.ids]
     [handover] = insert([Handover(first_id=min(ids), last_id=max(ids), queued_at=now)])
-    return Parcel(messages, [handover.pk], ready)
+    return DeliveriesToPublish(messages, [handover.pk], ready)
 
 
 def _saves(
     entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping]
 ) -> tuple[list[AuditLogEntry], Saves]:
     """Return the entries of earlier batches whose saves continue in this one, and all saves."""
-    if not entries or not judging(mappings):
+    if not entries or not needing_saves(mappings):
         return [], {}
-    begun = begun_before(entries)
+    begun = earlier_parts(entries)
     return begun, saves_among([*begun, *entries])
 
 
@@ -122,20 +125,20 @@ _DELETE_HANDOVERS = Prepared(
 )
 
 
-def publish(parcel: Parcel, now: datetime) -> int:
+def publish(to_publish: DeliveriesToPublish, now: datetime) -> int:
     """Publish a batch's deliveries and return their number. Never inside a transaction.
 
     Raises BrokerUnavailable; then the relay publishes them.
     """
-    if parcel.messages:
-        outbox_publish.send(parcel.messages)
+    if to_publish.messages:
+        outbox.send(to_publish.messages)
         crash_points.reach("sent")
         # One statement, because a slow broker may leave thousands of small batches.
-        _DELETE_HANDOVERS.execute(handovers=parcel.handovers)
+        _DELETE_HANDOVERS.execute(handovers=to_publish.handovers)
         crash_points.reach("published")
-    sent = sum(len(message.ids) for message in parcel.messages)
-    sent += outbox_publish.publish(parcel.ready, now)
-    pressure.look(message.queue for message in parcel.messages)  # after sending everything
+    sent = sum(len(message.ids) for message in to_publish.messages)
+    sent += outbox.publish(to_publish.ready, now)
+    look_into(message.queue for message in to_publish.messages)  # after sending everything
     return sent
 
 
@@ -151,16 +154,10 @@ def take_back(before: datetime) -> int:
         with transaction.atomic(durable=True):
             handover = Handover.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
             if handover is not None:
-                count += _unqueue(handover)
+                count += _unstarted(handover).update_unlocked(state=State.READY, queued_at=None)
                 if not _unstarted(handover).exists():
                     handover.delete()
     return count
-
-
-def _unqueue(handover: Handover) -> int:
-    free = _unstarted(handover).select_for_update(skip_locked=True).values_list("pk", flat=True)
-    deliveries = Delivery.objects.filter(pk__in=list(free))
-    return deliveries.update(state=State.READY, queued_at=None)
 
 
 def _unstarted(handover: Handover) -> DeliveryQuerySet:
@@ -180,16 +177,11 @@ def _queue(
 
     External deliveries are left ready, because their message carries the event and needs a claim.
     """
-    max_attempts_of = {mapping.pk: mapping.max_attempts for mapping in mappings}
-    rows = [
-        _row(delivery, place, max_attempts_of[delivery.mapping_id or 0])
-        for place, delivery in enumerate(deliveries)
-        if can_begin(delivery) and not delivery.is_external
+    startable = [
+        delivery for delivery in deliveries if can_begin(delivery) and not delivery.is_external
     ]
-    bundles = [
-        [deliveries[row.id] for row in rows]
-        for rows in outbox_publish.share(rows, waiting=pressure.waiting)
-    ]
+    limits = {mapping.pk: mapping.max_attempts for mapping in mappings}
+    bundles = list(outbox.share(startable, limits, spare_full_queues=True))
     for bundle in bundles:
         for delivery in bundle:
             delivery.state, delivery.queued_at = State.QUEUED, now
@@ -197,21 +189,7 @@ def _queue(
 
 
 def _message(deliveries: Sequence[Delivery]) -> Message:
-    message = outbox_publish.message_for([_row(delivery, delivery.pk) for delivery in deliveries])
+    message = outbox.message_for(deliveries[0], [delivery.pk for delivery in deliveries])
     if tracing.spans is None:
         return message
     return replace(message, places=tracing.spans.places(deliveries))
-
-
-def _row(delivery: Delivery, number: int, max_attempts: int | None = None) -> outbox_publish.Row:
-    return outbox_publish.Row(
-        id=number,
-        attempts=0,
-        attempts_before=0,
-        handler=delivery.handler,
-        queue=delivery.queue,
-        is_external=False,
-        mapping_id=delivery.mapping_id,
-        max_attempts=max_attempts,
-        paused_at=None,
-    )

@@ -9,12 +9,10 @@ BrokerUnavailable   no delivery is marked, and the relay retries; only the broke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from time import time_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from celery import Celery, current_app
@@ -23,15 +21,13 @@ from django.db.models import Q
 
 from handlers import tracing
 from handlers.models import Delivery
-from handlers.outbox import broker as outbox_broker
-from handlers.outbox import metrics
-from handlers.outbox.message_size import grouped, size_limit, spread
+from handlers.outbox import broker, metrics
+from handlers.outbox.broker import BrokerUnavailable
+from handlers.outbox.message_size import grouped, messages_waiting, size_limit, spread
 from handlers.sdk import registry
 from handlers.sdk.events import EventData, Present
 from handlers.sdk.outcomes import Failed, Skipped
-from handlers.sdk.queues import queue_of
-from handlers.sdk.registry import Handler
-from handlers.sdk.retry_policy import allowed
+from handlers.sdk.registry import Handler, attempts_allowed, queue_of
 from handlers.superseded.prepare import present_of
 from handlers.types import Message
 from listeners import crash_points
@@ -39,32 +35,10 @@ from listeners import crash_points
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-#: Returns the number of messages that wait in a queue.
-Waiting = Callable[[str], int]
 
 
-def _none(queue: str) -> int:
-    return 0
-
-
-class BrokerUnavailable(Exception):
-    """The broker does not answer. Deliveries stay ready; check the broker and CELERY_BROKER_URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The columns of a delivery that publishing needs."""
-
-    id: int
-    attempts: int
-    attempts_before: int
-    handler: str
-    queue: str
-    is_external: bool
-    mapping_id: int | None
-    max_attempts: int | None
-    paused_at: datetime | None
-
+#: A delivery, or a row of its `_COLUMNS`.
+Publishable = TypeVar("Publishable", bound=Any)
 
 _COLUMNS = (
     *("id", "attempts", "attempts_before", "handler", "queue", "is_external", "mapping_id"),
@@ -113,40 +87,20 @@ def publish_or_leave(
     return True
 
 
-def start(task: str, **kwargs: int | str) -> None:
-    """Send a task of ours to the workers. Raises BrokerUnavailable."""
-    app: Celery = current_app._get_current_object()
-    with _broker_errors(app), app.producer_pool.acquire(block=True, timeout=10) as producer:
-        app.send_task(task, kwargs=kwargs, producer=producer, retry=False, ignore_result=True)
-
-
-def start_or_leave(task: str, **kwargs: int | str) -> bool:
-    """Send a task of ours to the workers; return False if the broker is unavailable.
-
-    Then the task is sent when its job is due again.
-    """
-    try:
-        start(task, **kwargs)
-    except BrokerUnavailable as error:
-        log.warning(
-            "broker unavailable: the job will start later", task=task, **kwargs, reason=str(error)
-        )
-        return False
-    return True
-
-
 def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     # Queued deliveries passed in were lost with the broker. A retry is not published before due_at.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
     )
-    columns = Delivery.objects.filter(publishable, pk__in=ids).order_by("id").values_list(*_COLUMNS)
-    found = [Row(*row) for row in columns]
-    rows = [row for row in found if not row.paused_at]
+    deliveries = Delivery.objects.filter(publishable, pk__in=ids).order_by("id")
+    found = list(deliveries.values_list(*_COLUMNS, named=True))
+    rows = [row for row in found if not row.mapping__paused_at]
     if len(rows) < len(found):
-        Delivery.objects.set_aside([row.id for row in found if row.paused_at])
+        Delivery.objects.set_aside([row.id for row in found if row.mapping__paused_at])
+    limits = {row.mapping_id: row.mapping__max_attempts for row in rows}
     tracked = [
-        message_for(group) for group in share([row for row in rows if not row.is_external], size)
+        message_for(group[0], [row.id for row in group])
+        for group in share([row for row in rows if not row.is_external], limits, size)
     ]
     sending = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
     external = _external_messages(sending, now)
@@ -164,41 +118,39 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
 
 
 def share(
-    rows: Sequence[Row],
+    deliveries: Sequence[Publishable],
+    max_attempts: Mapping[int, int | None],
     size: int | None = None,
-    waiting: Waiting = _none,
-) -> Iterator[list[Row]]:
-    """Group rows into messages by handler and queue, for a batch handler also by mapping.
+    *,
+    spare_full_queues: bool = False,
+) -> Iterator[list[Publishable]]:
+    """Group deliveries into messages by handler and queue, for a batch handler also by mapping.
 
-    Leaves out deliveries whose handler is not registered.
+    `max_attempts` has the limit of each mapping, by id. With `spare_full_queues`, queues in which
+    messages wait get fewer and larger ones. Leaves out deliveries whose handler is not registered.
     """
-    kinds: list[tuple[Row, Handler[Any], tuple[Any, ...]]] = []
-    for row in rows:
-        if handler := registry.find(row.handler):
-            mapping_id = row.mapping_id if handler.batch else None
-            kinds.append((row, handler, (row.handler, row.queue, mapping_id)))
-    counts = Counter(kind for _, _, kind in kinds)
-    sizes = {
-        kind: size or spread(count, waiting(queue_of(*kind[:2]))) for kind, count in counts.items()
-    }
-    shared = [
-        (((*kind, row.attempts), _size(row, handler, sizes[kind])), row)
-        for row, handler, kind in kinds
-    ]
+    kinds: list[tuple[Publishable, Handler[Any], tuple[Any, ...]]] = []
+    for delivery in deliveries:
+        if handler := registry.find(delivery.handler):
+            mapping_id = delivery.mapping_id if handler.batch else None
+            kinds.append((delivery, handler, (delivery.handler, delivery.queue, mapping_id)))
+    sizes = {}
+    for (name, queue, mapping_id), count in Counter(kind for _, _, kind in kinds).items():
+        waiting = messages_waiting(queue_of(name, queue)) if spare_full_queues else 0
+        sizes[name, queue, mapping_id] = size or spread(count, waiting)
+    shared = []
+    for delivery, handler, kind in kinds:
+        attempts = attempts_allowed(handler, max_attempts[delivery.mapping_id])
+        limit = size_limit(handler, delivery.attempts - delivery.attempts_before, attempts)
+        most = limit if handler.batch else min(limit, sizes[kind])
+        shared.append((((*kind, delivery.attempts), most), delivery))
     yield from grouped(shared)
 
 
-def message_for(rows: Sequence[Row]) -> Message:
-    """Return the message for rows that share one."""
-    first, ids = rows[0], [row.id for row in rows]
+def message_for(first: Any, ids: Sequence[int]) -> Message:
+    """Return the message for deliveries that share one, the first of them and all of their ids."""
     queue = queue_of(first.handler, first.queue)
     return Message(ids, first.attempts, first.handler, queue, {"delivery_ids": ids})
-
-
-def _size(row: Row, handler: Handler[Any], size: int) -> int:
-    attempts = allowed(handler, row.max_attempts)
-    limit = size_limit(handler, row.attempts - row.attempts_before, attempts)
-    return limit if handler.batch else min(limit, size)
 
 
 def _mark(messages: Sequence[Message], now: datetime) -> None:
@@ -247,42 +199,28 @@ def _external(delivery: Delivery, result: object) -> Message:
     )
 
 
-def queue_length(queue: str) -> int | None:
-    """Return the number of messages in a queue, 0 if it does not exist, None if unknown.
-
-    Raises BrokerUnavailable.
-    """
-    app: Celery = current_app._get_current_object()
-    with _broker_errors(app), app.pool.acquire(block=True, timeout=10) as broker:
-        try:
-            with outbox_broker.channel(broker) as channel:
-                declared = channel.queue_declare(queue, passive=True)
-        except broker.channel_errors:
-            return 0
-        return getattr(declared, "message_count", None)
-
-
 def send(messages: Sequence[Message]) -> None:
     """Publish messages in pipelined batches. Raises BrokerUnavailable."""
     if not messages:
         return
     began = time_ns()
     app: Celery = current_app._get_current_object()
-    _ensure_queues(app, {message.queue for message in messages if message.is_external})
+    _declare(app, {message.queue for message in messages if message.is_external})
     queues = {name: _queue(app, name) for name in {message.queue for message in messages}}
     with (
-        _broker_errors(app),
+        broker.errors(app),
         app.producer_pool.acquire(block=True, timeout=10) as producer,
         # Transports without pipelining send each message immediately.
         producer.batch(max_size=BATCH),
     ):
         for message in messages:
+            size = len(message.ids)
             task = app.amqp.as_task_v2(
                 message.task_id,
                 message.task,
                 kwargs=message.kwargs,
                 argsrepr="()",
-                kwargsrepr=message.shown,
+                kwargsrepr=repr(message.kwargs) if size == 1 else f"{size} deliveries",
                 ignore_result=True,
             )
             app.amqp.send_task_message(
@@ -299,6 +237,14 @@ def send(messages: Sequence[Message]) -> None:
         tracing.spans.sent(messages, began)
 
 
+def _declare(app: Celery, external_queues: Collection[str]) -> None:
+    if not external_queues:
+        return
+    with broker.errors(app), app.pool.acquire(block=True, timeout=10) as connection:
+        for name in external_queues:
+            broker.ensure_queue(app, connection, name)
+
+
 def _queue(app: Celery, name: str) -> Any:
     """Return the queue object for a name.
 
@@ -306,25 +252,3 @@ def _queue(app: Celery, name: str) -> Any:
     that runs tasks in its own process reconnects.
     """
     return app.amqp.queues.get(name) or app.amqp.queues.new_missing(name)
-
-
-def _ensure_queues(app: Celery, names: Collection[str]) -> None:
-    if not names:
-        return
-    with _broker_errors(app), app.pool.acquire(block=True, timeout=10) as broker:
-        for name in names:
-            outbox_broker.ensure_queue(app, broker, name)
-
-
-@contextmanager
-def _broker_errors(app: Celery) -> Iterator[None]:
-    """Raise BrokerUnavailable for the broker's errors.
-
-    A failed batch may have arrived in part; a second copy of a message is harmless.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, outbox_broker.failures(app)):
-            raise
-        raise BrokerUnavailable(f"The broker does not accept messages: {error}") from error

@@ -10,7 +10,7 @@ from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.outbox.create import deliver
 from handlers.redelivery.request import Counts, Row, Verdict
 from handlers.routing.router import ON, route
-from handlers.saves import judging, recorded_beside, saves_among
+from handlers.routing.saves import entries_of_saves, needing_saves, saves_among
 from handlers.sdk import registry
 
 #: An entry and a mapping, by id.
@@ -68,7 +68,7 @@ def _lacking_of_listener(
 ) -> Lacking:
     mappings = list(HandlerMapping.objects.filter(listener_id=listener_id))
     wanted = [mapping for mapping in mappings if _is_wanted(mapping, handler)]
-    saves = saves_among(recorded_beside(entries)) if judging(wanted) else {}
+    saves = saves_among(entries_of_saves(entries)) if needing_saves(wanted) else {}
     pairs = frozenset(
         (entry.pk, routed.mapping.pk)
         for entry in entries

@@ -69,7 +69,7 @@ def sent(counts: Counts) -> int:
 
 
 @dataclass(frozen=True)
-class Wish:
+class RedeliveryRequest:
     """A redelivery request.
 
     deliveries   a queryset of the deliveries to redeliver
@@ -108,14 +108,14 @@ class TooMany(ValueError):
     """Too many rows for an HTTP request. Narrow the filter, or use redeliver_cdc_events."""
 
 
-def wish(
+def request_matching(
     wanted: AuditLogFilter,
     by: Actor,
     *,
     reason: str = "",
     new_handlers: bool = False,
     as_recorded: bool = False,
-) -> Wish:
+) -> RedeliveryRequest:
     """Return the request for a filter, whose handler and state pick among an entry's deliveries.
 
     Raises Contradiction for a state together with `new_handlers`, which have no delivery yet.
@@ -125,29 +125,31 @@ def wish(
             "New handlers have no deliveries yet, so no state to filter by: leave the state out."
         )
     of_entries = replace(wanted, handler=None, state=None)
-    return Wish(
+    options = {"new_handlers": new_handlers, "as_recorded": as_recorded}
+    chosen = {name: True for name, is_chosen in options.items() if is_chosen}
+    return RedeliveryRequest(
         by=by,
         reason=reason,
-        deliveries=picked(wanted),
+        deliveries=deliveries_matching(wanted),
         entries=AuditLogEntry.objects.all().matching(of_entries) if new_handlers else None,
         handler=wanted.handler or "",
-        criteria=named(wanted) | _chosen(new_handlers=new_handlers, as_recorded=as_recorded),
+        criteria=criteria_of(wanted) | chosen,
         as_recorded=as_recorded,
     )
 
 
-def refuse_to_count(asked: Wish) -> None:
+def refuse_to_count(request: RedeliveryRequest) -> None:
     """Raise TooMany when matching the entries would outlast an HTTP request."""
-    if asked.entries is None:
+    if request.entries is None:
         return
-    if asked.entries.order_by()[: MOST_COUNTED + 1].count() > MOST_COUNTED:
+    if request.entries.order_by()[: MOST_COUNTED + 1].count() > MOST_COUNTED:
         raise TooMany(
             f"More than {MOST_COUNTED:,} entries match: narrow the filter, or use "
             "manage.py redeliver_cdc_events --dry-run."
         )
 
 
-def picked(wanted: AuditLogFilter) -> Any:
+def deliveries_matching(wanted: AuditLogFilter) -> Any:
     """Return the deliveries that a filter matches.
 
     Deliveries that were skipped without an attempt are included only when the filter names a state.
@@ -163,20 +165,16 @@ def picked(wanted: AuditLogFilter) -> Any:
     return found.filter(state__in=FAILED if wanted.state == "failed" else (wanted.state,))
 
 
-def named(wanted: AuditLogFilter) -> dict[str, str]:
+def criteria_of(wanted: AuditLogFilter) -> dict[str, str]:
     """Return the filter's criteria as JSON values, by name."""
     return {name: _text(value) for name, value in asdict(wanted).items() if value}
-
-
-def _chosen(**options: bool) -> dict[str, bool]:
-    return {name: True for name, is_chosen in options.items() if is_chosen}
 
 
 def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def judged(handler: str, state: str, mapping: HandlerMapping | None, was: str = "") -> Row:
+def row_for(handler: str, state: str, mapping: HandlerMapping | None, was: str = "") -> Row:
     """Return the row in which to count a delivery.
 
     `was` is the delivery's state when it was picked: a failed delivery that has succeeded since is

@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.models.delivery_queryset import IN_CHAIN, OPEN
 from handlers.ordering.rechain import follow
-from handlers.redelivery.request import PRUNED, Counts, Row, Verdict, judged
+from handlers.redelivery.request import PRUNED, Counts, Row, Verdict, row_for
 
 State = Delivery.State
 
@@ -50,8 +50,8 @@ def requeue(
         counts[Row("", "", Verdict.NOT_POSSIBLE, PRUNED)] = pruned
     targets: list[Delivery] = []
     for delivery in (rows[pk] for pk in sorted(chains.keys() & rows.keys())):
-        mapping = mappings.get(delivery.mapping_id or 0)
-        row = judged(delivery.handler, delivery.state, mapping, were[delivery.pk])
+        mapping = mappings.get(delivery.mapping_id)
+        row = row_for(delivery.handler, delivery.state, mapping, were[delivery.pk])
         counts[row] += 1
         if row.verdict is Verdict.SENT_AGAIN:
             targets.append(delivery)
@@ -101,7 +101,7 @@ def _follow(
         delivery
         for delivery in targets
         if delivery.state != State.RETRYING
-        and _followed(delivery, mappings[delivery.mapping_id or 0], chains[delivery.pk])
+        and _followed(delivery, mappings[delivery.mapping_id], chains[delivery.pk])
     ]
     Delivery.objects.bulk_update(changed, _FOLLOWED)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from handlers.models import HandlerMapping, Worker
-from handlers.sdk.queues import queue_of
+from handlers.sdk.registry import queue_of
 
 
 def seen() -> list[Worker]:

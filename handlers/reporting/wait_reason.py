@@ -56,7 +56,7 @@ def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
     paused = _paused(waiting)
     waits = {delivery.pk: _wait(delivery, before.get(delivery.pk)) for delivery in blocked}
     for delivery in waiting:
-        mapping = paused.get(delivery.mapping_id or 0)
+        mapping = paused.get(delivery.mapping_id)
         # An earlier delivery of the chain is the reason even if the mapping is paused.
         if mapping is not None and waits.get(delivery.pk, _NEXT) == _NEXT:
             waits[delivery.pk] = Wait(None, f"Its handler is paused {_since(mapping)}.")
@@ -64,7 +64,7 @@ def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
 
 
 def _paused(deliveries: list[Delivery]) -> dict[int, HandlerMapping]:
-    ids = {delivery.mapping_id for delivery in deliveries} - {None}
+    ids = {delivery.mapping_id for delivery in deliveries}
     return HandlerMapping.objects.paused().filter(pk__in=ids).in_bulk() if ids else {}
 
 
@@ -101,11 +101,10 @@ def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
 
 
 def _what(delivery: Delivery) -> str:
-    mapping = delivery.mapping
     if delivery.awaits_record:  # resuming a paused handler would not make it start
         return AWAITS_RECORD
-    if delivery.state in WAITING and mapping is not None and mapping.paused_at is not None:
-        return f"does not start: its handler is paused {_since(mapping)}"
+    if delivery.state in WAITING and delivery.mapping.paused_at is not None:
+        return f"does not start: its handler is paused {_since(delivery.mapping)}"
     if _is_unpublishable(delivery):
         return f"is not published, because no handler {delivery.handler!r} is registered"
     if delivery.state == State.RETRYING and delivery.due_at is not None:

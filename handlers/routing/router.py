@@ -6,11 +6,12 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
 
-from handlers.routing.conditions import Change, matches
-from handlers.routing.field_paths import overlap
-from handlers.routing.ignored_authors import left_out
+from audit.models import AuditLogEntry
+from handlers.models import HandlerMapping
+from handlers.rules.conditions import Change, matches
+from handlers.rules.field_paths import overlap
+from handlers.rules.ignored_authors import left_out
 
 #: The mappings' `on` value for each change type that handlers can get.
 ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "restore"}
@@ -18,42 +19,17 @@ ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "r
 GAPS = {f"GAP_{change_type}": on for change_type, on in ON.items()}
 
 
-class _Mapping(Protocol):
-    pk: int
-    on: str
-    entity: str
-    handler: str
-    task: str
-    changed_fields: list[str]
-    condition: dict[str, Any]
-    ignore_origins: list[str]
-    ignore_users: list[str]
-    ordering: str
-    options: dict[str, Any]
-
-
-M = TypeVar("M", bound=_Mapping)
-
-
-class Routable(Protocol):
-    entity_name: str
-    record_id: str
-    change_type: str
-    change_origin: str
-    commit_user: str
-    changed_fields: list[str] | None
-    changed_data: dict[str, object]
-
-
 @dataclass(frozen=True, slots=True)
-class Routed(Generic[M]):
+class Routed:
     """A mapping that a change matches. `skipped` says why the mapping ignores the change, if so."""
 
-    mapping: M
+    mapping: HandlerMapping
     skipped: str = ""
 
 
-def route(change: Routable, mappings: Iterable[M], save: Change | None = None) -> list[Routed[M]]:
+def route(
+    change: AuditLogEntry, mappings: Iterable[HandlerMapping], save: Change | None = None
+) -> list[Routed]:
     """Return the mappings that get this change, and those that ignore it because of its author.
 
     Conditions are evaluated on `save`, if the change's save came as several events; everything else
@@ -68,8 +44,8 @@ def route(change: Routable, mappings: Iterable[M], save: Change | None = None) -
 
 
 def route_with_gaps(
-    change: Routable, mappings: Iterable[M], save: Change | None = None
-) -> list[Routed[M]]:
+    change: AuditLogEntry, mappings: Iterable[HandlerMapping], save: Change | None = None
+) -> list[Routed]:
     """Return the mappings that get this change, also for a gap event.
 
     A gap event has no data, so changed fields and conditions count as met for it.
@@ -88,7 +64,7 @@ class Miss(StrEnum):
     CONDITION = "the condition is not met"
 
 
-def miss(change: Routable, mapping: _Mapping, save: Change | None = None) -> Miss | None:
+def miss(change: AuditLogEntry, mapping: HandlerMapping, save: Change | None = None) -> Miss | None:
     """Return why `route` does not return a mapping with a handler or task; None if it does."""
     on = ON.get(change.change_type)
     if on != mapping.on or not _is_of_one_record(change):
@@ -100,7 +76,9 @@ def miss(change: Routable, mapping: _Mapping, save: Change | None = None) -> Mis
     return None if matches(mapping.condition, save or change) else Miss.CONDITION
 
 
-def _of_kind(on: str | None, change: Routable, mappings: Iterable[M]) -> list[Routed[M]]:
+def _of_kind(
+    on: str | None, change: AuditLogEntry, mappings: Iterable[HandlerMapping]
+) -> list[Routed]:
     if on is None or not _is_of_one_record(change):
         return []
     return [
@@ -112,7 +90,7 @@ def _of_kind(on: str | None, change: Routable, mappings: Iterable[M]) -> list[Ro
     ]
 
 
-def lanes(mappings: Iterable[M]) -> dict[int, int]:
+def lanes(mappings: Iterable[HandlerMapping]) -> dict[int, int]:
     """Return the lane of each mapping that keeps a record's order, by mapping id.
 
     Mappings to the same handler share a lane, and so do handlers that never get the same change: a
@@ -125,7 +103,7 @@ def lanes(mappings: Iterable[M]) -> dict[int, int]:
     return {mapping.pk: group[0].pk for group in _by_target(ordered) for mapping in group}
 
 
-def views(mappings: Collection[M]) -> dict[int, frozenset[int]]:
+def views(mappings: Collection[HandlerMapping]) -> dict[int, frozenset[int]]:
     """Return for each mapping id the ids of the mappings that share its view of a record.
 
     These are the mapping itself, the mappings of its lane, and those that would be in its lane if
@@ -144,7 +122,7 @@ def views(mappings: Collection[M]) -> dict[int, frozenset[int]]:
     return {pk: frozenset(ids) for pk, ids in view_of.items()}
 
 
-def overtakable_mappings(mappings: Collection[M]) -> frozenset[int]:
+def overtakable_mappings(mappings: Collection[HandlerMapping]) -> frozenset[int]:
     """Return the ordered mappings that share a view with mappings outside their lane.
 
     Deliveries of those other mappings may overtake theirs.
@@ -160,14 +138,14 @@ def overtakable_mappings(mappings: Collection[M]) -> frozenset[int]:
     )
 
 
-def _by_target(mappings: Iterable[M]) -> list[list[M]]:
+def _by_target(mappings: Iterable[HandlerMapping]) -> list[list[HandlerMapping]]:
     """Group mappings by handler or task, and merge groups that never get the same change."""
-    by_handler: dict[str, list[M]] = {}
+    by_handler: dict[str, list[HandlerMapping]] = {}
     for mapping in sorted(mappings, key=lambda mapping: mapping.pk):
         name = mapping.handler or mapping.task
         identity = f"{name} {json.dumps(mapping.options, sort_keys=True)}"
         by_handler.setdefault(identity, []).append(mapping)
-    merged: list[list[M]] = []
+    merged: list[list[HandlerMapping]] = []
     for group in by_handler.values():
         for lane in merged:
             if not any(_can_meet(mapping, other) for mapping in group for other in lane):
@@ -178,23 +156,23 @@ def _by_target(mappings: Iterable[M]) -> list[list[M]]:
     return merged
 
 
-def _can_meet(mapping: M, other: M) -> bool:
+def _can_meet(mapping: HandlerMapping, other: HandlerMapping) -> bool:
     """Return whether both mappings can get the same change."""
     entities = (mapping.entity, other.entity)
     return mapping.on == other.on and (mapping.entity == other.entity or "*" in entities)
 
 
-def _is_of_one_record(change: Routable) -> bool:
+def _is_of_one_record(change: AuditLogEntry) -> bool:
     return not change.record_id.endswith("*")
 
 
-def _concerns(change: Routable, mapping: _Mapping) -> bool:
-    """Return whether the change touches the mapping's `changed_fields`, if it has any."""
-    return not mapping.changed_fields or _touches(change, mapping.changed_fields)
+def _concerns(change: AuditLogEntry, mapping: HandlerMapping) -> bool:
+    """Return whether one of the mapping's `changed_fields`, if it has any, changed.
 
-
-def _touches(change: Routable, wanted: Collection[str]) -> bool:
-    """Return whether a wanted field changed. `Name` and `Name.FirstName` touch each other."""
+    `Name` and `Name.FirstName` count as the same field.
+    """
+    if not mapping.changed_fields:
+        return True
     # CometD may omit the list; then the body holds only the changed fields.
     changed = change.changed_data if change.changed_fields is None else change.changed_fields
-    return any(overlap(field, name) for field in changed for name in wanted)
+    return any(overlap(field, name) for field in changed for name in mapping.changed_fields)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from handlers.routing.field_paths import ABSENT, overlap, value_at
+from handlers.rules.field_paths import ABSENT, overlap, value_at
 from listeners.salesforce.diffs import diff_names, nulled_names
 
 if TYPE_CHECKING:

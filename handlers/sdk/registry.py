@@ -1,4 +1,4 @@
-"""The registry of handlers, filled by `@cdc_handler`."""
+"""The registry of handlers, filled by `@cdc_handler`, and what follows from a handler's options."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from celery import current_app
+
 CheckOptions = Callable[[dict[str, Any]], None]
 #: The argument of a handler: one event, or a list of events.
 Given = TypeVar("Given")
+#: The number of attempts if neither the mapping nor the handler sets one.
+MAX_ATTEMPTS = 5
+#: The queue of an external task whose mapping names none: Celery's own default.
+EXTERNAL_QUEUE = "celery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +92,21 @@ def discover(modules: list[str]) -> None:
             if error.name and f"{module}.".startswith(f"{error.name}."):
                 raise NoSuchModule(f"there is no module {module!r}") from None
             raise
+
+
+def attempts_allowed(handler: Handler[Any] | None, of_mapping: int | None) -> int:
+    """Return the number of attempts: the mapping's, else the handler's, else MAX_ATTEMPTS."""
+    of_handler = handler.max_attempts if handler else None
+    return of_mapping or of_handler or MAX_ATTEMPTS
+
+
+def queue_of(handler: str, queue: str, *, is_external: bool = False) -> str:
+    """Return the mapping's queue, else the handler's, else CDC_QUEUE.
+
+    For an external task: the mapping's queue, else Celery's default.
+    """
+    if is_external:
+        return queue or EXTERNAL_QUEUE
+    registered = find(handler)
+    chosen = queue or (registered.queue if registered else None)
+    return chosen or str(current_app.conf.task_default_queue)

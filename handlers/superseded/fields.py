@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from handlers.routing.field_paths import ABSENT
+from handlers.rules.field_paths import ABSENT
 from handlers.sdk.events import Present
 from listeners.salesforce.diffs import is_diff
 
@@ -131,7 +131,7 @@ def differing(body: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, An
 
 def _merged(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> dict[str, Any]:
     merged = {
-        name: _current(value, *_later_value(name, later), is_whole=is_whole)
+        name: _current(value, later.named.get(name, ABSENT), later.others, is_whole=is_whole)
         for name, value in own.items()
     }
     if is_whole:
@@ -140,13 +140,11 @@ def _merged(own: Mapping[str, Any], later: Part, *, is_whole: bool) -> dict[str,
     return merged
 
 
-def _later_value(name: str, later: Part) -> tuple[Any, Others]:
-    """Return the field's value in later changes, or ABSENT, and what holds when it is absent."""
-    return later.named.get(name, ABSENT), later.others
-
-
 def _current(own: Any, later: Any, others: Others, *, is_whole: bool) -> Any:
-    """Return a field's current value: its own, or the one of later changes."""
+    """Return a field's current value: its own, or the one of later changes.
+
+    `others` says what holds when they do not name the field, and `later` is ABSENT.
+    """
     if later is ABSENT:
         if others is Others.KEPT:
             return own

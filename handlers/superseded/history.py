@@ -1,4 +1,4 @@
-"""Load the recorded changes of records, and their deliveries, that may overtake a delivery."""
+"""The recorded changes of records, and how far their deliveries have come for one target."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from django.db.models import Q
 
 from audit.db.prepared import Given, Prepared
 from audit.models import AuditLogEntry
-from handlers.models import Delivery
+from handlers.models import Delivery, HandlerMapping
+from handlers.routing.router import views
 from handlers.superseded.timeline import Timeline
-from handlers.superseded.views import COLUMNS, Row
 
+State = Delivery.State
+_NOT_PUBLISHED_OR_BEGUN = (State.BLOCKED, State.READY, State.QUEUED)
+#: The columns of a `Row`.
+_COLUMNS = ("pk", "entry_id", "mapping_id", "handler", "state", "attempts")
 #: Changes committed up to so many milliseconds before an entry that was read over REST are loaded:
 #: they may come after it on the timeline.
 _MARGIN = 60_000
@@ -25,7 +29,6 @@ _NEEDED = (
 )
 #: An entity and a record.
 Key = tuple[str, str]
-
 #: The listener is compared as a range, and the entity is left out: for an equality SQLite would use
 #: the index of the listener or the entity and read all of its entries.
 _LATER = Prepared(
@@ -38,12 +41,21 @@ _LATER = Prepared(
             id__gt=Given("entry_id"),
         )
         .order_by()
-        .values_list(
-            "record_id",
-            *(f"deliveries__{name}" for name in COLUMNS),
-        )
+        .values_list("record_id", *(f"deliveries__{name}" for name in _COLUMNS))
     )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The columns of a delivery that tell its progress."""
+
+    pk: int
+    entry_id: int
+    mapping_id: int
+    handler: str
+    state: str
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +128,7 @@ def _entries(
 def _rows(entries: Iterable[AuditLogEntry]) -> Mapping[int, list[Row]]:
     ids = [entry.pk for entry in entries]
     found: defaultdict[int, list[Row]] = defaultdict(list)
-    for columns in Delivery.objects.filter(entry__among=ids).order_by().values_list(*COLUMNS):
+    for columns in Delivery.objects.filter(entry__among=ids).order_by().values_list(*_COLUMNS):
         found[columns[1]].append(Row(*columns))
     return found
 
@@ -127,3 +139,82 @@ def _wildcard(record_id: str) -> str:
 
 def _is_about(entry: AuditLogEntry, record_id: str) -> bool:
     return entry.record_id in (_wildcard(record_id), _OVERFLOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The order of deliveries that are about to run, one after the other, by id.
+
+    Their `attempts` include the attempt that is about to run, except for external tasks.
+    """
+
+    order: Mapping[int, int]
+
+    @classmethod
+    def of(cls, deliveries: Sequence[Delivery]) -> Turns:
+        return cls({delivery.pk: place for place, delivery in enumerate(deliveries)})
+
+    def has_begun(self, row: Row, current: Delivery) -> bool:
+        """Return whether an attempt of a delivery has begun by the time `current` runs."""
+        if row.pk in self.order:
+            is_earlier = self.order[row.pk] < self.order[current.pk]
+            return is_earlier or row.attempts > 1
+        return row.attempts > 0 or row.state == State.SENT
+
+    def awaits_first_attempt(self, row: Row, current: Delivery) -> bool:
+        if row.pk in self.order:
+            return not self.has_begun(row, current)
+        return row.attempts == 0 and row.state in _NOT_PUBLISHED_OR_BEGUN
+
+
+class Views:
+    """The views of a listener's mappings."""
+
+    def __init__(self, mappings: Collection[HandlerMapping]) -> None:
+        self._mappings = {mapping.pk: mapping for mapping in mappings}
+        self._views = views(mappings)
+
+    def others(self, delivery: Delivery, rows: Iterable[Row]) -> list[Row]:
+        """Return the other rows in a delivery's view.
+
+        Deliveries of a deleted mapping belong to the views of mappings with the same handler.
+        """
+        ids = self._views.get(delivery.mapping_id, frozenset())
+        names = {self._target(pk) for pk in ids}
+        return [
+            row
+            for row in rows
+            if row.pk != delivery.pk
+            and (
+                row.mapping_id in ids
+                or (row.mapping_id not in self._mappings and row.handler in names)
+            )
+        ]
+
+    def _target(self, mapping_id: int) -> str:
+        mapping = self._mappings[mapping_id]
+        return mapping.handler or mapping.task
+
+
+def progress(
+    delivery: Delivery, others: Iterable[Row], turns: Turns, timeline: Timeline
+) -> tuple[bool, int | None]:
+    """Return whether a later change has begun in the delivery's view, and where later changes begin
+    that will arrive in order.
+
+    The latter is the index on the timeline of the first change after all that have begun; None if
+    there is no such change.
+    """
+    own = timeline.index(delivery.entry_id)
+    if own is None:
+        raise ValueError(f"entry {delivery.entry_id} is missing from the timeline of its record")
+    last, waiting = own, []
+    for row in others:
+        index = timeline.index(row.entry_id)
+        if index is None or index <= own:
+            continue
+        if turns.has_begun(row, delivery):
+            last = max(last, index)
+        elif turns.awaits_first_attempt(row, delivery):
+            waiting.append(index)
+    return last > own, min((index for index in waiting if index > last), default=None)

@@ -16,26 +16,38 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from audit.db.retry import UNAVAILABLE
 from audit.models import AuditLogEntry
+from handlers.listener_rest_client import CANNOT_READ, rest_of
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.sdk.events import Present
 from handlers.sdk.outcomes import Failed, Skipped, failed
-from handlers.superseded import current_records
-from handlers.superseded.current_records import NotRead
 from handlers.superseded.fields import has_unknown, present
-from handlers.superseded.history import History, histories, key_of, later_rows
-from handlers.superseded.later_changes import WHOLE, Later
-from handlers.superseded.timeline import DELETIONS
-from handlers.superseded.views import Progress, Turns, Views
+from handlers.superseded.history import (
+    History,
+    Key,
+    Turns,
+    Views,
+    histories,
+    key_of,
+    later_rows,
+    progress,
+)
+from handlers.superseded.timeline import DELETIONS, WHOLE, Later
+from listeners.models import Listener
+from listeners.salesforce.rest.client import MAX_IDS
+from listeners.salesforce.rest.records import event_body
 
 log = structlog.get_logger(__name__)
 
 GONE = "the record no longer exists in Salesforce"
 Result = Present | Skipped | Failed
+#: The body of a record, None if it does not exist, or the reason why it could not be read.
+Record = dict[str, Any] | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +61,9 @@ class _Overtaken:
 
     @property
     def needs_record(self) -> bool:
-        own = self.delivery.entry.changed_data
-        return has_unknown(own, self.later.fields, is_whole=self.is_whole)
+        entry, later = self.delivery.entry, self.later
+        exists = later.exists and entry.change_type not in DELETIONS
+        return exists and has_unknown(entry.changed_data, later.fields, is_whole=self.is_whole)
 
 
 def present_of(deliveries: Sequence[Delivery]) -> dict[int, Result]:
@@ -87,7 +100,7 @@ def _or_failed(deliveries: Sequence[Delivery], turns: Turns) -> dict[int, Result
 
 
 def _may_be_overtaken(delivery: Delivery) -> bool:
-    mapping: HandlerMapping | None = delivery.asked_by
+    mapping: HandlerMapping | None = delivery.active_mapping
     if mapping is None:  # deliveries without a mapping are not run
         return False
     is_in_a_chain = delivery.chain and mapping.ordering == HandlerMapping.Ordering.PER_RECORD
@@ -119,8 +132,8 @@ def _of_listener(deliveries: Sequence[Delivery], turns: Turns) -> dict[int, Resu
         for suspect in suspects
         if (later := _later(suspect, history_of[key_of(suspect.entry)], views, turns)) is not None
     ]
-    unread = [item for item in overtaken if _exists(item) and item.needs_record]
-    records = current_records.read(listener, [key_of(item.delivery.entry) for item in unread])
+    unread = [item for item in overtaken if item.needs_record]
+    records = _read(listener, [key_of(item.delivery.entry) for item in unread])
     return {
         item.delivery.pk: result
         for item in overtaken
@@ -153,31 +166,26 @@ def _with_later_changes(deliveries: Sequence[Delivery], turns: Turns) -> list[De
 def _later(delivery: Delivery, history: History, views: Views, turns: Turns) -> Later | None:
     """Return the record's state after later changes; None for a first attempt in order."""
     others = views.others(delivery, history.rows)
-    progress = Progress.of(delivery, others, turns, history.timeline)
-    if not (_was_tried_before(delivery) or progress.is_ahead):
+    is_ahead, end = progress(delivery, others, turns, history.timeline)
+    if not (_was_tried_before(delivery) or is_ahead):
         return None
-    return Later.than(delivery.entry, history.timeline, progress.end)
+    return Later.than(delivery.entry, history.timeline, end)
 
 
-def _exists(overtaken: _Overtaken) -> bool:
-    return overtaken.later.exists and overtaken.delivery.entry.change_type not in DELETIONS
-
-
-def _result(
-    overtaken: _Overtaken, records: Mapping[current_records.Record, object]
-) -> Result | None:
+def _result(overtaken: _Overtaken, records: Mapping[Key, Record]) -> Result | None:
     """Return the result; None when the change is delivered as recorded."""
     entry, later = overtaken.delivery.entry, overtaken.later
     if entry.change_type in DELETIONS:
-        return _restored(later) if later.exists else None
+        restored = f"the record has since been restored{_by(later)}"
+        return Skipped(restored) if later.exists else None
     if not later.exists:
         return Skipped(f"the record has since been deleted{_by(later)}")
     if overtaken.needs_record:
         match records.get(key_of(entry)):
-            case NotRead() as error:
+            case str() as reason:
                 return Failed(
                     f"a later change of {entry.entity_name} {entry.record_id} was recorded without "
-                    f"its values, and the record could not be read from Salesforce: {error}"
+                    f"its values, and the record could not be read from Salesforce: {reason}"
                 )
             case dict() as record:
                 later.fields.fill(record)
@@ -189,9 +197,37 @@ def _result(
     return values if values.superseded_fields else None
 
 
-def _restored(later: Later) -> Skipped:
-    return Skipped(f"the record has since been restored{_by(later)}")
-
-
 def _by(later: Later) -> str:
     return f" (entry {later.turned_by.pk})" if later.turned_by else ""
+
+
+def _read(listener: Listener, keys: Sequence[Key]) -> dict[Key, Record]:
+    """Read records from Salesforce, for values that the audit log lacks.
+
+    Never inside a transaction.
+    """
+    by_entity: defaultdict[str, list[str]] = defaultdict(list)
+    for entity, record_id in dict.fromkeys(keys):
+        by_entity[entity].append(record_id)
+    found: dict[Key, Record] = {}
+    for entity, ids in by_entity.items():
+        for start in range(0, len(ids), MAX_IDS):
+            found |= _read_page(listener, entity, ids[start : start + MAX_IDS])
+    return found
+
+
+def _read_page(listener: Listener, entity: str, ids: list[str]) -> dict[Key, Record]:
+    try:
+        answer = rest_of(listener).read_many(entity, ids)
+    except CANNOT_READ as error:
+        log.warning("records not read", listener=listener.name, entity=entity, reason=str(error))
+        return {(entity, record_id): str(error) for record_id in ids}
+    log.info("records read", listener=listener.name, entity=entity, records=len(answer.records))
+    found: dict[Key, Record] = {}
+    for record_id in ids:
+        record = answer.records.get(record_id)
+        if record_id in answer.refused:
+            found[entity, record_id] = str(answer.refused[record_id])
+        else:
+            found[entity, record_id] = None if record is None else event_body(record, "UPDATE")
+    return found

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from audit.models import AuditLogEntry
 from handlers.sdk.outcomes import Failed
-from handlers.sdk.queues import queue_of
+from handlers.sdk.registry import queue_of
 from handlers.tracing.tracer import Attributes
 from handlers.types import Claim, Ended, Message
-
-#: The messaging system of tasks, regardless of the broker.
-_SYSTEM = {"messaging.system": "celery"}
 
 
 def of_entry(listener: str, entry: AuditLogEntry) -> Attributes:
@@ -27,10 +24,7 @@ def of_entry(listener: str, entry: AuditLogEntry) -> Attributes:
         return values
     message_id = {"messaging.message.id": entry.event_uuid} if entry.event_uuid else {}
     return {
-        "messaging.system": "salesforce",
-        "messaging.operation.type": "receive",
-        "messaging.operation.name": "receive",
-        "messaging.destination.name": entry.channel,
+        **_operation("receive", entry.channel, system="salesforce"),
         **message_id,
         **values,
     }
@@ -38,10 +32,7 @@ def of_entry(listener: str, entry: AuditLogEntry) -> Attributes:
 
 def of_sending(message: Message, delivery_id: int) -> Attributes:
     return {
-        **_SYSTEM,
-        "messaging.operation.type": "send",
-        "messaging.operation.name": "send",
-        "messaging.destination.name": message.queue,
+        **_operation("send", message.queue),
         "messaging.message.id": message.task_id,
         "messaging.batch.message_count": len(message.ids),
         "cdc.handler": message.task,
@@ -54,10 +45,7 @@ def of_claim(claim: Claim) -> Attributes:
     """Return the attributes of an attempt."""
     delivery = claim.delivery
     return {
-        **_SYSTEM,
-        "messaging.operation.type": "process",
-        "messaging.operation.name": "process",
-        "messaging.destination.name": queue_of(delivery.handler, delivery.queue),
+        **_operation("process", queue_of(delivery.handler, delivery.queue)),
         **_change(delivery.entry.listener.name, delivery.entry),
         "cdc.handler": delivery.handler,
         "cdc.delivery": delivery.pk,
@@ -79,6 +67,16 @@ def of_ending(ended: Ended) -> tuple[Attributes, bool]:
             return {**values, "error.type": name or kind}, True
         case _:
             return values, False
+
+
+def _operation(name: str, destination: str, system: str = "celery") -> Attributes:
+    """Return the attributes of a messaging operation. Tasks' system is Celery with any broker."""
+    return {
+        "messaging.system": system,
+        "messaging.operation.type": name,
+        "messaging.operation.name": name,
+        "messaging.destination.name": destination,
+    }
 
 
 def _change(listener: str, entry: AuditLogEntry) -> Attributes:

@@ -1,5 +1,6 @@
-"""Create spans in traces with given ids; OpenTelemetry would generate random ones.
+"""Create spans in traces whose ids are derived from a change; OpenTelemetry's would be random.
 
+Every process derives the same ids, so that no message or row has to carry them.
 Each process asks the sampler with the trace id alone. Samplers that decide by it (`always_on`,
 `always_off`, `traceidratio`) give the same answer everywhere.
 """
@@ -7,9 +8,15 @@ Each process asks the sampler with the trace id alone. Samplers that decide by i
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from hashlib import blake2b
+from typing import ParamSpec, TypeVar
 
+import structlog
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Tracer
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -24,13 +31,46 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from handlers.tracing.trace_ids import Identity
-
+log = structlog.get_logger(__name__)
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 Attributes = Mapping[str, str | int]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
 _NOWHERE = Context()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A trace id of 128 bits and a span id of 64 bits, as W3C Trace Context defines them."""
+
+    trace_id: int
+    span_id: int
+
+
+def of_change(entry_id: int, received_at: datetime) -> Identity:
+    """Return the identity of an entry's trace. The time tells installations apart."""
+    return _of(b"change", entry_id, microseconds(received_at))
+
+
+def of_redelivery(
+    entry_id: int, received_at: datetime, delivery_id: int, redelivery_id: int
+) -> Identity:
+    """Return the identity of the trace of one redelivery of a delivery."""
+    return _of(b"redelivery", entry_id, microseconds(received_at), delivery_id, redelivery_id)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return the microseconds since 1970, UTC, which is the precision of databases."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _of(kind: bytes, *numbers: int) -> Identity:
+    digest = blake2b(repr(numbers).encode(), digest_size=24, person=kind).digest()
+    return Identity(int.from_bytes(digest[:16]), int.from_bytes(digest[16:]))
 
 
 class ChangeTracer:
@@ -108,3 +148,31 @@ class _GivenIds(IdGenerator):
 
     def is_trace_id_random(self) -> bool:
         return self._given is None and self._others.is_trace_id_random()
+
+
+def harmless(work: Callable[Arguments, Result]) -> Callable[Arguments, Result | None]:
+    """Wrap `work` so that it logs an error and returns None.
+
+    Tracing errors, such as those of third-party samplers, must not stop recording and handling.
+    """
+
+    @wraps(work)
+    def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result | None:
+        try:
+            return work(*args, **kwargs)
+        except Exception as error:
+            _log_once(work.__name__, error)
+            return None
+
+    return guarded
+
+
+_logged: set[tuple[str, str]] = set()
+
+
+def _log_once(what: str, error: Exception) -> None:
+    """Log an error once for each class: its message may differ for each change."""
+    kind = type(error).__name__
+    if (what, kind) not in _logged:
+        _logged.add((what, kind))
+        log.error("trace incomplete", what=what, reason=f"{kind}: {error}")

@@ -9,9 +9,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import DurationField, Model
 
-from audit.db.prepared import Given, Prepared, changing, prepared_cursor, stored
+from audit.db.prepared import Given, Prepared, changing
 from audit.models import AuditLogEntry
-from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import EARLY, begun
 from listeners.models import Listener
 
@@ -63,11 +63,6 @@ _IS_FOLLOWED = Prepared(
         .values_list("pk")[:1]
     )
 )
-_LOG = """
-INSERT INTO handlers_deliveryattempt
-    (delivery_id, number, outcome, redelivery_id, started_at, finished_at, worker, error, traceback)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
 
 
 def begin(delivery_id: int, now: datetime, span: timedelta) -> bool:
@@ -107,14 +102,17 @@ def load_all(deliveries: Sequence[Delivery]) -> list[Delivery]:
     """
     entries = _by_id(_ENTRIES, {delivery.entry_id for delivery in deliveries})
     AuditLogEntry.share_record_ids(entries.values())
-    mapping_ids = {delivery.mapping_id for delivery in deliveries if delivery.mapping_id}
-    mappings = _by_id(_MAPPINGS, mapping_ids)
+    mappings = _by_id(_MAPPINGS, {delivery.mapping_id for delivery in deliveries})
     listeners = _by_id(_LISTENERS, {entry.listener_id for entry in entries.values()})
-    loaded = [delivery for delivery in deliveries if delivery.entry_id in entries]
+    loaded = [
+        delivery
+        for delivery in deliveries
+        if delivery.entry_id in entries and delivery.mapping_id in mappings
+    ]
     for delivery in loaded:
         delivery.entry = entry = entries[delivery.entry_id]
         entry.listener = listeners[entry.listener_id]
-        delivery.mapping = mappings.get(delivery.mapping_id) if delivery.mapping_id else None
+        delivery.mapping = mappings[delivery.mapping_id]
     return loaded
 
 
@@ -126,14 +124,6 @@ def succeed(delivery_id: int, attempt: int, now: datetime) -> bool:
     """Mark a run as succeeded; return False if its claim was lost. Inside the caller's
     transaction."""
     return bool(_SUCCEED.execute(pk=delivery_id, attempt=attempt, now=now))
-
-
-def log(attempt: DeliveryAttempt) -> None:
-    """Insert an attempt. Inside the caller's transaction."""
-    head = [attempt.delivery_id, attempt.number, str(attempt.outcome), attempt.redelivery_id]
-    times = stored([attempt.started_at, attempt.finished_at])
-    with prepared_cursor() as cursor:
-        cursor.execute(_LOG, [*head, *times, attempt.worker, attempt.error, attempt.traceback])
 
 
 def is_followed(chain: str) -> bool:

@@ -26,7 +26,7 @@ from handlers.sdk.outcomes import (
 from handlers.sdk.registry import Handler
 from handlers.types import Claim
 from handlers.worker.connection_guard import ConnectionGuard
-from handlers.worker.log_context import place_of
+from handlers.worker.run_log import place_of
 from listeners import crash_points
 
 
@@ -49,7 +49,7 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
     """
     handler = handler_of(claims[0])
     delivery = claims[0].delivery
-    if delivery.asked_by is None:
+    if delivery.active_mapping is None:
         return [Skipped(MAPPING_DELETED)] * len(claims)
     if handler is None:
         error = f"no handler is registered under the name {delivery.handler!r}"
@@ -120,10 +120,13 @@ def _with_reason(outcome: Outcome, reason: str) -> Outcome:
 
 
 def event_of(claim: Claim) -> EventData:
-    delivery = claim.delivery
-    options = delivery.mapping.options if delivery.mapping else None
     present = claim.overtaken if isinstance(claim.overtaken, Present) else None
-    return EventData.of(delivery.entry, attempt=claim.attempt, options=options, present=present)
+    return EventData.of(
+        claim.delivery.entry,
+        attempt=claim.attempt,
+        options=claim.delivery.mapping.options,
+        present=present,
+    )
 
 
 def _batch_outcomes(failure: BatchFailed, events: Sequence[EventData]) -> list[Outcome]:

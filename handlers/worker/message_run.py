@@ -7,22 +7,28 @@ others away if a run takes long.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
+
+import structlog
+from django.db import Error, connection
 
 from handlers.models import Delivery
 from handlers.models.chain_heads import Follower
 from handlers.outbox import publish
 from handlers.outbox.message_size import MOST, size_limit
 from handlers.sdk import registry
-from handlers.sdk.retry_policy import allowed
+from handlers.sdk.registry import attempts_allowed
 from handlers.types import Ended, Run, Unit
 from handlers.worker import metrics
-from handlers.worker.claim import give_back
-from handlers.worker.claim_heartbeat import heartbeat
+from handlers.worker.claim import give_back, heartbeat
 from handlers.worker.settle import settle_runs
 from listeners.clock import database_clock
+
+log = structlog.get_logger(__name__)
 
 #: The target time for one message; remaining deliveries are then published for other workers.
 MESSAGE_SECONDS = 0.5
@@ -31,6 +37,8 @@ MESSAGE_SECONDS = 0.5
 ALONE_SECONDS = 0.2
 #: Claims that have not started after this time are given back.
 LATE_SECONDS = 1.0
+#: The interval at which the watchdog checks bundles are checked.
+LOOKS_SECONDS = 0.25
 
 
 class Bundle:
@@ -146,7 +154,7 @@ class Bundle:
         handler = registry.find(follower.handler)
         if handler is None or self._size == 1:
             return handler is not None
-        attempts = allowed(handler, follower.max_attempts)
+        attempts = attempts_allowed(handler, follower.max_attempts)
         return not follower.counted and size_limit(handler, 0, attempts) > 1
 
     def _leave(self) -> None:
@@ -155,7 +163,7 @@ class Bundle:
         if not self._waiting and not self._rest:
             return
         waiting = [claim for unit in self._waiting for claim in unit]
-        heartbeat.drop(claim.running for claim in waiting)
+        heartbeat.drop(waiting)
         give_back(waiting)
         if self._rest:
             Delivery.objects.unmark_queued(self._rest)
@@ -186,3 +194,57 @@ class Bundle:
         if counts.keys() and sum(counts.values()) == 1:
             return next(iter(counts))
         return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+class Watchdog:
+    """The process's watchdog thread. It starts with the first message of several deliveries,
+    because forks do not inherit threads."""
+
+    def __init__(self) -> None:
+        self._bundles: set[Bundle] = set()
+        self._woken = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def over(self, bundle: Bundle) -> Iterator[None]:
+        """Watch a bundle while the context is active."""
+        self._bundles.add(bundle)
+        self._begin()
+        self._woken.set()
+        try:
+            yield
+        finally:
+            self._bundles.discard(bundle)
+
+    def _begin(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+            self._thread.start()
+
+    def _watch(self) -> None:
+        while self._woken.wait():
+            self._woken.clear()
+            while self._bundles:
+                time.sleep(LOOKS_SECONDS)
+                for bundle in self._bundles.copy():
+                    if bundle.is_late and bundle.has_others():
+                        _free(bundle)
+
+
+def _free(bundle: Bundle) -> None:
+    try:
+        bundle.leave()
+        log.info("slow run: giving the other deliveries of its message to other workers")
+        bundle.hand_on()
+    except Error as error:
+        log.warning(
+            "slow run: its message's other deliveries cannot be given away yet",
+            reason=str(error).strip(),
+        )
+    except Exception:  # the thread must survive; the next look retries
+        log.exception("unforeseen", thread="watchdog")
+    finally:
+        connection.close()
+
+
+watchdog = Watchdog()

@@ -22,14 +22,11 @@ from handlers.sdk.outcomes import Failed, Outcome, Skipped, failed
 from handlers.sdk.registry import Handler
 from handlers.superseded.prepare import present_of
 from handlers.types import Claim, ClaimLost, Ended, Run, Unit
-from handlers.worker import claim_size
-from handlers.worker.claim import claim, give_back
-from handlers.worker.claim_heartbeat import heartbeat
+from handlers.worker.claim import claim, give_back, heartbeat, run_time_of
 from handlers.worker.invoke import AllFailed, call, handler_of
-from handlers.worker.log_context import naming
-from handlers.worker.message_run import Bundle
+from handlers.worker.message_run import Bundle, watchdog
+from handlers.worker.run_log import naming
 from handlers.worker.settle import settle_in_transaction
-from handlers.worker.slow_run_guard import watchdog
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.connections import handler_clients
@@ -40,19 +37,11 @@ log = structlog.get_logger(__name__)
 RUN_RETRY_SECONDS = 20.0
 
 
-def run_delivery(delivery_id: int) -> str:
-    """Run a delivery once, if it can be claimed; return how it ended. Never inside a transaction.
-
-    A duplicate or late message finds nothing to claim and returns `not claimed`.
-    """
-    return run_deliveries([delivery_id])
-
-
 def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
     """Run deliveries and return the number of each outcome, such as "3 succeeded, 1 failed".
 
-    Deliveries left when the time for the message is over are published again. Never inside a
-    transaction.
+    A duplicate or late message finds nothing to claim and returns "not claimed". Deliveries left
+    when the time for the message is over are published again. Never inside a transaction.
     """
     bundle = Bundle(ids)
     handler = registry.find(handler_name)
@@ -74,13 +63,13 @@ def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
 def _size(handler: Handler[Any] | None, limit: int) -> int:
     if handler is not None and handler.batch:
         return handler.batch
-    return claim_size.of(handler.name).size(limit) if handler is not None else 1
+    return run_time_of(handler.name).size(limit) if handler is not None else 1
 
 
 def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
     claims = claim(ids, handler_name)
     bundle.counts["not claimed"] += len(ids) - len(claims)
-    with heartbeat.of(*(claimed.running for claimed in claims)):
+    with heartbeat.of(claims):
         bundle.begin(_units_to_run(claims))
         while unit := bundle.next():
             bundle.end(_run(unit))
@@ -136,7 +125,7 @@ def _ends_uncalled(claimed: Claim) -> bool:
 
 
 def _run(unit: Unit) -> Run:
-    with naming(unit), claim_size.of(unit[0].delivery.handler).timed():
+    with naming(unit), run_time_of(unit[0].delivery.handler).timed():
         if tracing.spans is not None:
             return tracing.spans.handling(unit, _handle)
         return _handle(unit)

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import socket
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from audit.db.bulk_insert import insert
 from audit.db.retry import UNAVAILABLE, retry
-from handlers.models import Delivery
+from handlers.dead_letters import halt
+from handlers.dead_letters.groups import group_of
+from handlers.models import Delivery, DeliveryAttempt
 from handlers.models.chain_heads import Follower
-from handlers.sdk.outcomes import Outcome, Succeeded
+from handlers.sdk.outcomes import Failed, Outcome, Skipped, Succeeded, storable
 from handlers.types import Claim, ClaimLost, Ended
 from handlers.worker import hot_sql
-from handlers.worker.attempt_log import log_after_commit
-from handlers.worker.end_states import attempt_of, changes
+from handlers.worker.run_log import log_after_commit
 from listeners import crash_points
 from listeners.clock import database_clock
+from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
-
-
 Settled = tuple[list[Follower], list[Ended]]
 
 
@@ -66,8 +68,8 @@ def settle_in_transaction(ended: Sequence[Ended]) -> Settled:
     held = Delivery.objects.running({run.claim.delivery.pk: run.claim.attempt for run in ended})
     kept = [run for run in ended if run.claim.delivery.pk in held]
     _settle_many(kept)
-    insert([attempt_of(run) for run in kept])
-    following = Delivery.objects.promote_all([run.claim.delivery.chain for run in kept])
+    insert([_attempt_of(run) for run in kept])
+    following = Delivery.objects.promote([run.claim.delivery.chain for run in kept])
     crash_points.reach("settled")
     return following, [run for run in ended if run.claim.delivery.pk not in held]
 
@@ -91,15 +93,15 @@ def _settle_one(ended: Ended) -> Settled:
     if isinstance(ended.outcome, Succeeded):
         won = hot_sql.succeed(delivery.pk, claim.attempt, ended.finished_at)
     else:
-        values = _changes(ended)
+        values = _changes(ended, ended.finished_at)
         won = Delivery.objects.settle(delivery.pk, claim.attempt, **values)
         if won:
             log_after_commit(ended, values)
     if not won:
         return [], [ended]
-    hot_sql.log(attempt_of(ended))
+    insert([_attempt_of(ended)])
     is_followed = hot_sql.is_followed(delivery.chain)
-    following = Delivery.objects.promote_all([delivery.chain]) if is_followed else []
+    following = Delivery.objects.promote([delivery.chain]) if is_followed else []
     crash_points.reach("settled")
     return following, []
 
@@ -116,6 +118,53 @@ def _settle_many(ended: Sequence[Ended]) -> None:
         Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(same))
 
 
-def _changes(ended: Ended, now: datetime | None = None) -> dict[str, Any]:
-    claim = ended.claim
-    return changes(claim.delivery, ended.outcome, claim.counted, now or ended.finished_at)
+def _changes(ended: Ended, now: datetime) -> dict[str, Any]:
+    """Return the changed columns of a delivery whose attempt has ended."""
+    delivery, counted = ended.claim.delivery, ended.claim.counted
+    match ended.outcome:
+        case Succeeded():
+            return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
+        case Skipped(reason):
+            return {"state": Delivery.State.SKIPPED, "error": storable(reason), "finished_at": now}
+        case Failed(error) if counted >= delivery.allowed_attempts:
+            return {
+                "state": Delivery.State.DEAD,
+                "halts": halt.halts(delivery),
+                "error": storable(error),
+                "error_group": group_of(delivery, error),
+                "finished_at": now,
+            }
+        case Failed(error, after=after):
+            delay = backoff().delay(counted) if after is None else after
+            return {
+                "state": Delivery.State.RETRYING,
+                "error": storable(error),
+                "error_group": group_of(delivery, error),
+                "due_at": now + timedelta(seconds=delay),
+            }
+
+
+def _attempt_of(ended: Ended) -> DeliveryAttempt:
+    """Return the unsaved row of an attempt that has ended."""
+    error = trace = ""
+    match ended.outcome:
+        case Skipped(reason):
+            error = reason
+        case Failed(reason, traceback):
+            error, trace = reason, traceback
+    return DeliveryAttempt(
+        delivery_id=ended.claim.delivery.pk,
+        number=ended.claim.attempt,
+        outcome=DeliveryAttempt.Outcome(ended.kind),
+        redelivery_id=ended.claim.delivery.redelivery_id,
+        started_at=ended.started_at,
+        finished_at=ended.finished_at,
+        worker=socket.gethostname(),
+        error=storable(error),
+        traceback=storable(trace),
+    )
+
+
+def backoff() -> Backoff:
+    """Return the back-off between the attempts of a delivery."""
+    return Backoff(settings.CDC_RETRY_BASE_SECONDS, settings.CDC_RETRY_CAP_SECONDS)

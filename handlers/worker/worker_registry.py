@@ -99,12 +99,13 @@ class Beats:
         self._thread.join(LEAVING_SECONDS)
 
     def _run(self) -> None:
-        self._try(self._tidy)
+        name, pid = self._identity.name, self._identity.pid
+        self._try(lambda: Worker.objects.tidy(name))
         while not self._is_over:
             self._woken.wait(self._pause)
             self._woken.clear()
             self._try(self._beat)
-        self._try(self._leave)
+        self._try(lambda: Worker.objects.leave(name, pid))
 
     def _try(self, write: Callable[[], None]) -> None:
         """Write, and ignore database errors; a repeated error is logged once."""
@@ -117,9 +118,6 @@ class Beats:
                 log.warning("worker heartbeat not written: database error", reason=trouble)
             self._trouble = trouble
 
-    def _tidy(self) -> None:
-        Worker.objects.tidy(self._identity.name)
-
     def _beat(self) -> None:
         identity = self._identity
         Worker.objects.beat(
@@ -129,9 +127,6 @@ class Beats:
             concurrency=identity.concurrency,
             started_at=identity.started_at,
         )
-
-    def _leave(self) -> None:
-        Worker.objects.leave(self._identity.name, self._identity.pid)
 
 
 class Presence(bootsteps.StartStopStep):

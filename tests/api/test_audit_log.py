@@ -7,7 +7,7 @@ from django.utils import timezone
 from api.protocol.rendering import Renderer
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
-from handlers.reporting.entry_json import COLUMNS
+from handlers.reporting.export import COLUMNS
 from tests.api.answers import errors, problem
 from tests.api.requests import AUDIT_LOG
 from tests.commands.running import record, run

@@ -4,12 +4,12 @@ import pytest
 
 from audit.db.row_count import TookTooLong
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.redelivery.request import Wish
-from handlers.redelivery.service import overtaken
-from handlers.worker.run import run_delivery
+from handlers.redelivery.request import RedeliveryRequest
+from handlers.redelivery.start import overtaken
 from tests.api.requests import DELIVERIES as API_DELIVERIES
 from tests.api.requests import REDELIVERIES as API_REDELIVERIES
 from tests.commands.running import record, run
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, make_mapping
 from tests.sample_handlers import read_journal
 
@@ -61,7 +61,7 @@ def test_changes_that_another_listener_recorded_overtake_nothing(make_listener):
     run_delivery(Delivery.objects.get().pk)
     record(other, update(Phone="2"))
 
-    assert overtaken(Wish(ANN, Delivery.objects.filter(state="dead"))) == 0
+    assert overtaken(RedeliveryRequest(ANN, Delivery.objects.filter(state="dead"))) == 0
 
 
 def test_what_waits_behind_a_halting_one_has_not_overtaken_it(listener):
@@ -69,9 +69,9 @@ def test_what_waits_behind_a_halting_one_has_not_overtaken_it(listener):
     record(listener, update(Fail=1), update(Phone="2"))
     run_delivery(Delivery.objects.get(state="queued").pk)
 
-    assert overtaken(Wish(ANN, Delivery.objects.filter(state="dead"))) == 0
+    assert overtaken(RedeliveryRequest(ANN, Delivery.objects.filter(state="dead"))) == 0
     record(listener, change("DELETE"))  # goes to no handler, and counts
-    assert overtaken(Wish(ANN, Delivery.objects.filter(state="dead"))) == 1
+    assert overtaken(RedeliveryRequest(ANN, Delivery.objects.filter(state="dead"))) == 1
 
 
 def test_a_dry_run_says_how_many_and_what_becomes_of_them(dead):
@@ -103,7 +103,7 @@ def test_too_many_to_count_are_sent_all_the_same(dead, monkeypatch):
     def never(rows):
         raise TookTooLong
 
-    monkeypatch.setattr("handlers.redelivery.service.count_overtaken", never)
+    monkeypatch.setattr("handlers.redelivery.start.count_overtaken", never)
 
     done = run("redeliver_cdc_events", "--state", "dead", "--dry-run")
 

@@ -7,7 +7,7 @@ import pytest
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from tests.api.requests import AUDIT_LOG, CONNECTIONS, DELIVERIES
-from tests.sample_data import make_listener, make_mapping
+from tests.sample_data import make_deleted_mapping, make_listener, make_mapping
 
 NOW = datetime(2025, 11, 25, 12, 0, tzinfo=UTC)
 SINCE = "2025-11-25T12:00:00Z"
@@ -58,14 +58,19 @@ def test_those_of_a_listener_are_in_the_order_of_its_entries(walk, listener):
     other, mapping = make_listener(), make_mapping(listener)
     for number in range(3):
         of_other, mine = make_entry(other, number), make_entry(listener, number)
-        for entry, to in ((of_other, None), (mine, mapping), (mine, None)):
+        deleted, of_deleted = make_deleted_mapping(listener), make_deleted_mapping(other)
+        for entry, to in ((of_other, of_deleted), (mine, mapping), (mine, deleted)):
             Delivery.objects.create(
                 entry=entry, mapping=to, handler="tests.remember", state="succeeded", created_at=NOW
             )
     mine = Delivery.objects.filter(entry__listener=listener)
     # Made for an older entry, long after it.
     latecomer = Delivery.objects.create(
-        entry=mine.earliest("id").entry, handler="late", state="succeeded", created_at=NOW
+        entry=mine.earliest("id").entry,
+        mapping=make_deleted_mapping(listener),
+        handler="late",
+        state="succeeded",
+        created_at=NOW,
     )
     there, last = walk(DELIVERIES, "next", listener=listener.name, page_size=3)
     ids = [pk for page in there for pk in page]
@@ -81,7 +86,11 @@ def test_a_listener_and_a_state_are_its_own_in_that_state(walk, listener, state)
     for one in (make_listener(), listener):
         for number, is_in in enumerate(("succeeded", "dead", "dead")):
             made = Delivery.objects.create(
-                entry=make_entry(one, number), handler="tests.remember", state=is_in, created_at=NOW
+                entry=make_entry(one, number),
+                mapping=make_deleted_mapping(one),
+                handler="tests.remember",
+                state=is_in,
+                created_at=NOW,
             )
             if one == listener and is_in == {"failed": "dead"}.get(state, state):
                 expected.insert(0, made.pk)

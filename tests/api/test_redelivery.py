@@ -118,7 +118,7 @@ def test_what_is_asked_wrongly_sends_nothing(api, dead, asked, field, words):
 def test_what_takes_longer_is_left_to_a_worker_and_can_be_watched_and_cancelled(
     api, dead, monkeypatch
 ):
-    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
+    monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
 
     begun = api.post(REDELIVERIES, {"all": True})
 

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from rest_framework.test import APIClient
 
-from handlers.reporting.entry_json import COLUMNS
+from handlers.reporting.export import COLUMNS
 from tests.api.requests import (
     AUDIT_LOG,
     CONNECTIONS,

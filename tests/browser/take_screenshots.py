@@ -101,7 +101,7 @@ def of_deliveries(camera: Camera) -> None:
 
 def of_listeners(camera: Camera, listener) -> None:
     paused = HandlerMapping.objects.get(handler="search.forget_record")
-    pause.pause_all([paused], ANN, "the search is being rebuilt", listener.created_at)
+    pause.pause([paused], ANN, "the search is being rebuilt", listener.created_at)
     page = camera.page
     camera.take("designer", f"/admin/listeners/listener/{listener.pk}/change/")
     camera.take("designer-dark", dark=True)

@@ -29,7 +29,7 @@ def failed(processes, listener):
         for number, phone in enumerate(phones)
     ]
     result = ingest(listener, lease_of(listener), received(*messages), [mapping])
-    publish.publish(result.parcel.ids, timezone.now())
+    publish.publish(result.to_publish.ids, timezone.now())
     wait_for(lambda: Delivery.objects.filter(state="dead").count() == 3)
     yield mapping
     MENDED.unlink(missing_ok=True)

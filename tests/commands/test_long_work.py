@@ -12,7 +12,7 @@ from cdcproject.celery import app
 from consumer import retention, tasks
 from consumer.management.progress import Meter
 from handlers.models import Delivery, Redelivery
-from handlers.redelivery import steps
+from handlers.redelivery import job
 from tests.commands.running import record, run
 from tests.sample_data import change, make_mapping
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def dead(listener, monkeypatch):
-    monkeypatch.setattr(steps, "ROWS", 2)
+    monkeypatch.setattr(job, "ROWS", 2)
     make_mapping(listener, handler="tests.skip")
     record(listener, *(change(records=[f"001{number}"]) for number in range(5)))
     Delivery.objects.update(state="dead")

@@ -20,8 +20,8 @@ from audit.models import (
 )
 from consumer import retention, tasks
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.worker.run import run_delivery
 from tests.commands.running import record, run
+from tests.running import run_delivery
 from tests.sample_data import change, make_mapping
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]

@@ -10,8 +10,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, AuditLogFilter
 from handlers.models import Delivery
-from handlers.reporting.entry_json import COLUMNS
-from handlers.reporting.export import csv_lines, exported, json_lines
+from handlers.reporting.export import COLUMNS, csv_lines, exported, json_lines
 from tests.commands.running import record, run
 from tests.sample_data import change, make_listener, make_mapping
 

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 from audit.models import AuditLogEntry
 from console.home import facts, page
 from handlers.models import Delivery
+from tests.sample_data import make_deleted_mapping
 
 _numbers = itertools.count(1)
 NOW = datetime(2025, 11, 25, 12, 0, tzinfo=UTC)
@@ -44,10 +45,13 @@ def make_entry(listener):
 
 @pytest.fixture
 def make_delivery(make_entry):
-    def make(entry=None, **fields) -> Delivery:
+    def make(entry=None, mapping=None, **fields) -> Delivery:
+        """A delivery of a deleted mapping, unless one is given."""
+        entry = entry or make_entry()
         return Delivery.objects.create(
             **{
-                "entry": entry or make_entry(),
+                "entry": entry,
+                "mapping": mapping or make_deleted_mapping(entry.listener),
                 "handler": "tests.remember",
                 "state": "succeeded",
                 "created_at": NOW,

@@ -14,8 +14,7 @@ from audit.jobs.tracked import TrackedJob
 from audit.models import AuditLogEntry, OperatorAction, Work
 from console.admin import keyset_list
 from console.admin.audit_log import export as audit_log_export
-from handlers.reporting.entry_json import COLUMNS
-from handlers.reporting.export import Watched, begin
+from handlers.reporting.export import COLUMNS, Watched, begin
 from tests.sample_data import ANN
 
 LOG = "/admin/audit/auditlogentry/"

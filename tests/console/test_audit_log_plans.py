@@ -10,7 +10,7 @@ from django.test import RequestFactory
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from tests.console.conftest import NOW
-from tests.sample_data import make_listener
+from tests.sample_data import make_deleted_mapping, make_listener
 
 DELIVERIES = "/admin/handlers/delivery/"
 LOG = "/admin/audit/auditlogentry/"
@@ -108,8 +108,9 @@ def test_deliveries_are_found_by_an_index_too(plan, admin_user, given, index):
     AuditLogEntry.objects.filter(id__lte=AuditLogEntry.objects.earliest("id").id + 3).update(
         listener=idle
     )
+    mapping = make_deleted_mapping(idle)
     Delivery.objects.bulk_create(
-        Delivery(entry_id=pk, handler="one", state="succeeded", created_at=NOW)
+        Delivery(entry_id=pk, mapping=mapping, handler="one", state="succeeded", created_at=NOW)
         for pk in AuditLogEntry.objects.values_list("pk", flat=True)
     )
     with connection.cursor() as cursor:

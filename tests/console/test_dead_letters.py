@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import OperatorAction
-from handlers.dead_letters.fingerprint import folded, group_of
+from handlers.dead_letters.groups import folded, group_of
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.worker.run import run_delivery
+from tests.running import run_delivery
 from tests.sample_data import make_mapping
 
 PAGE = "/admin/handlers/delivery/dead-letters/"

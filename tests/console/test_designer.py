@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from audit.models import Incident, OperatorAction, Throughput
 from console.admin.listeners.state_panel import NAMED
-from handlers.mappings.defaults import create_default_mappings
 from handlers.models import HandlerMapping, Worker
 from listeners.models import TokenState
 from tests.console.conftest import NOW
@@ -123,7 +122,7 @@ def test_a_queue_says_how_many_workers_hear_it(drawn, listener, make_delivery):
 
 
 def test_a_new_listener_says_what_to_do_next(drawn, listener):
-    create_default_mappings(listener)
+    HandlerMapping.objects.create_defaults(listener)
     html = drawn()
     assert "Choose a handler for the changes" in html
     assert "manage.py run_cdc_listener" in html
@@ -229,7 +228,7 @@ def test_deleting_says_what_becomes_of_what_waits_and_is_noted(
 
     assert response.url == f"/admin/listeners/listener/{listener.pk}/change/"
     dead.refresh_from_db()
-    assert dead.asked_by is None
+    assert dead.active_mapping is None
     assert admin_client.get(url).status_code == 302  # as for any row that is not there
     action = OperatorAction.objects.get()
     assert (action.action, action.object_type) == ("delete", "handlermapping")

@@ -22,8 +22,8 @@ def test_what_waits_is_of_this_listener_alone(listener, make_delivery, of_anothe
         make_delivery(mapping=mine, state=state)
         of_another(mapping=other, state=state)
     make_delivery(mapping=mine, state="ready", paused=True)
-    make_delivery(mapping=None, state="dead")
-    of_another(mapping=None, state="dead")
+    make_delivery(state="dead")
+    of_another(state="dead")
 
     found = counts.waiting(listener.pk, [mine.pk])
 
@@ -46,7 +46,7 @@ def test_beyond_the_limit_a_number_is_a_lower_bound(listener, make_delivery, mon
 
 
 def test_a_listener_without_event_handlers_has_what_a_deleted_one_left(listener, make_delivery):
-    make_delivery(mapping=None, state="queued")
+    make_delivery(state="queued")
     deleted = make_mapping(listener)
     for state in ("queued", "dead"):
         make_delivery(mapping=deleted, state=state)

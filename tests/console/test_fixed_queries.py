@@ -14,7 +14,7 @@ from guardian.shortcuts import assign_perm
 from audit.models import AuditLogEntry, Incident, OperatorAction, Quarantined, Reconciliation, Work
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery, Worker
 from listeners.models import Connection, Listener, Position
-from tests.sample_data import make_mapping
+from tests.sample_data import make_deleted_mapping, make_mapping
 
 RECORD = "0015g00000EqG9GAAV"
 LOG = "/admin/audit/auditlogentry/"
@@ -154,7 +154,7 @@ def _entry(listener: Listener, number: int, now) -> AuditLogEntry:
 def _deliver(entry, mapping, state: str, number: int, now) -> None:
     made = Delivery.objects.create(
         entry=entry,
-        mapping=mapping,
+        mapping=mapping or make_deleted_mapping(entry.listener),
         handler="tests.remember" if mapping else f"handler{number}",
         state=state,
         error="odd" if state in ("dead", "retrying") else "",

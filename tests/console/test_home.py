@@ -190,7 +190,7 @@ def test_a_paused_handler_is_not_forgotten_and_no_alarm(home, receiving, make_de
     mapping = make_mapping(receiving, handler="handlers.log_change")
     make_worker("cdc")
     make_delivery(mapping=mapping, state="ready")
-    pause(mapping, Actor("ann", "api"), "their system is down", timezone.now())
+    pause([mapping], Actor("ann", "api"), "their system is down", timezone.now())
     html = home()
     assert sentence(html).startswith(
         f"Needs attention: handlers.log_change of {receiving.name} has been paused since "

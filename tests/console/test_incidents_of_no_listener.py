@@ -8,7 +8,7 @@ from guardian.shortcuts import assign_perm
 
 from audit.models import Incident
 from consumer.alerts.channels import Notice
-from handlers.messages.unknown_task_incidents import MOST_OPEN, open_or_count
+from handlers.messages.unknown_tasks import MOST_OPEN, open_or_count
 
 pytestmark = pytest.mark.django_db
 

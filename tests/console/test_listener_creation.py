@@ -2,7 +2,6 @@
 
 import pytest
 
-from handlers.mappings.defaults import create_default_mappings
 from handlers.models import HandlerMapping
 from listeners.models import Connection, Listener
 from tests.sample_data import make_listener, make_mapping
@@ -127,7 +126,7 @@ def test_a_wrong_channel_is_said_at_the_field(admin_client):
 
 def test_kinds_that_have_a_mapping_get_no_second_one(listener):
     mine = make_mapping(listener, "update", entity="Account")
-    created = create_default_mappings(listener)
+    created = HandlerMapping.objects.create_defaults(listener)
     assert [mapping.on for mapping in created] == ["create", "delete", "restore"]
-    assert create_default_mappings(listener) == []
+    assert HandlerMapping.objects.create_defaults(listener) == []
     assert HandlerMapping.objects.get(on="update") == mine

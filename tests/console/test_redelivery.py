@@ -5,8 +5,8 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from handlers.models import Delivery, Redelivery
-from handlers.worker.run import run_delivery
 from tests.commands.running import record
+from tests.running import run_delivery
 from tests.sample_data import change, make_mapping
 
 pytestmark = [

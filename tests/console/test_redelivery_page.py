@@ -7,8 +7,8 @@ from django.utils import timezone
 from audit.models import OperatorAction
 from handlers.models import Delivery, Redelivery
 from handlers.redelivery.job import run
-from handlers.redelivery.request import Wish
-from handlers.redelivery.service import begin
+from handlers.redelivery.request import RedeliveryRequest
+from handlers.redelivery.start import begin
 from tests.commands.running import record
 from tests.console.test_redelivery import DELIVERIES, REDELIVERIES, act, states, text_of
 from tests.sample_data import ANN, change, make_mapping
@@ -44,7 +44,7 @@ def test_more_than_was_confirmed_is_asked_for_again(admin_client, dead):
 def test_more_than_a_page_should_wait_for_is_left_to_a_worker(
     admin_client, dead, monkeypatch, broker
 ):
-    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
+    monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
 
     page = text_of(admin_client, act(admin_client, DELIVERIES, dead, confirm="yes"))
 
@@ -67,7 +67,7 @@ def test_more_than_a_page_should_wait_for_is_left_to_a_worker(
 
 
 def test_one_that_waits_is_cancelled_with_a_reason(admin_client, dead, monkeypatch):
-    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
+    monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
     act(admin_client, DELIVERIES, dead, confirm="yes")
     redelivery = Redelivery.objects.get()
     cancel = f"{REDELIVERIES}{redelivery.pk}/cancel/"
@@ -85,8 +85,8 @@ def test_one_that_waits_is_cancelled_with_a_reason(admin_client, dead, monkeypat
 
 
 def test_who_may_only_look_sees_how_far_it_is_and_cancels_nothing(client, dead, monkeypatch):
-    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
-    redelivery = begin(Wish(ANN, Delivery.objects.all()), timezone.now())
+    monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
+    redelivery = begin(RedeliveryRequest(ANN, Delivery.objects.all()), timezone.now())
     viewer = User.objects.create_user("viewer", is_staff=True)
     viewer.groups.add(Group.objects.get(name="CDC Viewer"))
     client.force_login(viewer)

@@ -28,7 +28,7 @@ def test_until_the_record_is_read_its_delivery_waits_and_what_follows_behind_it(
     assert (waiting.state, waiting.awaits_record) == ("blocked", True)
     assert waiting.error == "waits until its record is read from Salesforce"
     assert (behind.state, behind.chain) == ("blocked", waiting.chain)
-    assert (result.parcel.ids, result.reads) == ([], True)
+    assert (result.to_publish.ids, result.reads) == ([], True)
     assert DirtyRecord.objects.get().entry_id == waiting.entry_id
 
 
@@ -41,7 +41,7 @@ def test_nothing_but_the_reading_lets_it_go(org, heard, account):
 
     relay.publish_due(later)
     relay.promote_stranded()
-    Delivery.objects.promote(waiting.chain)
+    Delivery.objects.promote([waiting.chain])
     publish.publish([waiting.pk], later)
 
     assert [one.state for one in deliveries()] == ["blocked", "blocked"]
@@ -62,8 +62,8 @@ def test_what_was_before_it_in_its_chain_is_not_held_up_by_it(org, heard, accoun
 def end(delivery: Delivery) -> None:
     """As a worker that succeeds does."""
     Delivery.objects.filter(pk=delivery.pk).update(state="succeeded")
-    following = Delivery.objects.promote(delivery.chain)
-    assert following is None or following > delivery.pk
+    following = Delivery.objects.promote([delivery.chain])
+    assert all(follower.id > delivery.pk for follower in following)
 
 
 def test_a_record_that_is_gone_is_skipped_and_its_delete_follows(org, heard, account):
@@ -151,7 +151,7 @@ def test_an_unordered_mapping_waits_for_the_record_and_for_nothing_else(org, hea
     result = hear(org, heard)
 
     waiting, free = deliveries()
-    assert (waiting.state, waiting.chain, result.parcel.ids) == ("blocked", "", [free.pk])
+    assert (waiting.state, waiting.chain, result.to_publish.ids) == ("blocked", "", [free.pk])
     complete(heard.pk)
     waiting.refresh_from_db()
     assert waiting.state == "queued"

@@ -225,7 +225,7 @@ def test_what_has_no_data_is_recorded_goes_to_no_handler_and_opens_an_incident(
 
     incident = Incident.objects.get()
     assert result.entries == len(message["data"]["payload"]["ChangeEventHeader"]["recordIds"])
-    assert result.parcel.ids == []
+    assert result.to_publish.ids == []
     assert (incident.kind, incident.key, incident.count) == (kind, key, result.entries)
 
 
@@ -251,7 +251,7 @@ def test_changes_of_one_record_wait_for_each_other(listener):
 
     states = list(Delivery.objects.order_by("id").values_list("state", flat=True))
     assert states == ["queued", "blocked", "blocked", "queued"]
-    assert len(result.parcel.ids) == 2
+    assert len(result.to_publish.ids) == 2
 
 
 def test_an_unordered_mapping_makes_everything_ready(listener):
@@ -261,7 +261,7 @@ def test_an_unordered_mapping_makes_everything_ready(listener):
         listener, lease_of(listener), received(*[change("UPDATE") for _ in range(3)]), [mapping]
     )
 
-    assert len(result.parcel.ids) == 3
+    assert len(result.to_publish.ids) == 3
 
 
 def test_what_was_committed_before_the_listener_began_moves_the_position_alone(listener):

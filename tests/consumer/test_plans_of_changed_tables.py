@@ -7,7 +7,8 @@ from audit.db.prepared import Given, Prepared
 from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = [
@@ -34,7 +35,7 @@ def _make_wide(length):
 
 def recorded(listener, *keys):
     changes = [change(transactionKey=str(key), recordIds=[f"001{key}"]) for key in keys]
-    return ingest(listener, lease_of(listener), received(*changes)).parcel.ids
+    return ingest(listener, lease_of(listener), received(*changes)).to_publish.ids
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_what_is_not_there_is_none(listener):
     ingest(listener, lease_of(listener), received(change()))
     mapping.delete()
 
-    assert hot_sql.load(Delivery.objects.get().pk).asked_by is None
+    assert hot_sql.load(Delivery.objects.get().pk).active_mapping is None
     assert hot_sql.load(0) is None
 
 

@@ -15,8 +15,9 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.outbox import handover, publish
-from handlers.redelivery.request import wish
-from handlers.redelivery.service import begin as begin_redelivery
+from handlers.outbox.broker import queue_length
+from handlers.redelivery.request import request_matching
+from handlers.redelivery.start import begin as begin_redelivery
 from handlers.types import Claim
 from handlers.worker.claim import claim
 from tests.consumer.losing import asked
@@ -38,7 +39,7 @@ def deliveries(listener, *messages, **fields):
 
 
 def waiting():
-    return publish.queue_length("cdc")
+    return queue_length("cdc")
 
 
 def test_what_was_left_ready_is_published(listener, later):
@@ -189,7 +190,7 @@ def test_only_what_went_to_the_queue_that_lost_it_is_published_again(listener, l
 
     assert relay.requeue_lost(later) == 1
 
-    assert (publish.queue_length("kept"), publish.queue_length("lost")) == (1, 1)
+    assert (queue_length("kept"), queue_length("lost")) == (1, 1)
 
 
 def begin(pk, until):
@@ -326,10 +327,10 @@ def test_a_sweep_skips_what_waits_for_a_deleted_mapping_and_forgets_it(listener,
 
 
 def test_due_jobs_that_nobody_does_are_started(listener, monkeypatch):
-    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
+    monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
     deliveries(listener)
     Delivery.objects.update(state="dead", attempts=1)
-    begin_redelivery(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+    begin_redelivery(request_matching(AuditLogFilter(state="dead"), ANN), timezone.now())
     due = timezone.now() + 2 * SENT_AGAIN
     before = waiting()
 

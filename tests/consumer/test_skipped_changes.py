@@ -40,7 +40,7 @@ def test_a_condition_that_is_not_met_makes_no_delivery(recorded, listener):
         change("UPDATE", ["006C"], data={"StageName": "Closed Won"}, changedFields=["Name"]),
     )
 
-    assert (result.entries, len(result.parcel.ids)) == (3, 1)
+    assert (result.entries, len(result.to_publish.ids)) == (3, 1)
     assert states() == ["queued"]
 
 
@@ -56,7 +56,7 @@ def test_a_change_of_ones_own_is_recorded_with_a_skipped_delivery(recorded, list
     assert skipped.finished_at == entry.received_at
     assert (skipped.queued_at, skipped.started_at, skipped.claim_deadline) == (None, None, None)
     assert not skipped.attempt_log.exists()
-    assert result.parcel.ids == [other.pk]
+    assert result.to_publish.ids == [other.pk]
 
 
 def test_a_users_changes_are_left_out(recorded, listener):
@@ -88,7 +88,7 @@ def test_one_mapping_leaves_out_what_another_gets(recorded, listener):
     result = recorded(change("UPDATE", changeOrigin=OWN))
 
     assert states() == ["skipped", "queued"]
-    assert len(result.parcel.ids) == 1
+    assert len(result.to_publish.ids) == 1
 
 
 def test_what_the_mapping_would_not_have_got_is_not_skipped_but_nothing(recorded, listener):
@@ -147,14 +147,14 @@ def test_two_equal_mappings_deliver_a_change_each_one_after_the_other(recorded, 
     assert [first.mapping, second.mapping] == twins
     assert [first.state, second.state] == ["queued", "blocked"]
     assert first.chain == second.chain
-    assert result.parcel.ids == [first.pk]
+    assert result.to_publish.ids == [first.pk]
 
 
 def test_two_equal_mappings_in_any_order_deliver_a_change_each_at_once(recorded, listener):
     for _ in range(2):
         make_mapping(listener, "update", ordering="unordered")
 
-    assert len(recorded(change("UPDATE")).parcel.ids) == 2
+    assert len(recorded(change("UPDATE")).to_publish.ids) == 2
 
 
 def test_the_console_shows_why(recorded, listener, admin_client):

@@ -9,13 +9,13 @@ from consumer.gaps.complete import complete
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import SENDING
 from handlers.outbox import publish
-from handlers.redelivery.request import Wish
-from handlers.worker.run import run_delivery
+from handlers.redelivery.request import RedeliveryRequest
 from listeners.models import Listener
 from tests.consumer.gapped import composites
 from tests.consumer.hearing import hear
 from tests.handlers.test_dispatch import messages_in
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN
 from tests.sample_handlers import read_journal
 
@@ -55,7 +55,7 @@ def dead(org, copied, account):
 
 
 def again(delivery):
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=delivery.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=delivery.pk)), timezone.now())
     run_all()
     delivery.refresh_from_db()
     return read_journal()[-1] if read_journal() else None
@@ -212,7 +212,7 @@ def test_a_task_elsewhere_whose_record_cannot_be_read_is_tried_again_after_a_whi
     org.gap("GAP_UPDATE", "Account", account, apply=True, Phone="42")
     hear(org, copied)
     org.fault("http_status", target="rest", status=503, times=1)
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=dead.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=dead.pk)), timezone.now())
     dead.refresh_from_db()
     assert dead.state == "ready"
     org.clear_faults()

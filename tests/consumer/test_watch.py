@@ -10,7 +10,7 @@ from audit.models import AuditLogEntry, Incident, Quarantined, Reconciliation, T
 from consumer.monitoring.checks import watch
 from handlers.models import Delivery
 from listeners.models import Listener, Position
-from tests.sample_data import lease_of
+from tests.sample_data import lease_of, make_deleted_mapping
 
 pytestmark = pytest.mark.django_db
 Kind = Incident.Kind
@@ -249,7 +249,8 @@ def make_delivery(listener, now):
             received_at=now,
         )
         wanted = {"handler": "tests.remember", "created_at": now, **fields}
-        return Delivery.objects.create(entry=entry, **wanted)
+        mapping = make_deleted_mapping(listener)
+        return Delivery.objects.create(entry=entry, mapping=mapping, **wanted)
 
     return make
 

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from consumer.ingest.transaction import ingest
 from handlers import EventData, cdc_handler
 from handlers.models import Delivery
-from handlers.worker.run import run_delivery
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
 on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's own")

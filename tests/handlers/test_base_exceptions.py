@@ -4,7 +4,7 @@ import pytest
 
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.worker.run import run_delivery
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import RAISED
 

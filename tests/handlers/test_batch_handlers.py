@@ -8,7 +8,7 @@ from django.utils import timezone
 from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import (
     deliver,
     ids_of,
@@ -19,6 +19,7 @@ from tests.handlers.bundling import (
     states,
     without_haste,
 )  # fmt: skip
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, received
 from tests.sample_handlers import read_journal, written_groups
 
@@ -184,7 +185,7 @@ def test_an_atomic_batch_that_lost_a_claim_is_undone_and_the_others_are_given_ba
 
 def test_a_batch_of_a_paused_mapping_does_not_begin(listener):
     ids = deliver(listener, "tests.batch", 3)
-    pause.pause(HandlerMapping.objects.get(), ANN, "", timezone.now())
+    pause.pause(HandlerMapping.objects.all(), ANN, "", timezone.now())
 
     assert run_deliveries(ids, "tests.batch") == "3 not claimed"
 

@@ -9,7 +9,7 @@ from audit.db.bulk_insert import FEW
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.worker.claim import claim
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from listeners import crash_points
 from tests.handlers.bundling import (
     deliver,
@@ -19,6 +19,7 @@ from tests.handlers.bundling import (
     states,
     without_haste,
 )  # fmt: skip
+from tests.running import run_delivery
 from tests.sample_data import ANN
 from tests.sample_handlers import read_journal, written_groups
 
@@ -143,7 +144,7 @@ def test_what_a_pause_overtakes_does_not_begin(listener, at_milestone, handler):
     mapping = HandlerMapping.objects.get()
 
     def pause():  # with the second claim, of two
-        at_milestone("claimed", lambda: mappings_pause.pause(mapping, ANN, "", timezone.now()))
+        at_milestone("claimed", lambda: mappings_pause.pause([mapping], ANN, "", timezone.now()))
 
     at_milestone("claimed", pause)
 

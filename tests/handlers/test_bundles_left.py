@@ -9,9 +9,9 @@ from django.utils import timezone
 from cdcproject.celery import app
 from consumer import relay
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.models.chain_heads import READY_AGE
+from handlers.outbox.handover import READY_AGE
 from handlers.worker import message_run
-from handlers.worker.claim_size import RunTime
+from handlers.worker.claim import RunTime
 from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import deliver, messages, publish, states, without_haste
 

@@ -10,11 +10,13 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.models.chain_heads import READY_AGE
-from handlers.worker import claim_size, message_run
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.outbox.handover import READY_AGE
+from handlers.worker import message_run
+from handlers.worker.claim import run_time_of
+from handlers.worker.run import run_deliveries
 from listeners import crash_points
 from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
 from tests.system.verdict import assert_in_order, noted_effects
@@ -26,7 +28,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def unhurried(monkeypatch):
     """The handler is known to be quick."""
     without_haste(monkeypatch)
-    claim_size.of("tests.remember").note(0.0001)
+    run_time_of("tests.remember").note(0.0001)
 
 
 def record(listener, *changes):
@@ -241,7 +243,7 @@ def test_what_a_pause_overtakes_waits(listener, monkeypatch):
     make_mapping(listener)
     [first] = record(listener, *[0] * 3)
     mapping = HandlerMapping.objects.get()
-    left = [lambda: pause.pause(mapping, ANN, "", timezone.now())]
+    left = [lambda: pause.pause([mapping], ANN, "", timezone.now())]
     monkeypatch.setattr(
         crash_points, "reach", lambda name: name == "handled" and left and left.pop()()
     )
@@ -293,7 +295,7 @@ def test_sqlite_looks_for_the_next_of_a_chain_in_its_indexes(listener):
     make_mapping(listener)
     [first] = record(listener, 0, 0)
     with CaptureQueriesContext(connection) as queries:
-        Delivery.objects.promote(Delivery.objects.get(pk=first).chain)
+        Delivery.objects.promote([Delivery.objects.get(pk=first).chain])
 
     [looking] = [query["sql"] for query in queries if "json_each" in query["sql"]]
     with connection.cursor() as cursor:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from handlers.routing.conditions import EXAMPLE, MAX_DEPTH, flaws
+from handlers.rules.conditions import EXAMPLE, MAX_DEPTH, flaws
 
 
 def test_no_condition_is_valid():

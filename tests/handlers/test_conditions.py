@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handlers.routing.conditions import flaws, matches
+from handlers.rules.conditions import flaws, matches
 
 
 def change(data, change_type="UPDATE", fields=None):

@@ -5,9 +5,10 @@ from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 from handlers.models import DeliveryAttempt
 from handlers.worker.connection_guard import ConnectionGuard
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import without_haste
 from tests.handlers.leaving import deliver, later_ones_work, on_postgresql, on_sqlite, seen
+from tests.running import run_delivery
 from tests.sample_data import change
 from tests.sample_handlers import read_journal, written_groups
 

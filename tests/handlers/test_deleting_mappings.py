@@ -11,7 +11,7 @@ from consumer.ingest.transaction import ingest
 from handlers.dead_letters.halt import halts
 from handlers.mappings import soft_delete
 from handlers.models import Delivery, HandlerMapping
-from handlers.worker.run import run_delivery
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 

@@ -11,6 +11,7 @@ from cdcproject.celery import app
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.outbox import handover, publish
+from handlers.outbox.broker import BrokerUnavailable, queue_length
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +29,7 @@ def messages_in(queue):
 def ready(listener, mapping, *messages):
     """Left behind by who recorded them."""
     changes = received(*(messages or [change()]))
-    ids = ingest(listener, lease_of(listener), changes, [mapping]).parcel.ids
+    ids = ingest(listener, lease_of(listener), changes, [mapping]).to_publish.ids
     handover.take_back(timezone.now())
     return ids
 
@@ -126,7 +127,7 @@ def test_a_broker_that_is_away_leaves_everything_ready_until_it_is_back(listener
     ids += ready(listener, make_mapping(listener, handler="", task="elsewhere.sync"))
     broker.stop()
     try:
-        with pytest.raises(publish.BrokerUnavailable):
+        with pytest.raises(BrokerUnavailable):
             publish.publish(ids, timezone.now())
         assert Delivery.objects.counts() == {"ready": 2}
     finally:
@@ -139,8 +140,8 @@ def test_the_length_of_a_queue_is_told(listener, broker):
     ids = ready(listener, make_mapping(listener))
     publish.publish(ids, timezone.now())
 
-    assert publish.queue_length("cdc") == 1
-    assert publish.queue_length("no such queue") == 0
+    assert queue_length("cdc") == 1
+    assert queue_length("no such queue") == 0
 
 
 def test_a_retry_is_not_published_before_it_is_due(listener, broker):

@@ -11,16 +11,16 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, AuditLogFilter
 from consumer import relay
 from consumer.ingest.transaction import ingest
-from handlers.dead_letters.halt import NotHalting, go_on_without
+from handlers.dead_letters.halt import skip_halting
 from handlers.models import Delivery, HandlerMapping
-from handlers.redelivery.request import Wish, wish
+from handlers.redelivery.request import RedeliveryRequest, request_matching
 from handlers.reporting.wait_reason import waits_for
 from handlers.worker.claim import claim
-from handlers.worker.run import run_delivery
 from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
 from tests.handlers.bundling import without_haste
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
@@ -103,7 +103,7 @@ def test_redelivered_with_success_it_lets_the_next_begin(mapping):
     first, _ = halted(mapping)
     HandlerMapping.objects.update(handler="tests.remember")
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     assert states() == ["queued", "blocked"]
     run_delivery(first.pk)
 
@@ -113,7 +113,7 @@ def test_redelivered_with_success_it_lets_the_next_begin(mapping):
 def test_redelivered_and_dead_again_it_halts_again(mapping):
     first, _ = halted(mapping)
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     run_delivery(first.pk)
 
     first.refresh_from_db()
@@ -124,7 +124,7 @@ def test_redelivered_and_dead_again_it_halts_again(mapping):
 def test_an_operator_goes_on_without_it(mapping):
     first, _ = halted(mapping)
 
-    go_on_without(first.pk, ANN, "the record is gone", timezone.now())
+    assert skip_halting([first.pk], ANN, "the record is gone", timezone.now()) == 1
 
     first.refresh_from_db()
     assert (first.state, first.halts) == ("dead", False)
@@ -134,11 +134,10 @@ def test_an_operator_goes_on_without_it(mapping):
     assert states() == ["dead", "queued"]
 
 
-def test_going_on_without_what_holds_nothing_back_is_refused(mapping):
+def test_what_holds_nothing_back_is_not_skipped(mapping):
     _, second = halted(mapping)
 
-    with pytest.raises(NotHalting, match=str(second.pk)):
-        go_on_without(second.pk, ANN, "", timezone.now())
+    assert skip_halting([second.pk], ANN, "", timezone.now()) == 0
 
     assert states() == ["dead", "blocked"]
 
@@ -209,7 +208,7 @@ def test_what_was_held_back_runs_in_order_in_the_end(mapping):
     HandlerMapping.objects.update(handler="tests.remember")
     Delivery.objects.exclude(pk=first.pk).update(handler="tests.remember")
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=first.pk)), timezone.now())
     for pk in Delivery.objects.order_by("id").values_list("id", flat=True):
         run_delivery(pk)
 
@@ -251,7 +250,7 @@ def test_several_workers_keep_the_order_of_records_that_halt(listener, at_work):
     assert Delivery.objects.filter(state="succeeded").count() == 2 * len(names)
     assert Delivery.objects.filter(state="blocked").count() == 2 * len(names)
 
-    redeliver(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+    redeliver(request_matching(AuditLogFilter(state="dead"), ANN), timezone.now())
 
     wait_for(lambda: Delivery.objects.filter(state="succeeded").count() == 5 * len(names))
     for name in names:

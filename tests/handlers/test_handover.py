@@ -10,9 +10,10 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, Handover
-from handlers.models.chain_heads import READY_AGE
 from handlers.outbox import handover, publish
-from handlers.worker.run import run_delivery
+from handlers.outbox.broker import BrokerUnavailable, queue_length
+from handlers.outbox.handover import READY_AGE
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,9 +21,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LATER = READY_AGE + timedelta(seconds=1)
 
 
-def packed(listener, *changes, **mapping):
+def delivered(listener, *changes, **mapping):
     mappings = [make_mapping(listener, **mapping)]
-    return ingest(listener, lease_of(listener), received(*changes), mappings).parcel
+    return ingest(listener, lease_of(listener), received(*changes), mappings).to_publish
 
 
 def records(count):
@@ -30,37 +31,37 @@ def records(count):
 
 
 def waiting():
-    return publish.queue_length("cdc")
+    return queue_length("cdc")
 
 
 def test_a_batch_is_published_in_few_messages_and_nothing_is_left_to_find(listener, broker):
-    parcel = packed(listener, *records(64))
+    to_publish = delivered(listener, *records(64))
 
-    assert handover.publish(parcel, timezone.now()) == 64
+    assert handover.publish(to_publish, timezone.now()) == 64
 
-    assert waiting() == len(parcel.messages) == 16
+    assert waiting() == len(to_publish.messages) == 16
     assert Delivery.objects.counts() == {"queued": 64}
     assert not Handover.objects.exists()
 
 
 def test_many_small_batches_are_signed_off_at_once(listener, broker, django_assert_num_queries):
     lease, mapping = lease_of(listener), [make_mapping(listener)]
-    parcel = handover.Parcel()
+    to_publish = handover.DeliveriesToPublish()
     for one in records(20):
-        parcel.add(ingest(listener, lease, received(one), mapping).parcel)
+        to_publish.add(ingest(listener, lease, received(one), mapping).to_publish)
 
     with django_assert_num_queries(1):
-        assert handover.publish(parcel, timezone.now()) == 20
+        assert handover.publish(to_publish, timezone.now()) == 20
 
     assert not Handover.objects.exists()
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite does not wait for the disk")
 def test_signing_off_waits_for_no_disk_and_what_comes_after_it_does(listener, broker):
-    parcel = packed(listener, *records(1))
+    to_publish = delivered(listener, *records(1))
 
     with CaptureQueriesContext(connection) as queries:
-        handover.publish(parcel, timezone.now())
+        handover.publish(to_publish, timezone.now())
 
     [sign_off] = [query["sql"] for query in queries]
     with connection.cursor() as cursor:
@@ -70,7 +71,7 @@ def test_signing_off_waits_for_no_disk_and_what_comes_after_it_does(listener, br
 
 
 def test_what_its_process_left_behind_is_published_by_the_relay(listener, broker):
-    packed(listener, *records(40))
+    delivered(listener, *records(40))
 
     assert relay.publish_due(timezone.now()) == 0
     assert relay.has_work(timezone.now())
@@ -82,9 +83,9 @@ def test_what_its_process_left_behind_is_published_by_the_relay(listener, broker
 
 
 def test_of_what_was_left_behind_only_what_nobody_has_begun_is_published_again(listener, broker):
-    parcel = packed(listener, *records(3))
-    publish.send(parcel.messages)
-    run_delivery(parcel.ids[0])
+    to_publish = delivered(listener, *records(3))
+    publish.send(to_publish.messages)
+    run_delivery(to_publish.ids[0])
 
     assert relay.publish_due(timezone.now() + LATER) == 2
 
@@ -93,10 +94,10 @@ def test_of_what_was_left_behind_only_what_nobody_has_begun_is_published_again(l
 
 def test_another_listeners_deliveries_within_the_range_stay_as_they_are(make_listener, broker):
     one, other = make_listener(), make_listener()
-    packed(one, *records(1))
-    theirs = packed(other, *records(1))
+    delivered(one, *records(1))
+    theirs = delivered(other, *records(1))
     handover.publish(theirs, timezone.now())
-    last = packed(one, *records(2)[1:])
+    last = delivered(one, *records(2)[1:])
     Handover.objects.filter(pk__in=last.handovers).delete()
     Handover.objects.update(last_id=last.ids[0])
 
@@ -107,7 +108,7 @@ def test_another_listeners_deliveries_within_the_range_stay_as_they_are(make_lis
 
 
 def test_only_what_has_waited_is_taken_back_each_to_a_message_of_its_own(listener, broker):
-    recent, old = packed(listener, *records(40)), packed(listener, *records(40))
+    recent, old = delivered(listener, *records(40)), delivered(listener, *records(40))
     in_a_moment = timezone.now() + 2 * LATER
     Handover.objects.filter(pk__in=recent.handovers).update(queued_at=in_a_moment)
     Delivery.objects.filter(pk__in=recent.ids).update(queued_at=in_a_moment)
@@ -120,12 +121,12 @@ def test_only_what_has_waited_is_taken_back_each_to_a_message_of_its_own(listene
 
 
 def test_a_broker_that_is_away_leaves_it_to_the_relay(listener, broker):
-    parcel = packed(listener, *records(2))
+    to_publish = delivered(listener, *records(2))
     broker.stop()
     try:
-        with pytest.raises(publish.BrokerUnavailable):
-            handover.publish(parcel, timezone.now())
-        with pytest.raises(publish.BrokerUnavailable):
+        with pytest.raises(BrokerUnavailable):
+            handover.publish(to_publish, timezone.now())
+        with pytest.raises(BrokerUnavailable):
             relay.publish_due(timezone.now() + LATER)
         assert Delivery.objects.counts() == {"ready": 2}
     finally:
@@ -136,16 +137,16 @@ def test_a_broker_that_is_away_leaves_it_to_the_relay(listener, broker):
 
 
 def test_what_has_no_handler_here_is_left_ready_and_named_in_no_message(listener, broker):
-    parcel = packed(listener, *records(2), handler="not.there")
+    to_publish = delivered(listener, *records(2), handler="not.there")
 
-    assert (parcel.messages, parcel.handovers, len(parcel.ready)) == ([], [], 2)
-    assert handover.publish(parcel, timezone.now()) == 0
+    assert (to_publish.messages, to_publish.handovers, len(to_publish.ready)) == ([], [], 2)
+    assert handover.publish(to_publish, timezone.now()) == 0
     assert Delivery.objects.counts() == {"ready": 2}
 
 
 def test_a_task_that_runs_elsewhere_is_claimed_before_it_is_sent(listener, broker):
-    parcel = packed(listener, *records(2), handler="", task="elsewhere.sync")
+    to_publish = delivered(listener, *records(2), handler="", task="elsewhere.sync")
 
-    assert (parcel.messages, len(parcel.ready)) == ([], 2)
-    assert handover.publish(parcel, timezone.now()) == 2
+    assert (to_publish.messages, len(to_publish.ready)) == ([], 2)
+    assert handover.publish(to_publish, timezone.now()) == 2
     assert Delivery.objects.counts() == {"sent": 2}

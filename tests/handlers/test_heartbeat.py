@@ -8,8 +8,7 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
-from handlers.worker.claim import claim
-from handlers.worker.claim_heartbeat import GRACE, Heartbeat, deadline, renew
+from handlers.worker.claim import GRACE, Heartbeat, claim, deadline, renew
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 
@@ -24,7 +23,7 @@ def run(listener):
     delivery = Delivery.objects.get()
     [begun] = claim([delivery.pk])
     Delivery.objects.update(claim_deadline=begun.started_at)
-    return begun.running
+    return begun
 
 
 def ends_at():
@@ -35,7 +34,7 @@ def test_a_run_keeps_its_claim_while_it_lasts(run, settings):
     settings.CDC_CLAIM_SECONDS = 0.4
     heartbeat = Heartbeat()
 
-    with heartbeat.of(run):
+    with heartbeat.of([run]):
         for _ in range(3):
             seen = ends_at()
             wait_for(lambda seen=seen: ends_at() > seen, what="the renewal")
@@ -52,7 +51,7 @@ def test_a_run_that_ended_is_not_renewed(run, settings):
 
 def test_a_claim_that_was_lost_is_not_renewed(run):
     relay.reclaim(run.started_at + timedelta(seconds=1))
-    assert claim([run.delivery_id])
+    assert claim([run.delivery.pk])
     Delivery.objects.update(claim_deadline=run.started_at)
 
     assert renew({run}, timezone.now()) == 0

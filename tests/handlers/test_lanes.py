@@ -6,10 +6,10 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
-from handlers.redelivery.request import Wish
-from handlers.worker.run import run_delivery
+from handlers.redelivery.request import RedeliveryRequest
 from listeners.models import Position
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 
@@ -145,7 +145,7 @@ def test_a_redelivery_follows_too(listener, two_lanes):
     Delivery.objects.filter(mapping=two).update(state="dead")
     HandlerMapping.objects.filter(pk=two.pk).update(handler="tests.remember", on="update")
 
-    redeliver(Wish(ANN, Delivery.objects.filter(mapping=two)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(mapping=two)), timezone.now())
 
     assert len(set(chains())) == 1
     assert states() == ["queued", "blocked", "blocked", "blocked"]

@@ -11,12 +11,14 @@ from consumer.ingest.transaction import ingest
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Handover
 from handlers.outbox import handover, publish
+from handlers.outbox.broker import queue_length
 from handlers.sdk.outcomes import Succeeded
 from handlers.worker.claim import claim
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from handlers.worker.settle import settle
 from tests.at_once import in_threads, somebody_waits_for_a_lock
 from tests.handlers.bundling import deliver
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 
@@ -57,7 +59,7 @@ def test_publishing_waits_for_nobody(listener):
         publishing.result(30)
 
     assert states() == ["queued", "ready", "queued"]
-    assert publish.queue_length("cdc") == 3
+    assert queue_length("cdc") == 3
 
 
 def test_the_relay_waits_for_nobody(listener):
@@ -190,7 +192,7 @@ def test_what_moves_to_another_lane_waits_for_the_run_before_it(moving, work):
         Delivery.objects.settle(first.delivery.pk, first.attempt, state="succeeded")
         [working] = in_threads(lambda: work(moving))
         wait_for(somebody_waits_for_a_lock)
-        Delivery.objects.promote_all([first.delivery.chain])
+        Delivery.objects.promote([first.delivery.chain])
     working.result(30)
 
     second = Delivery.objects.order_by("id")[1]

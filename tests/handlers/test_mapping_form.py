@@ -7,7 +7,7 @@ import pytest
 from console.admin.mappings.form import HandlerMappingForm
 from console.admin.mappings.page import HandlerMappingAdmin
 from handlers.models import HandlerMapping
-from handlers.routing.conditions import EXAMPLE
+from handlers.rules.conditions import EXAMPLE
 from tests.sample_data import make_mapping
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from handlers.routing.ignored_authors import client_of, left_out, origin_flaws, user_flaws
+from handlers.rules.ignored_authors import client_of, left_out, origin_flaws, user_flaws
 
 REST = "com/salesforce/api/rest/67.0;client=my-app"
 USER = "0055g00000AbCdEAAV"

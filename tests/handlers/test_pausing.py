@@ -10,11 +10,12 @@ from consumer.ingest.transaction import ingest
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.outbox import publish
-from handlers.redelivery.request import Wish
+from handlers.outbox.broker import queue_length
+from handlers.redelivery.request import RedeliveryRequest
 from handlers.reporting.wait_reason import waits_for
-from handlers.worker.run import run_delivery
 from listeners import crash_points
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.system.verdict import assert_in_order
@@ -34,18 +35,18 @@ def later():
 
 
 def pause(mapping, reason=""):
-    assert mappings_pause.pause(mapping, ANN, reason, timezone.now())
+    assert mappings_pause.pause([mapping], ANN, reason, timezone.now())
 
 
 def resume(mapping):
-    assert mappings_pause.resume(mapping, ANN, "", timezone.now())
+    assert mappings_pause.resume([mapping], ANN, "", timezone.now())
 
 
 def deliver(mapping, *messages):
     """As ingest does it; what is ready is published."""
     listener = mapping.listener
     done = ingest(listener, lease_of(listener), received(*messages))
-    publish.publish(done.parcel.ids, timezone.now())
+    publish.publish(done.to_publish.ids, timezone.now())
     return list(Delivery.objects.order_by("id"))
 
 
@@ -63,7 +64,7 @@ def test_what_comes_meanwhile_is_recorded_and_not_published(mapping, later):
     assert not relay.has_work(later)
     assert relay.publish_due(later) == 0
     relay.sweep(later)
-    assert publish.queue_length("cdc") == 0
+    assert queue_length("cdc") == 0
 
 
 def test_what_was_left_ready_is_set_aside_by_who_would_publish_it(mapping, later):
@@ -201,7 +202,7 @@ def test_a_task_that_runs_elsewhere_is_not_sent(listener, later):
     pause(mapping)
 
     assert relay.publish_due(later) == 0
-    assert publish.queue_length("crm") == 0
+    assert queue_length("crm") == 0
 
     resume(mapping)
     assert relay.publish_due(later) == 1
@@ -213,7 +214,7 @@ def test_a_redelivery_queues_up_behind_the_pause(mapping, later):
     run_delivery(delivery.pk)
     pause(mapping)
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=delivery.pk)), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=delivery.pk)), timezone.now())
 
     assert shown() == [("ready", True, 1)]
     resume(mapping)
@@ -230,7 +231,7 @@ def test_what_the_broker_lost_meanwhile_is_set_aside_and_not_published(mapping, 
     relay.requeue_lost(timezone.now() + timedelta(minutes=30))
 
     assert shown() == [("ready", True, 0)]
-    assert publish.queue_length("cdc") == 0
+    assert queue_length("cdc") == 0
 
 
 def test_when_its_mapping_is_deleted_nothing_waits_for_ever(mapping, later):
@@ -249,5 +250,5 @@ def test_more_than_are_let_go_at_once_are_let_go_after_each_other(mapping):
     resume(mapping)
     oldest = list(Delivery.objects.order_by("id").values_list("pk", flat=True))
 
-    let_go = [mappings_pause.let_go(limit=2) for _ in range(4)]
-    assert let_go == [oldest[:2], oldest[2:4], oldest[4:], []]
+    released = [mappings_pause.release_resumed(limit=2) for _ in range(4)]
+    assert released == [oldest[:2], oldest[2:4], oldest[4:], []]

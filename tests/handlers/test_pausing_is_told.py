@@ -21,21 +21,21 @@ def mapping(listener):
 
 
 def pause(mapping, reason=""):
-    assert mappings_pause.pause(mapping, ANN, reason, timezone.now())
+    assert mappings_pause.pause([mapping], ANN, reason, timezone.now())
 
 
 def resume(mapping):
-    assert mappings_pause.resume(mapping, ANN, "", timezone.now())
+    assert mappings_pause.resume([mapping], ANN, "", timezone.now())
 
 
 def test_who_paused_it_and_why_is_kept_and_each_act_is_noted_once(mapping):
     pause(mapping, "their API is down")
 
-    assert not mappings_pause.pause(mapping, ANN, "again", timezone.now())
+    assert not mappings_pause.pause([mapping], ANN, "again", timezone.now())
     mapping.refresh_from_db()
     assert (mapping.paused_by, mapping.pause_reason) == ("ann", "their API is down")
     resume(mapping)
-    assert not mappings_pause.resume(mapping, ANN, "", timezone.now())
+    assert not mappings_pause.resume([mapping], ANN, "", timezone.now())
     mapping.refresh_from_db()
     assert (mapping.paused_at, mapping.paused_by, mapping.pause_reason) == (None, "", "")
     noted = OperatorAction.objects.order_by("id").values_list("action", "object_id", "reason")

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
-from handlers.superseded.counts import overtaken
+from handlers.redelivery.start import count_overtaken
 from handlers.superseded.history import histories, later_rows
 from tests.sample_data import change, lease_of, make_mapping, received
 
@@ -49,7 +49,7 @@ def test_for_what_is_delivered_again(deliveries):
 def test_for_counting(deliveries):
     Delivery.objects.update(state="dead", attempts=1, finished_at=timezone.now())
 
-    found = plan(lambda: overtaken(Delivery.objects.all()))
+    found = plan(lambda: count_overtaken(Delivery.objects.all()))
 
     assert "entry_record (record_id=? AND id>?)" in found
 

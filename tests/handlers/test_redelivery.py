@@ -12,12 +12,20 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
 from handlers.outbox import publish
-from handlers.redelivery.request import Contradiction, Row, Verdict, Wish, sent, wish
-from handlers.redelivery.service import counted
-from handlers.worker.run import run_delivery
+from handlers.outbox.broker import queue_length
+from handlers.redelivery.request import (
+    Contradiction,
+    RedeliveryRequest,
+    Row,
+    Verdict,
+    request_matching,
+    sent,
+)
+from handlers.redelivery.start import counted
 from tests.at_once import in_threads
 from tests.clock import a_moment_ago
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 
@@ -34,7 +42,9 @@ def deliver(listener, *messages, handler="tests.remember", **fields):
 
 def again(*deliveries, **wanted):
     ids = [one.pk for one in deliveries]
-    return redeliver(Wish(ANN, Delivery.objects.filter(pk__in=ids), **wanted), timezone.now())
+    return redeliver(
+        RedeliveryRequest(ANN, Delivery.objects.filter(pk__in=ids), **wanted), timezone.now()
+    )
 
 
 def states():
@@ -223,7 +233,7 @@ def test_a_task_that_runs_elsewhere_is_sent_again(listener):
     again(delivery)
 
     assert states() == ["sent"]
-    assert publish.queue_length("other") == 2
+    assert queue_length("other") == 2
 
 
 def test_the_filter_restricts_deliveries_and_not_only_entries(listener):
@@ -233,16 +243,18 @@ def test_the_filter_restricts_deliveries_and_not_only_entries(listener):
     Delivery.objects.filter(handler="tests.remember").update(state="succeeded")
 
     for wanted in (AuditLogFilter(state="failed"), AuditLogFilter(handler="tests.fail")):
-        assert list(wish(wanted, ANN).deliveries) == [Delivery.objects.get(state="dead")]
-    assert wish(AuditLogFilter(entity="Account"), ANN).deliveries.count() == 2
-    assert wish(AuditLogFilter(entity="Contact"), ANN).deliveries.count() == 0
+        assert list(request_matching(wanted, ANN).deliveries) == [
+            Delivery.objects.get(state="dead")
+        ]
+    assert request_matching(AuditLogFilter(entity="Account"), ANN).deliveries.count() == 2
+    assert request_matching(AuditLogFilter(entity="Contact"), ANN).deliveries.count() == 0
 
 
 def test_a_count_beforehand_is_what_then_is_done(listener):
     deliveries = deliver(listener, *(change(records=[f"001{n}"]) for n in range(6)))
     for delivery, state in zip(deliveries, ["dead", "dead", "succeeded", "sent"], strict=False):
         Delivery.objects.filter(pk=delivery.pk).update(state=state)
-    wanted = wish(AuditLogFilter(), ANN)
+    wanted = request_matching(AuditLogFilter(), ANN)
 
     before = counted(wanted)
 
@@ -258,11 +270,11 @@ def test_a_count_beforehand_is_what_then_is_done(listener):
 
 
 def test_it_is_done_in_steps_and_each_delivery_once(listener, monkeypatch):
-    monkeypatch.setattr("handlers.redelivery.service.ROWS", 3)
+    monkeypatch.setattr("handlers.redelivery.start.ROWS", 3)
     deliver(listener, *(change(records=[f"001{n % 4}"]) for n in range(10)), handler="tests.fail")
     Delivery.objects.update(state="dead")
 
-    redelivery, counts = redeliver(wish(AuditLogFilter(), ANN), timezone.now())
+    redelivery, counts = redeliver(request_matching(AuditLogFilter(), ANN), timezone.now())
 
     assert (sent(counts), redelivery.count) == (10, 10)
     assert sorted(states()) == ["blocked"] * 6 + ["queued"] * 4
@@ -273,10 +285,10 @@ def test_a_mapping_that_came_later_gets_what_it_never_had_when_asked_to(listener
     Delivery.objects.update(state="succeeded")
     late = make_mapping(listener, handler="tests.skip")
 
-    redeliver(wish(AuditLogFilter(), ANN), timezone.now())
+    redeliver(request_matching(AuditLogFilter(), ANN), timezone.now())
     assert not Delivery.objects.filter(mapping=late).exists()
 
-    wanted = wish(AuditLogFilter(handler="tests.skip"), ANN, new_handlers=True)
+    wanted = request_matching(AuditLogFilter(handler="tests.skip"), ANN, new_handlers=True)
     before = counted(wanted)
     redelivery, done = redeliver(wanted, timezone.now())
 
@@ -293,7 +305,7 @@ def test_a_mapping_that_came_later_gets_what_it_never_had_when_asked_to(listener
 
 def test_a_state_together_with_new_handlers_is_refused():
     with pytest.raises(Contradiction, match="leave the state out"):
-        wish(AuditLogFilter(state="dead"), ANN, new_handlers=True)
+        request_matching(AuditLogFilter(state="dead"), ANN, new_handlers=True)
 
 
 def test_what_the_broker_does_not_take_is_left_to_the_relay(listener):
@@ -324,7 +336,7 @@ def test_it_gets_along_with_recording_and_with_workers(listener):
     def send_again():
         done = 0
         while done < 32:
-            done += sent(redeliver(wish(AuditLogFilter(), ANN), timezone.now())[1])
+            done += sent(redeliver(request_matching(AuditLogFilter(), ANN), timezone.now())[1])
 
     def work():
         while not is_over.is_set():

@@ -9,12 +9,26 @@ from audit.jobs.claim import SENT_AGAIN, ClaimLost
 from audit.models import AuditLogFilter, OperatorAction
 from cdcproject.celery import app
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
-from handlers.redelivery import steps as redelivery_steps
-from handlers.redelivery.claim import MOST_TRIES, RedeliveryClaim
-from handlers.redelivery.job import cancel, run, start_due, take_up
-from handlers.redelivery.request import PRUNED, Row, TooMany, Verdict, Wish, counts_of, wish
-from handlers.redelivery.service import begin, claimed, foreseen
-from handlers.redelivery.steps import work
+from handlers.redelivery import job
+from handlers.redelivery.job import (
+    MOST_TRIES,
+    RedeliveryClaim,
+    cancel,
+    run,
+    start_due,
+    take_up,
+    work,
+)
+from handlers.redelivery.request import (
+    PRUNED,
+    RedeliveryRequest,
+    Row,
+    TooMany,
+    Verdict,
+    counts_of,
+    request_matching,
+)
+from handlers.redelivery.start import begin, claimed, preview
 from tests.clock import a_moment_ago
 from tests.commands.running import record
 from tests.redelivering import redeliver
@@ -31,8 +45,8 @@ SELECT max(i) FROM numbers
 @pytest.fixture
 def dead(listener, monkeypatch):
     """Five of five records, in steps of two; what is asked for is left to workers."""
-    monkeypatch.setattr("handlers.redelivery.service.AT_ONCE", 0)
-    monkeypatch.setattr(redelivery_steps, "ROWS", 2)
+    monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
+    monkeypatch.setattr(job, "ROWS", 2)
     make_mapping(listener, handler="tests.skip")
     record(listener, *(change(records=[f"001{number}"]) for number in range(5)))
     Delivery.objects.update(state="dead", attempts=1)
@@ -40,7 +54,7 @@ def dead(listener, monkeypatch):
 
 
 def asked() -> Redelivery:
-    return begin(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+    return begin(request_matching(AuditLogFilter(state="dead"), ANN), timezone.now())
 
 
 def states() -> list[str]:
@@ -54,16 +68,16 @@ def messages() -> int:
 
 
 def test_what_takes_too_long_to_pick_is_not_waited_for_and_leaves_nothing(dead, monkeypatch):
-    monkeypatch.setattr("handlers.redelivery.service.LONGEST", 0.05)
-    monkeypatch.setattr("handlers.redelivery.service.COUNT_SECONDS", 0.05)
-    endless = Wish(ANN, Delivery.objects.filter(pk__in=RawSQL(ENDLESS, ())))
+    monkeypatch.setattr("handlers.redelivery.start.LONGEST", 0.05)
+    monkeypatch.setattr("handlers.redelivery.start.COUNT_SECONDS", 0.05)
+    endless = RedeliveryRequest(ANN, Delivery.objects.filter(pk__in=RawSQL(ENDLESS, ())))
 
-    assert foreseen(endless)[0] is None
+    assert preview(endless)[0] is None
     with pytest.raises(TooMany):
         begin(endless, timezone.now())
 
     assert not Redelivery.objects.exists()
-    assert begin(Wish(ANN, Delivery.objects.all()), timezone.now()).total == 5
+    assert begin(RedeliveryRequest(ANN, Delivery.objects.all()), timezone.now()).total == 5
 
 
 def test_what_is_asked_for_is_fixed_in_a_few_queries(dead, django_assert_max_num_queries):
@@ -204,7 +218,9 @@ def test_cancelled_in_the_middle_it_stops_with_what_was_sent(dead):
 
 
 def test_nothing_is_done_at_once(listener):
-    redelivery, counts = redeliver(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+    redelivery, counts = redeliver(
+        request_matching(AuditLogFilter(state="dead"), ANN), timezone.now()
+    )
 
     assert (redelivery.state, redelivery.total, counts) == ("done", 0, {})
 
@@ -212,4 +228,4 @@ def test_nothing_is_done_at_once(listener):
 @pytest.mark.parametrize("start", [begin, claimed])
 def test_it_is_not_started_inside_a_transaction(dead, start):
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable atomic block"):
-        start(Wish(ANN, Delivery.objects.filter(state="dead")), timezone.now())
+        start(RedeliveryRequest(ANN, Delivery.objects.filter(state="dead")), timezone.now())

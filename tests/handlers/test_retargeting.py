@@ -11,7 +11,8 @@ from consumer.ingest.transaction import ingest
 from handlers.mappings import retarget
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 

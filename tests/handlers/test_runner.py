@@ -11,9 +11,8 @@ from handlers.models import Delivery, DeliveryAttempt
 from handlers.sdk.outcomes import Succeeded
 from handlers.types import ClaimLost
 from handlers.worker.claim import claim
-from handlers.worker.end_states import backoff
-from handlers.worker.run import run_delivery
-from handlers.worker.settle import settle
+from handlers.worker.settle import backoff, settle
+from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, AuditLogFilter
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
-from handlers.redelivery.request import Row, Verdict, Wish, wish
-from handlers.redelivery.service import counted
+from handlers.redelivery.request import RedeliveryRequest, Row, Verdict, request_matching
+from handlers.redelivery.start import counted
 from tests.redelivering import redeliver
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 
@@ -191,7 +191,7 @@ def test_an_event_recorded_before_goes_to_no_mapping_for_its_kind_alone(listener
 def test_a_mapping_that_came_later_gets_the_whole_save(listener):
     record(listener, [FIRST, SECOND])
     make_mapping(listener, "update", condition=WON_AND_NEW)
-    wanted = wish(AuditLogFilter(handler="tests.remember"), ANN, new_handlers=True)
+    wanted = request_matching(AuditLogFilter(handler="tests.remember"), ANN, new_handlers=True)
     before = counted(wanted)
 
     _, done = redeliver(wanted, timezone.now())
@@ -203,7 +203,7 @@ def test_a_mapping_that_came_later_gets_the_whole_save(listener):
 def test_half_of_a_save_is_judged_by_all_of_it(listener):
     record(listener, [FIRST, SECOND])
     make_mapping(listener, "update", condition=WON_AND_NEW)
-    half = Wish(
+    half = RedeliveryRequest(
         ANN, Delivery.objects.none(), entries=AuditLogEntry.objects.filter(sequence_number=2)
     )
 

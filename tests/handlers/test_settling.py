@@ -64,7 +64,7 @@ def test_each_failure_is_logged_once_it_is_written_down(listener, caplog, count)
     ends = ended(claim(ids), Failed("no"))
     Delivery.objects.filter(pk=ids[-1]).update(attempts=2)  # this claim is lost
 
-    with caplog.at_level("INFO", logger="handlers.worker.attempt_log"):
+    with caplog.at_level("INFO", logger="handlers.worker.run_log"):
         settle_runs(ends)
 
     told = [one.getMessage() for one in caplog.records if "of delivery" in one.getMessage()]

@@ -4,7 +4,8 @@ import pytest
 
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
-from handlers.worker import claim_size, message_run
+from handlers.worker import message_run
+from handlers.worker.claim import run_time_of
 from handlers.worker.run import run_deliveries
 from tests.at_once import in_threads
 from tests.handlers.bundling import (
@@ -40,7 +41,7 @@ def unhurried(monkeypatch):
 @pytest.fixture
 def quick(unhurried):
     """The handler is known to be quick: one is claimed, then two, then four."""
-    claim_size.of(HANDLER).note(0.0001)
+    run_time_of(HANDLER).note(0.0001)
 
 
 def hangs():
@@ -77,7 +78,7 @@ def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
 
 def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, release, monkeypatch):
     handler = "tests.hang_when_told_atomic"
-    claim_size.of(handler).note(0.0001)
+    run_time_of(handler).note(0.0001)
     [first, ended, hanging] = deliver(listener, handler, data=[{}, {}, {"Hang": True}])
     mapping = HandlerMapping.objects.get()
     # Of the records of the first and of the one that ends beside the hanging one.

@@ -6,8 +6,8 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
-from handlers.ordering.stale_changes import Deletion, Reading, stale
-from tests.sample_data import change, lease_of, make_mapping, received
+from handlers.ordering.read_records import Deletion, Reading, stale
+from tests.sample_data import change, lease_of, make_deleted_mapping, make_mapping, received
 
 RECORD = "001000000000001AAA"
 #: Modified at second 10, read at second 20.
@@ -87,7 +87,11 @@ def read_entry(listener):
         read_at=READ_AT,
     )
     Delivery.objects.create(
-        entry=entry, handler="tests.remember", state="succeeded", created_at=timezone.now()
+        entry=entry,
+        mapping=make_deleted_mapping(listener),
+        handler="tests.remember",
+        state="succeeded",
+        created_at=timezone.now(),
     )
     return entry
 
@@ -105,7 +109,7 @@ def test_an_older_change_is_recorded_and_skipped_and_nothing_waits_for_it(listen
     _, old, new = Delivery.objects.order_by("id")
     reason = f"not newer than the record as read from Salesforce (entry {read_entry.pk})"
     assert (old.state, old.error, old.chain) == ("skipped", reason, "")
-    assert (new.state, result.parcel.ids) == ("queued", [new.pk])
+    assert (new.state, result.to_publish.ids) == ("queued", [new.pk])
     assert AuditLogEntry.objects.filter(source="stream").count() == 2
 
 
@@ -138,7 +142,7 @@ def test_who_was_not_told_what_was_read_is_told_the_change(listener, read_entry,
 
     result = ingest(listener, lease_of(listener), received(update(9)), [mapping])
 
-    assert result.parcel.ids == [Delivery.objects.latest("id").pk]
+    assert result.to_publish.ids == [Delivery.objects.latest("id").pk]
 
 
 @pytest.mark.django_db(transaction=True)

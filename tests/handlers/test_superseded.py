@@ -6,10 +6,11 @@ from django.utils import timezone
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.outbox import publish
-from handlers.redelivery.request import Wish
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.redelivery.request import RedeliveryRequest
+from handlers.worker.run import run_deliveries
 from tests.handlers.test_dispatch import messages_in
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 
@@ -51,7 +52,7 @@ def again(*deliveries, as_recorded=False):
     for mapping in HandlerMapping.objects.all():
         HandlerMapping.objects.filter(pk=mapping.pk).update(options={"fail": False})
     rows = Delivery.objects.filter(pk__in=[one.pk for one in deliveries])
-    redeliver(Wish(ANN, rows, as_recorded=as_recorded), timezone.now())
+    redeliver(RedeliveryRequest(ANN, rows, as_recorded=as_recorded), timezone.now())
     run_all()
     return read_journal()[-len(deliveries) :]
 
@@ -379,7 +380,7 @@ def test_a_task_elsewhere_gets_the_present_values(listener):
     record(listener, update(Phone="2"))
     publish.publish(ids(), timezone.now())
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=ids()[0])), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=ids()[0])), timezone.now())
 
     sent = [message["kwargs"]["event"] for message in messages_in("shop")]
     assert [event["changedData"].get("Phone") for event in sent] == ["1", "2", "2"]
@@ -390,9 +391,9 @@ def test_a_task_elsewhere_is_not_sent_what_was_deleted_since(listener):
     make_mapping(listener, "update", handler="", task="shop.sync", queue="shop")
     record(listener, update(Phone="1"), change("DELETE"))
 
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=ids()[0])), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=ids()[0])), timezone.now())
     Delivery.objects.update(state="sent")
-    redeliver(Wish(ANN, Delivery.objects.filter(pk=ids()[0])), timezone.now())
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=ids()[0])), timezone.now())
 
     assert Delivery.objects.get().state == "skipped"
     assert messages_in("shop") == []

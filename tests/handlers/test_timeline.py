@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 from audit.models import AuditLogEntry
 from handlers.superseded.fields import UNKNOWN, Others
-from handlers.superseded.later_changes import Later
-from handlers.superseded.timeline import Timeline
+from handlers.superseded.timeline import Later, Timeline
 
 SECOND = 1000
 START = 1_764_000_000_000

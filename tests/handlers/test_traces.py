@@ -13,13 +13,14 @@ from consumer.ingest.transaction import ingest
 from handlers import tracing
 from handlers.models import Delivery
 from handlers.outbox import handover
-from handlers.redelivery.request import Wish
-from handlers.tracing import fail_safe
-from handlers.tracing.trace_ids import of_change
+from handlers.redelivery.request import RedeliveryRequest
+from handlers.tracing import tracer as change_tracer
+from handlers.tracing.tracer import of_change
 from handlers.worker.claim import claim
-from handlers.worker.run import run_deliveries, run_delivery
+from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import deliver, ids_of, make_due, without_haste
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.tracing import Made, is_error, links, parent, place
@@ -42,7 +43,7 @@ def unhurried(monkeypatch):
 
 
 def again(pk):
-    return redeliver(Wish(ANN, Delivery.objects.filter(pk=pk)), timezone.now())
+    return redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=pk)), timezone.now())
 
 
 def outcomes(spans):
@@ -53,8 +54,8 @@ def test_all_spans_of_a_change_are_in_its_trace(listener, made):
     mapping = make_mapping(listener, queue="special")
     batch = received(change(data={"Name": SECRET}))
     result = ingest(listener, lease_of(listener), batch, [mapping])
-    handover.publish(result.parcel, timezone.now())
-    run_deliveries(result.parcel.ids, "tests.remember")
+    handover.publish(result.to_publish, timezone.now())
+    run_deliveries(result.to_publish.ids, "tests.remember")
 
     record, receive, send, process = made()
     entry = Delivery.objects.get().entry
@@ -272,14 +273,14 @@ class Broken(Sampler):
 def test_a_sampler_that_fails_keeps_no_change_from_its_handler(listener, monkeypatch, caplog):
     made = Made(Broken())
     monkeypatch.setattr(tracing, "spans", made.spans)
-    monkeypatch.setattr(fail_safe, "_logged", set())
+    monkeypatch.setattr(change_tracer, "_logged", set())
     ids = deliver(listener, "tests.remember", 2)
 
     assert [run_delivery(one) for one in ids] == ["succeeded", "succeeded"]
 
     assert ids_of(state="succeeded") == ids
     told = [line for line in caplog.text.splitlines() if "this sampler is broken" in line]
-    assert len(told) == len(fail_safe._logged) > 1  # once for each place, not for each change
+    assert len(told) == len(change_tracer._logged) > 1  # once for each place, not for each change
 
 
 def test_two_installations_have_no_trace_in_common():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from handlers.worker.run import run_delivery
 from tests.handlers.leaving import deliver, later_ones_work, on_postgresql, seen
+from tests.running import run_delivery
 from tests.sample_handlers import written_groups
 
 pytestmark = [

@@ -125,13 +125,13 @@ def test_what_is_ready_for_a_task_elsewhere_is_claimed_before_it_is_sent(externa
 
 
 def test_what_was_not_sent_after_all_can_be_claimed_again(external_pair):
-    def let_go():
+    def release():
         Delivery.objects.release_sending(external_pair[:1])
 
-    assert changed_from(STATES, let_go) == {"ready"}
+    assert changed_from(STATES, release) == {"ready"}
     assert rows("queued_at")[0] == (BEFORE,)
     put("ready")
-    let_go()
+    release()
     assert rows("queued_at") == [(None,), (BEFORE,)]
 
 

@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident
-from handlers.messages.unknown_task_incidents import MOST_OPEN, open_or_count
+from handlers.messages.unknown_tasks import MOST_OPEN, open_or_count
 
 pytestmark = pytest.mark.django_db
 

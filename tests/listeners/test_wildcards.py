@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError
 from rest_framework.test import APIClient
 
-from handlers.routing.ignored_authors import left_out, origin_flaws
+from handlers.rules.ignored_authors import left_out, origin_flaws
 from listeners.field_masking import MOST_PATTERNS, fields_of, flaws, is_meant, masked, redacted
 from simulator.rest.soql_where import _like
 from tests.api.requests import LISTENERS, sent

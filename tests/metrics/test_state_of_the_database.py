@@ -61,7 +61,7 @@ def test_what_waits_and_what_is_wrong(listener, now):
     queued = deliver(listener, "tests.remember", 3)
     Delivery.objects.filter(pk__in=queued).update(queued_at=now - timedelta(minutes=20))
     paused = make_mapping(listener, "update", "tests.skip")
-    assert pause.pause(paused, ANN, "", now)
+    assert pause.pause([paused], ANN, "", now)
     changes = received(change("UPDATE", records=["001B"]), change("UPDATE", records=["001C"]))
     ingest(listener, lease_of(listener), changes, [paused])
     for key in ("a", "b"):
@@ -76,7 +76,7 @@ def test_what_waits_and_what_is_wrong(listener, now):
     assert found.by("kind", "cdc_incidents_open", **of_it) == {"gap": 2}
     assert found.total("cdc_lag_seconds", **of_it)
     assert found.total("cdc_paused_deliveries", handler="tests.skip", **of_it) == 2
-    assert pause.resume(paused, ANN, "", now)
+    assert pause.resume([paused], ANN, "", now)
     assert told().total("cdc_paused_deliveries", **of_it) is None
 
 

@@ -38,15 +38,10 @@ AREAS: dict[str, tuple[str, ...]] = {
         "audit/jobs/claim.py",
         "handlers/worker/claim.py",
         "handlers/worker/hot_sql.py",
-        "handlers/worker/claim_heartbeat.py",
         "handlers/worker/connection_guard.py",
         "handlers/types.py",
     ),
-    "settling": (
-        "handlers/worker/settle.py",
-        "handlers/worker/end_states.py",
-        "handlers/worker/message_run.py",
-    ),
+    "settling": ("handlers/worker/settle.py", "handlers/worker/message_run.py"),
     "lanes": (
         "handlers/ordering/rechain.py",
         "handlers/routing/router.py",
@@ -57,11 +52,11 @@ AREAS: dict[str, tuple[str, ...]] = {
         "handlers/outbox/create.py",
         "handlers/outbox/publish.py",
         "handlers/outbox/handover.py",
-        "handlers/saves.py",
+        "handlers/routing/saves.py",
     ),
     "redelivery": (
         "handlers/redelivery/*.py",
-        "handlers/ordering/stale_changes.py",
+        "handlers/ordering/read_records.py",
         "handlers/superseded/*.py",
     ),
     "token source": (
@@ -92,7 +87,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "audit/log/masking.py",
         "api/protocol/permissions.py",
     ),
-    "export": ("handlers/reporting/export.py", "handlers/reporting/entry_json.py"),
+    "export": ("handlers/reporting/export.py",),
 }
 
 

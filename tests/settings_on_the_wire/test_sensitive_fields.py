@@ -10,9 +10,9 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from handlers.models import Delivery
-from handlers.worker.run import run_delivery
 from tests.commands.running import run
 from tests.consumer.hearing import hear
+from tests.running import run_delivery
 from tests.sample_data import make_mapping
 from tests.sample_handlers import read_journal
 from tests.settings_on_the_wire.stored import listening, stored

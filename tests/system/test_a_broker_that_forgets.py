@@ -2,7 +2,7 @@
 
 from audit.models import AuditLogEntry
 from handlers.models import Handover
-from handlers.outbox import publish
+from handlers.outbox.broker import queue_length
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.system.verdict import (
@@ -18,7 +18,7 @@ def test_a_broker_emptied_and_killed_costs_no_effect(processes, simulator, org_l
     processes.listener()
     wait_for(lambda: AuditLogEntry.objects.count() == changes, what="the recording")
     wait_for(lambda: not Handover.objects.exists(), what="the publishing")
-    assert publish.queue_length("cdc")
+    assert queue_length("cdc")
     broker.client().flushall()
 
     worker = processes.worker()

@@ -5,10 +5,10 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, AuditLogFilter
 from consumer import relay
 from handlers.models import Delivery, Redelivery
-from handlers.models.chain_heads import READY_AGE
+from handlers.outbox.handover import READY_AGE
 from handlers.redelivery.job import run, start_due
-from handlers.redelivery.request import wish
-from handlers.redelivery.service import begin
+from handlers.redelivery.request import request_matching
+from handlers.redelivery.start import begin
 from tests.clock import a_moment_ago
 from tests.crash_points import at
 from tests.handlers.bundling import messages
@@ -45,7 +45,7 @@ def test_a_killed_worker_leaves_the_rest_to_others_and_each_is_sent_once(process
     make_dead()
     # It dies with a step that is committed and not published.
     worker = processes.worker(**at("redelivered:kill-all:2"))
-    redelivery = begin(wish(AuditLogFilter(state="dead"), ANN), timezone.now())
+    redelivery = begin(request_matching(AuditLogFilter(state="dead"), ANN), timezone.now())
     worker.wait()
     redelivery.refresh_from_db()
     assert (redelivery.state, redelivery.done) == ("running", 2000)

@@ -12,10 +12,10 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.models.chain_heads import READY_AGE
-from handlers.redelivery.request import Wish
-from handlers.worker.run import run_delivery
+from handlers.outbox.handover import READY_AGE
+from handlers.redelivery.request import RedeliveryRequest
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
@@ -92,7 +92,7 @@ def test_what_happens_at_once_keeps_each_chain_and_loses_nothing(
         ended = Delivery.objects.filter(state="succeeded", redelivery=None).order_by("?")[:3]
         ids = list(ended.values_list("pk", flat=True))
         if ids and redelivered.count() < REDELIVERED:
-            redeliver(Wish(ANN, Delivery.objects.filter(pk__in=ids)), timezone.now())
+            redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk__in=ids)), timezone.now())
 
     def edit():
         ons = {"create": "update", "update": "create"}

@@ -10,7 +10,7 @@ from audit.models import AuditLogEntry
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
-from handlers.outbox import publish
+from handlers.outbox import broker
 from tests.crash_points import at, reached
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
@@ -48,7 +48,7 @@ def test_what_a_killed_process_left_the_next_one_skips(processes, listener):
     fault = at("skipped:kill-all:2")
     worker = processes.worker(**fault)
 
-    publish.start("consumer.relay")
+    broker.start("consumer.relay")
 
     worker.wait()
     assert reached(fault) == {"skipped"}

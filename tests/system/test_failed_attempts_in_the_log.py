@@ -3,7 +3,7 @@
 import json
 
 from handlers.models import Delivery
-from handlers.outbox import publish
+from handlers.outbox.broker import queue_length
 from tests.sample_data import make_mapping
 from tests.servers import wait_for
 
@@ -49,7 +49,7 @@ def test_a_lost_run_and_a_lost_message_are_named(processes, simulator, org_liste
     listener = processes.listener(CDC_CLAIM_SECONDS="4", **AS_JSON)
     listener.wait_for_output('"subscribed"')
     [record] = simulator.create("Account", Name="Acme", Kill=True)
-    wait_for(lambda: publish.queue_length("cdc") == 1, what="its message")
+    wait_for(lambda: queue_length("cdc") == 1, what="its message")
     broker.client().flushall()
     lost = "re-queued 1 delivery whose message was missing from the broker"
     listener.wait_for_output(lost)

@@ -4,7 +4,7 @@ import pytest
 
 from cdcproject.celery import app
 from handlers.models import Delivery
-from handlers.models.chain_heads import READY_AGE
+from handlers.outbox.handover import READY_AGE
 from listeners.clock import database_clock
 from tests.handlers.bundling import deliver
 from tests.sample_handlers import read_journal

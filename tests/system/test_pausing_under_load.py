@@ -11,7 +11,7 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery
-from handlers.models.chain_heads import READY_AGE
+from handlers.outbox.handover import READY_AGE
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
@@ -33,7 +33,7 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
 
     relay.publish_due(timezone.now() + READY_AGE)
     wait_for(lambda: ended() >= ALL // 6)
-    assert pause.pause(mapping, ANN, "", timezone.now())
+    assert pause.pause([mapping], ANN, "", timezone.now())
     paused_at = timezone.now()
     claimed = Delivery.objects.filter(state__in=("running", "succeeded"))
     may_have_run = set(claimed.values_list("pk", flat=True))
@@ -56,7 +56,7 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
     assert not begun_late.exists()
     assert not Delivery.objects.exclude(state="succeeded").filter(attempts__gt=0).exists()
 
-    assert pause.resume(mapping, ANN, "", timezone.now())
+    assert pause.resume([mapping], ANN, "", timezone.now())
 
     def is_over():
         """What follows where many wait is left to the relay."""

@@ -10,8 +10,16 @@ from django.utils import timezone
 from audit.action_log import Actor
 from audit.log.masking import Sight
 from console.admin.keyset_list import AFTER, BEFORE, KeysetChangeList
-from handlers.reporting.entry_json import exported_entry, with_deliveries
-from handlers.reporting.export import Watched, begin, counting, csv_lines, json_lines, reveals
+from handlers.reporting.export import (
+    Watched,
+    begin,
+    counting,
+    csv_lines,
+    exported_entry,
+    json_lines,
+    reveals,
+    with_deliveries,
+)
 
 _FORMATS = {
     "csv": (csv_lines, "text/csv; charset=utf-8"),

@@ -16,10 +16,10 @@ from audit.action_log import Actor
 from audit.log.masking import Sight
 from console import links
 from console.admin.redeliver_action import RedeliveringAdmin, is_confirmed, reason_of
-from handlers.dead_letters.groups import STATES, Group, deliveries_of, page_of, told
-from handlers.dead_letters.halt import give_up
+from handlers.dead_letters.groups import STATES, Group, deliveries_of, page_of, summary_of_group
+from handlers.dead_letters.halt import skip_halting
 from handlers.models import Delivery
-from handlers.redelivery.request import Wish
+from handlers.redelivery.request import RedeliveryRequest
 from listeners.access.permissions import OPERATE, may
 
 State = Delivery.State
@@ -79,13 +79,13 @@ class DeadLettersAdmin(RedeliveringAdmin):
         if not self.has_redeliver_permission(request):
             raise PermissionDenied
         state, name = _state(request), _name(request)
-        wish = Wish(
+        redelivery_request = RedeliveryRequest(
             by=Actor.in_console(request),
             deliveries=deliveries_of(state, name),
             reason=reason_of(request),
-            criteria={"state": state} | told(state, name),
+            criteria={"state": state} | summary_of_group(state, name),
         )
-        return self.answer(request, wish)
+        return self.answer(request, redelivery_request)
 
     def go_on_group(self, request: HttpRequest) -> HttpResponse:
         """Skip the dead letters of a group that hold back the next changes of their records."""
@@ -109,7 +109,9 @@ class DeadLettersAdmin(RedeliveringAdmin):
             )
         else:
             by, reason = Actor.in_console(request), reason_of(request)
-            messages.success(request, f"Skipped: {give_up(ids, by, reason, timezone.now()):,}.")
+            messages.success(
+                request, f"Skipped: {skip_halting(ids, by, reason, timezone.now()):,}."
+            )
         return self.back(request)
 
     def back(self, request: HttpRequest) -> HttpResponseRedirect:

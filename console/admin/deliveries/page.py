@@ -34,7 +34,7 @@ from console.admin.redeliver_action import reason_of
 from console.labels import change_type_label, joined, label, moment, moment_column, state_label
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery
-from handlers.redelivery.request import LEFT_OUT, wish
+from handlers.redelivery.request import LEFT_OUT, request_matching
 from handlers.reporting.wait_reason import waits_for
 
 
@@ -91,7 +91,7 @@ class DeliveryAdmin(DeadLettersAdmin):
         """Redeliver all dead letters, after a page that asks."""
         dead = AuditLogFilter(state=Delivery.State.DEAD)
         return self.answer(
-            request, wish(dead, Actor.in_console(request), reason=reason_of(request))
+            request, request_matching(dead, Actor.in_console(request), reason=reason_of(request))
         )
 
     @admin.action(description="Skip and continue", permissions=["redeliver"])

@@ -22,7 +22,7 @@ from handlers.models import Delivery, Redelivery
 from handlers.redelivery.job import TASK, cancel, take_up
 from handlers.redelivery.request import counts_of
 from handlers.reporting import queue_coverage
-from handlers.sdk.queues import queue_of
+from handlers.sdk.registry import queue_of
 from listeners.access.permissions import REDELIVER, may
 
 #: Seconds after which counting the deliveries of a redelivery is cancelled.

@@ -45,7 +45,7 @@ from console.navigation import Reader, may_see
 from consumer.diagnostics.connection_check import checked
 from consumer.diagnostics.offered_channels import channels_of
 from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
-from handlers.mappings.defaults import create_default_mappings
+from handlers.models import HandlerMapping
 from handlers.sdk import registry
 from listeners.connections.listener_warnings import warnings
 from listeners.listener_state import position_of
@@ -206,7 +206,7 @@ class ListenerAdmin(OperatingAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if not change:
-            create_default_mappings(form.instance)
+            HandlerMapping.objects.create_defaults(form.instance)
 
     def response_post_save_add(self, request: HttpRequest, obj: Listener) -> HttpResponse:
         messages.info(request, f"Next: choose the handlers that get its changes. {_when(obj)}")

@@ -17,7 +17,7 @@ from unfold.widgets import (
 
 from console.admin.form_fields import ModelForm, NamesField, ObjectField
 from handlers.models import HandlerMapping
-from handlers.routing.conditions import EXAMPLE
+from handlers.rules.conditions import EXAMPLE
 from handlers.sdk import registry
 from listeners.secrets.encrypted_field import REFERENCES
 

@@ -29,8 +29,8 @@ PAUSING = (
 )
 RESUMING = "Waiting deliveries continue within seconds, in the order of each record."
 _ACTS: dict[str, Callable[..., int]] = {
-    "pause": mappings_pause.pause_all,
-    "resume": mappings_pause.resume_all,
+    "pause": mappings_pause.pause,
+    "resume": mappings_pause.resume,
 }
 
 
@@ -62,12 +62,12 @@ class PausingAdmin(LoggedAdmin):
 
     @admin.action(description="Pause the selected mappings", permissions=["operate"])
     def pause_mappings(self, request: HttpRequest, rows: QuerySet[HandlerMapping]) -> None:
-        count = mappings_pause.pause_all(rows, Actor.in_console(request), "", timezone.now())
+        count = mappings_pause.pause(rows, Actor.in_console(request), "", timezone.now())
         messages.success(request, f"Paused: {count}.")
 
     @admin.action(description="Resume the selected mappings", permissions=["operate"])
     def resume_mappings(self, request: HttpRequest, rows: QuerySet[HandlerMapping]) -> None:
-        count = mappings_pause.resume_all(rows, Actor.in_console(request), "", timezone.now())
+        count = mappings_pause.resume(rows, Actor.in_console(request), "", timezone.now())
         messages.success(request, f"Resumed: {count}.")
 
     @action(description="Pause", url_path="pause", permissions=["operate"], icon="pause")

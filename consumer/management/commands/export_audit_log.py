@@ -13,7 +13,7 @@ from audit.log.masking import Sight
 from audit.models import AuditLogEntry, Work
 from consumer.management.arguments import add_filters, filter_of
 from consumer.management.progress import Meter, interrupted
-from handlers.redelivery.request import named
+from handlers.redelivery.request import criteria_of
 from handlers.reporting.export import begin, counting, csv_lines, exported, json_lines
 
 FORMATS = {"jsonl": json_lines, "csv": csv_lines}
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         wanted, see = filter_of(options), Sight(options["with_sensitive"])
         entries = AuditLogEntry.objects.all().matching(wanted)
         by, form = Actor.at_the_shell(), options["format"]
-        running = begin(by, form, named(wanted), entries, reveals=see.sees_all)
+        running = begin(by, form, criteria_of(wanted), entries, reveals=see.sees_all)
         if options.get("stdout") is None and isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
         try:

@@ -10,18 +10,17 @@ from audit.db.row_count import Total
 from audit.jobs.claim import ClaimLost
 from consumer.management.arguments import add_dry_run, add_filters, filter_of
 from consumer.management.progress import Meter, interrupted
-from handlers.redelivery.job import cancel
+from handlers.redelivery.job import cancel, work
 from handlers.redelivery.request import (
     Contradiction,
     Counts,
+    RedeliveryRequest,
     Verdict,
-    Wish,
     fate_of_overtaken,
+    request_matching,
     total,
-    wish,
 )
-from handlers.redelivery.service import claimed, counted, overtaken
-from handlers.redelivery.steps import work
+from handlers.redelivery.start import claimed, counted, overtaken
 from handlers.sdk.outcomes import MAPPING_DELETED
 from listeners.clock import database_clock
 
@@ -62,13 +61,13 @@ class Command(BaseCommand):
         add_dry_run(parser, "count what would be sent, without sending anything")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        wanted = _request(options)
-        if wanted.as_recorded and not options["dry_run"]:
-            self._report_superseded(wanted)
-        counts = counted(wanted) if options["dry_run"] else self._redeliver(wanted)
+        request = _request(options)
+        if request.as_recorded and not options["dry_run"]:
+            self._report_superseded(request)
+        counts = counted(request) if options["dry_run"] else self._redeliver(request)
         self._report(counts)
         if options["dry_run"]:
-            self._report_superseded(wanted)
+            self._report_superseded(request)
             self.stdout.write("dry run: nothing was sent")
         if impossible := total(counts, Verdict.NOT_POSSIBLE):
             text = f"{impossible} cannot be redelivered; the reasons are listed above."
@@ -76,24 +75,24 @@ class Command(BaseCommand):
                 text += " Use --new-handlers, without --state, to send to current mappings."
             raise CommandError(text, returncode=1)
 
-    def _report_superseded(self, wanted: Wish) -> None:
+    def _report_superseded(self, request: RedeliveryRequest) -> None:
         """Print how superseded changes are sent, as a warning if with their recorded values."""
-        number = overtaken(wanted)
-        text = fate_of_overtaken(number, as_recorded=wanted.as_recorded)
-        if wanted.as_recorded and number != 0:
+        number = overtaken(request)
+        text = fate_of_overtaken(number, as_recorded=request.as_recorded)
+        if request.as_recorded and number != 0:
             self.stderr.write(f"Warning: {text}")
         else:
             self.stdout.write(text)
 
-    def _redeliver(self, wanted: Wish) -> Counts:
+    def _redeliver(self, request: RedeliveryRequest) -> Counts:
         """Redeliver in this process. If it is killed, workers continue; Ctrl-C cancels the rest."""
-        claim = claimed(wanted, database_clock.now())
+        claim = claimed(request, database_clock.now())
         try:
             with Meter(self.stderr, "redelivery", Total(claim.job.total)) as meter:
                 work(claim, watch=lambda row: meter.at(row.done))
         except KeyboardInterrupt:
             redelivery = claim.job
-            cancel(redelivery.pk, wanted.by, "Interrupted at the shell.", timezone.now())
+            cancel(redelivery.pk, request.by, "Interrupted at the shell.", timezone.now())
             self._report(claim.counts)
             interrupted(
                 self,
@@ -120,7 +119,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {words}: {number}")
 
 
-def _request(options: dict[str, Any]) -> Wish:
+def _request(options: dict[str, Any]) -> RedeliveryRequest:
     filters = filter_of(options)
     is_narrowed = any(asdict(filters).values())
     if is_narrowed == options["all"]:
@@ -128,7 +127,7 @@ def _request(options: dict[str, Any]) -> Wish:
             "Specify at least one filter, or --all to redeliver everything.", returncode=2
         )
     try:
-        return wish(
+        return request_matching(
             filters,
             Actor.at_the_shell(),
             reason=options["reason"],

@@ -13,8 +13,8 @@ from audit.models import AuditLogEntry, AuditLogFilter
 from handlers.dead_letters import halt
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, HandlerMapping, Redelivery
-from handlers.redelivery.request import Wish, wish
-from handlers.redelivery.service import begin
+from handlers.redelivery.request import RedeliveryRequest, request_matching
+from handlers.redelivery.start import begin
 from tests.chaos.interleave import COPY, COPY_TOO
 
 _ACTOR = Actor("chaos", Through.COMMAND)
@@ -50,7 +50,7 @@ class Operators:
         pk = found.first()
         if pk is None:
             return False
-        begin(Wish(_ACTOR, Delivery.objects.filter(pk=pk)), timezone.now())
+        begin(RedeliveryRequest(_ACTOR, Delivery.objects.filter(pk=pk)), timezone.now())
         return True
 
     def redeliver_a_group(self) -> bool:
@@ -59,35 +59,34 @@ class Operators:
         if not names:
             return False
         chosen = Delivery.objects.filter(state="dead", error_group=self._rng.choice(names))
-        begin(Wish(_ACTOR, chosen), timezone.now())
+        begin(RedeliveryRequest(_ACTOR, chosen), timezone.now())
         return True
 
     def redeliver_what_failed(self) -> bool:
-        begin(wish(AuditLogFilter(state="failed"), _ACTOR), timezone.now())
+        begin(request_matching(AuditLogFilter(state="failed"), _ACTOR), timezone.now())
         return True
 
     def redeliver_a_record(self) -> bool:
         ids = AuditLogEntry.objects.order_by("?").values_list("record_id", flat=True)
         record_id = ids.first()
-        begin(wish(AuditLogFilter(record=record_id), _ACTOR), timezone.now())
+        begin(request_matching(AuditLogFilter(record=record_id), _ACTOR), timezone.now())
         return True
 
     def redeliver_everything(self) -> bool:
         if Redelivery.objects.filter(state__in=Redelivery.UNENDED).exists():
             return False
-        begin(wish(AuditLogFilter(entity="Account"), _ACTOR), timezone.now())
+        begin(request_matching(AuditLogFilter(entity="Account"), _ACTOR), timezone.now())
         return True
 
     def pause(self) -> bool:
-        return mappings_pause.pause(self._mapping(), _ACTOR, "chaos", timezone.now())
+        return bool(mappings_pause.pause([self._mapping()], _ACTOR, "chaos", timezone.now()))
 
     def resume(self) -> bool:
-        paused = HandlerMapping.objects.paused().order_by("?").first()
-        return paused is not None and mappings_pause.resume(paused, _ACTOR, "chaos", timezone.now())
+        paused = HandlerMapping.objects.paused().order_by("?")[:1]
+        return bool(mappings_pause.resume(paused, _ACTOR, "chaos", timezone.now()))
 
     def resume_all(self) -> None:
-        for mapping in HandlerMapping.objects.all():
-            mappings_pause.resume(mapping, _ACTOR, "chaos", timezone.now())
+        mappings_pause.resume(HandlerMapping.objects.all(), _ACTOR, "chaos", timezone.now())
 
     def edit(self) -> bool:
         """As the console's form does."""
@@ -113,14 +112,8 @@ class Operators:
         return True
 
     def go_on_without(self) -> bool:
-        halting_one = Delivery.objects.filter(halts=True).order_by("?").first()
-        if halting_one is None:
-            return False
-        try:
-            halt.go_on_without(halting_one.pk, _ACTOR, "chaos", timezone.now())
-        except halt.NotHalting:
-            return False
-        return True
+        halting = Delivery.objects.filter(halts=True).order_by("?").values_list("pk", flat=True)
+        return bool(halt.skip_halting(list(halting[:1]), _ACTOR, "chaos", timezone.now()))
 
     def _mapping(self) -> HandlerMapping:
         found: HandlerMapping = self._rng.choice(list(HandlerMapping.objects.order_by("pk")))

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from audit.models import AuditLogEntry
-from handlers.routing.field_paths import overlaid
-
-if TYPE_CHECKING:
-    from handlers.models import HandlerMapping
+from handlers.models import HandlerMapping
+from handlers.rules.field_paths import overlaid
 
 
 @dataclass(slots=True)
@@ -30,7 +28,7 @@ class Save:
 Saves = Mapping[int, Save]
 
 
-def judging(mappings: Iterable[HandlerMapping]) -> list[HandlerMapping]:
+def needing_saves(mappings: Iterable[HandlerMapping]) -> list[HandlerMapping]:
     """Return the mappings whose condition needs whole saves."""
     return [mapping for mapping in mappings if mapping.on == "update" and mapping.condition]
 
@@ -51,7 +49,7 @@ def saves_among(entries: Iterable[AuditLogEntry]) -> Saves:
     }
 
 
-def recorded_beside(entries: Iterable[AuditLogEntry]) -> list[AuditLogEntry]:
+def entries_of_saves(entries: Iterable[AuditLogEntry]) -> list[AuditLogEntry]:
     """Return all recorded entries of the saves that these entries belong to, these included.
 
     All entries are of one listener. One query, or none if no entry can be part of a save.
@@ -60,7 +58,7 @@ def recorded_beside(entries: Iterable[AuditLogEntry]) -> list[AuditLogEntry]:
     return list(_parts_of(parts)) if parts else []
 
 
-def begun_before(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
+def earlier_parts(entries: Sequence[AuditLogEntry]) -> list[AuditLogEntry]:
     """Return the entries of earlier batches whose saves continue in this batch of new entries.
 
     The events of a transaction are contiguous, so only the first transaction of a batch can have

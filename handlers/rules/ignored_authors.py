@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from audit.models import AuditLogEntry
 from listeners import wildcards
 from listeners.values import is_storable_text
 
@@ -14,12 +15,7 @@ SHORT_ID = 15
 _USER_ID = re.compile(r"[A-Za-z0-9]{15}([A-Za-z0-9]{3})?")
 
 
-class Written(Protocol):
-    change_origin: str
-    commit_user: str
-
-
-def left_out(change: Written, origins: Sequence[str], users: Sequence[str]) -> str:
+def left_out(change: AuditLogEntry, origins: Sequence[str], users: Sequence[str]) -> str:
     """Return why a mapping that ignores these origins and users leaves a change out, or "".
 
     An entry of `origins` is a client id, or a whole change origin in which `*` stands for any text.
@@ -30,7 +26,7 @@ def left_out(change: Written, origins: Sequence[str], users: Sequence[str]) -> s
     return writer and f"written by {writer}, which this mapping leaves out"
 
 
-def _writer(change: Written, origins: Sequence[str], users: Sequence[str]) -> str:
+def _writer(change: AuditLogEntry, origins: Sequence[str], users: Sequence[str]) -> str:
     origin = change.change_origin
     if origins and origin:
         client = client_of(origin)

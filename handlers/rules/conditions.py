@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Protocol
 
-from handlers.routing.field_paths import ABSENT, overlap, value_at
+from handlers.rules.field_paths import ABSENT, overlap, value_at
 from listeners.values import is_storable_text
 
 EXAMPLE = '{"field": "StageName", "equals": "Closed Won"}'

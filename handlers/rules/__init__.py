@@ -1,0 +1,1 @@
+"""What the fields of a mapping mean: conditions, ignored authors and field paths. Pure."""

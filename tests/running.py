@@ -1,0 +1,8 @@
+"""Runs one delivery as a worker does."""
+
+from handlers.worker.run import run_deliveries
+
+
+def run_delivery(delivery_id: int) -> str:
+    """Run a delivery once, if it can be claimed; return how it ended."""
+    return run_deliveries([delivery_id])
