@@ -21,6 +21,8 @@ from tests.api.requests import (
     STATUS,
 )
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture
 def schema(db):

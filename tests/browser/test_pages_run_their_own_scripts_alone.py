@@ -1,6 +1,9 @@
 """The Content Security Policy is in force, and nothing of ours offends against it."""
 
+import pytest
 from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 #: A script within the page, and one in an attribute: whether either ran, once both are refused.
 _GET_IN = """() => new Promise(resolve => {

@@ -1,11 +1,14 @@
 """From nothing to a handled change: connection, listener, handler, start."""
 
+import pytest
 from playwright.sync_api import expect
 
 from audit.models import OperatorAction
 from handlers.models import Delivery
 from listeners.models import Connection, Listener
 from tests.servers import wait_for
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 
 def test_an_administrator_hears_a_first_change(visitor, processes, simulator):

@@ -4,6 +4,8 @@ import pytest
 
 from tests.cdcproject.own_project import OwnProject
 
+pytestmark = pytest.mark.any_database
+
 SETTINGS = """
     from cdcproject.settings import *
 

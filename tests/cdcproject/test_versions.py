@@ -1,10 +1,13 @@
 """The version is told in one place, and everything else says the same."""
 
+import pytest
 import re
 import tomllib
 
 from cdcproject.version import __version__
 from tests.nursery import ROOT
+
+pytestmark = pytest.mark.any_database
 
 
 def test_installers_and_the_changelog_say_the_same_version():

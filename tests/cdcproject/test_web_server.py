@@ -1,5 +1,6 @@
 """gunicorn, as its configuration has it."""
 
+import pytest
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from structlog.testing import capture_logs
 
 from cdcproject.web.access_log import StructuredLog
 from tests.nursery import ROOT
+
+pytestmark = pytest.mark.any_database
 
 
 def logged(path: str) -> str:

@@ -1,5 +1,6 @@
 """docs/architecture.md names functions, files and constraints that exist."""
 
+import pytest
 import ast
 import re
 
@@ -7,6 +8,8 @@ from django.apps import apps
 
 from tests.docs.examples import DOCS
 from tests.nursery import ROOT
+
+pytestmark = pytest.mark.any_database
 
 PAGE = (DOCS / "architecture.md").read_text()
 STEP = re.compile(r"^\| [^|`]+ \| `([\w.]+)` \| `([\w/.]+)` \|$", re.MULTILINE)

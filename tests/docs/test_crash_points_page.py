@@ -1,10 +1,13 @@
 """docs/crash-points.md has each point that a process can be killed at."""
 
+import pytest
 import re
 
 from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
 from tests.nursery import ROOT
+
+pytestmark = pytest.mark.any_database
 
 PACKAGES = ("listeners", "audit", "handlers", "consumer", "api", "console")
 _REACHED = re.compile(r"crash_points\.reach\(\"(\w+)\"\)")

@@ -1,11 +1,14 @@
 """Each table of the kinds of login, on whatever page, has a row for every kind."""
 
+import pytest
 import re
 from itertools import groupby
 
 from listeners.models import Connection
 from tests.docs.examples import DOCS
 from tests.docs.tables import named
+
+pytestmark = pytest.mark.any_database
 
 
 def tables():

@@ -1,5 +1,6 @@
 """docs/settings.md has each variable that is read, and its default; and no other."""
 
+import pytest
 import ast
 import re
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from cdcproject.conf.environment import SECRETS
 from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
 from tests.nursery import ROOT
+
+pytestmark = pytest.mark.any_database
 
 PAGE = DOCS / "settings.md"
 SOURCES = [*(ROOT / "cdcproject").rglob("*.py"), ROOT / "gunicorn.conf.py"]

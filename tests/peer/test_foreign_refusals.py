@@ -1,11 +1,14 @@
 """Refusals and bad input from a CometD server of another make: a clear reason, nothing lost."""
 
+import pytest
 from audit.models import AuditLogEntry, Incident, Quarantined
 from listeners.models import Listener, Position
 from tests import sample_data
 from tests.peer.outcome import assert_recorded_once, wait_until_recorded
 from tests.peer.payloads import creations
 from tests.servers import wait_for
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 
 def test_a_wrong_client_secret_is_tried_three_times_and_stops_the_listener_with_the_reason(

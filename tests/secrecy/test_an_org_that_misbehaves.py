@@ -18,6 +18,8 @@ from tests.secrecy.connections import (
 from tests.secrecy.scene import Scene
 from tests.servers import wait_for
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.mark.parametrize("token_store", ["database", "redis"])
 def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path, token_store):

@@ -7,6 +7,8 @@ import pytest
 from tests.secrecy.planted import Planted
 from tests.secrecy.scene import Scene
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 #: What somebody could write in the place of a secret, by accident. (Keys are repeated, so that one
 #: that is mistyped can be found.)
 VALUES = (

@@ -1,6 +1,7 @@
 """Each kind of login at work: changes arrive, handlers fail, tokens are revoked and renewed."""
 
 from __future__ import annotations
+import pytest
 
 import json
 
@@ -21,6 +22,8 @@ from tests.secrecy.connections import (
 from tests.secrecy.scene import Scene
 from tests.servers import free_port, wait_for
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 FAILING = (
     "secrecy.crash",

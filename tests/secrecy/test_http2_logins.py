@@ -1,9 +1,12 @@
 """Logins over HTTP/2 are spoken by other libraries, which have logs of their own."""
 
+import pytest
 from listeners.models import Connection
 from tests.secrecy.scene import Scene
 from tests.settings_on_the_wire.http2_server import Http2Server
 from tests.simulator.certificates import Authority
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 
 def test_no_secret_is_logged(processes, planted, tmp_path):

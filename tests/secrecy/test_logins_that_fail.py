@@ -2,6 +2,7 @@
 secret."""
 
 from __future__ import annotations
+import pytest
 
 import asyncio
 
@@ -14,6 +15,8 @@ from tests.secrecy.connections import map_to, org_with_secrets, plant_what_was_s
 from tests.secrecy.scene import Scene
 from tests.servers import free_port, wait_for
 from tests.settings_on_the_wire.loop_server import LoopServer
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 _REFUSAL = (
     b"HTTP/1.1 407 Proxy Authentication Required\r\n"

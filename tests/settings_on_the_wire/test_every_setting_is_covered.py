@@ -25,6 +25,8 @@ from tests.settings_on_the_wire import test_tls as tls
 from tests.settings_on_the_wire import test_token_lifetime as lifetime
 from tests.settings_on_the_wire import test_token_stores as stores
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 Tests = dict[str, Callable[..., None]]
 
 NOT_SETTINGS = {"id", "name", "created_at", "updated_at"}

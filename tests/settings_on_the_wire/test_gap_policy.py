@@ -12,6 +12,8 @@ from tests.consumer.hearing import hear
 from tests.sample_data import make_mapping
 from tests.settings_on_the_wire.stored import listening, stored
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.mark.django_db(transaction=True)
 def test_a_record_is_read_from_salesforce_only_by_the_policy_to_fetch(

@@ -17,6 +17,8 @@ from tests.sample_data import make_mapping
 from tests.sample_handlers import read_journal
 from tests.settings_on_the_wire.stored import listening, stored
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.mark.django_db(transaction=True)
 def test_a_sensitive_value_comes_to_its_handler_and_to_no_other_eyes(

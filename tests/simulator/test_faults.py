@@ -9,6 +9,8 @@ import requests
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import ALL, WireClient
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.fixture
 def org(shared_org: SimulatorProcess) -> Iterator[SimulatorProcess]:

@@ -7,6 +7,8 @@ import pytest
 
 from simulator.org.ids import OpaqueIds, RecordIds, schema_id, with_checksum
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.mark.parametrize(
     "record_id",

@@ -7,6 +7,8 @@ import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.mark.parametrize("grant_type", ["password", "refresh_token", "client_credentials"])
 def test_a_grant_gives_a_token_that_works(shared_client: WireClient, grant_type: str) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from simulator.pubsub.payloads import bitmaps
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.mark.parametrize(
     ("names", "expected"),

@@ -17,6 +17,8 @@ from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, Ended, PubSubClient, ended, names
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.fixture(scope="module")
 def org() -> Iterator[SimulatorProcess]:

@@ -1,5 +1,6 @@
 """grpc-js, avsc and Salesforce's own proto, which nobody here wrote, understand the simulator."""
 
+import pytest
 import json
 import os
 import subprocess
@@ -8,6 +9,8 @@ from typing import Any
 
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, PubSubClient
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 READER = Path(__file__).with_name("pubsub_reader.js")
 

@@ -7,6 +7,8 @@ import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.fixture(scope="module")
 def opportunities(shared_org: SimulatorProcess) -> dict[str, str]:

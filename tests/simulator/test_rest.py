@@ -1,7 +1,10 @@
 """The REST API, as far as a consumer of change events needs it."""
 
+import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 NOT_FOUND = [{"message": "The requested resource does not exist", "errorCode": "NOT_FOUND"}]
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 QUERY = "/services/data/v67.0/tooling/query"
 CHANNELS = "SELECT DeveloperName, ChannelType FROM PlatformEventChannel"
 

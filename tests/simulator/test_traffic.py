@@ -11,6 +11,8 @@ from simulator.org.org import Org
 from simulator.traffic.generator import Traffic, UnknownMixError
 from tests.simulator.process import SimulatorProcess
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 NOW = 1_712_694_387_250
 OPAQUE = ("transactionKey", "commitNumber")
 

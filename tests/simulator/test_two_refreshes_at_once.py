@@ -10,6 +10,8 @@ import requests
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.fixture
 def slow_org() -> Iterator[SimulatorProcess]:

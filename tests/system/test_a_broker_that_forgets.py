@@ -1,5 +1,6 @@
 """Messages that the broker lost are sent again by the relay, without a person."""
 
+import pytest
 from audit.models import AuditLogEntry
 from handlers.models import Handover
 from handlers.outbox.broker import queue_length
@@ -11,6 +12,8 @@ from tests.system.verdict import (
     noted_effects,
     wait_until_at_rest,
 )
+
+pytestmark = pytest.mark.any_python
 
 
 def test_a_broker_emptied_and_killed_costs_no_effect(processes, simulator, org_listener, broker):

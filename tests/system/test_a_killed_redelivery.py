@@ -1,5 +1,6 @@
 """A worker that dies in the middle of a long redelivery: another process finishes it."""
 
+import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, AuditLogFilter
@@ -13,6 +14,8 @@ from tests.clock import a_moment_ago
 from tests.crash_points import at
 from tests.handlers.bundling import messages
 from tests.sample_data import ANN, make_listener, make_mapping
+
+pytestmark = pytest.mark.any_python
 
 NUMBER = 2500
 #: No worker hears it: what is published stays to be counted.

@@ -8,6 +8,8 @@ from tests.sample_data import connection_to, listener_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.fixture
 def listener(transactional_db, simulator):

@@ -10,6 +10,8 @@ from tests.sample_data import listener_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
 
 @pytest.fixture
 def org():

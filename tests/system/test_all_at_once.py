@@ -21,6 +21,8 @@ from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.system.verdict import assert_in_order
 
+pytestmark = pytest.mark.any_python
+
 RECORDS = 6
 BATCHES = 12
 REDELIVERED = 12

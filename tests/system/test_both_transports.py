@@ -12,6 +12,8 @@ from listeners.models import Position
 from tests.sample_data import listener_of
 from tests.simulator.process import SimulatorProcess
 
+pytestmark = pytest.mark.any_database
+
 CHANNELS = ("/data/ChangeEvents", "/data/Sales__chn")
 #: What is each listener's own, and what only the Pub/Sub API sends.
 OWN = {"id", "listener", "replay_id", "received_at", "nulled_fields", "diff_fields"}

@@ -9,6 +9,8 @@ from django.db import connection
 
 from tests.nursery import ROOT
 
+pytestmark = pytest.mark.any_python
+
 
 @pytest.mark.timeout(175)
 def test_random_faults_lose_nothing_repeat_nothing_and_keep_the_order():

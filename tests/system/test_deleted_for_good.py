@@ -12,6 +12,8 @@ from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
+pytestmark = pytest.mark.any_python
+
 GONE = (
     "20 existing records of the audit log were looked up by id: 15 no longer exist in "
     "Salesforce, and the missing deletions are recorded now"

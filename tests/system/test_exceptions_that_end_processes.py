@@ -15,6 +15,8 @@ from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.any_python
+
 
 def deliver(listener, handler, *messages, **options):
     mapping = make_mapping(listener, handler=handler, options=options, ordering="unordered")

@@ -1,11 +1,14 @@
 """What a worker and a listener log of attempts that did not end well."""
 
+import pytest
 import json
 
 from handlers.models import Delivery
 from handlers.outbox.broker import queue_length
 from tests.sample_data import make_mapping
 from tests.servers import wait_for
+
+pytestmark = pytest.mark.any_python
 
 AS_JSON = {"LOG_FORMAT": "json"}
 

@@ -15,6 +15,8 @@ from tests.crash_points import at, reached
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.any_python
+
 COMPLETE = """
 import django
 django.setup()

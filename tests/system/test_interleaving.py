@@ -9,6 +9,8 @@ from django.db import connection
 
 from tests.nursery import ROOT
 
+pytestmark = pytest.mark.any_python
+
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["per_record-continue", "per_record-halt", "unordered-continue"])

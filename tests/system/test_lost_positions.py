@@ -12,6 +12,8 @@ from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
+pytestmark = pytest.mark.any_python
+
 
 @pytest.fixture
 def simulator():

@@ -12,6 +12,8 @@ from listeners.models import Position
 from tests.crash_points import at
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.any_python
+
 CHANGES = 60
 
 

@@ -13,6 +13,8 @@ from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.system.verdict import free_the_lease, published_changes, recorded_changes
 
+pytestmark = pytest.mark.any_python
+
 IS_POSTGRES = connection.vendor == "postgresql"
 #: Each process takes seconds to start: all of them on one database only.
 POINTS = {"received": 1, "committed": 8}

@@ -9,6 +9,8 @@ from handlers.outbox import publish
 from handlers.types import Message
 from tests.brokers import empty, using
 
+pytestmark = pytest.mark.any_python
+
 QUEUE = "special"
 
 

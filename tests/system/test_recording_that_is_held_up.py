@@ -11,6 +11,8 @@ from tests.sample_data import listener_of
 from tests.sample_handlers import written_groups
 from tests.servers import free_port, wait_for
 
+pytestmark = pytest.mark.any_python
+
 CHANGES = 120
 
 

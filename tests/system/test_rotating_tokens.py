@@ -18,6 +18,8 @@ from tests.servers import RedisServer, wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.token_process import POINTS
 
+pytestmark = pytest.mark.any_python
+
 PROCESSES = 8
 LIFE = 3600.0
 # Long and alike: what Redis keeps is the same beside any database, and many processes at once are

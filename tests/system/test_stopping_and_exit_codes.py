@@ -1,5 +1,6 @@
 """How a listener process ends."""
 
+import pytest
 import signal
 
 import requests
@@ -9,6 +10,8 @@ from handlers.models import Delivery, Handover
 from listeners.models import Listener, Position
 from tests.sample_data import connection_to, make_listener
 from tests.servers import free_port, wait_for
+
+pytestmark = pytest.mark.any_database
 
 
 def test_sigterm_records_what_was_received_and_exits_0(processes, simulator, org_listener):

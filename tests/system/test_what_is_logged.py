@@ -1,10 +1,13 @@
 """The lines of all processes: JSON, each with what it is about, and without what a change holds."""
 
+import pytest
 import json
 
 from handlers.models import Delivery
 from tests.sample_data import make_mapping
 from tests.servers import wait_for
+
+pytestmark = pytest.mark.any_python
 
 #: The values of the changed fields, and nothing else, are like this.
 MARK = "zanzibar"

@@ -1,8 +1,11 @@
 """A worker's own process shows itself, and is gone when it ends."""
 
+import pytest
 from handlers.models import Worker
 from tests.commands.running import run
 from tests.servers import wait_for
+
+pytestmark = pytest.mark.any_python
 
 
 def test_a_worker_is_seen_with_its_queues_until_it_ends(processes):

@@ -1,11 +1,14 @@
 """The decoder against payloads that nobody here wrote."""
 
 from __future__ import annotations
+import pytest
 
 from typing import Any
 
 from listeners.salesforce.decode import decode
 from listeners.salesforce.events import ChangeKind
+
+pytestmark = pytest.mark.any_database
 
 
 def test_a_real_create_keeps_its_fields_and_header(sample: Any) -> None:

@@ -1,6 +1,7 @@
 """What an org's answers say of its channels."""
 
 from __future__ import annotations
+import pytest
 
 from typing import Any
 from urllib.parse import quote
@@ -8,6 +9,8 @@ from urllib.parse import quote
 from listeners.salesforce.channels_offered import CHANNELS_QUERY, MEMBERS_QUERY, Group, offered
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import ScriptedOrg, plain_http
+
+pytestmark = pytest.mark.any_database
 
 BASE = "/services/data/v67.0"
 CHANNELS = [

@@ -1,4 +1,5 @@
 from __future__ import annotations
+import pytest
 
 import datetime
 import ipaddress
@@ -37,6 +38,8 @@ from tests.listeners.salesforce.scripted import (
     ScriptedOrg,
     of_json,
 )
+
+pytestmark = pytest.mark.any_database
 
 PATIENCE = 20  # seconds: the server holds a connect for longer
 PROMPT = 10  # on a busy machine

@@ -29,6 +29,8 @@ from tests.listeners.salesforce.scripted import (
     of_json,
 )
 
+pytestmark = pytest.mark.any_database
+
 DENIED = refused(HANDSHAKE, "403::Handshake denied", "401::Authentication invalid", "none")
 
 

@@ -13,6 +13,8 @@ from tests.listeners.salesforce.scripted import plain_http
 from tests.servers import free_port
 from tests.settings_on_the_wire.loop_server import LoopServer
 
+pytestmark = pytest.mark.any_database
+
 
 class Closer(LoopServer):
     """Reads what comes, and closes the connection."""

@@ -1,9 +1,12 @@
 """Which fields of an entity its change events do not tell, by Salesforce's own descriptions."""
 
+import pytest
 from typing import Any
 
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import ScriptedOrg, of_json, plain_http
+
+pytestmark = pytest.mark.any_database
 
 SOBJECTS = "/services/data/v67.0/sobjects"
 

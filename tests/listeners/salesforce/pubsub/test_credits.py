@@ -1,6 +1,7 @@
 """How many events are asked for: as many as may be, and no more than can be kept."""
 
 from __future__ import annotations
+import pytest
 
 import threading
 
@@ -12,6 +13,8 @@ from listeners.salesforce.pubsub.fetch_requests import LEAST, MOST, TRICKLE_SECO
 from tests.listeners.salesforce.pubsub.scripted_events import batch
 from tests.listeners.salesforce.pubsub.streams import names_of, polled
 from tests.servers import wait_for
+
+pytestmark = pytest.mark.any_database
 
 
 def full_of_credits(now=0.0):

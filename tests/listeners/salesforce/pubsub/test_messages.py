@@ -1,6 +1,7 @@
 """What of an event stands in its message: what is there, what changed and what was cleared."""
 
 from __future__ import annotations
+import pytest
 
 from listeners.salesforce.decode import decode
 from listeners.salesforce.pubsub.to_cometd import message_of
@@ -17,6 +18,8 @@ from tests.listeners.salesforce.pubsub.avro_events import (
     record,
     schema_of,
 )
+
+pytestmark = pytest.mark.any_database
 
 STREET = {"Street": "1 Market St", "City": None, "Lat": None}
 

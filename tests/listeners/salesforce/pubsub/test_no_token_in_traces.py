@@ -1,10 +1,13 @@
 """gRPC's own traces, which the environment can ask for."""
 
 from __future__ import annotations
+import pytest
 
 import os
 import subprocess
 import sys
+
+pytestmark = pytest.mark.any_database
 
 _CALL = """
 from tests.listeners.salesforce.pubsub.streams import stream_to

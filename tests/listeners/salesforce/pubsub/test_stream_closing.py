@@ -22,6 +22,8 @@ from tests.listeners.salesforce.pubsub.scripted_events import batch, shown
 from tests.listeners.salesforce.pubsub.streams import names_of
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.any_database
+
 
 def in_another_thread(work):
     """Runs it; the list gets how it ended."""
