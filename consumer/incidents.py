@@ -30,7 +30,7 @@ REMEDIES = {
 }
 
 
-def moment(milliseconds: int) -> datetime:
+def utc_of(milliseconds: int) -> datetime:
     """Return the UTC time of a commit timestamp."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
@@ -123,8 +123,8 @@ def _trouble(kind: Kind, key: str, group: Sequence[AuditLogEntry]) -> Trouble:
         key,
         f"{kind.label}: {key}",
         REMEDIES[kind],
-        moment(min(times)),
-        moment(max(times)),
+        utc_of(min(times)),
+        utc_of(max(times)),
         len(group),
         action="The changes are recorded.",
     )

@@ -71,10 +71,10 @@ def publish_due(now: datetime) -> int:
     Never inside a transaction. Raises BrokerUnavailable.
     """
     handover.take_back(now - handover.READY_AGE)
-    left_behind = Delivery.objects.ready().filter(created_at__lt=now - handover.READY_AGE)
+    unpublished = Delivery.objects.ready().filter(created_at__lt=now - handover.READY_AGE)
     ids = [
         *pause.release_resumed(LIMIT),
-        *_publishable(left_behind).order_by("id").values_list("id", flat=True)[:LIMIT],
+        *_publishable(unpublished).order_by("id").values_list("id", flat=True)[:LIMIT],
         *_publishable(Delivery.objects.retry_due(now))
         .order_by("due_at")
         .values_list("id", flat=True)[:LIMIT],

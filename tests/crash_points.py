@@ -7,7 +7,7 @@ kill          itself: a worker's child, or a listener
 kill-parent   the parent: with a worker's child, the worker
 kill-all      itself, its parent and their other children, as when a machine dies
 stop          itself, with SIGSTOP
-run           the command in CDC_TEST_MILESTONE_COMMAND, and then on
+run           the command in CDC_TEST_CRASH_POINT_COMMAND, and then on
 
 Each happens once, in whichever process of the run gets there first: files tell the others.
 """
@@ -36,7 +36,7 @@ ACTIONS: dict[str, Callable[[], object]] = {
     "kill-all": lambda: _itself(lambda: os.killpg(os.getpgrp(), signal.SIGKILL)),
     "stop": lambda: _itself(lambda: os.kill(os.getpid(), signal.SIGSTOP)),
     "run": lambda: subprocess.run(
-        shlex.split(os.environ["CDC_TEST_MILESTONE_COMMAND"]), check=True
+        shlex.split(os.environ["CDC_TEST_CRASH_POINT_COMMAND"]), check=True
     ),
 }
 
@@ -44,21 +44,21 @@ ACTIONS: dict[str, Callable[[], object]] = {
 def at(*points: str, command: str = "") -> dict[str, str]:
     """The environment of a process that does so at these points, `name:action[:nth time]`."""
     return {
-        "CDC_TEST_MILESTONES": " ".join(points),
-        "CDC_TEST_MILESTONE_MARKS": str(_folder() / f"milestones-{secrets.token_hex(4)}"),
-        "CDC_TEST_MILESTONE_COMMAND": command,
+        "CDC_TEST_CRASH_POINTS": " ".join(points),
+        "CDC_TEST_CRASH_POINT_MARKS": str(_folder() / f"milestones-{secrets.token_hex(4)}"),
+        "CDC_TEST_CRASH_POINT_COMMAND": command,
     }
 
 
 def reached(environment: dict[str, str]) -> set[str]:
     """Which of its points were reached."""
-    folder = Path(environment["CDC_TEST_MILESTONE_MARKS"])
+    folder = Path(environment["CDC_TEST_CRASH_POINT_MARKS"])
     return {mark.name for mark in folder.iterdir()} if folder.exists() else set()
 
 
 def install() -> None:
     """By this process's settings: the points named in its environment do what is said there."""
-    points = os.environ.get("CDC_TEST_MILESTONES", "").split()
+    points = os.environ.get("CDC_TEST_CRASH_POINTS", "").split()
     if points:
         vars(crash_points)["reach"] = _Faults(points).reach
 
@@ -71,18 +71,18 @@ class _Faults:
             name, action, *nth = point.split(":")
             self._actions[name] = (action, int(nth[0]) if nth else 1)
 
-    def reach(self, milestone: str) -> None:
-        action, nth = self._actions.get(milestone, ("", 0))
-        self._counts[milestone] = count = self._counts.get(milestone, 0) + 1
-        if action and count >= nth and _is_first(milestone):
+    def reach(self, crash_point: str) -> None:
+        action, nth = self._actions.get(crash_point, ("", 0))
+        self._counts[crash_point] = count = self._counts.get(crash_point, 0) + 1
+        if action and count >= nth and _is_first(crash_point):
             ACTIONS[action]()
 
 
-def _is_first(milestone: str) -> bool:
-    folder = Path(os.environ["CDC_TEST_MILESTONE_MARKS"])
+def _is_first(crash_point: str) -> bool:
+    folder = Path(os.environ["CDC_TEST_CRASH_POINT_MARKS"])
     folder.mkdir(exist_ok=True)
     try:
-        (folder / milestone).touch(exist_ok=False)
+        (folder / crash_point).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True

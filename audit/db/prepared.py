@@ -2,7 +2,7 @@
 
 Django takes longer to compile such a query than the database to execute it.
 
-    _OF_RECORD = Prepared(lambda: Entry.objects.filter(record_id=Given("record_id")))
+    _OF_RECORD = Prepared(lambda: Entry.objects.filter(record_id=Param("record_id")))
     _OF_RECORD.objects(record_id="001…")
 """
 
@@ -27,7 +27,7 @@ Built = QuerySet[Any] | Query
 Row = Sequence[Any]
 
 
-class Given(Expression):
+class Param(Expression):
     """A parameter that is given when the query is executed. Use `among` for a list."""
 
     def __init__(self, name: str, output_field: Field[Any, Any] | None = None) -> None:
@@ -39,14 +39,14 @@ class Given(Expression):
         return "%s", [self]
 
 
-def changing(found: QuerySet[Any], **values: Any) -> Built:
+def update_query(found: QuerySet[Any], **values: Any) -> Built:
     """Return the query that `update` would execute."""
     query = cast("UpdateQuery", found.query.chain(UpdateQuery))
     query.add_update_values(values)
     return query
 
 
-def deleting(found: QuerySet[Any]) -> Built:
+def delete_query(found: QuerySet[Any]) -> Built:
     """Return the query of a `delete`, without cascading to rows that refer to the deleted ones."""
     query = found.query.chain(DeleteQuery)
     query.clear_ordering(force=True)
@@ -101,8 +101,8 @@ class _Statement:
     def __init__(self, query: Query) -> None:
         self._compiler: Any = query.get_compiler(DEFAULT_DB_ALIAS)
         sql, parameters = self._compiler.as_sql()
-        self.names = [value.name for value in parameters if isinstance(value, Given)]
-        literals = ["%s" if isinstance(value, Given) else _literal(value) for value in parameters]
+        self.names = [value.name for value in parameters if isinstance(value, Param)]
+        literals = ["%s" if isinstance(value, Param) else _literal(value) for value in parameters]
         self.sql = sql.replace("%%", "%%%%") % tuple(literals)
         self._selected = [expression for expression, *_ in self._compiler.select or ()]
         self._converters = self._compiler.get_converters(self._selected)
@@ -121,7 +121,7 @@ class _Statement:
 
 
 class Prepared:
-    """A query that is compiled once, with `Given` parameters.
+    """A query that is compiled once, with `Param` parameters.
 
     Constants are written into the SQL: with parameters for them, PostgreSQL's generic plans could
     not use partial indexes.
@@ -229,5 +229,5 @@ def _literal(value: Any) -> str:
     elif isinstance(value, int):
         text = str(int(value))
     else:
-        raise TypeError(f"{value!r} cannot be written as an SQL literal: pass it as Given.")
+        raise TypeError(f"{value!r} cannot be written as an SQL literal: pass it as Param.")
     return text.replace("%", "%%")

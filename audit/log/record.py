@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from audit.db.bulk_insert import insert, no_op
-from audit.db.prepared import Given, Prepared
+from audit.db.prepared import Param, Prepared
 from audit.models import AuditLogEntry, Quarantined
 from listeners.models import Listener, Position
 
@@ -45,7 +45,7 @@ _identity = attrgetter(*_IDENTITY)
 _IDENTITIES = Prepared(
     lambda: (
         AuditLogEntry.objects.order_by()
-        .filter(listener_id=Given("listener_id"), transaction_key__among=Given("keys"))
+        .filter(listener_id=Param("listener_id"), transaction_key__among=Param("keys"))
         .values_list(*_IDENTITY)
     )
 )

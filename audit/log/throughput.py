@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Sum
 
-from audit.db.prepared import Given, Prepared, changing
+from audit.db.prepared import Param, Prepared, update_query
 from audit.models import Throughput
 from listeners.listener_state import RETENTION
 from listeners.models import Listener, OrgUsage, Position
@@ -41,10 +41,10 @@ class Usage:
 
 
 _ADD = Prepared(
-    lambda: changing(
-        Throughput.objects.filter(listener_id=Given("listener_id"), minute=Given("minute")),
-        events=F("events") + Given("events"),
-        entries=F("entries") + Given("entries"),
+    lambda: update_query(
+        Throughput.objects.filter(listener_id=Param("listener_id"), minute=Param("minute")),
+        events=F("events") + Param("events"),
+        entries=F("entries") + Param("entries"),
     )
 )
 

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from audit.jobs.claim import unclaimed
 from audit.models import AuditLogEntry, DirtyRecord, Incident, Reconciliation
 from audit.models.incident import IncidentQuerySet
-from consumer.incidents import REMEDIES, Reported, moment
+from consumer.incidents import REMEDIES, Reported, utc_of
 from consumer.reconciliation import schedule
 from handlers.outbox import broker
 from listeners.models import Listener
@@ -132,7 +132,7 @@ def incidents(listener_id: int, entity: str) -> IncidentQuerySet:
 
 def _compare(listener: Listener, reported: Reported, now: datetime) -> None:
     for entry in reported.entries:
-        committed = moment(entry.commit_timestamp)
+        committed = utc_of(entry.commit_timestamp)
         schedule.plan(
             listener,
             Reason(reported.kind),

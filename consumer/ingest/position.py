@@ -14,21 +14,21 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Coalesce, Now
 
-from audit.db.prepared import Given, Prepared, changing
+from audit.db.prepared import Param, Prepared, update_query
 from audit.models import AuditLogEntry
 from consumer import incidents
 from listeners.leases import Lease, LeaseLost, lease_end
 from listeners.models import Position
 
-_LEASE = {name: Given(name) for name in ("listener_id", "holder", "epoch")}
+_LEASE = {name: Param(name) for name in ("listener_id", "holder", "epoch")}
 _HELD = Prepared(lambda: Position.objects.filter(**_LEASE).locked())
 _ADVANCE = Prepared(
-    lambda: changing(
+    lambda: update_query(
         Position.objects.filter(**_LEASE),
         lease_until=lease_end(),
         unrecorded_since=None,
-        replay_id=Given("replay_id"),
-        last_event_at=Given("last_event_at"),
+        replay_id=Param("replay_id"),
+        last_event_at=Param("last_event_at"),
     )
 )
 
@@ -41,18 +41,18 @@ class CommitsLost(Exception):
     """
 
 
-def hold(lease: Lease, follows: str | None = None, end: str = "") -> Position:
+def hold(lease: Lease, expected_position: str | None = None, end: str = "") -> Position:
     """Lock the position for this transaction.
 
     Raises LeaseLost if the lease is not current, and CommitsLost if the position is neither at
-    `follows`, where the previous batch left it, nor at `end`, where this batch ends: there the
-    commit succeeded, and only its confirmation was lost.
+    `expected_position`, where the previous batch left it, nor at `end`, where this batch ends:
+    there the commit succeeded, and only its confirmation was lost.
     """
     held = _HELD.objects(**asdict(lease))
     if not held:
         raise LeaseLost
     position: Position = held[0]
-    if follows is not None and position.replay_id not in (follows, end):
+    if expected_position is not None and position.replay_id not in (expected_position, end):
         raise CommitsLost
     return position
 
@@ -61,7 +61,7 @@ def advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> N
     """Move the position past the recorded entries, and renew the lease. Inside the caller's
     transaction. Raises LeaseLost."""
     if replay_id and entries:
-        last_event_at = incidents.moment(max(e.commit_timestamp for e in entries))
+        last_event_at = incidents.utc_of(max(e.commit_timestamp for e in entries))
         moved = _ADVANCE.execute(**asdict(lease), replay_id=replay_id, last_event_at=last_event_at)
     else:
         changes = {"replay_id": replay_id} if replay_id else {}

@@ -16,8 +16,8 @@ from typing import Any
 
 from django.db import DataError, transaction
 
-from audit.db.bulk_insert import maker, no_op
-from audit.db.prepared import Given, Prepared
+from audit.db.bulk_insert import no_op, object_factory
+from audit.db.prepared import Param, Prepared
 from audit.db.retry import describe
 from audit.log import throughput
 from audit.log.record import record
@@ -42,24 +42,24 @@ from listeners.salesforce.events import ChangeEvent
 class Message:
     """A data message of the channel, undecoded.
 
-    `passed_over`: it was committed before the listener began, so it only moves the position.
+    `is_before_start`: it was committed before the listener began, so it only moves the position.
     """
 
     data: Any
     received_at: datetime
-    passed_over: bool = False
-    _ahead: list[ChangeEvent] = field(default_factory=list, init=False, repr=False, compare=False)
+    is_before_start: bool = False
+    _decoded: list[ChangeEvent] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def decode_ahead(self) -> int:
+    def decode_early(self) -> int:
         """Decode now what `events` returns later; return how many events there are. Raises
         Undecodable."""
-        self._ahead = self._ahead or decode(self.data)
-        return len(self._ahead)
+        self._decoded = self._decoded or decode(self.data)
+        return len(self._decoded)
 
     def events(self) -> list[ChangeEvent]:
         """Return the decoded events, and drop them here, since they may be many. Raises
         Undecodable."""
-        events, self._ahead = self._ahead or decode(self.data), []
+        events, self._decoded = self._decoded or decode(self.data), []
         return events
 
 
@@ -103,7 +103,7 @@ def run_once(transaction: Callable[[], Ingested]) -> Ingested:
     return transaction()
 
 
-_MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
+_MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Param("listener_id")))
 
 
 def ingest(
@@ -111,7 +111,7 @@ def ingest(
     lease: Lease,
     messages: Sequence[Message],
     mappings: Sequence[HandlerMapping] | None = None,
-    follows: str | None = None,
+    expected_position: str | None = None,
     *,
     while_writing: Callable[[], None] = no_op,
     expect_repeats: bool = True,
@@ -119,9 +119,9 @@ def ingest(
 ) -> Ingested:
     """Record a batch of messages with their deliveries. Never inside a transaction.
 
-    `mappings` replace the listener's own, which are read when the batch is recorded. `follows` is
-    the position that the messages come after, if known. `while_writing` is called while the
-    database writes. `expect_repeats`: entries may have been recorded before.
+    `mappings` replace the listener's own, which are read when the batch is recorded.
+    `expected_position` is the position that the messages come after, if known. `while_writing` is
+    called while the database writes. `expect_repeats`: entries may have been recorded before.
 
     A batch takes one transaction. A message that cannot be decoded, or that the database refuses,
     is quarantined raw; then the rest of the batch is recorded in several transactions, in order.
@@ -130,14 +130,16 @@ def ingest(
     insert = partial(record, while_writing=while_writing, expect_repeats=expect_repeats)
     whole = partial(_ingest_whole, listener, lease, messages, mappings)
     try:
-        return commit(partial(whole, follows=follows, insert=insert))
+        return commit(partial(whole, expected_position=expected_position, insert=insert))
     except (DataError, Undecodable, UnicodeError) as error:
         if len(messages) == 1:
-            return commit(partial(_quarantine, listener, lease, messages[0], error, follows))
+            return commit(
+                partial(_quarantine, listener, lease, messages[0], error, expected_position)
+            )
     half = len(messages) // 2
-    result = ingest(listener, lease, messages[:half], mappings, follows, commit=commit)
-    follows = result.replay_id or follows
-    result.add(ingest(listener, lease, messages[half:], mappings, follows, commit=commit))
+    result = ingest(listener, lease, messages[:half], mappings, expected_position, commit=commit)
+    expected_position = result.replay_id or expected_position
+    result.add(ingest(listener, lease, messages[half:], mappings, expected_position, commit=commit))
     return result
 
 
@@ -147,7 +149,7 @@ def _ingest_whole(
     messages: Sequence[Message],
     mappings: Sequence[HandlerMapping] | None,
     *,
-    follows: str | None,
+    expected_position: str | None,
     insert: Callable[[Sequence[AuditLogEntry]], list[AuditLogEntry]],
 ) -> Ingested:
     """Record a batch in one transaction, decoded before it begins."""
@@ -155,13 +157,13 @@ def _ingest_whole(
     entries = [
         entry_of(listener, event, message.received_at)
         for message, events in decoded
-        if not message.passed_over
+        if not message.is_before_start
         for event in events
     ]
     replay_id = decoded[-1][1][-1].replay_id
     began = time_ns()
     with transaction.atomic(durable=True):
-        position = hold(lease, follows, replay_id)
+        position = hold(lease, expected_position, replay_id)
         crash_points.reach("recording")
         new = insert(entries)
         if mappings is None:
@@ -183,7 +185,11 @@ def _ingest_whole(
 
 
 def _quarantine(
-    listener: Listener, lease: Lease, message: Message, error: Exception, follows: str | None
+    listener: Listener,
+    lease: Lease,
+    message: Message,
+    error: Exception,
+    expected_position: str | None,
 ) -> Ingested:
     """Quarantine one message with an incident, and move the position past it."""
     if isinstance(error, Undecodable):
@@ -193,18 +199,18 @@ def _quarantine(
         raw, reason = message_text(message.data), f"the database refused it: {describe(error)}"
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):
-        hold(lease, follows, replay_id)
+        hold(lease, expected_position, replay_id)
         quarantined = keep(listener, unreadable)
         advance(lease, unreadable.replay_id, [])
         throughput.count(listener.pk, message.received_at, 1, 0)
     return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
 
 
-def move(lease: Lease, keep_alive: KeepAlive, follows: str | None = None) -> None:
+def move(lease: Lease, keep_alive: KeepAlive, expected_position: str | None = None) -> None:
     """Move the position to a keep-alive, once every message before it is recorded. Never inside a
     transaction."""
     with transaction.atomic(durable=True):
-        hold(lease, follows, keep_alive.replay_id)
+        hold(lease, expected_position, keep_alive.replay_id)
         Position.objects.held(lease).update(
             replay_id=keep_alive.replay_id,
             named_at=keep_alive.received_at,
@@ -224,7 +230,7 @@ def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, no
         return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
 
 
-_entry = maker(AuditLogEntry)
+_entry = object_factory(AuditLogEntry)
 
 
 def entry_of(listener: Listener, event: ChangeEvent, received_at: datetime) -> AuditLogEntry:

@@ -12,7 +12,7 @@ from django.db.models import Count, OuterRef, Subquery
 from audit.log.throughput import Usage, usages
 from audit.models import AuditLogEntry, Incident
 from cdcproject.version import __version__
-from consumer.incidents import moment
+from consumer.incidents import utc_of
 from handlers.mappings import pause
 from handlers.models import Delivery, Worker
 from handlers.reporting.queue_coverage import queues_heard
@@ -132,7 +132,7 @@ def _lags() -> dict[int, float]:
     rows = found.values_list("listener_id", "commit_timestamp", "received_at")
     # The clocks of Salesforce and of this machine may differ; a lag is never negative.
     return {
-        pk: max(0.0, round((received_at - moment(committed)).total_seconds(), 3))
+        pk: max(0.0, round((received_at - utc_of(committed)).total_seconds(), 3))
         for pk, committed, received_at in rows
     }
 

@@ -25,7 +25,7 @@ class Buffer:
 
     def __init__(self, limit: int, most_bytes: int = FULL_BYTES) -> None:
         #: The position that the next message comes after; None before the first subscription.
-        self.follows: str | None = None
+        self.expected_position: str | None = None
         self._limit = limit
         self._most_bytes = most_bytes
         self._bytes = 0

@@ -21,7 +21,7 @@ from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import GuardedTokens, LoginGivenUp
 from consumer.stream.reconnect_delay import backoff, pause_after
 from consumer.stream.refusal_incidents import Refusals
-from consumer.stream.start_position import beginning_of, is_history
+from consumer.stream.start_position import beginning_of, is_before_start
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.leases import Lease, LeaseLost
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 State = Position.State
 
 #: Seconds after which a session counts as stable, and the back-off starts over.
-SETTLED_SECONDS = 30.0
+STABLE_SECONDS = 30.0
 #: Seconds between two moves of the position without an event.
 MOVE_SECONDS = 5.0
 
@@ -180,7 +180,7 @@ class Receiver(threading.Thread):
         self._set(State.CONNECTING, self.status.reason)
         self._buffer.wait_until_recorded()
         position = Position.objects.get(listener=self._listener)
-        self._buffer.follows = position.replay_id
+        self._buffer.expected_position = position.replay_id
         org_id = self._tokens.get().org_id
         begins = beginning_of(self._listener, position, org_id, timezone.now())
         self._not_before = begins.not_before
@@ -223,9 +223,10 @@ class Receiver(threading.Thread):
         self._note_progress(bool(messages))
         self._refusals.received(now)
         received = [
-            Message(message, now, is_history(message, self._not_before)) for message in messages
+            Message(message, now, is_before_start(message, self._not_before))
+            for message in messages
         ]
-        if not all(message.passed_over for message in received) or not received:
+        if not all(message.is_before_start for message in received) or not received:
             self._not_before = None  # all later messages are new
         if received:
             self.last_message_at = time.monotonic()
@@ -251,7 +252,7 @@ class Receiver(threading.Thread):
     def _note_progress(self, has_messages: bool) -> None:
         """Forget earlier failures once the session is stable; messages before that only shorten the
         back-off."""
-        if time.monotonic() - (self._stream.subscribed_at or 0) >= SETTLED_SECONDS:
+        if time.monotonic() - (self._stream.subscribed_at or 0) >= STABLE_SECONDS:
             self._failures = 0
         elif has_messages:
             self._failures = min(self._failures, 3)

@@ -117,19 +117,19 @@ class Recorder(threading.Thread):
         return self._buffer.take(settings.CDC_BATCH_MAX, wait)
 
     def _record(self, batch: Sequence[Message]) -> None:
-        follows = self._buffer.follows
+        expected_position = self._buffer.expected_position
         result = ingest(
             self._listener,
             self._lease,
             batch,
-            follows=follows,
+            expected_position=expected_position,
             while_writing=self._decode_next,
             expect_repeats=self._expect_repeats,
             commit=self._commit,
         )
         self._expect_repeats = bool(result.repeated)
         if result.replay_id:
-            self._buffer.follows = result.replay_id
+            self._buffer.expected_position = result.replay_id
             self._on_commit(result.replay_id)
         metrics.recorded(self._listener.name, result, batch)
         reads_of = self._listener.pk if result.reads else None
@@ -142,14 +142,14 @@ class Recorder(threading.Thread):
         left = most = settings.CDC_BATCH_MAX
         with suppress(Exception):
             for item in self._buffer.peek(most):
-                left -= item.decode_ahead() if isinstance(item, Message) else 0
+                left -= item.decode_early() if isinstance(item, Message) else 0
                 if left <= 0:  # one message may hold thousands of records
                     break
 
     def _move(self, keep_alive: KeepAlive) -> None:
-        follows = self._buffer.follows
-        self._commit(lambda: move(self._lease, keep_alive, follows))
-        self._buffer.follows = keep_alive.replay_id
+        expected_position = self._buffer.expected_position
+        self._commit(lambda: move(self._lease, keep_alive, expected_position))
+        self._buffer.expected_position = keep_alive.replay_id
         self._on_commit(keep_alive.replay_id)
 
     def _commit(self, write: Callable[[], Result]) -> Result:

@@ -60,7 +60,7 @@ def _refuse_foreign(listener: Listener, position: Position, org_id: str | None) 
         raise ReplayLost("subscription", error)
 
 
-def is_history(message: Mapping[str, Any], began_at: datetime | None) -> bool:
+def is_before_start(message: Mapping[str, Any], began_at: datetime | None) -> bool:
     """Return whether a message was committed before its listener began; False if `began_at` is
     None."""
     if began_at is None:

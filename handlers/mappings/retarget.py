@@ -51,7 +51,7 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
     lock_lanes(mappings, known, {mapping.pk})
     rows = to_move(mapping, now)
-    Delivery.objects.hold_chains(set(rows.values_list("chain", flat=True)))
+    Delivery.objects.lock_occupied_chains(set(rows.values_list("chain", flat=True)))
     ids = list(rows.locked().values_list("pk", flat=True))
     if not ids:
         return 0

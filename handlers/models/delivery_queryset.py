@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 
-from audit.db.prepared import Given, Prepared
+from audit.db.prepared import Param, Prepared
 from handlers.models.chain_heads import Follower, followers
 from handlers.models.mapping import HandlerMapping
 
@@ -40,7 +40,7 @@ _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), defau
 _OCCUPIED = Prepared(
     lambda: (
         DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-        .filter(IN_CHAIN, chain__among=Given("chains"))
+        .filter(IN_CHAIN, chain__among=Param("chains"))
         .order_by()
         .values_list("chain")
         .distinct()
@@ -51,14 +51,14 @@ _OCCUPIED = Prepared(
 _RUNNING = Prepared(
     lambda: (
         DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-        .filter(_IS_RUNNING, pk__among=Given("ids"))
+        .filter(_IS_RUNNING, pk__among=Param("ids"))
         .locked()
         .values_list("pk", "attempts")
     )
 )
 
 
-def begun(now: datetime | Given, span: timedelta | Given) -> dict[str, Any]:
+def begun(now: datetime | Param, span: timedelta | Param) -> dict[str, Any]:
     """Return the changes that start a run; its claim ends after `span`, on the database's clock."""
     return {
         "state": "running",
@@ -117,7 +117,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         updated: int = self.model._default_manager.filter(pk__in=ids).update(**changes)
         return updated
 
-    def hold_chains(self, chains: Collection[str]) -> set[str]:
+    def lock_occupied_chains(self, chains: Collection[str]) -> set[str]:
         """Return the chains that have a delivery that has not ended or that halts.
 
         Locks the chain heads, so that a worker that finishes one waits for this commit and then
@@ -202,7 +202,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             ready = self.filter(pk__in=ids, state="ready").locked().values_list("pk", flat=True)
             self.filter(pk__in=list(ready)).update(state="sent", queued_at=now, finished_at=now)
 
-    def claimable(self, due_by: datetime | Given) -> DeliveryQuerySet:
+    def claimable(self, due_by: datetime | Param) -> DeliveryQuerySet:
         is_due = Q(state="retrying", due_at__lte=due_by)
         return self.filter(Q(state__in=("ready", "queued")) | is_due, _NOT_PAUSED)
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from audit.db.prepared import Given, Prepared
+from audit.db.prepared import Param, Prepared
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from handlers.routing.router import route_with_gaps
@@ -112,8 +112,8 @@ _READ_OR_DELETED = Prepared(
     lambda: (
         AuditLogEntry.objects.filter(
             AuditLogEntry.FOUND_OUT,
-            listener_id=Given("listener_id"),
-            record_id__among=Given("record_ids"),
+            listener_id=Param("listener_id"),
+            record_id__among=Param("record_ids"),
         )
         .order_by("as_of", "read_at", "id")
         .only("record_id", "as_of", "read_at", "commit_timestamp")
@@ -149,7 +149,7 @@ def end_waiting(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[
         .order_by("id")
     )
     chains = {delivery.chain for delivery in waiting} - {""}
-    Delivery.objects.hold_chains(chains)
+    Delivery.objects.lock_occupied_chains(chains)
     for delivery in waiting:
         _end(delivery, ends[delivery.entry_id], now)
     Delivery.objects.bulk_update(

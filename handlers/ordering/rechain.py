@@ -105,7 +105,7 @@ def _mark_overtakable(members: Sequence[int]) -> None:
     if not members:
         return
     waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
-    Delivery.objects.hold_chains(set(waiting.values_list("chain", flat=True)))
+    Delivery.objects.lock_occupied_chains(set(waiting.values_list("chain", flat=True)))
     ids = list(waiting.locked().values_list("pk", flat=True))
     for start in range(0, len(ids), ROWS):
         rows = Delivery.objects.filter(pk__in=ids[start : start + ROWS])
@@ -147,7 +147,7 @@ def _move_some(goal_of: dict[int, str], chains: set[str]) -> set[int]:
     goal_of  the new chain of each delivery, by id
     chains   the new chains and the chains that the deliveries leave
     """
-    Delivery.objects.hold_chains(chains)
+    Delivery.objects.lock_occupied_chains(chains)
     members = Delivery.objects.filter(IN_CHAIN).filter(Q(chain__in=chains) | Q(pk__in=goal_of))
     rows = list(members.locked().defer("error"))
     goals = {row.pk: goal_of.get(row.pk, row.chain) for row in rows}

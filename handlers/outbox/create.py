@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from audit.db.bulk_insert import insert, maker
+from audit.db.bulk_insert import insert, object_factory
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.ordering.read_records import stale
@@ -69,7 +69,7 @@ def planned(
     _mark_overtakable(deliveries[: len(late_matches)])
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
-    _queue_up(deliveries)
+    _block_behind_earlier(deliveries)
     _set_aside(deliveries, {mapping.pk for mapping in mappings if mapping.paused_at is not None})
     return deliveries
 
@@ -143,9 +143,9 @@ def _receivers(
     return receivers
 
 
-def _queue_up(deliveries: Sequence[Delivery]) -> None:
+def _block_behind_earlier(deliveries: Sequence[Delivery]) -> None:
     """Block each delivery that has an earlier one in its chain."""
-    occupied = Delivery.objects.hold_chains({delivery.chain for delivery in deliveries})
+    occupied = Delivery.objects.lock_occupied_chains({delivery.chain for delivery in deliveries})
     for delivery in deliveries:
         if delivery.chain in occupied:
             delivery.state = Delivery.State.BLOCKED
@@ -174,7 +174,7 @@ def _await_records(deliveries: Sequence[Delivery], gaps: Collection[int]) -> Non
             delivery.error = AWAITS_RECORD
 
 
-_make = maker(Delivery)
+_make = object_factory(Delivery)
 
 
 def _delivery(

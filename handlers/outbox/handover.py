@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import BooleanField, Func
 
 from audit.db.bulk_insert import insert
-from audit.db.prepared import Given, Prepared, deleting
+from audit.db.prepared import Param, Prepared, delete_query
 from audit.models import AuditLogEntry
 from handlers import tracing
 from handlers.models import Delivery, HandlerMapping, Handover
@@ -121,7 +121,9 @@ class _AsynchronousCommit(Func):
 
 
 _DELETE_HANDOVERS = Prepared(
-    lambda: deleting(Handover.objects.filter(_AsynchronousCommit(), pk__among=Given("handovers")))
+    lambda: delete_query(
+        Handover.objects.filter(_AsynchronousCommit(), pk__among=Param("handovers"))
+    )
 )
 
 

@@ -88,7 +88,7 @@ def _locked(ids: Sequence[int], chains: Collection[str]) -> dict[int, Delivery]:
     """Lock and return the deliveries, and those of their chains that are open or halt them."""
     targets = Q(pk__in=ids)
     left = Delivery.objects.filter(IN_CHAIN, targets).values_list("chain", flat=True)
-    Delivery.objects.hold_chains({*chains, *left})
+    Delivery.objects.lock_occupied_chains({*chains, *left})
     found = Delivery.objects.filter(targets | (Q(chain__in=chains) & IN_CHAIN)).locked()
     return {delivery.pk: delivery for delivery in found.defer("error")}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
-from audit.db.prepared import Given, Prepared
+from audit.db.prepared import Param, Prepared
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.routing.router import views
@@ -35,10 +35,10 @@ _LATER = Prepared(
     lambda: (
         AuditLogEntry.objects.filter(
             Q(deliveries__attempts__gt=0) | Q(deliveries__is_external=True),
-            listener_id__gte=Given("listener_id"),
-            listener_id__lte=Given("listener_id"),
-            record_id__among=Given("record_ids"),
-            id__gt=Given("entry_id"),
+            listener_id__gte=Param("listener_id"),
+            listener_id__lte=Param("listener_id"),
+            record_id__among=Param("record_ids"),
+            id__gt=Param("entry_id"),
         )
         .order_by()
         .values_list("record_id", *(f"deliveries__{name}" for name in _COLUMNS))

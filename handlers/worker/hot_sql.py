@@ -9,56 +9,58 @@ from typing import Any
 from django.db import transaction
 from django.db.models import DurationField, Model
 
-from audit.db.prepared import Given, Prepared, changing
+from audit.db.prepared import Param, Prepared, update_query
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import EARLY, begun
 from listeners.models import Listener
 
-_SPAN = Given("span", DurationField())
+_SPAN = Param("span", DurationField())
 _BEGIN = Prepared(
-    lambda: changing(
-        Delivery.objects.claimable(Given("due_by")).filter(pk=Given("pk")),
-        **begun(Given("now"), _SPAN),
+    lambda: update_query(
+        Delivery.objects.claimable(Param("due_by")).filter(pk=Param("pk")),
+        **begun(Param("now"), _SPAN),
     )
 )
 _LOAD = Prepared(
     lambda: (
         Delivery.objects.select_related("entry__listener", "mapping")
-        .filter(pk=Given("pk"))
+        .filter(pk=Param("pk"))
         .order_by()
     )
 )
 _CLAIMABLE = Prepared(
     lambda: (
-        Delivery.objects.claimable(Given("due_by"))
-        .filter(pk__among=Given("ids"))
+        Delivery.objects.claimable(Param("due_by"))
+        .filter(pk__among=Param("ids"))
         .locked()
         .defer("error")
     )
 )
 _BEGIN_ALL = Prepared(
-    lambda: changing(Delivery.objects.filter(pk__among=Given("ids")), **begun(Given("now"), _SPAN))
+    lambda: update_query(
+        Delivery.objects.filter(pk__among=Param("ids")), **begun(Param("now"), _SPAN)
+    )
 )
 
 
 def _by_ids(model: type[Model]) -> Prepared:
-    return Prepared(lambda: model._default_manager.filter(pk__among=Given("ids")).order_by())
+    return Prepared(lambda: model._default_manager.filter(pk__among=Param("ids")).order_by())
 
 
 _ENTRIES, _MAPPINGS, _LISTENERS = map(_by_ids, (AuditLogEntry, HandlerMapping, Listener))
 _SUCCEED = Prepared(
-    lambda: changing(
-        Delivery.objects.filter(pk=Given("pk"), state="running", attempts=Given("attempt")),
+    lambda: update_query(
+        Delivery.objects.filter(pk=Param("pk"), state="running", attempts=Param("attempt")),
         state="succeeded",
         error="",
-        finished_at=Given("now"),
+        finished_at=Param("now"),
         claim_deadline=None,
     )
 )
 _IS_FOLLOWED = Prepared(
     lambda: (
-        Delivery.objects.filter(chain=Given("chain"), state="blocked")
+        Delivery.objects.filter(chain=Param("chain"), state="blocked")
         .order_by()
         .values_list("pk")[:1]
     )

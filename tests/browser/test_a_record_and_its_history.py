@@ -1,8 +1,8 @@
 """A record's history: found by its id, before and after, and all that ever happened to it."""
 
-import pytest
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from consumer.ingest.transaction import ingest

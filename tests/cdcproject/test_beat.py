@@ -1,6 +1,7 @@
 """Beat where nobody has made VAR_DIR: database and broker are servers."""
 
 import pytest
+
 from cdcproject.celery import app
 from cdcproject.process.liveness_file import Scheduler
 

@@ -1,8 +1,9 @@
 """What a terminal is shown: each thing once."""
 
-import pytest
 import subprocess
 import sys
+
+import pytest
 
 from tests.cdcproject.test_settings import alone
 from tests.nursery import ROOT

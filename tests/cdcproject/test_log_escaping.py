@@ -1,9 +1,9 @@
 """Text from outside begins no line of the log and controls no terminal."""
 
-import pytest
 import io
 import logging
 
+import pytest
 import structlog
 
 from cdcproject.conf.logging import escaped, logging_config, write_traceback

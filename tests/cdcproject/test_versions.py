@@ -1,8 +1,9 @@
 """The version is told in one place, and everything else says the same."""
 
-import pytest
 import re
 import tomllib
+
+import pytest
 
 from cdcproject.version import __version__
 from tests.nursery import ROOT

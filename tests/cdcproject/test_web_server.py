@@ -1,12 +1,12 @@
 """gunicorn, as its configuration has it."""
 
-import pytest
 import os
 import subprocess
 import sys
 from datetime import timedelta
 from types import SimpleNamespace
 
+import pytest
 from structlog.testing import capture_logs
 
 from cdcproject.web.access_log import StructuredLog

@@ -6,7 +6,7 @@ import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from audit.db.bulk_insert import FEW, insert, maker
+from audit.db.bulk_insert import FEW, insert, object_factory
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from tests.sample_data import make_mapping
@@ -17,7 +17,7 @@ DATA = {"Name": 'Ünï "q" \\ \t\n', "Revenue": 12.5, "Big": 2**70, "None": None
 
 
 def entry(listener, number=1, **values):
-    return maker(AuditLogEntry)(
+    return object_factory(AuditLogEntry)(
         {
             "listener_id": listener.pk,
             "channel": "/data/ChangeEvents",
@@ -92,7 +92,7 @@ def test_what_is_not_given_is_the_fields_default(listener, beside):
     mapping = make_mapping(listener)
     entries = insert([entry(listener), *others(listener, beside)])
     values = {"mapping_id": mapping.pk, "handler": "x", "state": Delivery.State.BLOCKED}
-    make = maker(Delivery)
+    make = object_factory(Delivery)
 
     insert([make({**values, "entry_id": e.pk, "created_at": timezone.now()}) for e in entries])
 

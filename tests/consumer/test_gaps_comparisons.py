@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry, DirtyRecord, Incident, Reconciliation
-from consumer.incidents import moment
+from consumer.incidents import utc_of
 from consumer.ingest.transaction import ingest
 from listeners.models import Listener
 from tests.sample_data import change, lease_of, make_mapping, received
@@ -26,7 +26,7 @@ def test_an_overflow_compares_what_was_saved_from_an_hour_before_it(listener):
 
     job, incident = Reconciliation.objects.get(), Incident.objects.get()
     assert (job.reason, job.entity_name, job.state) == ("overflow", "Account", "waiting")
-    assert job.window_start == moment(3_600_000)
+    assert job.window_start == utc_of(3_600_000)
     assert timezone.now() - job.window_end < timedelta(minutes=5)
     assert (job.entry, job.incident) == (AuditLogEntry.objects.get(), incident)
     assert "compared with the audit log" in incident.action
@@ -69,7 +69,7 @@ def test_one_comparison_is_enough_for_several_of_one_entity(listener):
         ("overflow", "Contact"),
         ("wildcard", "Account"),
     ]
-    assert jobs[0].window_start == moment(3_600_000)
+    assert jobs[0].window_start == utc_of(3_600_000)
 
 
 @pytest.mark.parametrize(("policy", "jobs"), [("deliver", 2), ("record", 0)])

@@ -119,12 +119,12 @@ def test_an_old_lease_writes_nothing(listener):
 
 def test_nothing_is_added_behind_a_position_that_is_not_where_it_was_left(listener):
     lease = lease_of(listener)
-    ingest(listener, lease, received(change(replay=5)), [], follows="")
+    ingest(listener, lease, received(change(replay=5)), [], expected_position="")
     broken = {"channel": "/data/ChangeEvents", "data": {"event": {"replayId": 8}}}
 
     for batch in (received(change(replay=8)), received(broken)):
         with pytest.raises(CommitsLost):
-            ingest(listener, lease, batch, [], follows="7")
+            ingest(listener, lease, batch, [], expected_position="7")
 
     assert (AuditLogEntry.objects.count(), Quarantined.objects.count()) == (1, 0)
 
@@ -132,9 +132,9 @@ def test_nothing_is_added_behind_a_position_that_is_not_where_it_was_left(listen
 def test_a_batch_that_was_committed_without_an_answer_is_no_loss(listener):
     lease = lease_of(listener)
     batch = received(change(replay=5), change(replay=6))
-    ingest(listener, lease, batch, [], follows="")
+    ingest(listener, lease, batch, [], expected_position="")
 
-    again = ingest(listener, lease, batch, [], follows="")
+    again = ingest(listener, lease, batch, [], expected_position="")
 
     assert (again.entries, again.repeated) == (0, 2)
 
@@ -144,7 +144,7 @@ def test_each_half_of_a_batch_follows_the_one_before(listener):
     del broken["data"]["payload"]["ChangeEventHeader"]
     batch = received(change(replay=1), broken, change(replay=3))
 
-    result = ingest(listener, lease_of(listener), batch, [], follows="")
+    result = ingest(listener, lease_of(listener), batch, [], expected_position="")
 
     assert (result.entries, result.quarantined) == (2, 1)
 
@@ -265,7 +265,7 @@ def test_an_unordered_mapping_makes_everything_ready(listener):
 
 
 def test_what_was_committed_before_the_listener_began_moves_the_position_alone(listener):
-    history = Message(change(replay=5), timezone.now(), passed_over=True)
+    history = Message(change(replay=5), timezone.now(), is_before_start=True)
 
     result = ingest(listener, lease_of(listener), [history], [make_mapping(listener)])
 

@@ -93,11 +93,11 @@ def test_a_database_that_lost_the_commits_before_it_is_not_moved_past_them(liste
     ingest(listener, lease, received(change(replay=7)), [])
 
     with pytest.raises(CommitsLost):
-        move(lease, moment(), follows="8")
+        move(lease, moment(), expected_position="8")
 
     assert Position.objects.get().replay_id == "7"
-    move(lease, moment(), follows="7")
-    move(lease, moment(), follows="7")  # the answer to the commit was lost
+    move(lease, moment(), expected_position="7")
+    move(lease, moment(), expected_position="7")  # the answer to the commit was lost
     assert Position.objects.get().replay_id == NAMED
 
 
@@ -110,7 +110,7 @@ def test_a_managed_subscription_that_was_told_of_lost_commits_is_not_gone_on_wit
     )
     assert beginning_of(listener, Position.objects.get(), "00D", NOW) == Beginning("7")
     buffer = Buffer(10)
-    buffer.follows = "9"
+    buffer.expected_position = "9"
     buffer.put(received(change(replay=10)))
     recorder = Recorder(listener, lease, buffer, Publisher())
 

@@ -3,7 +3,7 @@
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from audit.db.prepared import Given, Prepared
+from audit.db.prepared import Param, Prepared
 from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
@@ -58,7 +58,7 @@ def test_each_delivery_is_run_at_its_first_attempt(listener, widen, run, count):
 
 def test_a_transaction_is_to_be_tried_again(listener, widen):
     make_mapping(listener)
-    mappings = Prepared(lambda: HandlerMapping.objects.filter(listener=Given("listener_id")))
+    mappings = Prepared(lambda: HandlerMapping.objects.filter(listener=Param("listener_id")))
 
     def read():
         with transaction.atomic(durable=True):

@@ -8,7 +8,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.db.prepared import Given, Prepared, changing, deleting
+from audit.db.prepared import Param, Prepared, delete_query, update_query
 from audit.models import AuditLogEntry, Throughput
 from cdcproject.conf.db_timeouts import EXECUTED_BEFORE
 from cdcproject.conf.servers import database
@@ -24,7 +24,7 @@ ON_POSTGRESQL = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite
 
 
 def named(name="name"):
-    return Prepared(lambda: Listener.objects.filter(name=Given(name)))
+    return Prepared(lambda: Listener.objects.filter(name=Param(name)))
 
 
 def columns(row):
@@ -68,7 +68,7 @@ def test_values_come_as_django_gives_them(listener):
     moment = timezone.now()
     Throughput.objects.create(listener=listener, minute=moment, events=1, entries=2)
     of = Prepared(
-        lambda: Throughput.objects.filter(minute=Given("minute")).values_list("events", "minute")
+        lambda: Throughput.objects.filter(minute=Param("minute")).values_list("events", "minute")
     )
 
     assert of.rows(minute=moment) == [(1, moment)]
@@ -79,7 +79,7 @@ def test_values_come_as_django_gives_them(listener):
 def test_any_text_can_be_written_into_it_and_given(listener, name):
     Listener.objects.update(name=name)
     written = Prepared(lambda: Listener.objects.filter(name=name, enabled=True))
-    listed = Prepared(lambda: Listener.objects.filter(name__among=Given("names")))
+    listed = Prepared(lambda: Listener.objects.filter(name__among=Param("names")))
 
     assert written.objects() == named().objects(name=name) == [listener]
     assert listed.objects(names=[name, "b"]) == [listener]
@@ -89,8 +89,8 @@ def test_any_text_can_be_written_into_it_and_given(listener, name):
 def test_it_changes_and_deletes_what_it_finds_and_says_how_many(listener):
     Throughput.objects.create(listener=listener, minute=timezone.now(), events=1, entries=2)
     found = Throughput.objects.filter(listener=listener)
-    add = Prepared(lambda: changing(found, events=F("events") + Given("more"), entries=0))
-    delete = Prepared(lambda: deleting(Throughput.objects.filter(pk__among=Given("ids"))))
+    add = Prepared(lambda: update_query(found, events=F("events") + Param("more"), entries=0))
+    delete = Prepared(lambda: delete_query(Throughput.objects.filter(pk__among=Param("ids"))))
 
     assert (add.execute(more=2), add.execute(more=3)) == (1, 1)
     assert found.values_list("events", "entries").get() == (6, 0)
@@ -100,7 +100,7 @@ def test_it_changes_and_deletes_what_it_finds_and_says_how_many(listener):
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL's driver writes anything")
 def test_what_cannot_be_written_into_it_is_named():
-    with pytest.raises(TypeError, match="pass it as Given"):
+    with pytest.raises(TypeError, match="pass it as Param"):
         Prepared(lambda: Listener.objects.filter(read_timeout=1.5)).objects()
 
 

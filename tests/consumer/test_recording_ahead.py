@@ -132,7 +132,7 @@ def test_a_part_of_a_batch_that_was_recorded_is_not_recorded_again_after_an_erro
     del messages[3]["data"]["payload"]["ChangeEventHeader"]["entityName"]
     buffer = Buffer(10)
     buffer.put(received(*messages))
-    buffer.follows = ""
+    buffer.expected_position = ""
     buffer.close()
 
     def fail_once(*args):

@@ -1,9 +1,9 @@
 """docs/architecture.md names functions, files and constraints that exist."""
 
-import pytest
 import ast
 import re
 
+import pytest
 from django.apps import apps
 
 from tests.docs.examples import DOCS

@@ -1,7 +1,8 @@
 """docs/crash-points.md has each point that a process can be killed at."""
 
-import pytest
 import re
+
+import pytest
 
 from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of

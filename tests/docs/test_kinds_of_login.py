@@ -1,8 +1,9 @@
 """Each table of the kinds of login, on whatever page, has a row for every kind."""
 
-import pytest
 import re
 from itertools import groupby
+
+import pytest
 
 from listeners.models import Connection
 from tests.docs.examples import DOCS

@@ -1,10 +1,11 @@
 """docs/settings.md has each variable that is read, and its default; and no other."""
 
-import pytest
 import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from cdcproject.conf.environment import SECRETS
 from tests.docs.examples import DOCS

@@ -1,6 +1,7 @@
 """Refusals and bad input from a CometD server of another make: a clear reason, nothing lost."""
 
 import pytest
+
 from audit.models import AuditLogEntry, Incident, Quarantined
 from listeners.models import Listener, Position
 from tests import sample_data

@@ -1,10 +1,10 @@
 """Each kind of login at work: changes arrive, handlers fail, tokens are revoked and renewed."""
 
 from __future__ import annotations
-import pytest
 
 import json
 
+import pytest
 import requests
 
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping

@@ -1,6 +1,7 @@
 """Logins over HTTP/2 are spoken by other libraries, which have logs of their own."""
 
 import pytest
+
 from listeners.models import Connection
 from tests.secrecy.scene import Scene
 from tests.settings_on_the_wire.http2_server import Http2Server

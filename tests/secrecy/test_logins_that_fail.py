@@ -2,9 +2,10 @@
 secret."""
 
 from __future__ import annotations
-import pytest
 
 import asyncio
+
+import pytest
 
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from listeners.models import Connection, Position

@@ -1,11 +1,12 @@
 """grpc-js, avsc and Salesforce's own proto, which nobody here wrote, understand the simulator."""
 
-import pytest
 import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, PubSubClient

@@ -17,7 +17,7 @@ MANAGED = "managed.subscription."
 @pytest.fixture(scope="module")
 def org() -> Iterator[SimulatorProcess]:
     """A simulator for the module."""
-    given = f"Given={ALL}:earliest"
+    given = f"Param={ALL}:earliest"
     with SimulatorProcess(
         "--grpc-keep-alive", "0.2", "--managed-subscription", given, grpc=True
     ) as org:
@@ -71,13 +71,13 @@ def test_without_a_commit_it_begins_as_it_is_set_up(
 ) -> None:
     org.create("Account", {"Name": "x"})
 
-    earliest = client.manage(developer_name="Given")
+    earliest = client.manage(developer_name="Param")
 
     assert earliest.events(1)
     answer = commit(earliest, bytes(8) + b"\0\1", requested=1)
     assert answer.error.code == pb.COMMIT
     left(org, earliest)
-    again = client.manage(developer_name="Given")
+    again = client.manage(developer_name="Param")
     assert again.events(1)
     left(org, again)
 

@@ -1,6 +1,7 @@
 """The REST API, as far as a consumer of change events needs it."""
 
 import pytest
+
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 

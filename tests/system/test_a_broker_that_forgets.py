@@ -1,6 +1,7 @@
 """Messages that the broker lost are sent again by the relay, without a person."""
 
 import pytest
+
 from audit.models import AuditLogEntry
 from handlers.models import Handover
 from handlers.outbox.broker import queue_length

@@ -1,7 +1,8 @@
 """What a worker and a listener log of attempts that did not end well."""
 
-import pytest
 import json
+
+import pytest
 
 from handlers.models import Delivery
 from handlers.outbox.broker import queue_length

@@ -1,8 +1,8 @@
 """How a listener process ends."""
 
-import pytest
 import signal
 
+import pytest
 import requests
 
 from audit.models import AuditLogEntry, Incident

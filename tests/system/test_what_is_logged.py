@@ -1,7 +1,8 @@
 """The lines of all processes: JSON, each with what it is about, and without what a change holds."""
 
-import pytest
 import json
+
+import pytest
 
 from handlers.models import Delivery
 from tests.sample_data import make_mapping

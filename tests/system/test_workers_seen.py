@@ -1,6 +1,7 @@
 """A worker's own process shows itself, and is gone when it ends."""
 
 import pytest
+
 from handlers.models import Worker
 from tests.commands.running import run
 from tests.servers import wait_for

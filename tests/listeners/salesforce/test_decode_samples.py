@@ -1,9 +1,10 @@
 """The decoder against payloads that nobody here wrote."""
 
 from __future__ import annotations
-import pytest
 
 from typing import Any
+
+import pytest
 
 from listeners.salesforce.decode import decode
 from listeners.salesforce.events import ChangeKind

@@ -1,10 +1,11 @@
 """What an org's answers say of its channels."""
 
 from __future__ import annotations
-import pytest
 
 from typing import Any
 from urllib.parse import quote
+
+import pytest
 
 from listeners.salesforce.channels_offered import CHANNELS_QUERY, MEMBERS_QUERY, Group, offered
 from listeners.salesforce.rest.client import RestClient

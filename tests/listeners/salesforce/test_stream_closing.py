@@ -1,5 +1,4 @@
 from __future__ import annotations
-import pytest
 
 import datetime
 import ipaddress
@@ -10,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,7 +1,8 @@
 """Which fields of an entity its change events do not tell, by Salesforce's own descriptions."""
 
-import pytest
 from typing import Any
+
+import pytest
 
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import ScriptedOrg, of_json, plain_http

@@ -1,10 +1,10 @@
 """How many events are asked for: as many as may be, and no more than can be kept."""
 
 from __future__ import annotations
-import pytest
 
 import threading
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,6 +1,7 @@
 """What of an event stands in its message: what is there, what changed and what was cleared."""
 
 from __future__ import annotations
+
 import pytest
 
 from listeners.salesforce.decode import decode

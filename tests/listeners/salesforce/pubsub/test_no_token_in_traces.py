@@ -1,11 +1,12 @@
 """gRPC's own traces, which the environment can ask for."""
 
 from __future__ import annotations
-import pytest
 
 import os
 import subprocess
 import sys
+
+import pytest
 
 pytestmark = pytest.mark.any_database
 
