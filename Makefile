@@ -5,18 +5,8 @@ PYTHON ?= $(shell bin/find-python)
 PY = $(VENV)/bin/python
 # Its plug-in is not used, and to load it takes each worker a second.
 PYTEST = $(PY) -m pytest -p no:schemathesis -n 4 --dist loadscope --no-loadscope-reorder
-# Folders of tests, apart by spaces: left out of the run, and of the one on PostgreSQL (what does not
-# depend on the database is not run on a second one).
-IGNORE ?=
-NO_DATABASE = deploy simulator listeners/salesforce cdcproject settings_on_the_wire secrecy peer bad_inputs browser docs \
-	$(patsubst %,system/test_%.py,a_position_elsewhere stopped_logins a_revoked_refresh_token \
-	standing_troubles calling_back crashes pubsub_faults pubsub_positions both_transports \
-	stopping_and_exit_codes) \
-	commands/test_exit_codes_of_commands.py api/test_schema.py api/test_schema_holds.py \
-	api/test_documentation.py api/test_throttling.py api/test_connections_are_tested.py \
-	commands/test_a_connection_is_checked.py pytest_cdc/test_events.py \
-	$(patsubst %,console/test_%.py,connection_trial channels_of_an_org handler_choice)
-IGNORING = $(addprefix --ignore tests/,$(1))
+# Which tests, by their markers (pyproject.toml): MARKED="not any_python".
+MARKED ?=
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".
 CHAOS ?=
@@ -33,13 +23,14 @@ unexport PYTHONDONTWRITEBYTECODE
 # Of what makes the manual, which says at each start that it has a successor.
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help up demo docs docs-live test check bench chaos soak fuzz mutants screenshots stubs lock clean
+.PHONY: help up demo docs docs-live test quick check bench chaos soak fuzz mutants screenshots stubs lock clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    the whole product with a simulated Salesforce org, live; Ctrl-C ends it"
 	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
+	@echo "make quick   the tests that start no process, on SQLite: for the inner loop"
 	@echo "make check   format, lint, types, import layers, migrations, the manual, known vulnerabilities"
 	@echo "make docs    the manual as a site, in var/site; make docs-live serves it while it is written"
 	@echo "make bench   benchmarks"
@@ -61,8 +52,12 @@ up:
 
 test:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PYTEST) $(call IGNORING,$(IGNORE))
-	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) $(call IGNORING,$(IGNORE) $(NO_DATABASE)))
+	$(PYTEST) $(if $(MARKED),-m "$(MARKED)")
+	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) -m "not any_database$(if $(MARKED), and $(MARKED))")
+
+quick:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PYTEST) -q -m "not process"
 
 check:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

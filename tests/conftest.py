@@ -18,6 +18,8 @@ from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
 
+#: Fixtures that start a process for each test that uses them.
+STARTERS = {"processes", "simulator", "any_broker", "postgres"}
 STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "cdcproject", "deploy")
 
 
@@ -29,6 +31,13 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.parent.name in STARTING_PROCESSES or STARTERS & {*item.fixturenames}:
+            item.add_marker("process")
+    _take_turns(items)
+
+
+def _take_turns(items) -> None:
     """What starts the product's processes mostly waits, the rest computes: they take turns, so that
     the cores always have something to do. The last are short ones, so that the workers end at
     about the same time."""
