@@ -39,11 +39,14 @@ def counted(listener) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize("number", [1, 3])
-def test_each_run_of_a_message_is_counted_and_timed(make_listener, number):
-    listener = make_listener(name=f"counted-{number}")
+@pytest.mark.parametrize(
+    ("handler", "number"), [("tests.remember", 1), ("tests.remember", 3), ("tests.write_group", 2)]
+)
+def test_each_run_of_a_message_is_counted_and_timed(make_listener, handler, number):
+    """An atomic handler's run is settled in its own transaction, the others' together."""
+    listener = make_listener(name=f"counted-{handler}-{number}")
 
-    run_deliveries(deliver(listener, "tests.remember", number), "tests.remember")
+    run_deliveries(deliver(listener, handler, number), handler)
 
     assert counted(listener) == {
         "cdc_attempts_total succeeded": number,
