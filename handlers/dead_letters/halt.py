@@ -48,9 +48,11 @@ def skip_halting(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> i
             for delivery in found:
                 note(by, Action.GO_ON, delivery, name=delivery.handler, reason=reason)
             following = Delivery.objects.promote([delivery.chain for delivery in found])
+        if found:
+            ids_skipped = [delivery.pk for delivery in found]
+            log.info("dead letters skipped", deliveries=ids_skipped, by=str(by), reason=reason)
         publish.publish_or_leave([delivery.id for delivery in following], now)
         skipped += len(found)
-    log.info("dead letters skipped", deliveries=skipped, by=str(by), reason=reason)
     return skipped
 
 

@@ -57,7 +57,7 @@ def pause(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datet
             running = HandlerMapping.objects.filter(pk=mapping.pk, paused_at=None)
             if running.update(paused_at=now, paused_by=str(by)[:150], pause_reason=reason):
                 note(by, Action.PAUSE, mapping, reason=reason)
-                log.info("handler paused", mapping=str(mapping), by=str(by))
+                _log_when_committed("handler paused", mapping, by)
                 number += 1
     return number
 
@@ -73,9 +73,13 @@ def resume(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: date
             paused = HandlerMapping.objects.paused().filter(pk=mapping.pk)
             if paused.update(paused_at=None, paused_by="", pause_reason=""):
                 note(by, Action.RESUME, mapping, reason=reason)
-                log.info("handler resumed", mapping=str(mapping), by=str(by))
+                _log_when_committed("handler resumed", mapping, by)
                 number += 1
     return number
+
+
+def _log_when_committed(event: str, mapping: HandlerMapping, by: Actor) -> None:
+    transaction.on_commit(lambda: log.info(event, mapping=str(mapping), by=str(by)))
 
 
 def to_handler(name: str) -> Q:

@@ -183,7 +183,7 @@ def _queue(
         delivery for delivery in deliveries if can_begin(delivery) and not delivery.is_external
     ]
     limits = {mapping.pk: mapping.max_attempts for mapping in mappings}
-    bundles = list(outbox.share(startable, limits, spare_full_queues=True))
+    bundles = list(outbox.in_bundles(startable, limits, spare_full_queues=True))
     for bundle in bundles:
         for delivery in bundle:
             delivery.state, delivery.queued_at = State.QUEUED, now

@@ -100,7 +100,7 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     limits = {row.mapping_id: row.mapping__max_attempts for row in rows}
     tracked = [
         message_for(group[0], [row.id for row in group])
-        for group in share([row for row in rows if not row.is_external], limits, size)
+        for group in in_bundles([row for row in rows if not row.is_external], limits, size)
     ]
     sending = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
     external = _external_messages(sending, now)
@@ -117,7 +117,7 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     return sum(len(message.ids) for message in tracked) + len(external)
 
 
-def share(
+def in_bundles(
     deliveries: Sequence[Publishable],
     max_attempts: Mapping[int, int | None],
     size: int | None = None,
@@ -148,7 +148,8 @@ def share(
 
 
 def message_for(first: Any, ids: Sequence[int]) -> Message:
-    """Return the message for deliveries that share one, the first of them and all of their ids."""
+    """Return the message for deliveries that share one: `first` is one of them, `ids` are the ids
+    of all."""
     queue = queue_of(first.handler, first.queue)
     return Message(ids, first.attempts, first.handler, queue, {"delivery_ids": ids})
 

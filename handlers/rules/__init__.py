@@ -1,1 +1,1 @@
-"""What the fields of a mapping mean: conditions, ignored authors and field paths. Pure."""
+"""The rules of a mapping's fields: conditions, ignored authors and field paths. Pure."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from audit.models import AuditLogEntry
 from listeners import wildcards
 from listeners.values import is_storable_text
+
+if TYPE_CHECKING:
+    from audit.models import AuditLogEntry
 
 #: The first 15 characters identify a Salesforce record; the three after them are a checksum.
 SHORT_ID = 15

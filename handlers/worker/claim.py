@@ -48,8 +48,9 @@ LEAST = 1e-6
 def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     """Claim the runnable deliveries among `ids`, in this order, with entry, listener and mapping.
 
-    Deliveries of paused mappings are set aside. Deliveries whose mapping names another handler than
-    the message (`handler`) or the row are given back and moved. Database errors are retried,
+    Deliveries of paused mappings are set aside. Deliveries whose row names another handler than
+    the message (`handler`), or whose mapping another one than the row, are given back and moved.
+    Database errors are retried,
     because no other worker has the message. Never inside a transaction.
     """
     now = retry(database_clock.now, "read the clock", limit=CLAIM_RETRY_SECONDS)

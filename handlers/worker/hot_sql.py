@@ -45,7 +45,8 @@ _BEGIN_ALL = Prepared(
 
 
 def _by_ids(model: type[Model]) -> Prepared:
-    return Prepared(lambda: model._default_manager.filter(pk__among=Param("ids")).order_by())
+    # Not the default manager, which hides deleted mappings: their deliveries are skipped.
+    return Prepared(lambda: model._base_manager.filter(pk__among=Param("ids")).order_by())
 
 
 _ENTRIES, _MAPPINGS, _LISTENERS = map(_by_ids, (AuditLogEntry, HandlerMapping, Listener))

@@ -37,7 +37,7 @@ MESSAGE_SECONDS = 0.5
 ALONE_SECONDS = 0.2
 #: Claims that have not started after this time are given back.
 LATE_SECONDS = 1.0
-#: The interval at which the watchdog checks bundles are checked.
+#: The interval at which the watchdog checks the bundles.
 LOOKS_SECONDS = 0.25
 
 

@@ -61,6 +61,7 @@ def test_what_is_not_there_is_none(listener):
     mapping.delete()
 
     assert hot_sql.load(Delivery.objects.get().pk).active_mapping is None
+    assert [one.active_mapping for one in hot_sql.load_all([Delivery.objects.get()])] == [None]
     assert hot_sql.load(0) is None
 
 

@@ -11,6 +11,7 @@ from consumer.ingest.transaction import ingest
 from handlers.dead_letters.halt import halts
 from handlers.mappings import soft_delete
 from handlers.models import Delivery, HandlerMapping
+from handlers.worker.run import run_deliveries
 from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
@@ -34,6 +35,17 @@ def states():
 
 def row_of(mapping):
     return HandlerMapping.with_deleted.filter(pk=mapping.pk).first()
+
+
+def test_deliveries_of_one_message_are_skipped_at_once(listener, mapping):
+    messages = [change(records=[f"00100000000000{number}AAA"]) for number in range(3)]
+    ids = [delivery.pk for delivery in record(listener, *messages)]
+    mapping.delete()
+
+    assert run_deliveries(ids, "tests.remember") == "3 skipped"
+
+    assert states() == ["skipped"] * 3
+    assert not read_journal()
 
 
 def swept():

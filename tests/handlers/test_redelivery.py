@@ -270,7 +270,7 @@ def test_a_count_beforehand_is_what_then_is_done(listener):
 
 
 def test_it_is_done_in_steps_and_each_delivery_once(listener, monkeypatch):
-    monkeypatch.setattr("handlers.redelivery.start.ROWS", 3)
+    monkeypatch.setattr("handlers.redelivery.job.ROWS", 3)
     deliver(listener, *(change(records=[f"001{n % 4}"]) for n in range(10)), handler="tests.fail")
     Delivery.objects.update(state="dead")
 

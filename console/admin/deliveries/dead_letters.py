@@ -65,7 +65,7 @@ class DeadLettersAdmin(RedeliveringAdmin):
         mapping = group.example.mapping
         return {
             "group": group,
-            "is_paused": bool(mapping and mapping.paused_at),
+            "is_paused": bool(mapping.paused_at),
             "deliveries": _address("changelist", **known),
             "example": links.delivery(group.example.pk),
             "redeliver": _address("redeliver_group", **known) if can_redeliver else "",

@@ -111,7 +111,7 @@ class DeliveryAdmin(DeadLettersAdmin):
         if delivery.halts:
             title = "The next changes of the record wait until this one is redelivered or skipped."
             marks.append(label("holds back next changes", "danger", title=title))
-        if delivery.state in WAITING and delivery.mapping and delivery.mapping.paused_at:
+        if delivery.state in WAITING and delivery.mapping.paused_at:
             marks.append(pause_label(delivery.mapping))
         return format_html('<span class="whitespace-nowrap">{}</span>', joined(marks))
 
