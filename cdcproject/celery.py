@@ -68,13 +68,21 @@ def keep_good_connections(**_: Any) -> None:
     _used_at["last"] = time.monotonic()
 
 
+# A receiver each: an error in one of them is logged and keeps no other from running.
 @worker_init.connect
-def prepare_worker(**_: Any) -> None:
-    """Prepare the main process of a worker, before it forks."""
+def restrict_control_commands(**_: Any) -> None:
     from cdcproject.process.control_panel import restrict
 
     restrict()
+
+
+@worker_init.connect
+def serve_metrics(**_: Any) -> None:
     worker_metrics.begin()
+
+
+@worker_init.connect
+def load_tracing(**_: Any) -> None:
     tracing.load()
 
 

@@ -44,7 +44,7 @@ class ConsoleAdmin(ModelAdmin):
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         """Return what the templates of a row's page need; `obj` is None for a new row."""
-        return {}
+        return {"show_history": request.user.has_perm("audit.view_operatoraction")}
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

@@ -51,7 +51,8 @@ def ingest_again(quarantined: Quarantined, by: Actor, now: datetime) -> int:
         new, ready = _record(quarantined, entries, by, now)
     except (ValueError, RecursionError, DataError) as error:
         reason = error.reason if isinstance(error, Undecodable) else describe(error)
-        Quarantined.objects.filter(pk=quarantined.pk).update(error=storable(reason))
+        unread = Quarantined.objects.filter(pk=quarantined.pk, ingested_at=None)
+        unread.update(error=storable(reason))
         raise StillUnreadable(
             f"The message still cannot be read: {storable(reason)}. It stays in quarantine; try "
             "again after an upgrade."

@@ -98,9 +98,9 @@ class Ingested:
         self.committed = other.committed if self.committed is None else self.committed
 
 
-def run_once(transaction: Callable[[], Ingested]) -> Ingested:
+def run_once(write: Callable[[], Ingested]) -> Ingested:
     """Call a transaction without a retry."""
-    return transaction()
+    return write()
 
 
 _MAPPINGS = Prepared(lambda: HandlerMapping.objects.filter(listener=Param("listener_id")))

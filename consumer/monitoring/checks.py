@@ -33,8 +33,8 @@ _QUIET_NOTES = {
 }
 #: Kinds of incident that only apply to an enabled listener.
 _OF_RUNNING = (Kind.STALL, Kind.BACK_OFF, Kind.QUOTA, Kind.CONFIGURATION)
-#: The time left to replay from which there is an incident.
-LEAST_RUNWAY = timedelta(hours=24)
+#: An incident opens when the time left to replay is at most this.
+LEAST_TIME_LEFT = timedelta(hours=24)
 #: What a listener does when Salesforce refuses its position.
 _ON_REPLAY_LOST = {
     Listener.ReplayLost.EARLIEST: "continues with the earliest event that Salesforce has",
@@ -107,7 +107,7 @@ def _check_position_age(watched: Watched, now: datetime) -> None:
         close(incident, "The listener was disabled.", now)
     elif left is None:
         close(incident, "The listener no longer has a position that could expire.", now)
-    elif left > LEAST_RUNWAY:
+    elif left > LEAST_TIME_LEFT:
         close(incident, f"The position is recent again: {_hours(left)} left to replay.", now)
     else:
         Incident.objects.report(watched.listener.pk, _position_trouble(watched, left, now), now)

@@ -14,7 +14,7 @@ from audit.models import Reconciliation
 from consumer.reconciliation.backfill import Backfill, PartResult
 from consumer.reconciliation.deletions import ManyGone, look_up, refuse_if_many
 from consumer.reconciliation.evidence import CHUNK
-from consumer.reconciliation.judge import Judge
+from consumer.reconciliation.judge import Judge, Judgement
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.salesforce_rows import ON_ITS_WAY, SECOND, Row, rows
 from consumer.reconciliation.schedule import is_receiving
@@ -119,13 +119,25 @@ def _changed_records(
 def _compare_part(backfill: Backfill, part: Sequence[Row]) -> PartResult:
     found = backfill.judged(part)
     suspects = found.judgement.missing(part)
-    if suspects and is_receiving(backfill.job.listener_id):
-        # Wait until the stream has had time to bring the newest of these changes.
-        newest = max(found.judgement.stamps[row.record_id] for row in suspects)
-        wait = newest + SECOND + ON_ITS_WAY - round(time.time() * 1000)
-        time.sleep(min(max(wait, 0), 2 * ON_ITS_WAY) / 1000)
+    if suspects and _wait_for_the_stream(backfill, found.judgement, suspects):
+        # Judged without the lock first: on a busy entity most of them have arrived by now.
+        found.add(backfill.judged(suspects))
+        suspects = found.judgement.missing(suspects)
     found.add(backfill.fill(suspects))
     return found
+
+
+def _wait_for_the_stream(backfill: Backfill, judgement: Judgement, suspects: Sequence[Row]) -> bool:
+    """Wait until the stream has had time to bring the newest of these changes; return whether it
+    was necessary to wait."""
+    if not is_receiving(backfill.job.listener_id):
+        return False
+    newest = max(judgement.stamps[row.record_id] for row in suspects)
+    wait = newest + SECOND + ON_ITS_WAY - round(time.time() * 1000)
+    if wait <= 0:
+        return False
+    time.sleep(min(wait, 2 * ON_ITS_WAY) / 1000)
+    return True
 
 
 def _known_records(

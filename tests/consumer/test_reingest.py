@@ -151,6 +151,17 @@ def test_only_who_may_change_quarantined_messages_reads_them_again(
     assert not AuditLogEntry.objects.exists()
 
 
+def test_an_error_is_not_noted_on_a_message_that_another_process_has_read(listener):
+    row = kept(listener, "no JSON")
+    Quarantined.objects.update(ingested_at=timezone.now())
+
+    with pytest.raises(StillUnreadable):
+        ingest_again(row, ANN, timezone.now())
+
+    row.refresh_from_db()
+    assert row.error == "no decoder"
+
+
 def test_a_message_that_is_nested_too_deeply_stays_in_quarantine(listener):
     row = kept(listener, "[" * 200_000)
 
