@@ -39,7 +39,7 @@ def record(
     return _insert_new(_known(entries), entries, while_writing)
 
 
-#: What identifies a change of a record, among those of one listener.
+#: The fields that identify a change, among those of one listener.
 _IDENTITY = ("transaction_key", "sequence_number", "entity_name", "record_id", "change_type")
 _identity = attrgetter(*_IDENTITY)
 _IDENTITIES = Prepared(
@@ -75,7 +75,7 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
 
 
 def with_history(listeners: Iterable[Listener]) -> list[Listener]:
-    """Return the listeners with recorded entries or quarantined messages, which cannot be deleted.
+    """Return the listeners that must not be deleted: with entries or quarantined messages.
 
     Inside any transaction, until whose end nothing is recorded for these listeners.
     """

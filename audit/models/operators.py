@@ -1,4 +1,4 @@
-"""What operators do: the action log, exports and prunings, and saved filters."""
+"""The action log, exports and prunings, and saved filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What listeners received: the throughput by minute, and messages in quarantine."""
+"""The throughput of listeners by minute, and quarantined messages."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from unfold.forms import AdminOwnPasswordChangeForm, AuthenticationForm
 
 #: The factor by which the limit of an address exceeds that of a user: an office shares an address.
 _USERS_OF_AN_ADDRESS = 10
-#: Reads rates and addresses. Any, since its types do not know Django's requests.
+#: Reads rates and addresses. Typed as Any, since DRF's types accept only its own requests.
 _throttle: Any = AnonRateThrottle()
 
 
@@ -89,11 +89,13 @@ class PasswordChange(PasswordChangeView):
 
 
 def address_of(request: HttpRequest | None) -> str:
-    """Return the client's address as the API's throttles see it, from trusted proxies if there are.
+    """Return the client's address as the API's throttles see it, from the trusted proxies'
+    header if CDC_TRUSTED_PROXIES is set.
 
     An IPv6 address is reduced to its /64 network, which one client controls as a whole.
     """
-    address = str(_throttle.get_ident(request) or "") if request else ""
+    found = request and (_throttle.get_ident(request) or request.META.get("REMOTE_ADDR"))
+    address = str(found or "")
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

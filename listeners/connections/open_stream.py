@@ -15,6 +15,7 @@ def stream_for(listener: Listener, tokens: Tokens) -> EventStream:
     Raises SecretUnavailable and ClientFileMissing.
     """
     config = http_config(listener.connection)
+    config.tls.check_files()  # before the lease is taken: another process may have the files
     options = stream_options(listener)
     match Listener.Transport(listener.transport):
         case Listener.Transport.COMETD:

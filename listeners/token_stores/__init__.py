@@ -1,7 +1,8 @@
 """The token stores `memory`, `database` and `redis`.
 
 Each implements `listeners.salesforce.tokens.store.TokenStore` and encrypts tokens that it stores
-outside of the process. To add a store, copy a module and add the store to `store_of`.
+outside of the process. To add a store, copy `database.py`, and add the store to `store_of`
+and `former_stores`.
 """
 
 from __future__ import annotations

@@ -42,8 +42,7 @@ class HttpTransport:
         self._http = _without_cookies(session_of(config))
         self._http.mount("http://", self._adapter)
         self._http.mount("https://", self._adapter)
-        #: For requests beside the one that another thread waits for, on new connections.
-        self._aside = _without_cookies(session_of(config))
+        self._config = config
 
     def send(
         self, token: Token, path: str, request: Request, timeout: Timeout
@@ -79,7 +78,7 @@ class HttpTransport:
 
         Requests the list of API versions, which needs no token and counts against no limit.
         """
-        with self._aside as http:
+        with self._separate_session() as http:
             answer = exchange(
                 http,
                 "GET",
@@ -94,9 +93,13 @@ class HttpTransport:
     def hang_up(self, token: Token, path: str, parting: Request) -> None:
         """Send the last requests on a separate connection, ignoring errors, and close."""
         if parting:
-            with self._aside as http:
+            with self._separate_session() as http:
                 self._post(http, token, path, parting, _PARTING_TIMEOUT)
         self._http.close()
+
+    def _separate_session(self) -> requests.Session:
+        """Return a session for requests beside the one that another thread waits for."""
+        return _without_cookies(session_of(self._config))
 
     def _post(
         self,

@@ -64,7 +64,10 @@ class Tls:
     def check_files(self) -> None:
         """Raise ``ClientFileMissing`` if a file cannot be read."""
         for path in filter(None, (self.ca_bundle, self.client_certificate, self.client_key)):
-            read_file(path)
+            try:
+                Path(path).open("rb").close()
+            except OSError:
+                raise ClientFileMissing(path) from None
 
 
 def read_file(path: str) -> bytes:

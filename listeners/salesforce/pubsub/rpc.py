@@ -110,7 +110,7 @@ class Calls:
             answer = await self._call("GetSchema", request, wire.SchemaInfo)
         except CallFailed as failed:
             if failed.is_unknown_schema:
-                return failed
+                return failed.with_traceback(None)
             raise self.error(failed) from None
         return answer.schema_json
 
@@ -161,4 +161,7 @@ class Calls:
             if answer is not None:
                 return answer
             failure = CallFailed(method, grpc.StatusCode.INTERNAL, "", UNREADABLE)
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # its traceback would keep the channel until garbage collection

@@ -53,7 +53,7 @@ class LoginResult:
 
 
 class Grant(Protocol):
-    """A kind of login; ``listeners.salesforce.auth`` has a module for each."""
+    """A kind of login; the grants are in ``listeners.salesforce.auth``."""
 
     @property
     def refresh_token(self) -> str:
