@@ -79,9 +79,12 @@ class Command(BaseCommand):
         sys.exit(code)
 
     def _check_configuration(self, names: list[str]) -> None:
+        # Read without names too: a database that is not there yet is waited for.
+        is_enabled = dict(Listener.objects.values_list("name", "enabled"))
         for name in names:
-            refuse_unknown_listener(name)
-            if not Listener.objects.filter(name=name, enabled=True).exists():
+            if name not in is_enabled:
+                refuse_unknown_listener(name)
+            if not is_enabled.get(name, True):
                 raise CommandError(f"Listener {name!r} is disabled; enable it first.", returncode=2)
         for problem in check_mappings():
             self.stderr.write(str(problem))
