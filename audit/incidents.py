@@ -13,7 +13,7 @@ from audit.models import Incident, Trouble
 from listeners.models import Listener
 from listeners.salesforce.tokens.store import Trouble as TokenTrouble
 
-_SHOWN = {
+_TROUBLES = {
     TokenTrouble.NOT_STORED: Trouble(
         Incident.Kind.LOGIN,
         TokenTrouble.NOT_STORED,
@@ -36,7 +36,7 @@ _SHOWN = {
         action="The refused token is not sent again; the listeners of the connection are stopped.",
     ),
 }
-_OVER = "A later login succeeded, or its tokens were stored."
+_CLOSING_NOTE = "A later login succeeded, or its tokens were stored."
 
 
 def acknowledge(incident: Incident, by: Actor, now: datetime) -> bool:
@@ -65,7 +65,7 @@ def report_login(connection_id: int, trouble: TokenTrouble, *, is_open: bool, **
 
     The receiver of `listeners.connections.login_attempts.login_trouble`.
     """
-    shown = _SHOWN[trouble]
+    shown = _TROUBLES[trouble]
     now = timezone.now()
     listeners = Listener.objects.filter(connection_id=connection_id)
     with transaction.atomic():
@@ -73,4 +73,6 @@ def report_login(connection_id: int, trouble: TokenTrouble, *, is_open: bool, **
             if is_open:
                 Incident.objects.report(listener_id, shown, now)
             else:
-                Incident.objects.close(listener_id, shown.kind, now, key=shown.key, note=_OVER)
+                Incident.objects.close(
+                    listener_id, shown.kind, now, key=shown.key, note=_CLOSING_NOTE
+                )

@@ -54,7 +54,7 @@ def delete_query(found: QuerySet[Any]) -> Built:
 
 
 @dataclass(frozen=True, slots=True)
-class _Maker:
+class _RowReader:
     """Makes an object from its part of a row, like `Model.from_db` but in a fraction of its time.
 
     `relation` is the field of the object that owns it.
@@ -64,7 +64,7 @@ class _Maker:
     names: Sequence[str]
     pick: Callable[[Row], Row]
     key: int
-    related: Sequence[_Maker] = ()
+    related: Sequence[_RowReader] = ()
     relation: Any = None
 
     def make(self, row: Row, alias: str) -> Model:
@@ -78,17 +78,17 @@ class _Maker:
         return made
 
 
-def _maker(info: dict[str, Any], selected: Sequence[Any], relation: Any = None) -> _Maker:
+def _row_reader(info: dict[str, Any], selected: Sequence[Any], relation: Any = None) -> _RowReader:
     """Return the maker of an object and its related ones; `info` is `klass_info` of a compiler."""
     places = info["select_fields"]
     fields = [selected[place].target for place in places]
-    return _Maker(
+    return _RowReader(
         model=info["model"],
         names=[field.attname for field in fields],
         pick=itemgetter(*places),
         key=next(place for place in places if selected[place].target.primary_key),
         related=[
-            _maker(related, selected, related["field"])
+            _row_reader(related, selected, related["field"])
             for related in info.get("related_klass_infos", ())
         ],
         relation=relation,
@@ -112,12 +112,12 @@ class _Statement:
         return found
 
     def objects(self, rows: Sequence[Row]) -> list[Any]:
-        make, alias = self._maker.make, self._compiler.connection.alias
+        make, alias = self._reader.make, self._compiler.connection.alias
         return [make(row, alias) for row in self.values(rows)]
 
     @cached_property
-    def _maker(self) -> _Maker:
-        return _maker(self._compiler.klass_info, self._selected)
+    def _reader(self) -> _RowReader:
+        return _row_reader(self._compiler.klass_info, self._selected)
 
 
 class Prepared:

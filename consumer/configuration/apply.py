@@ -132,7 +132,8 @@ class _Plan:
     def costs(self, now: datetime) -> Iterator[str]:
         """Yield a line about the cost for each listener that will start at the earliest event."""
         begun = Position.objects.exclude(replay_id__in=["", *PRESETS])
-        stored, (_, earliest) = set(begun.values_list("pk", flat=True)), PRESETS
+        stored = set(begun.values_list("pk", flat=True))
+        _, earliest = PRESETS
         for name in self._wanted.listeners:
             listener = self._listeners[name]
             if listener.enabled and listener.first_replay == earliest and listener.pk not in stored:

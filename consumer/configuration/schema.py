@@ -196,8 +196,8 @@ PARTS = ("scheme", "host", "port", "username", "password")
 
 def written(field: str) -> str:
     """Return the key of the field as written in the file."""
-    is_part = field.startswith(PREFIX)
-    return f"{NESTED}.{field.removeprefix(PREFIX)}" if is_part else field
+    part = field.removeprefix(PREFIX)
+    return f"{NESTED}.{part}" if part != field and part in PARTS else field
 
 
 LISTENER: Keys = {

@@ -70,6 +70,8 @@ def complete(listener_id: int, *, budget: float = BUDGET) -> int:
 
 
 class _Org:
+    """A listener, and the REST client of its org."""
+
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
 

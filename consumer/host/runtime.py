@@ -199,7 +199,7 @@ class DrainingListeners:
         drained = [hosted for hosted in self._draining if self._is_drained(hosted)]
         self._draining = [hosted for hosted in self._draining if hosted not in drained]
         leaving = [*self._disconnecting, *drained]
-        self._disconnecting = [one for one in leaving if not one.receiver.has_disconnected]
+        self._disconnecting = [hosted for hosted in leaving if not hosted.receiver.has_disconnected]
         return drained
 
     def wait_for_disconnects(self, by: float) -> None:

@@ -24,7 +24,6 @@ from listeners.secrets.encrypted_field import SecretUnavailable
 
 log = structlog.get_logger(__name__)
 
-
 #: The tokens and the stream that a listener needs to run.
 Kit = tuple[GuardedTokens, EventStream]
 

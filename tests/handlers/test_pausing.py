@@ -244,7 +244,7 @@ def test_when_its_mapping_is_deleted_nothing_waits_for_ever(mapping, later):
     assert run_delivery(delivery.pk) == "skipped"
 
 
-def test_more_than_are_let_go_at_once_are_let_go_after_each_other(mapping):
+def test_more_than_are_released_at_once_are_released_after_each_other(mapping):
     pause(mapping)
     deliver(mapping, *(change(records=[f"001{n}"]) for n in range(5)))
     resume(mapping)
