@@ -40,7 +40,10 @@ JOIN handlers_delivery d ON d.entry_id = e.id
 WHERE e.source <> 'stream' AND d.state = 'succeeded'
 """
 #: Why a late change is skipped after that.
-_IS_IN = re.compile(r"not newer than the record as read from Salesforce \(entry (\d+)\)")
+_IS_IN = re.compile(
+    r"(?:not newer than the record as read from Salesforce|the record was found deleted before)"
+    r" \(entry (\d+)\)"
+)
 _EFFECTS = "SELECT id, entry_id, attempt FROM chaos_effect WHERE handler = ANY(%s) ORDER BY id"
 
 
