@@ -29,7 +29,7 @@ def halts(delivery: Delivery) -> bool:
 
 
 def skip_halting(ids: Sequence[int], by: Actor, reason: str, now: datetime) -> int:
-    """Skip halting dead letters; return how many still halted.
+    """Skip halting dead letters; return how many were skipped: those that still halted.
 
     They stay dead, with the reason added to their error, and the next delivery of each chain
     becomes ready. Never inside a transaction: each step is one, and publishes the deliveries it

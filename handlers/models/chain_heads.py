@@ -1,4 +1,5 @@
-"""The query for the next delivery of each chain whose earlier deliveries have ended."""
+"""The query for the next delivery of each chain: the first blocked one, if no earlier one is open,
+holds the chain back or awaits its record."""
 
 from __future__ import annotations
 

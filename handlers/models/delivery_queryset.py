@@ -234,7 +234,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         )
 
     def promote(self, chains: Collection[str]) -> list[Follower]:
-        """Make ready and return the next delivery of each chain that `followers` finds.
+        """Unblock and return the next delivery of each chain, which `followers` finds.
 
         Inside the caller's transaction, which has locked the deliveries that it ended: another
         transaction that adds to the chain waits for that lock, or has committed before.

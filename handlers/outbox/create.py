@@ -144,7 +144,7 @@ def _receivers(
 
 
 def _block_behind_earlier(deliveries: Sequence[Delivery]) -> None:
-    """Block each delivery that has an earlier one in its chain."""
+    """Block each delivery whose chain has an earlier one that has not ended, or that halts it."""
     occupied = Delivery.objects.lock_occupied_chains({delivery.chain for delivery in deliveries})
     for delivery in deliveries:
         if delivery.chain in occupied:

@@ -113,6 +113,7 @@ def _what(delivery: Delivery) -> str:
 
 
 def _is_unpublishable(delivery: Delivery) -> bool:
-    """Return whether the relay passes over a delivery until its handler is registered."""
+    """Return whether the relay passes over a delivery until its handler is registered, as far as
+    this process knows: its modules may differ from the relay's."""
     is_to_publish = delivery.state in (State.READY, State.RETRYING) and not delivery.is_external
     return is_to_publish and registry.find(delivery.handler) is None
