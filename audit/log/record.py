@@ -77,7 +77,8 @@ def _known(entries: Sequence[AuditLogEntry]) -> set[Identity]:
 def with_history(listeners: Iterable[Listener]) -> list[Listener]:
     """Return the listeners that must not be deleted: with entries or quarantined messages.
 
-    Inside any transaction, until whose end nothing is recorded for these listeners.
+    Inside the caller's transaction: it locks the positions, so that nothing is recorded for these
+    listeners until that transaction ends.
     """
     candidates = list(listeners)
     with transaction.atomic():

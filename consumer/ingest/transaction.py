@@ -1,5 +1,5 @@
-"""The ingest transaction: a batch's audit log entries, its deliveries and the new position, under
-the lease's epoch.
+"""The ingest transaction: a batch's audit log entries, its deliveries and the new position are
+written together or not at all, and only while this process holds the listener's lease.
 
 Raises LeaseLost and CommitsLost (`consumer.ingest.position`); then the current transaction wrote
 nothing.
@@ -77,7 +77,7 @@ class Ingested:
 
     `entries`, `repeated`, `quarantined`: counts. `to_publish`: the deliveries to publish now.
     `reads`: whether records are to be read over REST. `replay_id`: the new position, empty if it
-    did not move. `committed`: the commit timestamp of the first change, in milliseconds.
+    did not move. `first_commit_timestamp`: of the first change, in milliseconds since 1970.
     """
 
     entries: int = 0
@@ -86,7 +86,7 @@ class Ingested:
     to_publish: DeliveriesToPublish = field(default_factory=DeliveriesToPublish)
     reads: bool = False
     replay_id: str = ""
-    committed: int | None = None
+    first_commit_timestamp: int | None = None
 
     def add(self, other: Ingested) -> None:
         self.entries += other.entries
@@ -95,7 +95,8 @@ class Ingested:
         self.to_publish.add(other.to_publish)
         self.reads |= other.reads
         self.replay_id = other.replay_id or self.replay_id
-        self.committed = other.committed if self.committed is None else self.committed
+        if self.first_commit_timestamp is None:
+            self.first_commit_timestamp = other.first_commit_timestamp
 
 
 def run_once(write: Callable[[], Ingested]) -> Ingested:
@@ -127,10 +128,12 @@ def ingest(
     is quarantined raw; then the rest of the batch is recorded in several transactions, in order.
     `commit` calls each of the transactions, and may retry it.
     """
-    insert = partial(record, while_writing=while_writing, expect_repeats=expect_repeats)
+    record_entries = partial(record, while_writing=while_writing, expect_repeats=expect_repeats)
     whole = partial(_ingest_whole, listener, lease, messages, mappings)
     try:
-        return commit(partial(whole, expected_position=expected_position, insert=insert))
+        return commit(
+            partial(whole, expected_position=expected_position, record_entries=record_entries)
+        )
     except (DataError, Undecodable, UnicodeError) as error:
         if len(messages) == 1:
             return commit(
@@ -150,7 +153,7 @@ def _ingest_whole(
     mappings: Sequence[HandlerMapping] | None,
     *,
     expected_position: str | None,
-    insert: Callable[[Sequence[AuditLogEntry]], list[AuditLogEntry]],
+    record_entries: Callable[[Sequence[AuditLogEntry]], list[AuditLogEntry]],
 ) -> Ingested:
     """Record a batch in one transaction, decoded before it begins."""
     decoded = [(message, message.events()) for message in messages]
@@ -162,10 +165,11 @@ def _ingest_whole(
     ]
     replay_id = decoded[-1][1][-1].replay_id
     began = time_ns()
+    # Entries, deliveries and position commit together; `durable`: there is no transaction around.
     with transaction.atomic(durable=True):
         position = hold(lease, expected_position, replay_id)
         crash_points.reach("recording")
-        new = insert(entries)
+        new = record_entries(entries)
         if mappings is None:
             mappings = _MAPPINGS.objects(listener_id=listener.pk)
         policy = listener.gap_policy
@@ -180,8 +184,10 @@ def _ingest_whole(
     crash_points.reach("committed")
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
-    committed = entries[0].commit_timestamp if entries else None
-    return Ingested(len(new), len(entries) - len(new), 0, to_publish, reads, replay_id, committed)
+    first_commit_timestamp = entries[0].commit_timestamp if entries else None
+    return Ingested(
+        len(new), len(entries) - len(new), 0, to_publish, reads, replay_id, first_commit_timestamp
+    )
 
 
 def _quarantine(

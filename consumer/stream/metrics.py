@@ -68,8 +68,8 @@ def recorded(listener: str, result: Ingested, batch: Sequence[Message]) -> None:
     received_at = batch[0].received_at
     elapsed = database_clock.estimate() - received_at
     RECORD_SECONDS.labels(listener).observe(max(0.0, elapsed.total_seconds()))
-    if result.committed is not None and result.entries:
-        delay = seconds_since(result.committed, received_at)
+    if result.first_commit_timestamp is not None and result.entries:
+        delay = seconds_since(result.first_commit_timestamp, received_at)
         RECEIVE_SECONDS.labels(listener).observe(delay)
 
 

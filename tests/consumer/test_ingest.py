@@ -52,7 +52,7 @@ def test_the_position_knows_the_newest_commit_that_is_recorded(listener):
     result = ingest(listener, lease, messages, [])
 
     assert Position.objects.get().last_event_at.timestamp() * 1000 == newest
-    assert result.committed == newest  # of the first change
+    assert result.first_commit_timestamp == newest  # of the first change
 
 
 @pytest.mark.parametrize("message", [change(), {"channel": "/data/Nothing"}])
@@ -79,7 +79,7 @@ def test_a_batch_in_parts_keeps_the_commit_of_its_first_change(listener):
     result = ingest(listener, lease_of(listener), received(good, bad, last), [])
 
     header = good["data"]["payload"]["ChangeEventHeader"]
-    assert result.committed == header["commitTimestamp"]
+    assert result.first_commit_timestamp == header["commitTimestamp"]
     assert (result.entries, result.quarantined) == (2, 1)
 
 
