@@ -1,4 +1,4 @@
-"""What a login is checked against: the user's password and the one refresh token, and the errors.
+"""The user's password and the one refresh token, which a login must match, and the errors.
 
 TokenError: sent as JSON with status 400 by the token endpoint, as a fault by the SOAP API.
 """

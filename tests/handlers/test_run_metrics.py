@@ -1,4 +1,4 @@
-"""What a worker counts of the runs of one message."""
+"""A worker counts and times the runs of one message."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""What each token store promises to the processes that share it."""
+"""Each token store keeps the same promises to the processes that share it."""
 
 import time
 from collections.abc import Callable
