@@ -20,6 +20,7 @@ pytest_plugins = ["pytest_cdc"]
 
 #: Fixtures that start a process for each test that uses them.
 STARTERS = {"processes", "simulator", "any_broker", "postgres"}
+STARTING_SERVERS = ("settings_on_the_wire", "simulator")
 STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "cdcproject", "deploy")
 
 
@@ -32,7 +33,8 @@ def pytest_configure():
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.parent.name in STARTING_PROCESSES or STARTERS & {*item.fixturenames}:
+        folders = {*item.path.relative_to(Path(__file__).parent).parts}
+        if folders & {*STARTING_PROCESSES, *STARTING_SERVERS} or STARTERS & {*item.fixturenames}:
             item.add_marker("process")
     _take_turns(items)
 
