@@ -3,7 +3,8 @@
 import os
 import secrets
 import signal
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,18 @@ class PrivatePostgres:
     @contextmanager
     def frozen(self):
         pids = self.server.pids()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        _send(signal.SIGSTOP, pids)
         try:
             yield
         finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            _send(signal.SIGCONT, pids)
 
     def close(self) -> None:
         self.server.stop()
+
+
+def _send(signum: int, pids: Iterable[int]) -> None:
+    """Send the signal to each process; one that has just ended (autovacuum's do) needs none."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signum)
