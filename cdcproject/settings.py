@@ -209,6 +209,7 @@ INSTALLED_APPS = [
     "listeners",
     "audit",
     "handlers",
+    "mirror",
     "consumer",
     "api",
     "console",

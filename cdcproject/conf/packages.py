@@ -10,7 +10,7 @@ from pathlib import Path
 from cdcproject.conf.environment import stop
 
 #: The packages beside cdcproject.
-PACKAGES = ("listeners", "audit", "handlers", "consumer", "api", "console", "simulator")
+PACKAGES = ("listeners", "audit", "handlers", "mirror", "consumer", "api", "console", "simulator")
 _HOME = Path(__file__).resolve().parents[2]
 
 

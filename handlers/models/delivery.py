@@ -55,6 +55,8 @@ class Delivery(models.Model):
     paused = models.BooleanField(default=False, editable=False)
     # Blocked until its record is read over REST, even if it is first in its chain.
     awaits_record = models.BooleanField(default=False)
+    # Blocked until the record's mirror has applied the change (the mapping's `after`).
+    awaits_mirror = models.BooleanField(default=False, editable=False)
     # Dead, and the later deliveries of its chain are held back (the mapping's on_dead).
     halts = models.BooleanField(default=False)
     attempts = models.PositiveIntegerField(default=0)
@@ -103,6 +105,10 @@ class Delivery(models.Model):
             models.CheckConstraint(
                 condition=Q(awaits_record=False) | Q(state="blocked"),
                 name="delivery_awaiting_is_blocked",
+            ),
+            models.CheckConstraint(
+                condition=Q(awaits_mirror=False) | Q(state="blocked"),
+                name="delivery_awaiting_mirror_is_blocked",
             ),
             models.CheckConstraint(
                 condition=Q(halts=False) | Q(state="dead"), name="delivery_halting_is_dead"

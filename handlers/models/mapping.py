@@ -85,6 +85,10 @@ class HandlerMapping(models.Model):
         CONTINUE = "continue", "Continue with the record's next change"
         HALT = "halt", "Block the record's next changes"
 
+    class After(models.TextChoices):
+        RECORDING = "", "Once the change is recorded"
+        MIRROR = "mirror", "Once the record's mirror has applied the change"
+
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="mappings")
     name = models.CharField(
         max_length=100,
@@ -144,6 +148,15 @@ class HandlerMapping(models.Model):
         help_text="Empty: the limit of the handler, or the default.",
     )
     options = _json(dict, "Options of the handler, as a JSON object.")
+    after = models.CharField(
+        max_length=10,
+        choices=After,
+        default=After.RECORDING,
+        blank=True,
+        help_text="When the handler runs. After the mirror, event.record is the mirrored row.",
+    )
+    # Belongs to a mirror, which creates and deletes it; not to be edited.
+    managed = models.BooleanField(default=False, editable=False)
     # Not settings: only `handlers.mappings.pause` writes these, for an operator.
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_by = models.CharField(max_length=150, blank=True, editable=False)

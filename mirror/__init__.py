@@ -1,0 +1,1 @@
+"""Local copies of Salesforce objects as Django models: load, keep in step, verify."""

@@ -1,0 +1,1 @@
+"""Writes events and records that were read to the mirrored tables, guarded by versions."""

@@ -1,0 +1,1 @@
+"""Mirrored models: columns, generated code, and the comparison with the org."""

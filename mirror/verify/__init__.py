@@ -1,0 +1,1 @@
+"""Compares mirrored tables with Salesforce, records each difference, and repairs it."""
