@@ -114,6 +114,8 @@ class MirrorRun(models.Model):
     # The number of consecutive claims without progress.
     tries = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
+    # Why the run does not continue now, such as "the stream"; empty while it runs.
+    waits_for = models.TextField(blank=True)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True, blank=True)
     claimed_until = models.DateTimeField(null=True, blank=True)

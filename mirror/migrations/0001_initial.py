@@ -204,6 +204,7 @@ class Migration(migrations.Migration):
                 ("is_right", models.BooleanField(blank=True, null=True)),
                 ("tries", models.PositiveIntegerField(default=0)),
                 ("error", models.TextField(blank=True)),
+                ("waits_for", models.TextField(blank=True)),
                 ("created_at", models.DateTimeField()),
                 ("due_at", models.DateTimeField(blank=True, null=True)),
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
