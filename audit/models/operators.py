@@ -41,6 +41,7 @@ class OperatorAction(models.Model):
         EXPORT_ENDED = "export_ended", "Export finished"
         CANCEL = "cancel", "Cancelled"
         TAKE_UP = "take_up", "Redelivery resumed"
+        REQUEST_RUN = "request_run", "Mirror run requested"
 
     at = models.DateTimeField()
     user = models.ForeignKey(

@@ -125,12 +125,17 @@ class RestClient:
             return None
         return carried if "LastModifiedDate" in carried else None
 
-    def _described(self, name: str) -> list[dict[str, Any]]:
+    def describe(self, name: str) -> dict[str, Any]:
+        """Return the description of an object, with its `fields`; RestRefused if it is unknown."""
         path = f"{self._base}/sobjects/{quote(name, safe='')}/describe"
-        match typed(self._get(path), dict):
-            case {"fields": list(fields)}:
-                return [field for field in fields if isinstance(field, dict) and "name" in field]
-        raise TransportFailed("HTTP 200, but not with a description of an object")
+        description = typed(self._get(path), dict)
+        if not isinstance(description.get("fields"), list):
+            raise TransportFailed("HTTP 200, but not with a description of an object")
+        return description
+
+    def _described(self, name: str) -> list[dict[str, Any]]:
+        fields = self.describe(name)["fields"]
+        return [field for field in fields if isinstance(field, dict) and "name" in field]
 
     def query(self, soql: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
         """Yield the rows of a query by page; with `deleted`, including the Recycle Bin."""

@@ -1,0 +1,184 @@
+"""Add, change and remove mirrors, and request their runs: for the command, the configuration file,
+the REST API and the console.
+
+Refused   nothing was changed; the message says why and what to do
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.db.models import Max
+
+from audit.action_log import Action, Actor, note, note_change
+from audit.jobs.claim import SENT_AGAIN
+from audit.models import AuditLogEntry
+from handlers.models import HandlerMapping
+from handlers.outbox import broker
+from listeners.clock import database_clock
+from listeners.models import Listener, Position
+from listeners.values import save_fields
+from mirror.models import Mirror, MirrorRun
+from mirror.requirements import Refused, check_local, check_org, clean_choices
+
+log = structlog.get_logger(__name__)
+
+__all__ = ["Refused", "add", "cancel_run", "change", "remove", "request_run", "store"]
+
+#: The built-in batch handler that applies changes to the rows, and the task that executes runs.
+HANDLER, TASK = "mirror.apply", "mirror.run"
+State = MirrorRun.State
+
+
+def add(
+    model: str,
+    listener: Listener,
+    *,
+    database: str = "default",
+    deletes: str = Mirror.Deletes.SOFT,
+    verify: str = Mirror.Verify.DAILY,
+    by: Actor,
+) -> Mirror:
+    """Add a mirror, and request its first load. Raises Refused.
+
+    Asks the org whether the user may read the object; never inside a transaction.
+    """
+    wanted = Mirror(
+        model=model, listener=listener, database=database, deletes=deletes, verify=verify
+    )
+    check_org(listener, check_local(wanted))
+    with transaction.atomic(durable=True):
+        mirror = store(wanted, by)
+    return mirror
+
+
+def store(mirror: Mirror, by: Actor) -> Mirror:
+    """Store a new mirror with its handler mappings, and request its first load. Raises Refused.
+
+    Inside the caller's transaction. Does not ask the org; the load's failure says what is wrong.
+    """
+    mirror.salesforce_object = check_local(mirror).salesforce_object
+    mirror.created_at = database_clock.now()
+    Position.objects.lock_listener(mirror.listener_id)
+    # Changes recorded from here on have deliveries to the mirror.
+    last = AuditLogEntry.objects.aggregate(last=Max("pk"))["last"]
+    mirror.scanned_entry_id = last or 0
+    mirror.save(force_insert=True)
+    for on in HandlerMapping.On.values:
+        HandlerMapping.objects.create(
+            listener=mirror.listener,
+            on=on,
+            entity=mirror.salesforce_object,
+            handler=HANDLER,
+            options={"mirror": mirror.pk},
+            managed=True,
+        )
+    note(by, Action.ADD, mirror)
+    log.info("mirror added", mirror=mirror.model, listener=mirror.listener.name)
+    request_run(mirror, MirrorRun.Kind.LOAD, {}, by)
+    return mirror
+
+
+def change(mirror: Mirror, by: Actor, **settings: str) -> list[str]:
+    """Change `deletes` and `verify`; return the names of the fields that changed. Raises Refused.
+
+    Inside any transaction. The model, the listener and the database of a mirror do not change.
+    """
+    clean_choices(settings)
+    changed = [name for name, value in settings.items() if getattr(mirror, name) != value]
+    for name in changed:
+        setattr(mirror, name, settings[name])
+    if changed:
+        with transaction.atomic():
+            save_fields(mirror, changed)
+            note_change(by, mirror, changed)
+    return changed
+
+
+def remove(mirror: Mirror, by: Actor) -> None:
+    """Remove a mirror with its mappings and runs; the model's table and its rows stay.
+
+    Inside any transaction. Raises Refused while handlers run after the mirror.
+    """
+    with transaction.atomic():
+        Position.objects.lock_listener(mirror.listener_id)
+        if dependents := list(following(mirror)):
+            raise Refused(
+                f"{mirror} is used by handlers that run after the mirror: "
+                f"{', '.join(map(str, dependents))}. Delete those mappings, or set their `after` "
+                "to empty, then remove the mirror."
+            )
+        managed_mappings(mirror).delete()
+        note(by, Action.DELETE, mirror)
+        log.info("mirror removed", mirror=mirror.model)
+        mirror.delete()
+
+
+def managed_mappings(mirror: Mirror) -> Any:
+    """Return the four mappings that bring the object's changes to the mirror."""
+    mappings = HandlerMapping.objects.filter(listener=mirror.listener_id, managed=True)
+    return mappings.filter(handler=HANDLER, entity=mirror.salesforce_object)
+
+
+def following(mirror: Mirror) -> Any:
+    """Return the mappings that run after this mirror: of its object, or, if it is the listener's
+    last mirror, of every object."""
+    after = HandlerMapping.objects.filter(
+        listener=mirror.listener_id, after=HandlerMapping.After.MIRROR
+    )
+    others = Mirror.objects.filter(listener=mirror.listener_id).exclude(pk=mirror.pk)
+    entities = [mirror.salesforce_object, *([] if others.exists() else ["*"])]
+    return after.filter(entity__in=entities)
+
+
+def request_run(
+    mirror: Mirror, kind: str, options: dict[str, Any] | None = None, by: Actor | None = None
+) -> MirrorRun:
+    """Request a run of the mirror, and return it; an unended run of the kind is returned instead.
+
+    Inside any transaction: the task message is sent after its commit. `by` is None for runs that
+    the schedule requests.
+    """
+    now = database_clock.now()
+    with transaction.atomic():
+        Mirror.objects.select_for_update(no_key=True).get(pk=mirror.pk)
+        unended = mirror.runs.filter(kind=kind, state__in=MirrorRun.UNENDED).first()
+        if unended is not None:
+            found: MirrorRun = unended
+            return found
+        run: MirrorRun = MirrorRun.objects.create(
+            mirror=mirror,
+            kind=kind,
+            options=options or {},
+            requested_by=by.name[:150] if by else "",
+            created_at=now,
+            due_at=now + SENT_AGAIN,
+        )
+        if by is not None:
+            note(by, Action.REQUEST_RUN, mirror, details={"run": run.pk, "kind": kind})
+        transaction.on_commit(lambda: _send(run.pk, now))
+    return run
+
+
+def cancel_run(run: MirrorRun, by: Actor, reason: str = "") -> bool:
+    """Cancel a run; return False when it had already ended. Inside any transaction.
+
+    The worker that executes the run notices at its next step. Rows that it wrote stay.
+    """
+    with transaction.atomic():
+        mine = MirrorRun.objects.filter(pk=run.pk, state__in=MirrorRun.UNENDED)
+        ended = {"claimed_until": None, "finished_at": database_clock.now()}
+        if not mine.update(state=State.CANCELLED, **ended):
+            return False
+        note(by, Action.CANCEL, run.mirror, reason=reason, details={"run": run.pk})
+    return True
+
+
+def _send(run_id: int, now: datetime) -> None:
+    """Send the task message; without the broker, the run is due at once for the periodic round."""
+    if not broker.start_or_leave(TASK, run_id=run_id):
+        due = MirrorRun.objects.filter(pk=run_id, state=State.WAITING)
+        due.update(due_at=now + timedelta(seconds=1))
