@@ -107,6 +107,8 @@ class Migration(migrations.Migration):
                             ("dead_letters", "Dead letters"),
                             ("reconciliation", "Reconciliation failed"),
                             ("unknown_task", "Unknown task"),
+                            ("mirror_differs", "Mirror differs"),
+                            ("mirror_schema", "Mirrored object changed"),
                         ],
                         max_length=30,
                     ),

@@ -144,6 +144,8 @@ class Incident(models.Model):
         DEAD_LETTERS = "dead_letters", "Dead letters"
         RECONCILIATION = "reconciliation", "Reconciliation failed"
         UNKNOWN_TASK = "unknown_task", "Unknown task"
+        MIRROR_DIFFERS = "mirror_differs", "Mirror differs"
+        MIRROR_SCHEMA = "mirror_schema", "Mirrored object changed"
 
     # None: the incident concerns all listeners, as an outage of the broker does.
     listener = models.ForeignKey(
