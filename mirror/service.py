@@ -6,7 +6,7 @@ Refused   nothing was changed; the message says why and what to do
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,13 +14,12 @@ from django.db import transaction
 from django.db.models import Max
 
 from audit.action_log import Action, Actor, note, note_change
-from audit.jobs.claim import SENT_AGAIN
 from audit.models import AuditLogEntry
 from handlers.models import HandlerMapping
-from handlers.outbox import broker
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.values import save_fields
+from mirror import runs
 from mirror.models import Mirror, MirrorRun
 from mirror.requirements import Refused, check_local, check_org, clean_choices
 
@@ -28,9 +27,8 @@ log = structlog.get_logger(__name__)
 
 __all__ = ["Refused", "add", "cancel_run", "change", "remove", "request_run", "store"]
 
-#: The built-in batch handler that applies changes to the rows, and the task that executes runs.
-HANDLER, TASK = "mirror.apply", "mirror.run"
-State = MirrorRun.State
+#: The built-in batch handler that applies changes to the rows.
+HANDLER = "mirror.apply"
 
 
 def add(
@@ -142,24 +140,13 @@ def request_run(
     Inside any transaction: the task message is sent after its commit. `by` is None for runs that
     the schedule requests.
     """
-    now = database_clock.now()
+    who = str(by) if by else ""
     with transaction.atomic():
-        Mirror.objects.select_for_update(no_key=True).get(pk=mirror.pk)
-        unended = mirror.runs.filter(kind=kind, state__in=MirrorRun.UNENDED).first()
-        if unended is not None:
-            found: MirrorRun = unended
-            return found
-        run: MirrorRun = MirrorRun.objects.create(
-            mirror=mirror,
-            kind=kind,
-            options=options or {},
-            requested_by=by.name[:150] if by else "",
-            created_at=now,
-            due_at=now + SENT_AGAIN,
-        )
-        if by is not None:
+        run, is_new = runs.request(mirror, kind, database_clock.now(), by=who, options=options)
+        if is_new and by is not None:
             note(by, Action.REQUEST_RUN, mirror, details={"run": run.pk, "kind": kind})
-        transaction.on_commit(lambda: _send(run.pk, now))
+        if is_new:
+            transaction.on_commit(partial(runs.send, run.pk))
     return run
 
 
@@ -169,16 +156,7 @@ def cancel_run(run: MirrorRun, by: Actor, reason: str = "") -> bool:
     The worker that executes the run notices at its next step. Rows that it wrote stay.
     """
     with transaction.atomic():
-        mine = MirrorRun.objects.filter(pk=run.pk, state__in=MirrorRun.UNENDED)
-        ended = {"claimed_until": None, "finished_at": database_clock.now()}
-        if not mine.update(state=State.CANCELLED, **ended):
+        if not runs.cancel(run.pk, database_clock.now()):
             return False
         note(by, Action.CANCEL, run.mirror, reason=reason, details={"run": run.pk})
     return True
-
-
-def _send(run_id: int, now: datetime) -> None:
-    """Send the task message; without the broker, the run is due at once for the periodic round."""
-    if not broker.start_or_leave(TASK, run_id=run_id):
-        due = MirrorRun.objects.filter(pk=run_id, state=State.WAITING)
-        due.update(due_at=now + timedelta(seconds=1))
