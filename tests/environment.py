@@ -40,6 +40,7 @@ def _begin() -> None:
         "DATABASE_URL": _postgres(run) if database == "postgres" else f"sqlite:///{run}/db.sqlite3",
         "SECRET_KEY": secrets.token_urlsafe(40),
         "CDC_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "CDC_APPS": "tests.mirror.crm",
         "CDC_HANDLER_MODULES": "tests.sample_handlers,tests.browser.crm_handlers",
         "LOG_FORMAT": "json",
     }

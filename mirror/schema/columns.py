@@ -2,33 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
+from typing import Any, TypeAlias
 
 from django.apps import apps
 from django.db import models
 
+from mirror.schema.naming import OWN, column_name
 
-@dataclass(frozen=True, slots=True)
+Field: TypeAlias = "models.Field[Any, Any]"
+
+_KINDS: Mapping[str, type[models.Field[Any, Any]]] = {
+    "salesforce_id": models.CharField,
+    "is_deleted": models.BooleanField,
+    "is_complete": models.BooleanField,
+    "synced_at": models.DateTimeField,
+    "version": models.DateTimeField,
+    "raw": models.JSONField,
+}
+_ID_LENGTH = 18
+
+
+class NotMirrorable(ValueError):
+    """The model lacks what a mirror needs; the message says what to add."""
+
+
+@dataclass(frozen=True)
 class Columns:
-    """A mirrored model: `salesforce_object`, and its fields by the API name that they hold.
+    """The columns of a mirrored model, without its own ones (`naming.OWN`), by attribute name.
 
-    `fields` leaves out the model's own columns (`naming.OWN`). `Id` is `salesforce_id`.
+    A column's name does not tell whether it holds `Region` or `Region__c`. `against` decides that
+    by the names of the object's fields, and returns the columns with `fields`.
     """
 
     model: type[models.Model]
     salesforce_object: str
-    fields: Mapping[str, models.Field[Any, Any]]
+    columns: Mapping[str, Field]
+    #: The class's `salesforce_fields`: column → API name.
+    declared: Mapping[str, str]
+    resolved: Resolved | None = None
 
     @property
     def label(self) -> str:
         return self.model._meta.label
 
+    @property
+    def fields(self) -> Mapping[str, Field]:
+        """The columns by the API name of the field that they hold."""
+        return self._resolution.fields
 
-class NotMirrorable(ValueError):
-    """The model lacks what a mirror needs; the message says what to add."""
+    @property
+    def types(self) -> Mapping[str, Field]:
+        """The columns that hold the object that a polymorphic reference points to, by API name of
+        the reference: `WhoId` → `who_type`."""
+        return self._resolution.types
+
+    @property
+    def missing(self) -> Mapping[str, Field]:
+        """The columns whose field the object does not have, or hides from the user."""
+        return self._resolution.missing
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The API names of all fields of the object."""
+        return self._resolution.names
+
+    @property
+    def _resolution(self) -> Resolved:
+        if self.resolved is None:
+            raise TypeError(f"Call columns_of({self.label}).against(names) for its fields.")
+        return self.resolved
+
+    def against(self, names: Iterable[str]) -> Columns:
+        """Return these columns with the fields of an object whose fields have these API names."""
+        return _against(self.model, frozenset(names))
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The fields of one object that a model's columns hold."""
+
+    names: frozenset[str]
+    fields: Mapping[str, Field]
+    types: Mapping[str, Field]
+    missing: Mapping[str, Field]
+
+    @cached_property
+    def by_column(self) -> Mapping[str, str]:
+        return {field.attname: name for name, field in self.fields.items()}
 
 
 def model_named(label: str) -> type[models.Model]:
@@ -48,4 +111,107 @@ def columns_of(model: type[models.Model]) -> Columns:
     The class says `salesforce_object`, and `salesforce_fields`, {"column": "ApiName"}, for columns
     whose API names do not follow the naming rule.
     """
-    raise NotImplementedError
+    label = model._meta.label
+    name = getattr(model, "salesforce_object", None)
+    if not isinstance(name, str) or not name:
+        raise NotMirrorable(
+            f'{label} does not say which object it mirrors: add salesforce_object = "Account" '
+            "to the class."
+        )
+    concrete = {
+        field.attname: field
+        for field in model._meta.concrete_fields
+        if not getattr(field, "generated", False)
+    }
+    problems = [*_problems_of_own(model, concrete)]
+    declared, wrong = _declared(model, concrete)
+    if problems or wrong:
+        raise NotMirrorable(f"{label}: {' '.join([*problems, *wrong])}")
+    columns = {column: field for column, field in concrete.items() if column not in OWN}
+    return Columns(model, name, columns, declared)
+
+
+def _problems_of_own(model: type[models.Model], concrete: Mapping[str, Field]) -> Iterable[str]:
+    for column, kind in _KINDS.items():
+        field = concrete.get(column)
+        if not isinstance(field, kind):
+            yield f"The column {column} must be a {kind.__name__}."
+    key = model._meta.pk
+    if key is None or key.attname != "salesforce_id":
+        yield "salesforce_id must be the primary key."
+    elif (key.max_length or _ID_LENGTH) < _ID_LENGTH:
+        yield f"salesforce_id must hold {_ID_LENGTH} characters."
+
+
+def _declared(
+    model: type[models.Model], concrete: Mapping[str, Field]
+) -> tuple[Mapping[str, str], list[str]]:
+    declared = getattr(model, "salesforce_fields", {})
+    if not isinstance(declared, Mapping) or not all(
+        isinstance(text, str) for pair in declared.items() for text in pair
+    ):
+        return {}, ['salesforce_fields must be a dict such as {"column": "ApiName"}.']
+    wrong = [
+        f"salesforce_fields names the column {column!r}, which the model does not have."
+        for column in declared
+        if column not in concrete or column in OWN
+    ]
+    names = list(declared.values())
+    wrong += [
+        f"salesforce_fields gives {name} to more than one column."
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    return dict(declared), wrong
+
+
+@lru_cache(maxsize=256)
+def _against(model: type[models.Model], names: frozenset[str]) -> Columns:
+    columns = columns_of(model)
+    by_rule = names_by_column(names - set(columns.declared.values()))
+    fields: dict[str, Field] = {}
+    for column, field in columns.columns.items():
+        name = columns.declared.get(column, by_rule.get(column))
+        if name in names:
+            fields[name] = field
+    held = {field.attname for field in fields.values()}
+    types = {
+        name: companion
+        for name, field in fields.items()
+        if (companion := columns.columns.get(_type_column(field.attname)))
+        and companion.attname not in held
+    }
+    held |= {field.attname for field in types.values()}
+    missing = {column: field for column, field in columns.columns.items() if column not in held}
+    return replace(columns, resolved=Resolved(names, fields, types, missing))
+
+
+def _type_column(column: str) -> str:
+    """Return the name of the column for the type of a reference: `who_id` → `who_type`."""
+    return f"{column.removesuffix('_id')}_type" if column.endswith("_id") else ""
+
+
+def names_by_column(names: Iterable[str]) -> dict[str, str]:
+    """Return API names by column, by the rule.
+
+    Where a standard and a custom field have one column's name, the custom one gets the suffix
+    `_c`; so does a custom field with the name of one of the model's own columns. Names that are
+    still not unique are left out: they must be declared.
+    """
+    by_column: dict[str, list[str]] = {}
+    for name in names:
+        by_column.setdefault(column_name(name), []).append(name)
+    found: dict[str, str] = {}
+    suffixed: dict[str, str] = {}
+    for column, same in by_column.items():
+        custom = [name for name in same if is_custom(name)]
+        standard = [name for name in same if not is_custom(name)]
+        is_taken = bool(standard) or column in OWN
+        if len(standard) == 1 and column not in OWN:
+            found[column] = standard[0]
+        if len(custom) == 1:
+            (suffixed if is_taken else found)[f"{column}_c" if is_taken else column] = custom[0]
+    return suffixed | found
+
+
+def is_custom(name: str) -> bool:
+    return "__" in name
