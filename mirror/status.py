@@ -1,0 +1,246 @@
+"""The status of mirrors: state, rows here and there, and the time up to which a mirror is proven
+equal to Salesforce. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.cache import cache
+from django.db import DatabaseError
+from django.db.models import Count, QuerySet
+
+from audit.db.row_count import Total
+from audit.jobs.eta import Pace
+from handlers.models import Delivery
+from listeners.listener_state import Standing, standing
+from listeners.models import Position
+from mirror.models import Mirror, MirrorRun
+from mirror.proof import deliveries_of, in_sync_as_of
+from mirror.schema.columns import NotMirrorable, model_named
+
+#: The state of a mirror that needs an operator. The others are the mirror's phases.
+ATTENTION = "attention"
+STATES = [*Mirror.Phase.values, ATTENTION]
+#: Tables with more rows than this are counted once in COUNTED_FOR seconds, others each time.
+SMALL, COUNTED_FOR = 20_000, 60
+#: Differences that say nothing about the stream: no event announces them.
+_EXPECTED = ("formula", "late", "converted", "new_field")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An unended run of a mirror."""
+
+    run: MirrorRun
+    pace: Pace
+
+    @property
+    def kind(self) -> str:
+        return str(self.run.kind)
+
+    @property
+    def words(self) -> str:
+        """Such as "43 %, 1,204 rows/s, 2 min left"."""
+        if self.run.state == MirrorRun.State.WAITING:
+            why = self.run.waits_for or "a worker"
+            done = f"{self.pace.counted} rows, " if self.run.done else ""
+            return f"{done}waiting for {why}"
+        percent = "" if self.pace.percent is None else f"{self.pace.percent} %"
+        rate = "" if self.pace.rate is None else f"{self.pace.rate:,.0f} rows/s"
+        counted = f"{self.pace.counted} rows" if not percent else ""
+        return ", ".join(part for part in (percent, counted, rate, self.pace.left) if part)
+
+    def to_dict(self) -> dict[str, Any]:
+        left, rate = self.pace.seconds_left, self.pace.rate
+        return {
+            "run": self.run.pk,
+            "kind": self.run.kind,
+            "state": self.run.state,
+            "done": self.run.done,
+            "total": self.run.total,
+            "percent": self.pace.percent,
+            "rows_per_second": None if rate is None else round(rate, 1),
+            "seconds_left": None if left is None else round(left),
+            "waits_for": self.run.waits_for,
+        }
+
+
+@dataclass(frozen=True)
+class MirrorStatus:
+    """The status of one mirror; times are UTC."""
+
+    mirror: Mirror
+    state: str
+    #: Why the state is `attention`; otherwise a remark, or empty.
+    reason: str
+    rows: int | None
+    rows_in_salesforce: int | None
+    #: Every change that was committed until then is in the rows. None: not proven for any time.
+    in_sync_as_of: datetime | None
+    last_verified_at: datetime | None
+    #: Differences that are not repaired.
+    differences: int
+    #: The run in progress; the load before others.
+    progress: Progress | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.mirror.model,
+            "object": self.mirror.salesforce_object,
+            "state": self.state,
+            "rows": self.rows,
+            "rows_in_salesforce": self.rows_in_salesforce,
+            "in_sync_as_of": self.in_sync_as_of,
+            "last_verified_at": self.last_verified_at,
+            "differences": self.differences,
+            "progress": self.progress.to_dict() if self.progress else None,
+        }
+
+    @property
+    def words(self) -> str:
+        """Such as "loading 43 %, 1,204 rows/s, 2 min left" or "in sync as of 12:04:31"."""
+        running = f"{self.progress.kind}: {self.progress.words}" if self.progress else ""
+        if self.state == Mirror.Phase.LOADING:
+            return f"loading {self.progress.words}" if self.progress else "loading"
+        if self.state == ATTENTION:
+            text = f"needs attention: {self.reason}"
+        elif self.in_sync_as_of is not None:
+            text = f"in sync as of {clock(self.in_sync_as_of)}"
+        else:
+            text = str(self.mirror.get_phase_display()).lower()
+        return "; ".join(part for part in (text, running) if part)
+
+
+def clock(moment: datetime) -> str:
+    """Return the time in UTC, with the date unless it is today's."""
+    today = datetime.now(UTC).date()
+    form = "%H:%M:%S" if moment.astimezone(UTC).date() == today else "%Y-%m-%d %H:%M:%S"
+    return f"{moment.astimezone(UTC):{form}}"
+
+
+def statuses(now: datetime, mirrors: Iterable[Mirror] | None = None) -> list[MirrorStatus]:
+    """Return the status of each mirror; a few queries for each, besides the count of its rows."""
+    rows = Mirror.objects.select_related("listener") if mirrors is None else mirrors
+    return [status_of(mirror, now) for mirror in rows]
+
+
+def status_of(mirror: Mirror, now: datetime) -> MirrorStatus:
+    position = Position.objects.with_life().filter(pk=mirror.listener_id).first()
+    stands = _standing(mirror, position, now)
+    open_ones = open_differences(mirror)
+    reasons = open_ones.order_by().values_list("reason").annotate(Count("id"))
+    differences: dict[str, int] = dict(reasons.values_list("reason", "id__count"))
+    problem = _problem(mirror, differences)
+    is_proven = mirror.phase == Mirror.Phase.IN_SYNC and not differences.keys() - {*_EXPECTED}
+    return MirrorStatus(
+        mirror=mirror,
+        state=ATTENTION if problem else mirror.phase,
+        reason=problem or _remark(mirror, stands),
+        rows=count_rows(mirror),
+        rows_in_salesforce=mirror.rows_in_salesforce,
+        in_sync_as_of=in_sync_as_of(mirror, position) if is_proven else None,
+        last_verified_at=mirror.last_verified_at,
+        differences=sum(differences.values()),
+        progress=progress_of(mirror, now),
+    )
+
+
+def open_differences(mirror: Mirror) -> Any:
+    return mirror.differences.filter(repaired_at=None)
+
+
+def progress_of(mirror: Mirror, now: datetime) -> Progress | None:
+    """Return the running run, or else the one that waits longest."""
+    unended = mirror.runs.filter(state__in=MirrorRun.UNENDED).order_by("id")
+    found = sorted(unended, key=lambda run: run.state != MirrorRun.State.RUNNING)
+    return Progress(found[0], pace_of(found[0], now)) if found else None
+
+
+def pace_of(run: MirrorRun, now: datetime) -> Pace:
+    return Pace.since(run.started_at, run.finished_at or now, run.done, Total(run.total))
+
+
+def count_rows(mirror: Mirror) -> int | None:
+    """Return the number of rows that are not deleted; up to a minute old for a large table, and
+    None if the table cannot be read."""
+    try:
+        manager: Any = getattr(model_named(mirror.model), "all_objects", None)
+        manager = manager or model_named(mirror.model)._base_manager
+        rows: QuerySet[Any] = manager.using(mirror.database).filter(is_deleted=False).order_by()
+        few = rows[: SMALL + 1].count()
+        if few <= SMALL:
+            return int(few)
+        key = f"mirror-rows-{mirror.pk}"
+        return int(cache.get_or_set(key, rows.count, COUNTED_FOR) or 0)
+    except (NotMirrorable, DatabaseError):
+        return None
+
+
+def _standing(mirror: Mirror, position: Any, now: datetime) -> Standing:
+    if position is None:
+        return Standing(Position.State.STOPPED.value)
+    is_live = bool(getattr(position, "is_held", False))
+    return standing(mirror.listener, position, now, is_live=is_live)
+
+
+def _problem(mirror: Mirror, differences: dict[str, int]) -> str:
+    """Return why the mirror needs an operator; empty if it does not."""
+    if mirror.problem:
+        return mirror.problem
+    last = mirror.runs.exclude(state__in=MirrorRun.UNENDED).first()
+    if last is not None and last.state == MirrorRun.State.FAILED:
+        return f"{last.get_kind_display()} failed: {last.error}"
+    if count := differences.get("unexplained", 0):
+        noun = "difference" if count == 1 else "differences"
+        return f"{count:,} unexplained {noun} from Salesforce"
+    if count := deliveries_of(mirror, Delivery.State.DEAD).count():
+        noun = "change was" if count == 1 else "changes were"
+        return f"{count:,} {noun} not applied: see the dead letters of mirror.apply"
+    return ""
+
+
+def _remark(mirror: Mirror, stands: Standing) -> str:
+    if not mirror.listener.enabled:
+        return f"Listener {mirror.listener} is disabled: no changes arrive"
+    if stands.state != Position.State.RECEIVING:
+        why = f": {stands.reason}" if stands.reason else ""
+        return f"Listener {mirror.listener} is {stands.state}{why}"
+    return ""
+
+
+def table(found: Iterable[MirrorStatus]) -> Iterator[str]:
+    """Yield a line for each mirror, with its remark below."""
+    rows: list[tuple[str, ...]] = [_HEADER]
+    remarks = [""]
+    for status in found:
+        rows.append(_cells(status))
+        remarks.append("" if status.state == ATTENTION else status.reason)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, remark in zip(rows, remarks, strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+        if remark:
+            yield f"  └ {remark}"
+
+
+_HEADER = ("MODEL", "OBJECT", "ROWS", "IN SALESFORCE", "VERIFIED", "DIFFERENCES", "STATE")
+
+
+def _cells(status: MirrorStatus) -> tuple[str, ...]:
+    verified = status.last_verified_at
+    return (
+        status.mirror.model,
+        status.mirror.salesforce_object,
+        _number(status.rows),
+        _number(status.rows_in_salesforce),
+        clock(verified) if verified else "never",
+        f"{status.differences:,}",
+        status.words,
+    )
+
+
+def _number(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
