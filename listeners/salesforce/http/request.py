@@ -37,9 +37,9 @@ _CHUNK = 256 * 1024
 _LONGEST_NUMBER = 4000  # digits; Python parses up to 4300
 # The lowest accepted rate of a body, in bytes per second: a proxy that sends spaces to keep a
 # connection open would otherwise block a request for ever.
-_SLOWEST = 8 * 1024
+SLOWEST = 8 * 1024
 
-_KNOWN_FAILURES = (
+KNOWN_FAILURES = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     HTTPException,
@@ -190,10 +190,10 @@ def exchange(
             return _read(response, began + 2 * timeout[1], limit, host_of(url))
     except DestinationRefused as refused:
         raise refused.with_traceback(None) from None  # the frames contain the request's secrets
-    except _KNOWN_FAILURES as failure:
-        if _is_refused_by_proxy(failure):
+    except KNOWN_FAILURES as failure:
+        if is_refused_by_proxy(failure):
             return Answer(407, {}, (), b"")  # the same as for a plain http request
-        return _explained(failure, host_of(url), timeout)
+        return explained(failure, host_of(url), timeout)
 
 
 def login_exchange(*args: Any, **kwargs: Any) -> Answer:
@@ -213,7 +213,7 @@ def _read(
     body = bytearray()
     while len(body) <= limit.size and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
         body += chunk
-        if time.monotonic() > deadline + len(body) / _SLOWEST:
+        if time.monotonic() > deadline + len(body) / SLOWEST:
             return TransportFailed("the answer was too slow to complete", is_silence=True)
     if over := limit.flaw(body):
         return AnswerTooLarge(too_large(host, response.status_code, over, limit))
@@ -253,7 +253,8 @@ _FAILURES: tuple[tuple[type[Exception], bool, str], ...] = (
 _SILENCES = (urllib3.exceptions.ReadTimeoutError, TimeoutError)
 
 
-def _explained(failure: Exception, host: str, timeout: Timeout) -> TransportFailed:
+def explained(failure: Exception, host: str, timeout: Timeout) -> TransportFailed:
+    """Return the failure of a request to `host`, without any text of `requests`."""
     reason = _root(failure)
     was_sent, words = next(row[1:] for row in _FAILURES if isinstance(reason, row[0]))
     kind = type(reason).__name__
@@ -261,7 +262,8 @@ def _explained(failure: Exception, host: str, timeout: Timeout) -> TransportFail
     return TransportFailed(why, is_silence=isinstance(reason, _SILENCES), was_sent=was_sent)
 
 
-def _is_refused_by_proxy(failure: Exception) -> bool:
+def is_refused_by_proxy(failure: Exception) -> bool:
+    """Return whether a proxy answered HTTP 407 to CONNECT."""
     reason = _root(failure)
     return isinstance(reason, urllib3.exceptions.ProxyError) and (
         "Tunnel connection failed: 407" in str(reason.original_error)

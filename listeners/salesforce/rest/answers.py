@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
 
 from listeners.salesforce.errors import (
     Reaction,
@@ -51,7 +52,12 @@ def is_about_records(refusal: RestRefused) -> bool:
     return refusal.status in (400, 404, 405) or refusal.error_code.startswith("INSUFFICIENT_ACCESS")
 
 
-def usage_of(answer: Answer) -> tuple[int, int] | None:
+class HasHeaders(Protocol):
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+def usage_of(answer: HasHeaders) -> tuple[int, int] | None:
     """Return the org's used and allowed daily requests, if the answer has them."""
     found = _USAGE.search(answer.headers.get("Sforce-Limit-Info", ""))
     return None if found is None else (int(found[1]), int(found[2]))
