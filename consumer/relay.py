@@ -23,6 +23,7 @@ from handlers.mappings import pause, soft_delete
 from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, Handover
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.ordering import await_mirror
 from handlers.outbox import broker, handover, publish
 from handlers.outbox.message_size import MOST
 from handlers.redelivery import job
@@ -89,6 +90,7 @@ def sweep(now: datetime) -> None:
     reclaim(now)
     halt.release_changed()
     soft_delete.skip_waiting(now)
+    release_mirrored(now)
     promote_stranded()
     requeue_lost(now)
     plan.start_due(now)
@@ -132,17 +134,37 @@ def reclaim(now: datetime) -> int:
     return reclaimed
 
 
+def release_mirrored(now: datetime) -> int:
+    """Release the deliveries that wait for a mirror that has applied their changes; return how
+    many were found.
+
+    The worker that applies the changes releases them, unless it dies between the two. Never inside
+    a transaction.
+    """
+    overdue = await_mirror.overdue()
+    for start in range(0, len(overdue), await_mirror.ROWS):
+        with transaction.atomic(durable=True):
+            ready = await_mirror.release(overdue[start : start + await_mirror.ROWS])
+        publish.publish_or_leave(ready, now)
+    if overdue:
+        log.info("deliveries released after the mirror", deliveries=len(overdue))
+    return len(overdue)
+
+
 def promote_stranded() -> int:
     """Make the first delivery of a chain ready where no earlier delivery holds the chain; return
     how many."""
     holders = Delivery.objects.filter(HOLDS_CHAIN, chain=OuterRef("chain"))
-    awaiting = Delivery.objects.filter(chain=OuterRef("chain"), awaits_record=True)
+    awaiting = Delivery.objects.filter(
+        Q(awaits_record=True) | Q(awaits_mirror=True), chain=OuterRef("chain")
+    )
     chains = (
         Delivery.objects.filter(
             ~Exists(holders),
             ~Exists(awaiting.filter(pk__lt=OuterRef("pk"))),
             state=Delivery.State.BLOCKED,
             awaits_record=False,
+            awaits_mirror=False,
         )
         .order_by()
         .values_list("chain", flat=True)

@@ -4,3 +4,9 @@ from django.apps import AppConfig
 class MirrorConfig(AppConfig):
     name = "mirror"
     verbose_name = "Mirrors"
+
+    def ready(self) -> None:
+        from handlers.sdk import mirrored
+        from mirror.apply import event_rows
+
+        mirrored.bind(event_rows)

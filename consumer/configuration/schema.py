@@ -234,5 +234,6 @@ HANDLER: Keys = {
     "queue": text,
     "max_attempts": whole_number,
     "on_dead": choice(HandlerMapping.OnDead),
+    "after": choice(HandlerMapping.After),
     "options": json_object,
 }

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 from django.db import transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Concat
 
 from handlers.mappings.pause import WAITING
@@ -99,7 +99,8 @@ def _place(mapping: HandlerMapping) -> dict[str, object]:
     they leave their chain and are not retried.
     """
     if mapping.task:
-        still = When(awaits_record=True, then=Value(State.BLOCKED))
+        is_awaiting = Q(awaits_record=True) | Q(awaits_mirror=True)
+        still = When(is_awaiting, then=Value(State.BLOCKED))
         return {"state": Case(still, default=Value(State.READY)), "chain": "", "due_at": None}
     again = When(state=State.QUEUED, then=Value(State.READY))
     return {"state": Case(again, default=F("state"))}

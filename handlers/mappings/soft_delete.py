@@ -87,6 +87,7 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
                 finished_at=now,
                 due_at=None,
                 paused=False,
+                awaits_mirror=False,
             )
             crash_points.reach("skipped")
     return skipped

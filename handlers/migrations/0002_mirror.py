@@ -34,6 +34,14 @@ class Migration(migrations.Migration):
             name="managed",
             field=models.BooleanField(default=False, editable=False),
         ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("awaits_mirror", True)),
+                fields=["entry"],
+                name="delivery_awaits_mirror",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="delivery",
             constraint=models.CheckConstraint(

@@ -1,5 +1,5 @@
 """The query for the next delivery of each chain: the first blocked one, if no earlier one is open,
-holds the chain back or awaits its record."""
+holds the chain back, and if it awaits neither its record nor the mirror."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ JOIN handlers_delivery d ON d.id = (
     WHERE b.chain = c.value AND b.state = 'blocked' ORDER BY b.id LIMIT 1
 )
 LEFT JOIN handlers_handlermapping m ON m.id = d.mapping_id
-WHERE NOT d.awaits_record AND (
+WHERE NOT d.awaits_record AND NOT d.awaits_mirror AND (
     SELECT o.id FROM handlers_delivery o
     WHERE o.chain = c.value
     AND o.state IN ('ready', 'queued', 'running', 'retrying') AND NOT (o.chain = '') LIMIT 1
@@ -53,7 +53,7 @@ ORDER BY d.id
 def followers(chains: Collection[str]) -> list[Follower]:
     """Return the first blocked delivery of each chain that has no open or halting delivery.
 
-    A chain whose first blocked delivery awaits its record returns none.
+    A chain whose first blocked delivery awaits its record or the mirror returns none.
     """
     if not chains:
         return []

@@ -151,6 +151,10 @@ class Delivery(models.Model):
             ),
             # chain_heads.followers and relay: dead, and holding the chain back.
             models.Index(fields=["chain"], condition=Q(halts=True), name="delivery_halting"),
+            # ordering.await_mirror: the deliveries that wait for the mirror, and those of an entry.
+            models.Index(
+                fields=["entry"], condition=Q(awaits_mirror=True), name="delivery_awaits_mirror"
+            ),
             # The console's list of dead letters.
             models.Index(fields=["id"], condition=Q(state="dead"), name="delivery_dead"),
             # The console's filters by values too rare to find quickly in the order of recording.
@@ -177,6 +181,11 @@ class Delivery(models.Model):
                 name="delivery_redelivered",
             ),
         ]
+
+    @property
+    def awaits(self) -> bool:
+        """Whether the delivery is blocked even if it is first in its chain."""
+        return self.awaits_record or self.awaits_mirror
 
     @property
     def active_mapping(self) -> HandlerMapping | None:

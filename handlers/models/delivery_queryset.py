@@ -243,5 +243,5 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         if not heads:
             return []
         ids = [follower.id for follower in heads]
-        can_begin = self.filter(_IS_BLOCKED, pk__in=ids, awaits_record=False)
+        can_begin = self.filter(_IS_BLOCKED, pk__in=ids, awaits_record=False, awaits_mirror=False)
         return heads if can_begin.update(state="ready") else []

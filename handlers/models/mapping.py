@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,6 +16,9 @@ from handlers.rules.ignored_authors import origin_flaws, user_flaws
 from listeners.models import Listener
 from listeners.secrets.encrypted_field import REFERENCES
 from listeners.values import storable
+
+#: The built-in handler of mirrors. Its mappings are managed: a mirror has four of them.
+MIRROR_HANDLER = "mirror.apply"
 
 _word = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
 
@@ -165,6 +169,9 @@ class HandlerMapping(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     emptied_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    #: Entities whose mirrors are added in the same transaction, for validation.
+    mirrored_soon: Collection[str] = ()
+
     objects = MappingManager()
     #: Includes the deleted ones, for the display of deliveries.
     with_deleted = MappingQuerySet.as_manager()
@@ -192,6 +199,11 @@ class HandlerMapping(models.Model):
     def is_deleted(self) -> bool:
         return self.deleted_at is not None
 
+    @property
+    def is_of_mirror(self) -> bool:
+        """Whether this mapping brings the changes of its entity to a mirror."""
+        return self.managed and self.handler == MIRROR_HANDLER
+
     def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
         """Hide the mapping, as `MappingQuerySet.delete` does. Its row goes with its listener."""
         return type(self).objects.filter(pk=self.pk).delete()
@@ -205,6 +217,7 @@ class HandlerMapping(models.Model):
             "ignore_users": user_flaws(self.ignore_users),
             "options": self._options_flaws(),
             "on_dead": self._on_dead_flaws(),
+            "after": self._after_flaws(),
         }
         if errors := {name: messages for name, messages in flaws_of.items() if messages}:
             raise ValidationError(errors)
@@ -240,6 +253,28 @@ class HandlerMapping(models.Model):
         if self.task:
             return ["The failure of an external task is not known; choose continue."]
         return []
+
+    def _after_flaws(self) -> list[str]:
+        is_known = self.listener_id is not None or "listener" in self._state.fields_cache
+        if self.after != self.After.MIRROR or not is_known:
+            return []
+        if self.managed:
+            return ["This mapping belongs to a mirror, which cannot run after itself."]
+        if not (self.handler or self.task):
+            return ["Choose a handler or a task to run after the mirror."]
+        mirrored = {*self.mirrored_soon, *self._mirrored_entities()}
+        if self.entity in mirrored or (self.entity == "*" and mirrored):
+            return []
+        which = "no mirror" if self.entity == "*" else f"no mirror of {self.entity}"
+        known = ", ".join(sorted(mirrored)) or "none"
+        return [
+            f"This listener has {which}. Add one with `manage.py mirror add`, or leave this empty. "
+            f"Mirrored: {known}."
+        ]
+
+    def _mirrored_entities(self) -> Any:
+        mappings = type(self).objects.filter(listener_id=self.listener_id, managed=True)
+        return mappings.filter(handler=MIRROR_HANDLER).values_list("entity", flat=True).distinct()
 
     def _options_flaws(self) -> list[str]:
         if not isinstance(self.options, dict):

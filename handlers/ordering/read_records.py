@@ -153,7 +153,9 @@ def end_waiting(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[
     for delivery in waiting:
         _end(delivery, ends[delivery.entry_id], now)
     Delivery.objects.bulk_update(
-        waiting, ["entry", "state", "awaits_record", "error", "finished_at"], batch_size=ROWS
+        waiting,
+        ["entry", "state", "awaits_record", "awaits_mirror", "error", "finished_at"],
+        batch_size=ROWS,
     )
     # Where the record as read is not delivered, later changes still have to be.
     delivered = {delivery.chain for delivery in waiting if delivery.state != State.SKIPPED} - {""}
@@ -170,7 +172,8 @@ def _end(delivery: Delivery, end: AuditLogEntry | str, now: datetime) -> None:
     delivery.error = end
     if end:
         delivery.state, delivery.finished_at = State.SKIPPED, now
-    elif not delivery.chain:
+        delivery.awaits_mirror = False
+    elif not delivery.chain and not delivery.awaits_mirror:
         delivery.state = State.READY
 
 
@@ -203,6 +206,7 @@ def _skip_stale(
         gap_id, reading = readings[delivery.entry.record_id]
         if delivery.entry_id > gap_id and reading.holds(delivery.entry):
             delivery.state, delivery.finished_at = State.SKIPPED, now
-            delivery.error = reading.reason
+            delivery.error, delivery.awaits_mirror = reading.reason, False
             skipped.append(delivery)
-    Delivery.objects.bulk_update(skipped, ["state", "finished_at", "error"], batch_size=ROWS)
+    columns = ["state", "finished_at", "error", "awaits_mirror"]
+    Delivery.objects.bulk_update(skipped, columns, batch_size=ROWS)

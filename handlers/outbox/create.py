@@ -9,6 +9,7 @@ from typing import Any
 from audit.db.bulk_insert import insert, object_factory
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
+from handlers.ordering.await_mirror import await_mirror
 from handlers.ordering.read_records import stale
 from handlers.ordering.rechain import follow
 from handlers.routing.router import GAPS, overtakable_mappings, route, route_with_gaps
@@ -34,7 +35,8 @@ def deliver(
     Inside the caller's transaction, which has locked the listener's position and then read
     `mappings`, all of the listener's. `only` limits the deliveries to these pairs of entry id and
     mapping id. With the `gap_policy` FETCH, deliveries of gap events keep their place in the chain
-    until the record is read.
+    until the record is read. Deliveries of mappings that run after the mirror keep it
+    until the mirror has applied the change.
     """
     saves = saves_among(entries_of_saves(entries)) if needing_saves(mappings) else {}
     deliveries = planned(entries, mappings, only=only, gap_policy=gap_policy, saves=saves)
@@ -69,6 +71,7 @@ def planned(
     _mark_overtakable(deliveries[: len(late_matches)])
     if gap_policy == GapPolicy.FETCH:
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
+    await_mirror(deliveries, (entry for entry, _, _ in pairs), mappings)
     _block_behind_earlier(deliveries)
     _set_aside(deliveries, {mapping.pk for mapping in mappings if mapping.paused_at is not None})
     return deliveries

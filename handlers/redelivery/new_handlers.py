@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping, Redelivery
+from handlers.ordering.await_mirror import release_applied
 from handlers.outbox.create import deliver
 from handlers.redelivery.request import Counts, Row, Verdict
 from handlers.routing.router import ON, route
@@ -37,6 +38,8 @@ def deliver_to(
     for group in lacking:
         ready += deliver(group.entries, group.mappings, only=group.pairs)
     pairs = {pair for group in lacking for pair in group.pairs}
+    # The mirror may have applied these changes long ago.
+    ready += release_applied(Delivery.objects.filter(entry__in=entry_ids))
     _set_redelivery(pairs, redelivery)
     return _counts(lacking), ready
 

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.models.delivery_queryset import IN_CHAIN, OPEN
+from handlers.ordering.await_mirror import release_applied
 from handlers.ordering.rechain import follow
 from handlers.redelivery.request import PRUNED, Counts, Row, Verdict, row_for
 
@@ -24,13 +25,15 @@ _FOLLOWED = ("handler", "is_external", "queue", "chain")
 class Plan:
     """The ids of the deliveries to change in a step, by their new state.
 
-    `others` were stranded in the same chains, ahead of the targets.
+    `others` were stranded in the same chains, ahead of the targets. `awaiting` are those blocked
+    ones that run after the mirror.
     """
 
     retrying: list[int]
     ready: list[int]
     blocked: list[int]
     others: list[int]
+    awaiting: list[int]
 
 
 def requeue(
@@ -56,9 +59,11 @@ def requeue(
         if row.verdict is Verdict.SENT_AGAIN:
             targets.append(delivery)
     _follow(targets, mappings, chains)
-    plan = _plan(targets, rows.values())
+    after = {pk for pk, mapping in mappings.items() if mapping.after}
+    plan = _plan(targets, rows.values(), after)
     _write(plan, redelivery, now)
-    return counts, [*plan.retrying, *plan.ready, *plan.others]
+    released = release_applied(Delivery.objects.filter(pk__in=plan.awaiting))
+    return counts, [*plan.retrying, *plan.ready, *plan.others, *released]
 
 
 def _mappings(ids: Sequence[int]) -> dict[int, HandlerMapping]:
@@ -115,9 +120,11 @@ def _followed(delivery: Delivery, mapping: HandlerMapping, chain: str) -> bool:
     return True
 
 
-def _plan(targets: Sequence[Delivery], rows: Collection[Delivery]) -> Plan:
+def _plan(
+    targets: Sequence[Delivery], rows: Collection[Delivery], after: Collection[int]
+) -> Plan:
     """Plan the states: in each chain that no open delivery holds, the waiting delivery or target
-    with the lowest id becomes the head."""
+    with the lowest id becomes the head. `after` are the mappings that run after the mirror."""
     ended = {target.pk: target for target in targets if target.state != State.RETRYING}
     held = {row.chain for row in rows if row.pk not in ended and (row.state in OPEN or row.halts)}
     chains = {target.chain for target in ended.values()} - {""}
@@ -130,14 +137,14 @@ def _plan(targets: Sequence[Delivery], rows: Collection[Delivery]) -> Plan:
     for row in sorted(waiting, key=lambda row: row.pk):
         first.setdefault(row.chain, row)
     heads = {row.pk for chain, row in first.items() if chain not in held}
-    ready = {pk for pk, target in ended.items() if pk in heads or not target.chain}
+    awaiting = {pk for pk, target in ended.items() if target.mapping_id in after}
+    ready = {pk for pk, target in ended.items() if pk in heads or not target.chain} - awaiting
     return Plan(
         retrying=[target.pk for target in targets if target.pk not in ended],
         ready=sorted(ready),
         blocked=sorted(ended.keys() - ready),
-        others=[
-            row.pk for row in waiting if row.pk in heads - ended.keys() and not row.awaits_record
-        ],
+        others=[row.pk for row in waiting if row.pk in heads - ended.keys() and not row.awaits],
+        awaiting=sorted(awaiting),
     )
 
 
@@ -153,5 +160,6 @@ def _write(plan: Plan, redelivery: Redelivery, now: datetime) -> None:
     }
     Delivery.objects.filter(pk__in=plan.retrying).update(due_at=now, **requested)
     Delivery.objects.filter(pk__in=plan.blocked).update(state=State.BLOCKED, **reset)
+    Delivery.objects.filter(pk__in=plan.awaiting).update(awaits_mirror=True)
     Delivery.objects.filter(pk__in=plan.ready).update(state=State.READY, **reset)
     Delivery.objects.filter(pk__in=plan.others).update(state=State.READY)

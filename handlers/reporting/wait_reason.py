@@ -1,4 +1,5 @@
-"""The reason why a delivery waits: a paused handler, a pending read or an earlier delivery."""
+"""The reason why a delivery waits: a paused handler, a pending read, the mirror or an earlier
+delivery."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from django.db.models import OuterRef, Q, Subquery
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import HOLDS_CHAIN
+from handlers.ordering.await_mirror import Holder, holders_of
 from handlers.outbox.create import AWAITS_RECORD
 from handlers.sdk import registry
 
@@ -31,6 +33,7 @@ class Wait:
 
 
 _NEXT = Wait(None, FOR_ITS_TURN)
+_AWAITING = Q(awaits_record=True) | Q(awaits_mirror=True)
 
 _WHY = {
     State.READY: "has not been published yet",
@@ -42,19 +45,18 @@ _WHY = {
 
 
 def waits_for(delivery: Delivery) -> Wait | None:
-    """Return why a delivery waits, or None if it does not. At most three queries."""
+    """Return why a delivery waits, or None if it does not. At most five queries."""
     return waits_of([delivery]).get(delivery.pk)
 
 
 def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
-    """Return why each blocked or paused delivery waits, by id. At most three queries."""
+    """Return why each blocked or paused delivery waits, by id. At most five queries."""
     waiting = [delivery for delivery in deliveries if delivery.state in WAITING]
     blocked = [delivery for delivery in waiting if delivery.state == State.BLOCKED]
-    before = _before(
-        [delivery for delivery in blocked if delivery.chain and not delivery.awaits_record]
-    )
+    before = _before([delivery for delivery in blocked if delivery.chain and not delivery.awaits])
     paused = _paused(waiting)
     waits = {delivery.pk: _wait(delivery, before.get(delivery.pk)) for delivery in blocked}
+    waits |= _for_mirror([delivery for delivery in blocked if delivery.awaits_mirror])
     for delivery in waiting:
         mapping = paused.get(delivery.mapping_id)
         # An earlier delivery of the chain is the reason even if the mapping is paused.
@@ -82,20 +84,50 @@ def _wait(delivery: Delivery, before: Delivery | None) -> Wait:
     return Wait(before.pk, f"It waits for delivery {before.pk}, which {_what(before)}.")
 
 
+def _for_mirror(deliveries: list[Delivery]) -> dict[int, Wait]:
+    """Return why deliveries wait for the mirror, by id."""
+    if not deliveries:
+        return {}
+    of_records = {delivery.pk for delivery in deliveries if delivery.awaits_record}
+    return {
+        pk: _mirror_wait(entity, holder)
+        for pk, (entity, holder) in holders_of([delivery.pk for delivery in deliveries]).items()
+        if pk not in of_records
+    }
+
+
+def _mirror_wait(entity: str, holder: Holder | None) -> Wait:
+    waits = f"It {awaits_mirror(entity)}"
+    if holder is None:
+        return Wait(None, f"{waits}, which reads the record from Salesforce.")
+    if holder.state == State.DEAD:
+        return Wait(
+            holder.pk, f"{waits}, whose delivery {holder.pk} failed for good: redeliver that one."
+        )
+    return Wait(holder.pk, f"{waits}, whose delivery {holder.pk} has not ended.")
+
+
+def awaits_mirror(entity: str) -> str:
+    return f"waits for the mirror of {entity}"
+
+
 def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
     """Return for each delivery the one that it waits for, by id.
 
-    That is the delivery that holds its chain, or an earlier one that awaits its record.
+    That is the delivery that holds its chain, or an earlier one that awaits its record or the
+    mirror.
     """
     if not deliveries:
         return {}
-    unread = Q(awaits_record=True, pk__lt=OuterRef("pk"))
-    holders = Delivery.objects.filter(HOLDS_CHAIN | unread, chain=OuterRef("chain"))
-    first = Subquery(holders.order_by("awaits_record", "halts", "id").values("pk")[:1])
+    holders = Delivery.objects.filter(
+        HOLDS_CHAIN | (_AWAITING & Q(pk__lt=OuterRef("pk"))), chain=OuterRef("chain")
+    )
+    order = ("awaits_record", "awaits_mirror", "halts", "id")
+    first = Subquery(holders.order_by(*order).values("pk")[:1])
     rows = Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by()
     ids = dict(rows.values_list("pk", first))
     # A delivery that ended between the two queries holds nothing any more.
-    still = Delivery.objects.filter(HOLDS_CHAIN | Q(awaits_record=True)).select_related("mapping")
+    still = Delivery.objects.filter(HOLDS_CHAIN | _AWAITING).select_related("mapping", "entry")
     held_by = still.in_bulk([pk for pk in ids.values() if pk])
     return {pk: held_by[before] for pk, before in ids.items() if before in held_by}
 
@@ -103,6 +135,8 @@ def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
 def _what(delivery: Delivery) -> str:
     if delivery.awaits_record:  # resuming a paused handler would not make it start
         return AWAITS_RECORD
+    if delivery.awaits_mirror:
+        return awaits_mirror(delivery.entry.entity_name)
     if delivery.state in WAITING and delivery.mapping.paused_at is not None:
         return f"does not start: its handler is paused {_since(delivery.mapping)}"
     if _is_unpublishable(delivery):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from handlers.rules.field_paths import ABSENT, overlap, value_at
+from handlers.sdk.mirrored import NoRecord
 from listeners.salesforce.diffs import diff_names, nulled_names
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class EventData:
     options: dict[str, Any] = field(default_factory=dict)
     superseded_fields: tuple[str, ...] = ()
     _source: Listener | None = field(default=None, repr=False, compare=False)
+    _row: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
     def __hash__(self) -> int:
         """Hash the identity: the dicts have no hash, and equal events have the same id."""
@@ -142,10 +144,12 @@ class EventData:
         attempt: int = 1,
         options: dict[str, Any] | None = None,
         present: Present | None = None,
+        row: Callable[[], Any] | None = None,
     ) -> EventData:
         """Return the event of an audit log entry whose listener is loaded.
 
-        `present` has the fields' present values, if later changes have overtaken this one.
+        `present` has the fields' present values, if later changes have overtaken this one. `row`
+        reads the mirrored row, if the handler runs after the mirror.
         """
         metadata = Metadata.of(entry)
         if present is not None:
@@ -164,7 +168,23 @@ class EventData:
             options=options or {},
             superseded_fields=present.superseded_fields if present else (),
             _source=entry.listener,
+            _row=row,
         )
+
+    @property
+    def record(self) -> Any:
+        """The mirrored row of the record, with `after: mirror`: an instance of the mirrored model,
+        read when the handler first asks for it, and at least as new as the change.
+
+        It is the tombstone (`is_deleted`) of a deleted record, and None if there is no row or no
+        mirror of the entity. Raises `NoRecord` if the mapping does not run after the mirror.
+        """
+        if self._row is None:
+            raise NoRecord(
+                "event.record needs a mapping that runs after the mirror. Set `after: mirror` in "
+                f"the mapping of this handler (entity {self.metadata.entity_name})."
+            )
+        return self._row()
 
     @property
     def salesforce(self) -> Any:

@@ -13,6 +13,7 @@ from celery.exceptions import WorkerShutdown, WorkerTerminate
 
 from handlers.sdk import registry
 from handlers.sdk.events import EventData, Present
+from handlers.sdk.mirrored import Rows
 from handlers.sdk.outcomes import (
     MAPPING_DELETED,
     BatchFailed,
@@ -59,7 +60,8 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
             return [skipped]
         case Failed() as failed_read:
             raise AllFailed([failed_read])
-    events = [event_of(claim) for claim in claims]
+    rows = Rows([claim.delivery.entry for claim in claims]) if delivery.mapping.after else None
+    events = [event_of(claim, rows) for claim in claims]
     guard = ConnectionGuard()
     try:
         outcomes = _called(handler, events)
@@ -119,13 +121,15 @@ def _with_reason(outcome: Outcome, reason: str) -> Outcome:
     return replace(outcome, error=f"{outcome.error}; {reason}")
 
 
-def event_of(claim: Claim) -> EventData:
+def event_of(claim: Claim, rows: Rows | None) -> EventData:
+    """Return the event of a claim; `rows` are given if its mapping runs after the mirror."""
     present = claim.overtaken if isinstance(claim.overtaken, Present) else None
     return EventData.of(
         claim.delivery.entry,
         attempt=claim.attempt,
         options=claim.delivery.mapping.options,
         present=present,
+        row=rows.row_of(claim.delivery.entry) if rows is not None else None,
     )
 
 

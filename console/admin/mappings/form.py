@@ -128,6 +128,7 @@ class HandlerMappingForm(ModelForm):
             "on",
             "entity",
             "handler",
+            "after",
             "ordering",
             "task",
             "changed_fields",

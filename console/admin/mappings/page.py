@@ -46,7 +46,7 @@ class HandlerMappingAdmin(PausingAdmin):
             "Which changes",
             {"fields": ("listener", "name", "on", "entity", "changed_fields", "condition")},
         ),
-        ("Handler", {"fields": ("handler", "options", "task")}),
+        ("Handler", {"fields": ("handler", "options", "task", "after")}),
         ("Ordering and retries", {"fields": ("ordering", "on_dead", "max_attempts", "queue")}),
         (
             "Ignore our own writes",

@@ -1,0 +1,59 @@
+"""Release the deliveries that wait for the mirror, once its rows have their changes.
+
+Call these after the rows' commit. A release that a crash prevents is made up for by the relay's
+`handlers.ordering.await_mirror.overdue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+
+from django.db import transaction
+
+from audit.db.retry import retry
+from handlers.ordering import await_mirror
+from handlers.outbox import publish
+from listeners import crash_points
+from listeners.clock import database_clock
+from mirror.models import Mirror
+
+#: Seconds for which a release is retried after a database error; the relay makes up for it.
+RETRY_SECONDS = 3.0
+
+
+def applied(entry_ids: Collection[int]) -> None:
+    """Release the deliveries of changes that the rows have now: applied, or overtaken by the rows.
+
+    Not of changes that made their record dirty. Inside any transaction.
+    """
+    _release(partial(await_mirror.release_entries, entry_ids))
+
+
+def read(mirror: Mirror, since: Mapping[str, int]) -> None:
+    """Release the deliveries of records that were read, or found deleted, and are not dirty now.
+
+    `since` is their `DirtyRow.since` by record id: the reading began later. Inside any transaction.
+    """
+    if since:
+        entity = mirror.salesforce_object
+        _release(partial(await_mirror.release_records, mirror.listener_id, entity, since))
+
+
+def _release(release: Callable[[], list[int]]) -> None:
+    crash_points.reach("mirrored")
+    if transaction.get_connection().in_atomic_block:
+        _release_once(release)
+    else:
+        retry(partial(_release_once, release), "release deliveries", limit=RETRY_SECONDS)
+
+
+def _release_once(release: Callable[[], list[int]]) -> None:
+    with transaction.atomic():
+        ready = release()
+        if ready:
+            transaction.on_commit(partial(_publish, ready))
+
+
+def _publish(ready: list[int]) -> None:
+    publish.publish_or_leave(ready, database_clock.now())
