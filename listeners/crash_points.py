@@ -22,7 +22,7 @@ def reach(name: str) -> None:
     handled       the handler returned
     settled       the result is written, not committed
     ended
-    mirrored      the mirror's rows have the change, and the deliveries that wait for it are not released
+    mirrored      the mirror has applied the change, and deliveries that wait for it are blocked
     promoted      by the relay: the next delivery of a stranded chain is ready, not committed
     read          records were read over REST
     added         a backfilled entry is written, not committed

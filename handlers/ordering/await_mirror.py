@@ -38,7 +38,9 @@ _UNAPPLIED = (*Delivery.UNENDED, State.DEAD)
 
 
 def await_mirror(
-    deliveries: Sequence[Delivery], entries: Iterable[AuditLogEntry], mappings: Iterable[HandlerMapping]
+    deliveries: Sequence[Delivery],
+    entries: Iterable[AuditLogEntry],
+    mappings: Iterable[HandlerMapping],
 ) -> None:
     """Block the new deliveries of mappings that run after the mirror, where there is one."""
     mappings = list(mappings)
@@ -112,7 +114,7 @@ def release(delivery_ids: Sequence[int]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The mirror's delivery that the rows lack: of the change, or of an earlier one of its record."""
+    """A delivery of the mirror whose change the rows lack: the same change or an earlier one."""
 
     entry_id: int
     pk: int
@@ -197,7 +199,9 @@ def _lacking(found: Sequence[_Waiting], states: Collection[str]) -> dict[Record,
     )
     columns = ("entry__listener_id", "entry__record_id", "entry_id", "pk", "state")
     first: dict[Record, Holder] = {}
-    for listener_id, record_id, *columns_of_holder in rows.order_by("-entry_id").values_list(*columns):
+    for listener_id, record_id, *columns_of_holder in rows.order_by("-entry_id").values_list(
+        *columns
+    ):
         first[listener_id, record_id] = Holder(*columns_of_holder)
     return first
 

@@ -120,9 +120,7 @@ def _followed(delivery: Delivery, mapping: HandlerMapping, chain: str) -> bool:
     return True
 
 
-def _plan(
-    targets: Sequence[Delivery], rows: Collection[Delivery], after: Collection[int]
-) -> Plan:
+def _plan(targets: Sequence[Delivery], rows: Collection[Delivery], after: Collection[int]) -> Plan:
     """Plan the states: in each chain that no open delivery holds, the waiting delivery or target
     with the lowest id becomes the head. `after` are the mappings that run after the mirror."""
     ended = {target.pk: target for target in targets if target.state != State.RETRYING}
