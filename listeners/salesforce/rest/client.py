@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -114,6 +115,19 @@ class RestClient:
             for name, compound in compounds.items()
             if not carried.intersection((name, compound))
         }
+
+    def updated(self, entity: str, start: datetime, end: datetime) -> list[str]:
+        """Return the ids of the records changed between two times; seconds are ignored."""
+        times = (
+            quote(f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}+00:00", safe="")
+            for moment in (start, end)
+        )
+        window = "start={}&end={}".format(*times)
+        path = f"{self._base}/sobjects/{quote(entity, safe='')}/updated/?{window}"
+        match typed(self._get(path), dict):
+            case {"ids": list(ids)}:
+                return [str(record_id) for record_id in ids]
+        raise TransportFailed("HTTP 200, but not with a list of ids")
 
     def _carried_fields(self, entity: str) -> set[str] | None:
         """Return the fields of the entity's change event; None if Salesforce does not list them."""
