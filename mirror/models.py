@@ -50,6 +50,10 @@ class Mirror(models.Model):
     created_at = models.DateTimeField(editable=False)
     # The object's fields when the model was last compared with the org: API name → describe type.
     described = models.JSONField(default=dict, blank=True, editable=False)
+    described_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Fields whose description changed and whose values are still to be compared in every row:
+    # API name → {"was": type or null, "is": type or null, "at": time}.
+    field_changes = models.JSONField(default=dict, blank=True, editable=False)
     # Audit log entries up to this id were searched for gaps, overflows and wildcards.
     scanned_entry_id = models.BigIntegerField(default=0, editable=False)
     # When the stream was shown to be live after the mirror's creation, and the first load began.

@@ -82,6 +82,11 @@ class Migration(migrations.Migration):
                 ("problem", models.TextField(blank=True, editable=False)),
                 ("created_at", models.DateTimeField(editable=False)),
                 ("described", models.JSONField(blank=True, default=dict, editable=False)),
+                (
+                    "described_at",
+                    models.DateTimeField(blank=True, editable=False, null=True),
+                ),
+                ("field_changes", models.JSONField(blank=True, default=dict, editable=False)),
                 ("scanned_entry_id", models.BigIntegerField(default=0, editable=False)),
                 ("load_started_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("in_sync_since", models.DateTimeField(blank=True, editable=False, null=True)),
