@@ -1,21 +1,20 @@
 """Whether a stored value and Salesforce's value are equal after conversion. Pure.
 
-Times of day and datetimes are compared as precisely as Salesforce stores them, numbers by value,
-multi-select picklists as sets, and an empty text equals null.
+Datetimes are compared to the second, as Salesforce stores them, numbers by value, multi-select
+picklists as sets, and an empty text equals null. Numbers are compared in 15 significant digits,
+which is what SQLite stores of a decimal, and what a double certainly has.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from datetime import UTC, datetime, time
+from decimal import Context, Decimal
 from typing import Any
 
 from listeners.salesforce.rest.records import long_id
 
-MULTIPICKLIST = "multipicklist"
-_NUMBERS = (int, float, Decimal)
+_DIGITS = Context(prec=15)
 
 
 def is_equal(here: Any, there: Any, kind: str = "") -> bool:
@@ -46,30 +45,16 @@ def _comparable(value: Any, kind: str) -> Any:
 
 
 def _text(value: str, kind: str) -> Any:
-    text = value.replace("\0", "")
     match kind:
         case "multipicklist":
-            return frozenset(filter(None, (choice.strip() for choice in text.split(";")))) or None
+            return frozenset(filter(None, (choice.strip() for choice in value.split(";")))) or None
         case "id" | "reference":
-            return long_id(text) or None
-    return text or None
+            return long_id(value)
+    return value
 
 
 def _number(value: float | Decimal) -> Any:
-    if isinstance(value, float):
-        return Decimal(repr(value)) if math.isfinite(value) else repr(value)
-    return Decimal(value)
-
-
-def storable(value: Any) -> Any:
-    """Return the value in a form that a JSON column stores."""
-    match value:
-        case Decimal():
-            return str(value)
-        case datetime() | date() | time():
-            return value.isoformat()
-        case str():
-            return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-        case float() if not math.isfinite(value):
-            return repr(value)
-    return value
+    if isinstance(value, int):
+        return Decimal(value)  # exact: large integers are ids of other systems
+    exact = Decimal(repr(value)) if isinstance(value, float) else value
+    return _DIGITS.plus(exact) if exact.is_finite() else str(exact)

@@ -72,8 +72,7 @@ class There:
         for start in range(0, len(ids), IDS_IN_A_QUERY):
             literals = ", ".join(f"'{one}'" for one in ids[start : start + IDS_IN_A_QUERY])
             soql = (
-                f"SELECT Id, IsDeleted, SystemModstamp FROM {self.entity} "
-                f"WHERE Id IN ({literals})"
+                f"SELECT Id, IsDeleted, SystemModstamp FROM {self.entity} WHERE Id IN ({literals})"
             )
             for page in self.rest.query(soql, deleted=True):
                 found |= {
