@@ -38,6 +38,10 @@ class Options:
     retention_events: int = _option(1_000_000, "maximum number of retained events", POSITIVE)
     max_events_per_answer: int = _option(2_000, "maximum number of events per response", POSITIVE)
     query_batch_size: int = _option(2_000, "maximum number of rows per query response", POSITIVE)
+    bulk_job_seconds: float = _option(0.2, "seconds that a query job takes", NOT_NEGATIVE)
+    bulk_page_size: int = _option(
+        50_000, "number of rows per page of a query job, unless the client names one", POSITIVE
+    )
     overflow_after: int = _option(
         100_000,
         "number of changes per transaction above which an overflow event replaces them",

@@ -15,6 +15,7 @@ from simulator.org.ids import ORG_ID
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.pubsub.hub import Hub
+from simulator.query_jobs import Jobs
 from simulator.streaming.bayeux import Bayeux
 from simulator.streaming.cometd import CometdEndpoint
 from simulator.traffic.generator import MIX, SPLIT_MIX, Pump, Traffic
@@ -40,6 +41,7 @@ class Simulator:
         self.faults = Faults()
         self.access = Access()
         self.org = Org(options, now=self.clock.now())
+        self.jobs = Jobs(options.bulk_job_seconds)
         self.tls = _server_context(options)
         self.tokens = TokenService(options, self.org.opaque)
         self.requests: deque[SeenRequest] = deque(maxlen=MAX_ENTRIES)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -85,9 +85,35 @@ async def _cut_short(request: web.Request, response: web.Response) -> web.Stream
     half.content_type = response.content_type
     await half.prepare(request)
     await half.write(body[: len(body) // 2])
+    return _closed(request, half)
+
+
+async def stream(
+    request: web.Request, parts: Iterator[bytes], headers: Mapping[str, str], fault: Fault | None
+) -> web.StreamResponse:
+    """Send a body in parts, compressed if the client accepts it, with the fault applied."""
+    if fault is not None and fault.kind == "stall":
+        await asyncio.sleep(float(fault.options["seconds"]))
+    response = web.StreamResponse(headers=headers)
+    response.enable_chunked_encoding()
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression(web.ContentCoding.gzip)
+    await response.prepare(request)
+    for part in parts:
+        if fault is not None and fault.kind != "stall":
+            await response.write(part[: len(part) // 2])
+            return _closed(request, response)
+        await response.write(part)
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response
+
+
+def _closed(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Close the connection in the middle of a response."""
     if request.transport is not None:
         request.transport.close()
-    return half
+    return response
 
 
 UNWATCHED = ("/_simulator/", "/services/oauth2/token", "/services/Soap/u/")

@@ -123,7 +123,7 @@ def _org_state(org: Org, *, events: int | None, records: int | None) -> JsonObje
             }
             for entity, of_entity in org.store.live.items()
         },
-        "recycle_bin": {entity: list(ids) for entity, ids in org.store.recycle_bin.items()},
+        "recycle_bin": {entity: list(ids) for entity, ids in org.store.recycle_bin.items() if ids},
         "record_count": org.store.count(),
         "events": [event.line() for event in newest],
         "event_count": len(retained),

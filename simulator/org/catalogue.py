@@ -23,7 +23,10 @@ SYSTEM_FIELDS = (
 
 @dataclass(slots=True)
 class Entity:
-    """One entity; `selected` for Change Data Capture, `visible` to the integration user."""
+    """One entity; `selected` for Change Data Capture, `visible` to the integration user.
+
+    With `has_bulk` false, Bulk API 2.0 refuses to query it.
+    """
 
     name: str
     prefix: str
@@ -34,6 +37,7 @@ class Entity:
     selected: bool = True
     visible: bool = True
     external_ids: tuple[str, ...] = ()
+    has_bulk: bool = True
 
     @property
     def all_fields(self) -> tuple[str, ...]:

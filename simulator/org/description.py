@@ -144,6 +144,11 @@ def _referred(name: str) -> str:
     return "User" if bare in ("Owner", "CreatedBy", "LastModifiedBy") else bare
 
 
+def field_type(_entity: Entity, name: str) -> str:
+    """Return the type of a field."""
+    return _type(name)
+
+
 def _type(name: str) -> str:
     if name.endswith("Address"):
         return "address"

@@ -14,7 +14,7 @@ from simulator.org.changes import OVERFLOW_ID, Change
 from simulator.org.channels import Channels
 from simulator.org.events import HEADER, EventLog, StoredEvent
 from simulator.org.ids import USER_ID, OpaqueIds, RecordIds
-from simulator.org.records import JsonObject, Record, RecordStore
+from simulator.org.records import JsonObject, Record, RecordStore, Snapshot
 from simulator.org.transaction import Draft, Transaction
 
 MAX_EVENT_CHARACTERS = 1_000_000
@@ -77,6 +77,12 @@ class Org:
     def records_of(self, entity: Entity) -> Mapping[str, Record]:
         """Return the live records of an entity or setup object, by id."""
         return self._setup_records.get(entity.name) or self.store.live.get(entity.name, {})
+
+    def snapshot_of(self, entity: Entity, *, deleted: bool) -> Snapshot:
+        """Return the records of an entity or setup object as they are now."""
+        if setup := self._setup_records.get(entity.name):
+            return Snapshot(setup, {}, list(setup))
+        return self.store.snapshot(entity.name, deleted=deleted)
 
     def add_external_id(self, entity: Entity, name: str) -> None:
         """Add a unique text field to an entity, unless it has this field."""

@@ -1,8 +1,10 @@
 """The records of the org and its Recycle Bin."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakSet
 
 JsonObject = dict[str, Any]
 
@@ -23,13 +25,67 @@ class Record:
     modified_at: int
 
 
+Records = Mapping[str, Record]
+Stored = tuple[Record, bool]
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class Snapshot:
+    """Some records at one moment: their ids, and the former versions of those written since.
+
+    The record store calls `keep` before it changes a record, so that a snapshot of many records
+    costs little memory.
+    """
+
+    live: Records
+    deleted: Records
+    ids: list[str]
+    _before: dict[str, Stored] = field(default_factory=dict)
+
+    def get(self, record_id: str) -> Stored:
+        """Return a record, and whether it is in the Recycle Bin. Raises LookupError."""
+        return self._before.get(record_id) or self._current(record_id)
+
+    def keep(self, record_id: str) -> None:
+        """Keep the present version of a record that is about to change."""
+        if record_id in self._before:
+            return
+        try:
+            record, is_deleted = self._current(record_id)
+        except LookupError:
+            return
+        self._before[record_id] = replace(record), is_deleted
+
+    def _current(self, record_id: str) -> Stored:
+        if record := self.live.get(record_id):
+            return record, False
+        return self.deleted[record_id], True
+
+
 @dataclass(slots=True)
 class RecordStore:
-    """Live and deleted records by entity and id; `moves` grows when either set changes."""
+    """Live and deleted records by entity and id; `moves` grows when either set changes.
+
+    Call `keep` before a record changes in any way: it keeps its version for the snapshots.
+    """
 
     live: dict[str, dict[str, Record]] = field(default_factory=dict)
     recycle_bin: dict[str, dict[str, Record]] = field(default_factory=dict)
     moves: int = 0
+    _snapshots: dict[str, WeakSet[Snapshot]] = field(default_factory=dict)
+
+    def snapshot(self, entity: str, *, deleted: bool) -> Snapshot:
+        """Return the records as they are now; with `deleted`, those in the Recycle Bin too."""
+        live = self.live.setdefault(entity, {})
+        binned = self.recycle_bin.setdefault(entity, {})
+        snapshot = Snapshot(live, binned, [*live, *(binned if deleted else ())])
+        self._snapshots.setdefault(entity, WeakSet()).add(snapshot)
+        return snapshot
+
+    def keep(self, entity: str, record_id: str) -> None:
+        """Keep the present version of a record, which is about to change, for the snapshots."""
+        for snapshot in self._snapshots.get(entity, ()):
+            snapshot.keep(record_id)
 
     def insert(self, record: Record) -> None:
         """Add a live record. Raises LookupError if its id is taken."""
@@ -41,6 +97,7 @@ class RecordStore:
 
     def remove(self, record: Record) -> None:
         """Undo an insert."""
+        self.keep(record.entity, record.record_id)
         self.moves += 1
         del self.live[record.entity][record.record_id]
 
@@ -54,6 +111,7 @@ class RecordStore:
     def delete(self, entity: str, record_id: str) -> Record:
         """Move a live record to the Recycle Bin."""
         record = self.get(entity, record_id)
+        self.keep(entity, record_id)
         self.moves += 1
         del self.live[entity][record_id]
         self.recycle_bin.setdefault(entity, {})[record_id] = record
@@ -61,6 +119,7 @@ class RecordStore:
 
     def undelete(self, entity: str, record_id: str) -> Record:
         """Move a record back from the Recycle Bin."""
+        self.keep(entity, record_id)
         try:
             record = self.recycle_bin[entity].pop(record_id)
         except KeyError:
@@ -71,7 +130,10 @@ class RecordStore:
     def empty_recycle_bin(self) -> int:
         """Delete the records in the bin permanently; real orgs send no event for it."""
         count = sum(len(records) for records in self.recycle_bin.values())
-        self.recycle_bin.clear()
+        for entity, records in self.recycle_bin.items():
+            for record_id in records:
+                self.keep(entity, record_id)
+            records.clear()
         self.moves += 1
         return count
 

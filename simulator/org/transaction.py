@@ -154,6 +154,7 @@ class Transaction:
         record.modified_at = self._now
 
     def _keep(self, record: Record) -> None:
+        self._store.keep(record.entity, record.record_id)
         fields, modified_at = record.fields, record.modified_at
 
         def undo() -> None:

@@ -1,7 +1,7 @@
 """The REST API over HTTP, `/services/data/…`: the resources, their paths and methods."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -9,6 +9,7 @@ from aiohttp import web
 from simulator import wire
 from simulator.auth.oauth import identity_url
 from simulator.rest import collections, objects, tooling
+from simulator.rest.bulk.resources import QueryJobs
 from simulator.rest.composite import Composite, tree
 from simulator.rest.errors import RestError, method_not_allowed
 from simulator.rest.queries import Queries
@@ -20,7 +21,9 @@ VERSION = re.compile(r"v(\d\d)\.0")
 SEASONS = ("Spring", "Summer", "Winter")
 DAILY_EVENTS = 50_000
 DAILY_REQUESTS = 100_000
-NAMED = ("composite", "limits", "query", "queryAll", "sobjects", "tooling")
+DAILY_BULK_JOBS = 10_000
+DAILY_BULK_MEGABYTES = 976_562
+NAMED = ("composite", "jobs", "limits", "query", "queryAll", "sobjects", "tooling")
 ANY = "*"
 Resource = Callable[[RestRequest], RestAnswer]
 
@@ -33,6 +36,7 @@ class RestEndpoint:
         queries = Queries(simulator.options.query_batch_size)
         self._served = 0
         composite = Composite(self.answer)
+        query_jobs = QueryJobs(simulator.jobs, simulator.options.bulk_page_size)
         #: The first pattern that matches a path is its resource.
         self._resources: Mapping[tuple[str, ...], Mapping[str, Resource]] = {
             (): {"GET": self._named},
@@ -41,6 +45,15 @@ class RestEndpoint:
             ("query", ANY): {"GET": queries.more},
             ("queryAll",): {"GET": queries.run},
             ("queryAll", ANY): {"GET": queries.more},
+            ("jobs", "query"): {"GET": query_jobs.list, "POST": query_jobs.create},
+            ("jobs", "query", ANY): {
+                "GET": query_jobs.read,
+                "PATCH": query_jobs.abort,
+                "DELETE": query_jobs.delete,
+            },
+            ("jobs", "query", ANY, "results"): {"GET": query_jobs.results},
+            ("jobs", "query", ANY, "resultPages"): {"GET": query_jobs.result_pages},
+            ("jobs", "query", ANY, "resultpages"): {"GET": query_jobs.result_pages},
             ("tooling", "query"): {"GET": tooling.query},
             ("tooling", "sobjects", ANY, ANY): {"GET": tooling.row},
             ("composite",): {"POST": composite.composite},
@@ -115,13 +128,26 @@ class RestEndpoint:
                 raise RestError("INVALID_SESSION_ID")
             if not self._sim.access.api_enabled:
                 raise RestError("API_DISABLED_FOR_ORG")
-            response = _response(self.answer(_read(self._sim, request, body)))
+            answer = self.answer(_read(self._sim, request, body))
+            if answer.csv is not None:
+                return await self._stream(request, answer, answer.csv)
+            response = _response(answer)
         except RestError as refused:
             response = _refusal(refused)
-        self._served += 1
-        usage = f"api-usage={self._served}/{DAILY_REQUESTS}"
-        response.headers["Sforce-Limit-Info"] = usage
+        response.headers["Sforce-Limit-Info"] = self._usage()
         return await self._send(request, response)
+
+    def _usage(self) -> str:
+        """Count the request, and return how much of the daily limit is used."""
+        self._served += 1
+        return f"api-usage={self._served}/{DAILY_REQUESTS}"
+
+    async def _stream(
+        self, request: web.Request, answer: RestAnswer, parts: Iterator[bytes]
+    ) -> web.StreamResponse:
+        headers = {**answer.headers, "Sforce-Limit-Info": self._usage()}
+        fault = wire.fault_on_answer(self._sim.faults, "rest")
+        return await wire.stream(request, parts, headers, fault)
 
     async def _send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
         return await wire.send(request, response, wire.fault_on_answer(self._sim.faults, "rest"))
@@ -134,6 +160,11 @@ class RestEndpoint:
         delivered = self._sim.bayeux.delivered + self._sim.pubsub.delivered
         left = {
             "DailyApiRequests": (DAILY_REQUESTS, self._served),
+            "DailyBulkV2QueryFileStorageMB": (DAILY_BULK_MEGABYTES, 0),
+            "DailyBulkV2QueryJobs": (
+                DAILY_BULK_JOBS,
+                self._sim.jobs.created_since(self._sim.clock.now()),
+            ),
             "DailyDeliveredPlatformEvents": (DAILY_EVENTS, delivered),
         }
         return RestAnswer(

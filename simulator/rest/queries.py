@@ -71,7 +71,17 @@ def select(request: RestRequest, *, deleted: bool) -> tuple[Query, list[JsonObje
 
     With `deleted`, records in the Recycle Bin are included.
     """
-    text, org = request.query.get("q", ""), request.sim.org
+    org = request.sim.org
+    query, entity, spelt = checked(org, request.query.get("q", ""))
+    rows = _rows(org, entity, query.where, request.version, deleted)
+    return query, matching(query, rows, spelt)
+
+
+def checked(org: Org, text: str) -> tuple[Query, Entity, dict[str, str]]:
+    """Return the parsed query, its entity, and the org's spelling of its fields.
+
+    Raises RestError for an invalid query.
+    """
     query = parse(text)
     entity = org.catalogue.find(query.entity)
     if entity is None:
@@ -81,9 +91,7 @@ def select(request: RestRequest, *, deleted: bool) -> tuple[Query, list[JsonObje
             "your WSDL or the describe call for the appropriate names."
         )
         raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
-    spelt = _spelt(org, entity, query, text)
-    rows = _rows(org, entity, query.where, request.version, deleted)
-    return query, matching(query, rows, spelt)
+    return query, entity, _spelt(org, entity, query, text)
 
 
 def matching(
@@ -95,7 +103,7 @@ def matching(
     """
     found = [row for row in rows if holds(query.where, row, spelt)]
     for order in reversed(query.order):
-        found = _sorted(found, spelt[order.name], order)
+        found = ordered(found, spelt[order.name], order)
     end = None if query.limit is None else query.offset + query.limit
     names = [spelt[name] for name in query.names]
     return [chosen_fields(row, names) for row in found[query.offset : end]]
@@ -114,7 +122,8 @@ def _rows(
                 yield record_json(record, version, deleted=is_deleted)
 
 
-def _sorted(rows: list[JsonObject], name: str, order: Order) -> list[JsonObject]:
+def ordered(rows: list[JsonObject], name: str, order: Order) -> list[JsonObject]:
+    """Return the rows in the order of one field."""
     empty = [row for row in rows if row.get(name) is None]
     full = [row for row in rows if row.get(name) is not None]
     full.sort(key=lambda row: sort_key(row[name]), reverse=order.descending)

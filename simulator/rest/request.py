@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -69,11 +69,12 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True)
 class RestAnswer:
-    """The response to a request; None is an empty body."""
+    """The response to a request; None is an empty body, `csv` one that is sent in parts."""
 
     body: object = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    csv: Iterator[bytes] | None = None
 
 
 def objects_of(body: JsonObject, name: str) -> list[JsonObject]:
