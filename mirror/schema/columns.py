@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias
 
 from django.apps import apps
@@ -51,47 +51,50 @@ class Columns:
     @property
     def fields(self) -> Mapping[str, Field]:
         """The columns by the API name of the field that they hold."""
-        return self._resolution.fields
+        return self.resolution.fields
 
     @property
     def types(self) -> Mapping[str, Field]:
         """The columns that hold the object that a polymorphic reference points to, by API name of
         the reference: `WhoId` → `who_type`."""
-        return self._resolution.types
+        return self.resolution.types
 
     @property
     def missing(self) -> Mapping[str, Field]:
         """The columns whose field the object does not have, or hides from the user."""
-        return self._resolution.missing
+        return self.resolution.missing
 
     @property
     def names(self) -> frozenset[str]:
         """The API names of all fields of the object."""
-        return self._resolution.names
+        return self.resolution.names
 
     @property
-    def _resolution(self) -> Resolved:
+    def resolution(self) -> Resolved:
+        """The result of `against`."""
         if self.resolved is None:
             raise TypeError(f"Call columns_of({self.label}).against(names) for its fields.")
         return self.resolved
 
     def against(self, names: Iterable[str]) -> Columns:
-        """Return these columns with the fields of an object whose fields have these API names."""
-        return _against(self.model, frozenset(names))
+        """Return these columns with the fields of an object whose fields have these API names.
+
+        A mapping, such as `Mirror.described`, gives the types of its fields too.
+        """
+        types = names.items() if isinstance(names, Mapping) else ((name, "") for name in names)
+        return _against(self.model, frozenset(types))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resolved:
     """The fields of one object that a model's columns hold."""
 
     names: frozenset[str]
+    #: The fields' types by API name, as far as they are known.
+    described: Mapping[str, str]
     fields: Mapping[str, Field]
     types: Mapping[str, Field]
     missing: Mapping[str, Field]
-
-    @cached_property
-    def by_column(self) -> Mapping[str, str]:
-        return {field.attname: name for name, field in self.fields.items()}
 
 
 def model_named(label: str) -> type[models.Model]:
@@ -165,8 +168,10 @@ def _declared(
 
 
 @lru_cache(maxsize=256)
-def _against(model: type[models.Model], names: frozenset[str]) -> Columns:
+def _against(model: type[models.Model], described: frozenset[tuple[str, str]]) -> Columns:
     columns = columns_of(model)
+    names = frozenset(name for name, _ in described)
+    types_by_name = {name: kind for name, kind in described if kind}
     by_rule = names_by_column(names - set(columns.declared.values()))
     fields: dict[str, Field] = {}
     for column, field in columns.columns.items():
@@ -182,7 +187,8 @@ def _against(model: type[models.Model], names: frozenset[str]) -> Columns:
     }
     held |= {field.attname for field in types.values()}
     missing = {column: field for column, field in columns.columns.items() if column not in held}
-    return replace(columns, resolved=Resolved(names, fields, types, missing))
+    resolved = Resolved(names, types_by_name, fields, types, missing)
+    return replace(columns, resolved=resolved)
 
 
 def _type_column(column: str) -> str:

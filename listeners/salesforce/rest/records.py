@@ -24,8 +24,8 @@ _PLACE = (
     *("Street", "City", "State", "PostalCode", "Country", "StateCode", "CountryCode"),
     *("Latitude", "Longitude", "GeocodeAccuracy"),
 )
-_PLACE_IN_REST = {part[0].lower() + part[1:]: part for part in _PLACE}
-_PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
+PLACE_IN_REST = {part[0].lower() + part[1:]: part for part in _PLACE}
+PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
 _REST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
 _SHORT, _LONG = 15, 18  # characters of an id without and with those that encode its capitals
 _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -95,15 +95,15 @@ def milliseconds(value: object) -> int | None:
 def _parts_of(name: str, value: object, record: Record) -> Iterable[str]:
     """Return the REST names of a compound field's components; none for a plain field."""
     if name == "Name" and "LastName" in record:
-        return _PERSON
+        return PERSON
     if not (value is None or isinstance(value, Mapping)):
         return ()
-    parts = tuple(_place_parts(name))
+    parts = tuple(place_components(name))
     # An empty compound field is null, and recognised by its components.
     return parts if isinstance(value, Mapping) or any(part in record for part in parts) else ()
 
 
-def _place_parts(name: str) -> Iterable[str]:
+def place_components(name: str) -> Iterable[str]:
     if name.endswith("Address"):
         return (name.removesuffix("Address") + part for part in _PLACE)
     if name.endswith("__c"):
@@ -114,10 +114,10 @@ def _place_parts(name: str) -> Iterable[str]:
 def _compound(name: str, value: Any, record: Record, *, keeps_nulls: bool) -> Any:
     """Return a compound field with the event's names for its parts; None if all are empty."""
     if name == "Name":
-        person = {part: record[part] for part in _PERSON if part in record}
+        person = {part: record[part] for part in PERSON if part in record}
         # A business account in an org with person accounts has a plain name.
         return _parts_to_send(person, keeps_nulls=keeps_nulls) or value
-    parts = {_PLACE_IN_REST.get(part, part): child for part, child in (value or {}).items()}
+    parts = {PLACE_IN_REST.get(part, part): child for part, child in (value or {}).items()}
     return _parts_to_send(parts, keeps_nulls=keeps_nulls)
 
 
