@@ -5,8 +5,10 @@ Invalid input is answered with 400 and `{"error": …}`, which names the wrong p
 `docs/simulator.md` describes each operation with an example.
 """
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from itertools import islice
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -18,7 +20,9 @@ from simulator.control.requests import Body
 from simulator.org.records import JsonObject
 from simulator.simulator import Simulator
 
-Operation = Callable[[Simulator, Body], JsonObject | Awaitable[JsonObject]]
+Lines = Iterator[JsonObject]
+Operation = Callable[[Simulator, Body], JsonObject | Lines | Awaitable[JsonObject]]
+LINES_AT_ONCE = 500
 #: By method and path below `/_simulator/`.
 OPERATIONS: Mapping[str, Operation] = {
     "POST changes": org.changes,
@@ -39,6 +43,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST recycle-bin/empty": org.empty_recycle_bin,
     "POST pubsub-restart": client.restart_pubsub,
     "GET state": client.state,
+    "GET records": org.records,
     "GET token-requests": client.token_requests,
     "DELETE token-requests": client.clear_token_requests,
     "GET requests": client.requests,
@@ -78,12 +83,26 @@ def _handler(simulator: Simulator, operation: Operation) -> Handler:
             else:
                 body = Body(json.loads(text or "{}"))
             answer = operation(simulator, body)
-            if not isinstance(answer, dict):
+            if isinstance(answer, Awaitable):
                 answer = await answer
             if request.method == "POST":
                 body.done()
         except (ValueError, LookupError) as error:
             return wire.json_response({"error": str(error.args[0])}, 400)
+        if isinstance(answer, Iterator):
+            return await _send_lines(request, answer)
         return wire.json_response(answer)
 
     return handle
+
+
+async def _send_lines(request: web.Request, lines: Lines) -> web.StreamResponse:
+    """Send one JSON object a line, and let the org work on between the parts."""
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    while part := list(islice(lines, LINES_AT_ONCE)):
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in part)
+        await response.write(text.encode())
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response

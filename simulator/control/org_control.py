@@ -5,12 +5,17 @@ An operation's docstring is its description in `--help` and in the documentation
 
 import base64
 import binascii
+from collections.abc import Iterator
 
 from simulator.control.requests import Body, ControlError, read_change, read_writer
+from simulator.org.catalogue import Entity
+from simulator.org.description import field_names, record_json
 from simulator.org.events import HEADER, StoredEvent
-from simulator.org.records import JsonObject
+from simulator.org.records import JsonObject, Record
 from simulator.simulator import Simulator
 from simulator.traffic.generator import ENTITIES
+
+NEWEST = "67.0"
 
 
 def changes(sim: Simulator, body: Body) -> JsonObject:
@@ -141,6 +146,35 @@ def clock(sim: Simulator, body: Body) -> JsonObject:
 def empty_recycle_bin(sim: Simulator, _body: Body) -> JsonObject:
     """Permanently delete everything in the Recycle Bin."""
     return {"deleted": sim.org.store.empty_recycle_bin()}
+
+
+def records(sim: Simulator, body: Body) -> Iterator[JsonObject]:
+    """Export the live records and the Recycle Bin, one JSON object a line."""
+    org = sim.org
+    wanted = body.text("entity", "")
+    entities = [org.catalogue.get(wanted)] if wanted else list(org.catalogue.entities.values())
+    stores = [(org.store.live, False), (org.store.recycle_bin, True)]
+    exported = [
+        (entity, list(store.get(entity.name, {}).values()), is_deleted)
+        for entity in entities
+        for store, is_deleted in stores
+    ]
+    return (
+        {
+            "entity": entity.name,
+            "id": record.record_id,
+            "deleted": is_deleted,
+            "fields": _fields(entity, record, deleted=is_deleted),
+        }
+        for entity, records, is_deleted in exported
+        for record in records
+    )
+
+
+def _fields(entity: Entity, record: Record, *, deleted: bool) -> JsonObject:
+    shown = record_json(record, NEWEST, deleted=deleted)
+    del shown["attributes"]
+    return {**dict.fromkeys(field_names(entity)), **shown}
 
 
 def _published(events: list[StoredEvent]) -> JsonObject:

@@ -172,6 +172,7 @@ CHANGES: Mapping[str, Callable[[Body, str], changes.Change]] = {
     "update": _update,
     "delete": lambda body, entity: changes.Delete(entity, _ids(body)),
     "undelete": lambda body, entity: changes.Undelete(entity, _ids(body)),
+    "hard_delete": lambda body, entity: changes.HardDelete(entity, _ids(body)),
     "gap": _gap,
     "overflow": lambda _body, entity: changes.Overflow(entity),
     "wildcard": lambda body, entity: changes.Wildcard(entity, body.text("change_type", "UPDATE")),

@@ -53,6 +53,14 @@ class Undelete:
 
 
 @dataclass(frozen=True, slots=True)
+class HardDelete:
+    """Remove live records, or records in the Recycle Bin, permanently and without an event."""
+
+    entity: str
+    record_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A change whose event carries no data.
 
@@ -82,4 +90,4 @@ class Wildcard:
     change_type: str = "UPDATE"
 
 
-Change = Create | Update | Delete | Undelete | Gap | Overflow | Wildcard
+Change = Create | Update | Delete | Undelete | HardDelete | Gap | Overflow | Wildcard

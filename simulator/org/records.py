@@ -1,6 +1,6 @@
 """The records of the org and its Recycle Bin."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -126,6 +126,17 @@ class RecordStore:
             raise LookupError(f"no {entity} in the Recycle Bin has the id {record_id!r}") from None
         self.insert(record)
         return record
+
+    def erase(self, entity: str, record_id: str) -> Callable[[], object]:
+        """Remove a live or deleted record permanently, and return what undoes it."""
+        for records in (self.live, self.recycle_bin):
+            of_entity = records.get(entity, {})
+            if record_id in of_entity:
+                self.keep(entity, record_id)
+                self.moves += 1
+                record = of_entity.pop(record_id)
+                return lambda: of_entity.update({record_id: record})
+        raise LookupError(f"no {entity} has the id {record_id!r}")
 
     def empty_recycle_bin(self) -> int:
         """Delete the records in the bin permanently; real orgs send no event for it."""

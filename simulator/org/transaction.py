@@ -13,6 +13,7 @@ from simulator.org.changes import (
     Create,
     Delete,
     Gap,
+    HardDelete,
     Overflow,
     Undelete,
     Update,
@@ -88,6 +89,15 @@ class Transaction:
             case Undelete():
                 for record_id in change.record_ids:
                     self._note(self._undelete(change.entity, record_id), "UNDELETE")
+            case HardDelete():
+                for record_id in change.record_ids:
+                    self._undo.append(self._store.erase(change.entity, record_id))
+            case _:
+                self._apply_event(change)
+
+    def _apply_event(self, change: Change) -> None:
+        """Apply a change that is published as it is, instead of being derived from records."""
+        match change:
             case Gap():
                 self._gap(change)
             case Overflow(entity):

@@ -2,8 +2,11 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from simulator.org import description
 from simulator.org.catalogue import Entity
@@ -11,9 +14,12 @@ from simulator.org.description import chosen_fields, record_json
 from simulator.org.ids import base62
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
+from simulator.rest import soql_aggregates
 from simulator.rest.errors import RestError
 from simulator.rest.request import RestAnswer, RestRequest
-from simulator.rest.soql import Order, Query, located, parse
+from simulator.rest.soql import Order, Query, parse
+from simulator.rest.soql_aggregates import Group
+from simulator.rest.soql_tokens import located
 from simulator.rest.soql_where import Where, comparisons, holds, ids_wanted, sort_key
 
 SMALLEST_BATCH, LARGEST_BATCH = 200, 2_000
@@ -33,8 +39,14 @@ class Queries:
         """`GET …/query?q=…` and `…/queryAll?q=…`."""
         deleted = request.path[0] == "queryAll"
         query, rows = select(request, deleted=deleted)
-        if not query.names:
+        if not query.columns:
             return RestAnswer({"totalSize": len(rows), "done": True, "records": []})
+        if query.is_grouped and len(rows) > LARGEST_BATCH:
+            message = (
+                "Aggregate query does not support queryMore(), use LIMIT to restrict the results "
+                "to a single batch"
+            )
+            raise RestError("EXCEEDED_ID_LIMIT", message)
         if len(rows) <= self._size(request):
             return RestAnswer({"totalSize": len(rows), "done": True, "records": rows})
         cursor = f"01g5g{base62(next(self._numbers), 10)}AAA"
@@ -71,18 +83,20 @@ def select(request: RestRequest, *, deleted: bool) -> tuple[Query, list[JsonObje
 
     With `deleted`, records in the Recycle Bin are included.
     """
-    org = request.sim.org
-    query, entity, spelt = checked(org, request.query.get("q", ""))
+    org, now = request.sim.org, datetime.fromtimestamp(request.sim.clock.now() / 1000, UTC)
+    query, entity, spelt = checked(org, request.query.get("q", ""), now)
     rows = _rows(org, entity, query.where, request.version, deleted)
     return query, matching(query, rows, spelt)
 
 
-def checked(org: Org, text: str) -> tuple[Query, Entity, dict[str, str]]:
+def checked(
+    org: Org, text: str, now: datetime | None = None
+) -> tuple[Query, Entity, dict[str, str]]:
     """Return the parsed query, its entity, and the org's spelling of its fields.
 
     Raises RestError for an invalid query.
     """
-    query = parse(text)
+    query = parse(text, now)
     entity = org.catalogue.find(query.entity)
     if entity is None:
         message = (
@@ -91,7 +105,12 @@ def checked(org: Org, text: str) -> tuple[Query, Entity, dict[str, str]]:
             "your WSDL or the describe call for the appropriate names."
         )
         raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
-    return query, entity, _spelt(org, entity, query, text)
+    spelt = _spelt(org, entity, query, text)
+    if query.is_grouped:
+        types = {name: description.field_type(entity, known) for name, known in spelt.items()}
+        orders = [order.column for order in query.order]
+        soql_aggregates.check([*query.columns, *orders], query.group, types)
+    return query, entity, spelt
 
 
 def matching(
@@ -101,12 +120,39 @@ def matching(
 
     `spelt` has the rows' name of each field.
     """
-    found = [row for row in rows if holds(query.where, row, spelt)]
-    for order in reversed(query.order):
-        found = ordered(found, spelt[order.name], order)
+    found: Iterable[JsonObject] = (row for row in rows if holds(query.where, row, spelt))
     end = None if query.limit is None else query.offset + query.limit
+    if query.is_grouped:
+        groups = list(soql_aggregates.grouped(found, query.columns, query.group, spelt))
+        for order in reversed(query.order):
+            groups = _ordered(groups, spelt[order.name], order, partial(_group_value, order))
+        return [group.result(query.columns) for group in groups[query.offset : end]]
+    chosen = list(found)
+    for order in reversed(query.order):
+        chosen = ordered(chosen, spelt[order.name], order)
     names = [spelt[name] for name in query.names]
-    return [chosen_fields(row, names) for row in found[query.offset : end]]
+    return [chosen_fields(row, names) for row in chosen[query.offset : end]]
+
+
+def _group_value(order: Order, group: Group) -> object:
+    return group.value(order.column)
+
+
+Item = TypeVar("Item")
+
+
+def ordered(rows: list[JsonObject], name: str, order: Order) -> list[JsonObject]:
+    """Return the rows in the order of one field."""
+    return _ordered(rows, name, order, lambda row: row.get(name))
+
+
+def _ordered(
+    items: list[Item], name: str, order: Order, value: Callable[[Item], object]
+) -> list[Item]:
+    empty = [item for item in items if value(item) is None]
+    full = [item for item in items if value(item) is not None]
+    full.sort(key=lambda item: sort_key(name, value(item)), reverse=order.descending)
+    return full + empty if order.nulls_last else empty + full
 
 
 def _rows(
@@ -120,14 +166,6 @@ def _rows(
         for record_id in records if wanted is None else wanted:
             if record := records.get(record_id):
                 yield record_json(record, version, deleted=is_deleted)
-
-
-def ordered(rows: list[JsonObject], name: str, order: Order) -> list[JsonObject]:
-    """Return the rows in the order of one field."""
-    empty = [row for row in rows if row.get(name) is None]
-    full = [row for row in rows if row.get(name) is not None]
-    full.sort(key=lambda row: sort_key(row[name]), reverse=order.descending)
-    return full + empty if order.nulls_last else empty + full
 
 
 def _spelt(org: Org, entity: Entity, query: Query, text: str) -> dict[str, str]:

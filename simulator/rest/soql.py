@@ -1,12 +1,17 @@
-"""Parse SOQL into a Query: fields or COUNT(), WHERE, ORDER BY, LIMIT and OFFSET, on one entity."""
+"""Parse SOQL into a Query, on one entity.
 
-import re
+It selects fields, COUNT(), or aggregates with GROUP BY, and has WHERE, ORDER BY, LIMIT and OFFSET.
+"""
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from simulator.rest.errors import RestError
+from simulator.rest.soql_aggregates import DATE_FUNCTIONS, FUNCTIONS, Column
+from simulator.rest.soql_dates import span
+from simulator.rest.soql_tokens import Token, split, unescaped, unexpected
 from simulator.rest.soql_where import (
     Comparison,
     Joined,
@@ -17,101 +22,123 @@ from simulator.rest.soql_where import (
     comparisons,
 )
 
-TOKEN = re.compile(
-    r"\s*(?:(?P<string>'(?:[^'\\]|\\.)*')"
-    r"|(?P<moment>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d))"
-    r"|(?P<date>\d{4}-\d\d-\d\d)(?![\w:])"
-    r"|(?P<number>[+-]?\d+(?:\.\d+)?)(?![\w:])"
-    r"|(?P<word>[A-Za-z_][\w.]*)"
-    r"|(?P<sign><=|>=|!=|<>|[=<>(),]))",
-    re.DOTALL,
-)
 SIGNS = ("=", "!=", "<>", "<", "<=", ">", ">=")
-ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 WORDS: dict[str, Value] = {"null": None, "true": True, "false": False}
 Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One key of ORDER BY."""
+    """One key of ORDER BY: a field, or in a grouped query also an expression."""
 
-    name: str
+    column: Column
     descending: bool = False
     nulls_last: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the field."""
+        return self.column.name
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A SELECT; without `names` it is a COUNT()."""
+    """A SELECT; without `columns` it is a COUNT()."""
 
-    names: tuple[str, ...]
+    columns: tuple[Column, ...]
     entity: str
     where: Where
+    group: tuple[Column, ...]
     order: tuple[Order, ...]
     limit: int | None
     offset: int
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the selected fields."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether the rows are AggregateResults."""
+        return bool(self.group) or any(column.function for column in self.columns)
+
+    @property
     def all_names(self) -> tuple[str, ...]:
         """The field names of the whole query."""
         wheres = (comparison.name for comparison in comparisons(self.where))
-        return (*self.names, *wheres, *(order.name for order in self.order))
+        groups = (column.name for column in self.group)
+        return (*self.names, *wheres, *groups, *(order.name for order in self.order))
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A token of the query; `kind` is its group in TOKEN, or `end`."""
+def parse(text: str, now: datetime | None = None) -> Query:
+    """Parse the query; date literals such as TODAY are relative to `now`.
 
-    kind: str
-    text: str
-    at: int
-
-
-def parse(text: str) -> Query:
-    """Parse the query. Raises RestError, whose message has the place and the text found there."""
-    return _Parser(text).query()
+    Raises RestError, whose message has the place and the text found there.
+    """
+    return _Parser(text, now or datetime.now(UTC)).query()
 
 
 class _Parser:
     """A recursive descent parser with one token of lookahead."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, now: datetime) -> None:
         self._text = text
-        self._tokens = self._split()
+        self._now = now
+        self._tokens = split(text)
         self._next = 0
-
-    def _split(self) -> list[Token]:
-        tokens, at, text = [], 0, self._text.rstrip()
-        while at < len(text):
-            match = TOKEN.match(text, at)
-            if match is None or match.lastgroup is None:
-                raise self._unexpected(Token("", text[at:].split()[0], at))
-            tokens.append(
-                Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup))
-            )
-            at = match.end()
-        return [*tokens, Token("end", "<EOF>", at)]
 
     def query(self) -> Query:
         self._expect("SELECT")
-        names = self._names()
+        columns = self._columns()
         self._expect("FROM")
         entity = self._word()
         where = self._any_of() if self._take("WHERE") else None
         query = Query(
-            names, entity, where, self._orders(), self._amount("LIMIT"), self._amount("OFFSET") or 0
+            columns,
+            entity,
+            where,
+            self._group(),
+            self._orders(),
+            self._amount("LIMIT"),
+            self._amount("OFFSET") or 0,
         )
         if self._peek.kind != "end":
             raise self._unexpected(self._peek)
         return query
 
-    def _names(self) -> tuple[str, ...]:
-        first = self._word()
-        if first.upper() == "COUNT" and self._take("("):
-            self._expect(")")
+    def _columns(self) -> tuple[Column, ...]:
+        if self._peek.text.upper() == "COUNT" and self._tokens[self._next + 2].text == ")":
+            self._next += 3
             return ()
-        return (first, *self._after_commas(self._word))
+        return (self._aliased(), *self._after_commas(self._aliased))
+
+    def _aliased(self) -> Column:
+        column = self._column()
+        if column.function and self._peek.kind == "word" and self._peek.text.upper() != "FROM":
+            return Column(column.name, column.function, column.at, self._word())
+        return column
+
+    def _column(self) -> Column:
+        """Parse a field or a function of a field."""
+        at, name = self._peek.at, self._word()
+        function = name.upper()
+        if self._peek.text != "(" or function not in FUNCTIONS:
+            return Column(name, at=at)
+        self._expect("(")
+        column = Column(self._word(), function, at)
+        self._expect(")")
+        return column
+
+    def _group(self) -> tuple[Column, ...]:
+        if not self._take("GROUP"):
+            return ()
+        self._expect("BY")
+        group = (self._column(), *self._after_commas(self._column))
+        for column in group:
+            if column.function and column.function not in DATE_FUNCTIONS:
+                raise self._unexpected(Token("word", column.function, column.at))
+        return group
 
     def _any_of(self) -> Where:
         """Parse conditions joined by AND or OR; both need parentheses, as in Salesforce."""
@@ -156,13 +183,15 @@ class _Parser:
         token = self._advance()
         match token.kind:
             case "string":
-                return Literal(token.kind, _unescaped(token.text[1:-1]))
+                return Literal(token.kind, unescaped(token.text[1:-1]))
             case "number":
                 return Literal(token.kind, float(token.text))
             case "moment" | "date":
                 return Literal(token.kind, self._moment(token))
             case "word" if token.text.lower() in WORDS:
                 return Literal(token.kind, WORDS[token.text.lower()])
+            case "word" if relative := span(token.text, self._now):
+                return Literal("moment", relative)
             case _:
                 raise self._unexpected(token)
 
@@ -185,7 +214,7 @@ class _Parser:
             yield read()
 
     def _order(self) -> Order:
-        name = self._word()
+        column = self._column()
         descending = self._take("DESC")
         if not descending:
             self._take("ASC")
@@ -194,7 +223,7 @@ class _Parser:
             nulls_last = self._take("LAST")
             if not nulls_last:
                 self._expect("FIRST")
-        return Order(name, descending, nulls_last)
+        return Order(column, descending, nulls_last)
 
     def _amount(self, word: str) -> int | None:
         if not self._take(word):
@@ -231,15 +260,4 @@ class _Parser:
         return token.text
 
     def _unexpected(self, token: Token) -> RestError:
-        message = located(self._text, token.at, f"unexpected token: '{token.text}'")
-        return RestError("MALFORMED_QUERY", message)
-
-
-def located(text: str, at: int, problem: str) -> str:
-    """Return a message in Salesforce's form: the query, a mark below the place, and the problem."""
-    shown = " ".join(text.splitlines())
-    return f"\n{shown}\n{' ' * at}^\nERROR at Row:1:Column:{at + 1}\n{problem}"
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", lambda match: ESCAPES.get(match[1], match[1]), text, flags=re.DOTALL)
+        return unexpected(self._text, token)

@@ -8,8 +8,9 @@ from typing import Any
 
 from simulator.org.ids import long_id
 from simulator.org.records import JsonObject
+from simulator.rest.soql_dates import Span
 
-Value = str | float | bool | date | datetime | None
+Value = str | float | bool | date | datetime | Span | None
 COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "<": operator.lt,
@@ -93,9 +94,9 @@ def ids_wanted(where: Where) -> list[str] | None:
             return None
 
 
-def sort_key(value: object) -> Any:
-    """Return a value that sorts as the field does."""
-    return value.casefold() if isinstance(value, str) else value
+def sort_key(name: str, value: object) -> Any:
+    """Return a value that sorts as the field does; only ids differ by case."""
+    return value.casefold() if isinstance(value, str) and not name.endswith("Id") else value
 
 
 def _compares(comparison: Comparison, name: str, row: JsonObject) -> bool:
@@ -115,6 +116,8 @@ def _matches(sign: str, name: str, value: object, literal: Literal) -> bool:
     wanted = literal.value
     if value is None or wanted is None:
         return sign == "=" and value is wanted
+    if isinstance(wanted, Span):
+        return wanted.compare(sign, str(value))
     if sign == "LIKE":
         return _like(str(value), str(wanted))
     left, right = _alike(name, value, wanted)

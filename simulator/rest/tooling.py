@@ -15,7 +15,8 @@ from simulator.org.records import JsonObject
 from simulator.rest.errors import RestError
 from simulator.rest.queries import matching
 from simulator.rest.request import RestAnswer, RestRequest
-from simulator.rest.soql import located, parse
+from simulator.rest.soql import parse
+from simulator.rest.soql_tokens import located
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
 SUBSCRIPTION = "ManagedEventSubscription"
@@ -43,7 +44,7 @@ def query(request: RestRequest) -> RestAnswer:
     spelt = {name: _spelt(name, kind, text) for name in query.all_names}
     rows = matching(query, _rows(request, kind), spelt)
     answer: JsonObject = {"size": len(rows), "totalSize": len(rows), "done": True}
-    if not query.names:
+    if not query.columns:
         return RestAnswer({**answer, "records": []})
     if len(rows) > 1 and any(spelt[name] in WHOLE for name in query.names):
         message = (

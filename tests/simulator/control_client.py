@@ -1,7 +1,8 @@
 """The simulator's control API as methods."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ class ControlClient:
         """Take records back from the Recycle Bin."""
         ids = _listed(record_ids)
         return self.change({"op": "undelete", "entity": entity, "record_ids": ids})
+
+    def hard_delete(self, entity: str, record_ids: str | list[str]) -> dict[str, Any]:
+        """Remove live or deleted records for good; the org sends no event for it."""
+        ids = _listed(record_ids)
+        return self.change({"op": "hard_delete", "entity": entity, "record_ids": ids})
+
+    def records(self, entity: str) -> Iterator[dict[str, Any]]:
+        """Every record of the store: `id`, `deleted` and `fields`, as REST would show them."""
+        url = f"{self.url}/_simulator/records"
+        with self.http.get(url, params={"entity": entity}, stream=True, timeout=60) as response:
+            response.raise_for_status()
+            yield from map(json.loads, response.iter_lines())
 
     def gap(
         self,

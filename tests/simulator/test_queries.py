@@ -159,7 +159,7 @@ def test_fields_have_the_orgs_spelling_and_empty_ones_are_null(client: WireClien
         ("SELECT Id FROM Case WHERE Id = x", "MALFORMED_QUERY", "unexpected token: 'x'"),
         ("SELECT Id FROM Case WHERE Id = 'x", "MALFORMED_QUERY", "unexpected token: ''x'"),
         ("SELECT Id FROM Case LIMIT -1", "MALFORMED_QUERY", "unexpected token: '-1'"),
-        ("SELECT Id FROM Case GROUP BY Id", "MALFORMED_QUERY", "unexpected token: 'GROUP'"),
+        ("SELECT Id FROM Case GROUP BY Subject", "MALFORMED_QUERY", "Field must be grouped or"),
         (
             "SELECT Id FROM Case WHERE Id = '1' AND Id = '2' OR Id = '3'",
             "MALFORMED_QUERY",
