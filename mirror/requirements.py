@@ -137,7 +137,19 @@ def check_org(listener: Listener, columns: Columns) -> dict[str, Any]:
         raise _unreadable(listener, name, error) from None
     if description.get("queryable") is False:
         raise Refused(f"{name} cannot be queried, so it cannot be mirrored.", "model")
+    missing = columns.against(_field_names(description)).missing
+    if missing:
+        raise Refused(
+            f"{columns.label} has columns without a field: {', '.join(missing)}. {name} has no "
+            "such field, or the connection's user may not see it. Correct salesforce_fields, remove "
+            "the column, or grant the user Read on the field.",
+            "model",
+        )
     return description
+
+
+def _field_names(description: Mapping[str, Any]) -> list[str]:
+    return [str(field["name"]) for field in description["fields"] if isinstance(field, dict)]
 
 
 def _unreadable(listener: Listener, name: str, error: Exception) -> Refused:

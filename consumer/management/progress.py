@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two updates.
 ON_TERMINAL, IN_LOG = 0.2, 5.0
-_REWRITE = "\r\x1b[K"
+REWRITE = "\r\x1b[K"
 #: The exit code that a shell reports for a program ended by SIGINT.
 INTERRUPTED = 130
 
@@ -65,7 +65,7 @@ class Meter:
 
     def _rewrite(self, line: str) -> None:
         # `style_func` keeps Django from colouring the line as an error.
-        self._stream.write(f"{_REWRITE}{line}", style_func=str, ending="")
+        self._stream.write(f"{REWRITE}{line}", style_func=str, ending="")
         self._stream.flush()
 
     def _log(self, pace: Pace, about: str) -> None:

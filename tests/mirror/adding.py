@@ -1,0 +1,22 @@
+"""Mirrors in tests, without an org."""
+
+from django.utils import timezone
+
+from mirror import service
+from mirror.models import Mirror
+from tests.sample_data import ANN
+
+
+def add(listener, model="crm.Account", **fields) -> Mirror:
+    """Store a mirror as the service does, with its mappings and its first load requested."""
+    return service.store(Mirror(model=model, listener=listener, **fields), ANN)
+
+
+def in_sync(mirror) -> Mirror:
+    """End the mirror's first load, as the hand-over does."""
+    now = timezone.now()
+    mirror.runs.update(state="done", is_right=True, started_at=now, finished_at=now)
+    mirror.phase, mirror.in_sync_since = Mirror.Phase.IN_SYNC, now
+    mirror.rows_in_salesforce = 0
+    mirror.save()
+    return mirror

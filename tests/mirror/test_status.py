@@ -1,0 +1,187 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import AuditLogEntry
+from handlers.models import Delivery
+from listeners.models import Position
+from mirror.models import Difference, DirtyRow
+from mirror.status import status_of, table
+from tests.mirror.adding import add, in_sync
+from tests.mirror.crm.models import Account
+
+NOW = timezone.now()
+EARLIER = datetime(2026, 1, 31, 12, 4, 31, tzinfo=UTC)
+
+
+@pytest.fixture
+def mirror(listener):
+    """In sync, of a listener that caught up at NOW."""
+    mirror = in_sync(add(listener))
+    Position.objects.filter(pk=listener.pk).update(caught_up_at=NOW)
+    mirror.in_sync_since = EARLIER - timedelta(days=1)
+    mirror.save()
+    return mirror
+
+
+def status(mirror):
+    return status_of(mirror, NOW)
+
+
+def milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def entry(mirror, change_type="UPDATE", at=EARLIER) -> AuditLogEntry:
+    return AuditLogEntry.objects.create(
+        listener=mirror.listener,
+        channel="/data/ChangeEvents",
+        entity_name="Account",
+        record_id="001000000000001AAA",
+        change_type=change_type,
+        transaction_key="t1",
+        sequence_number=1,
+        commit_timestamp=milliseconds(at),
+        changed_data={},
+        received_at=NOW,
+    )
+
+
+def delivery(mirror, state) -> Delivery:
+    mapping = mirror.listener.mappings.get(managed=True, on="update")
+    more = {"claim_deadline": NOW} if state == "running" else {}
+    more |= {"due_at": NOW} if state == "retrying" else {}
+    return Delivery.objects.create(
+        entry=entry(mirror),
+        mapping=mapping,
+        handler="mirror.apply",
+        state=state,
+        created_at=NOW,
+        **more,
+    )
+
+
+def test_it_is_in_sync_as_of_the_time_at_which_the_listener_had_caught_up(mirror):
+    Account.all_objects.create(salesforce_id="001000000000001AAA")
+    Account.all_objects.create(salesforce_id="001000000000002AAA", is_deleted=True)
+
+    found = status(mirror)
+
+    assert found.state == "in_sync"
+    assert found.rows == 1
+    assert NOW - timedelta(seconds=5) < found.in_sync_as_of < NOW
+
+
+@pytest.mark.parametrize("state", ["blocked", "ready", "queued", "running", "retrying", "dead"])
+def test_a_change_that_is_not_applied_ends_what_is_proven(mirror, state):
+    delivery(mirror, state)
+
+    assert status(mirror).in_sync_as_of == EARLIER - timedelta(milliseconds=1)
+
+
+def test_an_applied_change_does_not(mirror):
+    delivery(mirror, "succeeded")
+
+    assert status(mirror).in_sync_as_of > EARLIER
+
+
+def test_a_record_to_be_read_ends_what_is_proven(mirror):
+    DirtyRow.objects.create(
+        mirror=mirror, record_id="001", since=milliseconds(EARLIER), reason="gap", due_at=NOW
+    )
+
+    assert status(mirror).in_sync_as_of == EARLIER - timedelta(milliseconds=1)
+
+
+def test_a_gap_that_was_not_scanned_ends_what_is_proven(mirror):
+    gap = entry(mirror, "GAP_UPDATE")
+    assert status(mirror).in_sync_as_of == EARLIER - timedelta(milliseconds=1)
+
+    mirror.scanned_entry_id = gap.pk
+    assert status(mirror).in_sync_as_of > EARLIER
+
+
+@pytest.mark.parametrize("phase", ["new", "loading", "catching_up"])
+def test_nothing_is_proven_before_the_hand_over(mirror, phase):
+    mirror.phase = phase
+
+    found = status(mirror)
+
+    assert (found.state, found.in_sync_as_of) == (phase, None)
+
+
+def difference(mirror, reason, **fields):
+    return Difference.objects.create(
+        mirror=mirror,
+        run=mirror.runs.first(),
+        record_id="001000000000001AAA",
+        field="Phone",
+        reason=reason,
+        found_at=NOW,
+        **fields,
+    )
+
+
+def test_an_unexplained_difference_needs_attention_until_it_is_repaired(mirror):
+    found = difference(mirror, "unexplained")
+    shown = status(mirror)
+    assert (shown.state, shown.differences, shown.in_sync_as_of) == ("attention", 1, None)
+    assert shown.words == "needs attention: 1 unexplained difference from Salesforce"
+
+    found.repaired_at = NOW
+    found.save()
+
+    shown = status(mirror)
+    assert (shown.state, shown.differences) == ("in_sync", 0)
+
+
+def test_a_formula_that_changed_silently_is_counted_and_alarms_nobody(mirror):
+    difference(mirror, "formula")
+
+    shown = status(mirror)
+
+    assert (shown.state, shown.differences) == ("in_sync", 1)
+    assert shown.in_sync_as_of is not None
+
+
+def test_a_problem_and_a_failed_run_need_attention(mirror):
+    mirror.runs.update(state="failed", error="Bulk API is switched off.")
+    assert status(mirror).reason == "Load failed: Bulk API is switched off."
+
+    mirror.problem = "The table is gone."
+    assert (status(mirror).state, status(mirror).reason) == ("attention", "The table is gone.")
+
+
+def test_a_load_shows_its_pace_in_one_line(mirror):
+    mirror.phase = "loading"
+    mirror.save()
+    mirror.runs.update(
+        state="running",
+        started_at=NOW - timedelta(seconds=100),
+        finished_at=None,
+        done=4_300,
+        total=10_000,
+    )
+
+    found = status(mirror)
+
+    assert found.words == "loading 43 %, 43 rows/s, 2 min left"
+    assert found.to_dict()["progress"]["percent"] == 43
+    header, line, *_ = table([found])
+    assert header.startswith("MODEL")
+    assert line.startswith("crm.Account  Account")
+
+
+def test_the_values_are_those_of_the_contract(mirror):
+    assert list(status(mirror).to_dict()) == [
+        "model",
+        "object",
+        "state",
+        "rows",
+        "rows_in_salesforce",
+        "in_sync_as_of",
+        "last_verified_at",
+        "differences",
+        "progress",
+    ]
