@@ -141,8 +141,8 @@ def check_org(listener: Listener, columns: Columns) -> dict[str, Any]:
     if missing:
         raise Refused(
             f"{columns.label} has columns without a field: {', '.join(missing)}. {name} has no "
-            "such field, or the connection's user may not see it. Correct salesforce_fields, remove "
-            "the column, or grant the user Read on the field.",
+            "such field, or the connection's user may not see it. Correct salesforce_fields, "
+            "remove the column, or grant the user Read on the field.",
             "model",
         )
     return description

@@ -78,7 +78,7 @@ def test_a_missing_table_is_refused_with_what_to_do(listener, monkeypatch):
 def test_an_org_that_does_not_answer_is_named(make_listener, transactional_db):
     listener = make_listener()
 
-    with pytest.raises(Refused, match="manage.py check_cdc_connection") as error:
+    with pytest.raises(Refused, match=r"manage\.py check_cdc_connection") as error:
         service.add("crm.Account", listener, by=ANN)
 
     assert error.value.field == "listener"
