@@ -44,6 +44,13 @@ def remember(event: EventData) -> None:
     note(event)
 
 
+@cdc_handler(name="tests.note_record")
+def note_record(event: EventData) -> None:
+    """Note the mirrored row."""
+    row = event.record
+    note(event, row=row and {"name": row.name, "is_deleted": row.is_deleted})
+
+
 @cdc_handler(name="tests.note_fields")
 def note_fields(event: EventData) -> None:
     """Note what the event carries; fail where it has the field `Fail`, until the mapping says no.

@@ -1,0 +1,59 @@
+"""A mirror of Account, for tests of what comes after it."""
+
+from django.utils import timezone
+
+from consumer.ingest.transaction import ingest
+from handlers.models import Delivery, HandlerMapping
+from handlers.models.mapping import MIRROR_HANDLER
+from mirror import service
+from mirror.models import Mirror
+from tests.mirror.crm.models import Account
+from tests.running import run_delivery
+from tests.sample_data import ANN, lease_of, make_mapping, received
+
+RECORD = "001000000000001AAA"
+MIRROR, AFTER = {"handler": MIRROR_HANDLER}, {"mapping__after": "mirror"}
+
+
+def make_mirror(listener, model="crm.Account"):
+    return service.store(Mirror(model=model, listener=listener), ANN)
+
+
+def make_follower(listener, on="update", handler="tests.note_record", **fields):
+    return make_mapping(listener, on, handler, after="mirror", **fields)
+
+
+def record(listener, *messages):
+    mappings = list(HandlerMapping.objects.filter(listener=listener))
+    ingest(listener, lease_of(listener), received(*messages), mappings)
+
+
+def make_row(**fields):
+    row, _ = Account.all_objects.update_or_create(salesforce_id=RECORD, defaults=fields)
+    return row
+
+
+def followers():
+    return list(Delivery.objects.filter(**AFTER).order_by("id"))
+
+
+def states_of_followers():
+    return [(one.state, one.awaits_mirror) for one in followers()]
+
+
+def end_mirror(state="succeeded", **of):
+    """End the mirror's deliveries, as a worker does, without a release."""
+    now = timezone.now()
+    rows = Delivery.objects.filter(**MIRROR, **of)
+    rows.update(state=state, finished_at=now, queued_at=None, attempts=1)
+
+
+def entries_of(*deliveries):
+    return [delivery.entry_id for delivery in deliveries]
+
+
+def run_followers():
+    """As one worker would, until nothing more can begin."""
+    ready = Delivery.objects.filter(state__in=("ready", "queued"), **AFTER).order_by("id")
+    while delivery := ready.first():
+        run_delivery(delivery.pk)
