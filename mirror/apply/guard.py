@@ -2,11 +2,14 @@
 
 Rows are compared by `version`, the record's LastModifiedDate, which has whole seconds. Within a
 second, `synced_at` decides: the time on Salesforce's clock up to which the row is known to be
-complete. For a row that was read it is the time at which the read began. For a row that an event
-wrote it is the event's commit time in milliseconds, with the sequence number in the microseconds,
-so that the two can be told apart and the events of one transaction keep their order.
+complete. For a row that was read it is the time at which the read began; the read may have seen
+later changes too. For a row that an event wrote it is the event's commit time in milliseconds, with
+the sequence number in the microseconds, so that the two can be told apart and the events of one
+transaction keep their order. A row without `synced_at` is only a place for a record that is going
+to be read.
 
-Whatever cannot be decided is read again: Verdict.READ.
+A change is skipped only if the row certainly includes it, and applied only if it is certainly the
+next one. Whatever cannot be decided is read again: Verdict.READ.
 """
 
 from __future__ import annotations
@@ -52,20 +55,27 @@ def read_time(read_at: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=read_at)
 
 
+def milliseconds(moment: datetime) -> int:
+    """Return a time in ms since 1970, rounded up, so that it is never before the time."""
+    return -((_EPOCH - moment) // timedelta(milliseconds=1))
+
+
 def judge_read(row: Row | None, version: datetime | None, read_at: datetime) -> Verdict:
     """Judge a record that a read begun at `read_at` returned."""
     if row is None or row.synced_at is None:
         return Verdict.APPLY
+    is_known = version is not None and row.version is not None
     if read_at > row.synced_at + MARGIN:  # the read includes everything that the row knows
-        is_older = version is not None and row.version is not None and version < row.version
+        # The row may be from a read that began earlier and ended later, such as a bulk load.
+        is_older = is_known and version < row.version  # type: ignore[operator]
         return Verdict.SKIP if is_older else Verdict.APPLY
-    if row.is_deleted:  # read before the deletion
+    if row.synced_at == read_at and version == row.version:  # the same read again
+        return Verdict.SKIP
+    if row.is_deleted:
         return Verdict.SKIP if read_at < row.synced_at - MARGIN else Verdict.READ
-    if version is None or row.version is None:
+    if not is_known or version == row.version:
         return Verdict.READ
-    if version == row.version:
-        return Verdict.READ
-    return Verdict.APPLY if version > row.version else Verdict.SKIP
+    return Verdict.APPLY if version > row.version else Verdict.SKIP  # type: ignore[operator]
 
 
 def judge_deletion_read(row: Row | None, read_at: datetime) -> Verdict:
@@ -78,36 +88,56 @@ def judge_deletion_read(row: Row | None, read_at: datetime) -> Verdict:
 
 
 def judge_event(
-    row: Row | None, version: datetime | None, at: datetime, *, is_first_attempt: bool
+    row: Row | None,
+    version: datetime | None,
+    at: datetime,
+    *,
+    is_whole: bool,
+    is_first_attempt: bool,
 ) -> Verdict:
     """Judge a create, update or undelete committed at `at` (`event_time`), of `version`.
 
-    The first attempts of a record's events arrive in the order of their chain; a later attempt or
-    a redelivery may come after newer events. The caller knows whether the event has the whole
-    record: an update of a record without a complete row is read instead (`Verdict.READ`).
+    `is_whole`: the event has all fields, so it needs no row. The first attempts of a record's
+    events arrive in the order of their chain, but a later attempt or a redelivery may come after
+    newer events; and after a move of the listener's position the chain itself has older events
+    behind newer ones.
     """
     if version is None:
         return Verdict.READ
     if row is None or row.synced_at is None:
-        return Verdict.APPLY
-    if not row.is_deleted and row.version is not None and version != row.version:
-        return Verdict.APPLY if version > row.version else Verdict.SKIP
-    return _judge_by_time(row, row.synced_at, at, is_first_attempt=is_first_attempt)
+        return Verdict.APPLY if is_whole and is_first_attempt else Verdict.READ
+    if row.is_deleted:
+        if at < row.synced_at - MARGIN:
+            return Verdict.SKIP
+        return Verdict.APPLY if is_whole and _is_after(row, row.synced_at, at) else Verdict.READ
+    if row.version is None or not (is_whole or row.is_complete):
+        return Verdict.READ
+    if row.is_from_event:
+        is_next = at > row.synced_at or (at == row.synced_at and is_first_attempt)
+        return Verdict.APPLY if is_next and version >= row.version else Verdict.READ
+    if version > row.version:
+        return Verdict.APPLY if at >= row.synced_at - MARGIN else Verdict.READ
+    is_included = at < row.synced_at - MARGIN or version < row.version - MARGIN
+    return Verdict.SKIP if is_included else Verdict.READ
 
 
 def judge_deletion(row: Row | None, at: datetime, *, is_first_attempt: bool) -> Verdict:
     """Judge a delete committed at `at` (`event_time`). It has no version."""
     if row is None or row.synced_at is None:
-        return Verdict.APPLY
-    return _judge_by_time(row, row.synced_at, at, is_first_attempt=is_first_attempt)
+        return Verdict.APPLY if is_first_attempt else Verdict.READ
+    if row.is_deleted:
+        return Verdict.APPLY if at > row.synced_at else Verdict.SKIP
+    if not row.is_from_event and at < row.synced_at - MARGIN:  # read since: it was restored
+        return Verdict.SKIP
+    if row.version is not None and row.version > at:
+        return Verdict.READ
+    if row.is_from_event and at == row.synced_at:
+        return Verdict.APPLY if is_first_attempt else Verdict.READ
+    if not row.is_from_event and row.version == at.replace(microsecond=0):
+        return Verdict.READ  # restored and read in this second, or deleted after the read
+    return Verdict.APPLY if _is_after(row, row.synced_at, at) else Verdict.READ
 
 
-def _judge_by_time(
-    row: Row, synced_at: datetime, at: datetime, *, is_first_attempt: bool
-) -> Verdict:
-    if row.is_from_event:
-        # In the order of the chain, or the same event again.
-        return Verdict.APPLY if is_first_attempt or at >= synced_at else Verdict.SKIP
-    if at > synced_at + MARGIN:
-        return Verdict.APPLY
-    return Verdict.SKIP if at < synced_at - MARGIN else Verdict.READ
+def _is_after(row: Row, synced_at: datetime, at: datetime) -> bool:
+    """Return whether an event certainly came after everything that the row knows."""
+    return at > (synced_at if row.is_from_event else synced_at + MARGIN)
