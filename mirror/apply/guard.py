@@ -87,7 +87,7 @@ def judge_deletion_read(row: Row | None, read_at: datetime) -> Verdict:
     return Verdict.SKIP if read_at < row.synced_at - MARGIN else Verdict.READ
 
 
-def judge_event(
+def judge_event(  # noqa: PLR0911
     row: Row | None,
     version: datetime | None,
     at: datetime,
@@ -121,7 +121,9 @@ def judge_event(
     return Verdict.SKIP if is_included else Verdict.READ
 
 
-def judge_deletion(row: Row | None, at: datetime, *, is_first_attempt: bool) -> Verdict:
+def judge_deletion(  # noqa: PLR0911
+    row: Row | None, at: datetime, *, is_first_attempt: bool
+) -> Verdict:
     """Judge a delete committed at `at` (`event_time`). It has no version."""
     if row is None or row.synced_at is None:
         return Verdict.APPLY if is_first_attempt else Verdict.READ
