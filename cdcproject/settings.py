@@ -182,6 +182,8 @@ CDC_RECONNECT_CAP_SECONDS = 30.0
 # Seconds to back off when Salesforce asks for it: as "too busy", and at a daily limit.
 CDC_LONG_BACKOFF = (60.0, 300.0)
 CDC_QUOTA_PROBE = 900.0
+# Seconds after which a query job of the Bulk API that makes no progress is aborted.
+CDC_BULK_STUCK_SECONDS = 3600.0
 # Seconds without a change after which a replay counts as complete when no response says so. Then a
 # listener that lost its position reconciles over REST.
 CDC_CAUGHT_UP_SECONDS = 5.0

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import requests
 
@@ -155,13 +155,46 @@ class RestClient:
         """Yield the rows of a query by page; with `deleted`, including the Recycle Bin."""
         yield from self._rows("queryAll" if deleted else "query", soql)
 
+    def read_pages(
+        self, soql: str, *, deleted: bool = False
+    ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        """Yield the pages of a query like `query`, each with the time of its read.
+
+        The time is in ms since 1970, on Salesforce's clock: the rows include what was committed
+        before. It is that of the first page, since the later ones may be read with it.
+        """
+        read_at = None
+        for answer, rows in self._answers("queryAll" if deleted else "query", soql):
+            read_at = known_until(*answer) if read_at is None else read_at
+            yield read_at, rows
+
+    def deleted_ids(self, entity: str, start: datetime, end: datetime) -> list[str]:
+        """Return the ids of records that were deleted in a window of at most 15 days.
+
+        Seconds are ignored. They may have been restored since.
+        """
+        window = {"start": _second(start), "end": _second(end)}
+        path = f"{self._base}/sobjects/{quote(entity, safe='')}/deleted/?{urlencode(window)}"
+        match typed(self._get(path), dict):
+            case {"deletedRecords": list(rows)}:
+                return [str(row["id"]) for row in rows if isinstance(row, dict) and "id" in row]
+        raise TransportFailed("HTTP 200, but not with a list of deleted records")
+
     def query_setup(self, soql: str) -> list[dict[str, Any]]:
         """Return the rows of a query of the Tooling API, about the org's Setup."""
         return [row for page in self._rows("tooling/query", soql) for row in page]
 
     def _rows(self, resource: str, soql: str) -> Iterator[list[dict[str, Any]]]:
+        for _, rows in self._answers(resource, soql):
+            yield rows
+
+    def _answers(
+        self, resource: str, soql: str
+    ) -> Iterator[tuple[tuple[Answer, float], list[dict[str, Any]]]]:
+        """Yield each page's answer, the time of its request, and its rows."""
         path = f"{self._base}/{resource}?q={quote(soql, safe='')}"
         while path:
+            begun = time.monotonic()
             try:
                 answer = self._get(path)
             except RestRefused as refusal:
@@ -176,7 +209,7 @@ class RestClient:
                     path = ""
                 case _:
                     raise TransportFailed("HTTP 200, but not with a query result")
-            yield rows
+            yield (answer, begun), rows
 
     def read_many(self, entity: str, ids: Sequence[str]) -> RecordsRead:
         """Read at most MAX_IDS records of an entity, with all fields that the user may see.
@@ -299,6 +332,10 @@ class RestClient:
         if isinstance(answer, TransportFailed):
             raise answer
         return answer
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _is_last(page: dict[str, Any]) -> bool:

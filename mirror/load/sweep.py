@@ -1,0 +1,126 @@
+"""Sweeps: read the records that were modified or deleted since a time, and write them.
+
+The records come in the order of their modification, from the beginning of the window up to now, so
+that a sweep also reads what changes while it runs. It ends with a page that is not full: then
+everything that was committed before that page's read is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from listeners import crash_points
+from listeners.clock import database_clock
+from listeners.salesforce.errors import RestRefused
+from listeners.salesforce.rest.answers import is_about_records
+from listeners.salesforce.rest.client import MAX_IDS
+from listeners.salesforce.rest.records import long_id
+from mirror.apply.guard import read_time
+from mirror.load import budget
+from mirror.load.work import Work
+from mirror.runs import Later
+
+#: Records become visible up to minutes after the time of their modification.
+OVERLAP = timedelta(minutes=15)
+#: Salesforce lists deletions of the last 15 days only.
+_LISTED = timedelta(days=15) - timedelta(hours=1)
+
+
+class Sweep:
+    """A sweep, alone or at the end of a load. Its progress is the cursor's `sweep`."""
+
+    def __init__(self, work: Work, since: datetime) -> None:
+        self._work = work
+        self.since = since.astimezone(UTC)
+        self._progress: dict[str, Any] = work.cursor.get("sweep", {"rows": 0})
+
+    @property
+    def covered_until(self) -> datetime | None:
+        """The time on Salesforce's clock until which everything is written, at the end."""
+        read_at = self._progress.get("read_at")
+        return None if read_at is None else read_time(read_at)
+
+    @property
+    def rows(self) -> int:
+        return int(self._progress["rows"])
+
+    def run(self) -> Later | None:
+        """Continue the sweep; return None at its end."""
+        work = self._work
+        modstamp = work.fields.modstamp
+        while modstamp is not None and not self._progress.get("is_read"):
+            self._read_page(modstamp)
+            crash_points.reach("page swept")
+            if (pause := self._pause()) is not None:
+                return pause
+        return None if self._progress.get("is_done") else self._delete()
+
+    def _read_page(self, modstamp: str) -> None:
+        work = self._work
+        chunks, last = work.reader.page(self._where(modstamp), f"{modstamp}, Id")
+        for chunk in chunks:
+            work.writer.write_records(chunk.records, chunk.read_at)
+        read_at = min((chunk.read_at for chunk in chunks), default=None)
+        self._save(
+            rows=self.rows + sum(len(chunk.records) for chunk in chunks),
+            is_read=last is None,
+            **({"read_at": read_at} if read_at is not None else {}),
+            **({"at": _literal(last[modstamp]), "id": str(last["Id"])} if last else {}),
+        )
+
+    def _where(self, modstamp: str) -> str:
+        if "id" not in self._progress:
+            return f"{modstamp} >= {self.since:%Y-%m-%dT%H:%M:%SZ}"
+        at, record_id = self._progress["at"], self._progress["id"]
+        return f"(({modstamp} = {at} AND Id > '{record_id}') OR {modstamp} > {at})"
+
+    def _delete(self) -> Later | None:
+        """Mark the records as deleted that Salesforce lists as deleted, and that are not in the
+        Recycle Bin any more."""
+        work = self._work
+        for ids in _pages(self._listed()):
+            known = work.writer.not_deleted(ids)
+            if not known:
+                continue
+            read = work.rest.read_many(work.mirror.salesforce_object, known)
+            gone = [one for one in known if one not in read.records and one not in read.refused]
+            work.writer.write_deleted(gone, read.read_at)
+            work.save()
+            if (pause := self._pause()) is not None:
+                return pause
+        self._save(is_done=True)
+        return None
+
+    def _listed(self) -> list[str]:
+        now = database_clock.now()
+        since = max(self.since, now - _LISTED).replace(second=0, microsecond=0)
+        until = now + timedelta(minutes=1)
+        try:
+            found = self._work.rest.deleted_ids(self._work.mirror.salesforce_object, since, until)
+        except RestRefused as refusal:
+            if not is_about_records(refusal):  # the object's deletions are not listed
+                raise
+            return []
+        return list(dict.fromkeys(map(long_id, found)))
+
+    def _save(self, **progress: Any) -> None:
+        self._progress = self._progress | progress
+        self._work.save(sweep=self._progress)
+
+    def _pause(self) -> Later | None:
+        if (pause := budget.pause(self._work.rest)) is not None:
+            return pause
+        return Later() if self._work.claim.is_slice_over else None
+
+
+def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), MAX_IDS):
+        yield ids[start : start + MAX_IDS]
+
+
+def _literal(modstamp: object) -> str:
+    """Return a time of REST as SOQL writes it."""
+    moment = datetime.fromisoformat(str(modstamp)).astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"

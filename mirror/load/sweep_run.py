@@ -1,0 +1,43 @@
+"""Sweeps as runs of their own, after changes were lost or announced without their records."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from listeners.clock import database_clock
+from mirror import runs
+from mirror.load.sweep import OVERLAP, Sweep
+from mirror.load.work import Work
+from mirror.models import Mirror, MirrorRun
+from mirror.runs import Finished, Later, RunClaim
+from mirror.sweeps import IDS, SINCE
+
+Phase = Mirror.Phase
+
+
+def run(claim: RunClaim) -> Finished | Later:
+    """Sweep for a slice of time."""
+    work = Work(claim)
+    if "begun" not in work.cursor:
+        work.use(work.describe())
+        work.save(begun=database_clock.now().isoformat())
+    sweep = Sweep(work, datetime.fromisoformat(claim.job.options[SINCE]) - OVERLAP)
+    if (pause := sweep.run()) is not None:
+        return pause
+    _finish(work, sweep)
+    report = {"rows": sweep.rows, **work.cursor.get("counts", {})}
+    return Finished(is_right=True, report=report)
+
+
+def _finish(work: Work, sweep: Sweep) -> None:
+    """Mark a mirror as in sync that waited for this sweep alone."""
+    mirror, now = work.mirror, database_clock.now()
+    loads = mirror.runs.filter(kind=MirrorRun.Kind.LOAD, state__in=MirrorRun.UNENDED)
+    waiting = Mirror.objects.filter(pk=mirror.pk, phase=Phase.CATCHING_UP)
+    with work.claim.step():
+        work.claim.extend(done=sweep.rows)
+        if not loads.exists() and sweep.covered_until is not None:
+            waiting.update(phase=Phase.IN_SYNC, in_sync_since=sweep.covered_until)
+        if work.claim.job.options.get(IDS):
+            runs.request(mirror, MirrorRun.Kind.VERIFY, now, options={"depth": "ids"},
+                         after=timedelta(seconds=5))  # fmt: skip

@@ -1,0 +1,140 @@
+"""Writes the records that a load or a sweep has read to the mirror's table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from django.db import models
+
+from listeners.salesforce.rest.client import RestClient
+from listeners.salesforce.rest.records import long_id
+from mirror.apply.dirty import mark
+from mirror.apply.guard import read_time
+from mirror.apply.upsert import Written, write, write_absent
+from mirror.load.fields import ReadFields
+from mirror.models import DirtyRow, Mirror
+from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.key_prefixes import STANDARD_PREFIXES
+from mirror.schema.values import Converted, RowConverter, to_columns
+
+Values = tuple[Any, ...]
+#: Rows in one statement.
+CHUNK = 5_000
+
+
+class Writer:
+    """Converts records, writes them as the version guard lets it, and marks doubtful ones dirty.
+
+    `applied`, `doubtful` and `refused` count rows, and values that did not fit their columns.
+    """
+
+    def __init__(self, mirror: Mirror, fields: ReadFields) -> None:
+        self._mirror, self._fields = mirror, fields
+        self.prefixes: Mapping[str, str] = STANDARD_PREFIXES
+        self.columns: Columns = columns_of(model_named(mirror.model)).against(fields.types)
+        self.applied = self.doubtful = self.refused = 0
+        self._indices = {name: index for index, name in enumerate(fields.names)}
+
+    @cached_property
+    def _converter(self) -> RowConverter:
+        return RowConverter(self.columns, self._fields.names, self.prefixes)
+
+    def write_rows(self, rows: Iterable[Sequence[str]], read_at: int) -> None:
+        """Write rows of CSV texts in the order of the fields; `read_at` in ms since 1970.
+
+        Never inside a transaction.
+        """
+        convert, indices = self._converter.convert, self._indices
+        deleted, version = indices.get("IsDeleted"), indices.get("LastModifiedDate")
+        names = self._names(self._fields.names)
+        jsons = self._json_names(names)
+        values = []
+        for row in rows:
+            converted = convert(row)
+            self.refused += len(converted.refused)
+            values.append(
+                (
+                    long_id(row[0]),
+                    deleted is not None and row[deleted] == "true",
+                    _version(row[version]) if version is not None else None,
+                    *_tail(converted, names, jsons),
+                )
+            )
+        self._write(names, values, read_at)
+
+    def write_records(self, records: Iterable[Mapping[str, Any]], read_at: int) -> None:
+        """Write records of REST that have all fields. Never inside a transaction."""
+        names: list[str] | None = None
+        values: list[Values] = []
+        for record in records:
+            names = names or self._names(record)
+            converted = to_columns(self.columns, record, prefixes=self.prefixes)
+            self.refused += len(converted.refused)
+            values.append(
+                (
+                    long_id(str(record["Id"])),
+                    record.get("IsDeleted") is True,
+                    _version(record.get("LastModifiedDate")),
+                    *_tail(converted, names, self._json_names(names)),
+                )
+            )
+        if names:
+            self._write(names, values, read_at)
+
+    def write_deleted(self, ids: Sequence[str], read_at: int) -> None:
+        """Mark records as deleted that a read did not find. Never inside a transaction."""
+        if ids:
+            found = write_absent(self.columns, self._mirror.database, ids, read_time(read_at))
+            self._count(found)
+
+    def not_deleted(self, ids: Sequence[str]) -> list[str]:
+        """Return those of the ids that have a row which is not marked as deleted."""
+        rows = self.columns.model._base_manager.using(self._mirror.database)
+        found = rows.filter(pk__in=ids, is_deleted=False)
+        return [str(pk) for pk in found.values_list("pk", flat=True)]
+
+    def _write(self, names: Sequence[str], values: list[Values], read_at: int) -> None:
+        wanted = ["salesforce_id", "is_deleted", "version", "raw", *names]
+        at = read_time(read_at)
+        self._count(write(self.columns, self._mirror.database, wanted, values, at))
+
+    def _count(self, written: Written) -> None:
+        self.applied += written.applied
+        self.doubtful += len(written.doubtful)
+        if written.doubtful:
+            mark(self._mirror, written.doubtful, DirtyRow.Reason.SAME_SECOND)
+
+    def _names(self, fields: Iterable[str]) -> list[str]:
+        """Return the attribute names of the columns that these fields fill."""
+        known = set(fields)
+        direct = [c.attname for name, c in self.columns.fields.items() if name in known]
+        return direct + [c.attname for name, c in self.columns.types.items() if name in known]
+
+    def _json_names(self, names: Sequence[str]) -> frozenset[str]:
+        columns = self.columns.columns
+        return frozenset(name for name in names if isinstance(columns[name], models.JSONField))
+
+
+def prefixes_of(rest: RestClient, columns: Columns) -> Mapping[str, str]:
+    """Return the org's objects by key prefix, if the model has columns for types of references."""
+    if not columns.types:
+        return STANDARD_PREFIXES
+    found = {str(o.get("keyPrefix")): str(o["name"]) for o in rest.sobjects() if o.get("keyPrefix")}
+    return found | {prefix: name for prefix, name in STANDARD_PREFIXES.items()}
+
+
+def _tail(converted: Converted, names: Sequence[str], jsons: frozenset[str]) -> Iterable[Any]:
+    values = converted.values
+    yield json.dumps(converted.raw, default=str) if converted.raw else "{}"
+    for name in names:
+        value = values.get(name)
+        yield json.dumps(value, default=str) if name in jsons and value is not None else value
+
+
+def _version(value: Any) -> datetime | None:
+    """Return a LastModifiedDate as a time."""
+    return datetime.fromisoformat(value).astimezone(UTC) if value else None
