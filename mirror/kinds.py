@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mirror import runs
+from mirror.load import load, sweep_run
+from mirror.models import MirrorRun
 from mirror.runs import RunFunction
 
-KINDS: Mapping[str, RunFunction] = {}
+KINDS: Mapping[str, RunFunction] = {
+    MirrorRun.Kind.LOAD: load.run,
+    MirrorRun.Kind.SWEEP: sweep_run.run,
+}
 
 
 def work(run_id: int) -> None:

@@ -14,8 +14,8 @@ from django.db import transaction
 from mirror import runs
 from mirror.models import Mirror, MirrorRun
 
-#: Keys of `MirrorRun.options`: the beginning of the window, the reasons, the incidents of lost time,
-#: and whether records that were permanently deleted are looked for after the sweep.
+#: Keys of `MirrorRun.options`: the beginning of the window, the reasons, the incidents of lost
+#: time, and whether records that were permanently deleted are looked for after the sweep.
 SINCE, REASONS, INCIDENTS, IDS = "since", "reasons", "incidents", "ids"
 
 

@@ -67,7 +67,7 @@ class ReadFields:
     def key_query(self) -> str:
         """The query of the fields that every row needs, for objects with many fields."""
         wanted = ("Id", "IsDeleted", "LastModifiedDate", self.modstamp)
-        names = dict.fromkeys(name for name in wanted if name in self.types)
+        names = dict.fromkeys(name for name in wanted if name is not None and name in self.types)
         return f"SELECT {', '.join(names)} FROM {self.entity}"
 
     @property

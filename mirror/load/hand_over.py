@@ -14,7 +14,6 @@ from django.db.models.functions import Now
 from listeners.models import Listener, Position
 from listeners.salesforce.events import PRESETS
 
-
 _TIP, _EARLIEST = PRESETS
 
 

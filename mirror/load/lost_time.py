@@ -25,7 +25,9 @@ def request_due(now: datetime) -> int:
     """
     requested = 0
     receiving = Position.objects.filter(state=Position.State.RECEIVING, lease_until__gt=Now())
-    loaded = Mirror.objects.filter(load_started_at__isnull=False, listener__in=receiving.values("pk"))
+    loaded = Mirror.objects.filter(
+        load_started_at__isnull=False, listener__in=receiving.values("pk")
+    )
     for mirror in loaded.select_related("listener"):
         for incident, key in _losses(mirror):
             if key not in _handled(mirror):

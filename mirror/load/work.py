@@ -37,9 +37,7 @@ class Work:
         """The fields that this run reads, from its cursor or from the org's description."""
         if "names" not in self.cursor:
             return self.describe()
-        return ReadFields(
-            self.mirror.salesforce_object, self.cursor["names"], self.cursor["types"]
-        )
+        return ReadFields(self.mirror.salesforce_object, self.cursor["names"], self.cursor["types"])
 
     @cached_property
     def reader(self) -> RestReader:

@@ -41,7 +41,7 @@ class Writer:
 
     @cached_property
     def _converter(self) -> RowConverter:
-        return RowConverter(self.columns, self._fields.names, self.prefixes)
+        return RowConverter(self.columns, self._fields.names, prefixes=self.prefixes)
 
     def write_rows(self, rows: Iterable[Sequence[str]], read_at: int) -> None:
         """Write rows of CSV texts in the order of the fields; `read_at` in ms since 1970.
@@ -123,8 +123,9 @@ def prefixes_of(rest: RestClient, columns: Columns) -> Mapping[str, str]:
     """Return the org's objects by key prefix, if the model has columns for types of references."""
     if not columns.types:
         return STANDARD_PREFIXES
-    found = {str(o.get("keyPrefix")): str(o["name"]) for o in rest.sobjects() if o.get("keyPrefix")}
-    return found | {prefix: name for prefix, name in STANDARD_PREFIXES.items()}
+    named = ((one.get("keyPrefix"), one.get("name")) for one in rest.sobjects())
+    found = {str(prefix): str(name) for prefix, name in named if prefix and name}
+    return {**found, **STANDARD_PREFIXES}
 
 
 def _tail(converted: Converted, names: Sequence[str], jsons: frozenset[str]) -> Iterable[Any]:
