@@ -88,7 +88,7 @@ class BulkLoad:
         work = self._work
         if "job" not in work.cursor:
             job = self.client.create(work.fields.query, deleted=True)
-            crash_points.reach("job created")
+            crash_points.reach("job_created")
             work.save(
                 job=job.id,
                 read_at=job.created_at,
@@ -142,7 +142,7 @@ class BulkLoad:
                     work.writer.write_rows(chunk, work.cursor["read_at"])
                     # Not `keep`: a page that is never complete is no progress.
                     work.claim.extend(done=rows + page.rows, total=job.records)
-                    crash_points.reach("rows written")
+                    crash_points.reach("rows_written")
             work.save(
                 locator=page.next_locator,
                 is_read=not page.next_locator,
@@ -150,7 +150,7 @@ class BulkLoad:
                 done=rows + page.rows,
                 total=job.records,
             )
-            crash_points.reach("page read")
+            crash_points.reach("page_read")
             if work.cursor["is_read"]:
                 break
             if (pause := budget.pause(self.client)) is not None:

@@ -114,7 +114,7 @@ def _load_by_rest(work: Work) -> Later | None:
             is_read=last is None,
             after=str(last["Id"]) if last else "",
         )
-        crash_points.reach("page read")
+        crash_points.reach("page_read")
         if not cursor["is_read"]:
             if (pause := budget.pause(work.rest)) is not None:
                 return pause

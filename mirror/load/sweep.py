@@ -52,7 +52,7 @@ class Sweep:
         modstamp = work.fields.modstamp
         while modstamp is not None and not self._progress.get("is_read"):
             self._read_page(modstamp)
-            crash_points.reach("page swept")
+            crash_points.reach("page_swept")
             if (pause := self._pause()) is not None:
                 return pause
         return None if self._progress.get("is_done") else self._delete()

@@ -1,0 +1,60 @@
+"""A mirror of the simulator's accounts, and its loads in this process."""
+
+import time
+
+from django.utils import timezone
+
+from listeners.models import Position
+from mirror import kinds, service
+from mirror.models import Mirror, MirrorRun
+from tests.mirror.crm.models import Account
+from tests.sample_data import ANN, listener_of
+
+
+def live(listener) -> None:
+    """Make the listener receive, as far as its position says."""
+    now = timezone.now()
+    receiving = {
+        "state": Position.State.RECEIVING,
+        "replay_id": "5",
+        "channel": listener.channel,
+        "holder": "this test",
+        "epoch": 1,
+        "lease_until": now + timezone.timedelta(hours=1),
+        "last_received_at": now,
+        "state_since": now,
+    }
+    Position.objects.update_or_create(listener=listener, defaults=receiving)
+
+
+def mirror_of(org, model="crm.Account", *, is_live=True, **fields) -> Mirror:
+    listener = listener_of(org)
+    if is_live:
+        live(listener)
+    return service.store(Mirror(model=model, listener=listener, **fields), ANN)
+
+
+def load_of(mirror) -> MirrorRun:
+    return mirror.runs.filter(kind="load").latest("id")
+
+
+def work_on(run, seconds=30) -> MirrorRun:
+    """Work on a run as one worker would, until it ends or waits for something else than a job."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        kinds.work(run.pk)
+        run.refresh_from_db()
+        if run.is_over or (run.waits_for and "query job" not in run.waits_for):
+            break
+        time.sleep(0.05)
+    return run
+
+
+def loaded(mirror) -> MirrorRun:
+    run = work_on(load_of(mirror))
+    mirror.refresh_from_db()
+    return run
+
+
+def names() -> set[str]:
+    return {*Account.objects.values_list("name", flat=True)}
