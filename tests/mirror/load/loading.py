@@ -2,6 +2,7 @@
 
 import time
 
+from django.db import transaction
 from django.utils import timezone
 
 from listeners.models import Position
@@ -31,7 +32,8 @@ def mirror_of(org, model="crm.Account", *, is_live=True, **fields) -> Mirror:
     listener = listener_of(org)
     if is_live:
         live(listener)
-    return service.store(Mirror(model=model, listener=listener, **fields), ANN)
+    with transaction.atomic():
+        return service.store(Mirror(model=model, listener=listener, **fields), ANN)
 
 
 def load_of(mirror) -> MirrorRun:
