@@ -11,6 +11,7 @@ from simulator.evidence import MAX_ENTRIES, SeenRequest
 from simulator.faults import Faults
 from simulator.options import Options
 from simulator.org.clock import Clock
+from simulator.org.description_log import DescriptionLog
 from simulator.org.ids import ORG_ID
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
@@ -41,6 +42,7 @@ class Simulator:
         self.faults = Faults()
         self.access = Access()
         self.org = Org(options, now=self.clock.now())
+        self.descriptions = DescriptionLog(started_at=self.clock.now() // 1000)
         self.jobs = Jobs(options.bulk_job_seconds)
         self.tls = _server_context(options)
         self.tokens = TokenService(options, self.org.opaque)

@@ -115,8 +115,9 @@ def entities(sim: Simulator, body: Body) -> JsonObject:
     entity = sim.org.catalogue.define(body.text("name"), body.text("prefix", ""))
     entity.selected = body.flag("selected", default=entity.selected)
     entity.visible = body.flag("visible", default=entity.visible)
+    entity.has_bulk = body.flag("bulk", default=entity.has_bulk)
     for field, kind in body.mapping("fields", {}).items():
-        sim.org.schemas.add_field(entity.name, field, str(kind))
+        sim.org.add_field(entity, field, str(kind))
     for field in body.texts("external_ids"):
         sim.org.add_external_id(entity, field)
     return {

@@ -7,6 +7,8 @@ queried over REST, but not written, and have no change events.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from simulator.org import field_types
+from simulator.org.fields import Field
 from simulator.org.ids import ORG_ID, USER_ID, with_checksum
 from simulator.org.records import JsonObject, Record, iso
 
@@ -25,7 +27,9 @@ SYSTEM_FIELDS = (
 class Entity:
     """One entity; `selected` for Change Data Capture, `visible` to the integration user.
 
-    With `has_bulk` false, Bulk API 2.0 refuses to query it.
+    own       the definitions of fields that are not standard ones
+    added     the definitions of fields that were added to the entity later
+    has_bulk  False: Bulk API 2.0 refuses to query it
     """
 
     name: str
@@ -37,6 +41,8 @@ class Entity:
     selected: bool = True
     visible: bool = True
     external_ids: tuple[str, ...] = ()
+    own: tuple[Field, ...] = ()
+    added: tuple[Field, ...] = ()
     has_bulk: bool = True
 
     @property
@@ -54,7 +60,7 @@ class Entity:
 
 
 def standard_entities() -> list[Entity]:
-    """Return the entities of a new org; Case is not selected."""
+    """Return the entities of a new org; Case and Field_Types__c are not selected."""
     return [
         Entity(
             "Account",
@@ -89,6 +95,14 @@ def standard_entities() -> list[Entity]:
             external_ids=(EXTERNAL_ID,),
         ),
         Entity("Case", "500", ("CaseNumber", "Subject", "Status"), selected=False),
+        Entity(
+            field_types.FIELD_TYPES,
+            "a0T",
+            tuple(field.name for field in field_types.FIELDS),
+            selected=False,
+            external_ids=(EXTERNAL_ID,),
+            own=field_types.FIELDS,
+        ),
     ]
 
 

@@ -1,71 +1,107 @@
 """Entities and records in the form of the REST API: compound fields are flat."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
 
-from simulator.org.catalogue import SYSTEM_FIELDS, Entity
+from simulator.org.catalogue import SETUP, SYSTEM_FIELDS, Entity
+from simulator.org.fields import COMPOUND, Field, described
 from simulator.org.records import JsonObject, Record, iso
+from simulator.org.standard_fields import (
+    ADDRESS_PARTS,
+    LOCATION_PARTS,
+    PERSON_NAME,
+    definition,
+    part_name,
+    parts,
+)
 
 READ_ONLY = ("Id", "IsDeleted", "SystemModstamp", *SYSTEM_FIELDS[1:])
 DATETIMES = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
-TYPES: Mapping[str, str] = {
-    "Id": "id",
-    "IsDeleted": "boolean",
-    "AnnualRevenue": "currency",
-    "Amount": "currency",
-    "Probability": "percent",
-    "NumberOfEmployees": "int",
-    "Tenure__c": "double",
-    "CloseDate": "date",
-    "Birthdate": "date",
-    "Email": "email",
-    "Phone": "phone",
-    "Website": "url",
-    "Description": "textarea",
-    "Notes__c": "textarea",
-    **dict.fromkeys(("IsActive", "IsSandbox"), "boolean"),
-    **dict.fromkeys((*DATETIMES, "TrialExpirationDate"), "datetime"),
-}
-SOAP_TYPES: Mapping[str, str] = {
-    "id": "tns:ID",
-    "reference": "tns:ID",
-    "boolean": "xsd:boolean",
-    "int": "xsd:int",
-    **dict.fromkeys(("double", "currency", "percent"), "xsd:double"),
-    "date": "xsd:date",
-    "datetime": "xsd:dateTime",
-    "address": "urn:address",
-}
-ABILITIES = (
-    *("queryable", "createable", "updateable", "deletable", "undeletable"),
-    *("retrieveable", "replicateable", "searchable"),
-)
+MERGEABLE = ("Account", "Contact", "Case")
+ABILITIES = ("queryable", "retrieveable", "replicateable", "searchable", "layoutable")
+WRITE_ABILITIES = ("createable", "updateable", "deletable", "undeletable", "triggerable")
+
+
+def definitions(entity: Entity) -> Mapping[str, Field]:
+    """Return every field of the entity's description by name, in its order."""
+    names = ("Id", "IsDeleted", *entity.all_fields)
+    own = (*entity.own, *entity.added)
+    marks = (entity.external_ids, entity.required, entity.has_person_name)
+    return _definitions(entity.name, names, own, marks)
+
+
+@lru_cache(maxsize=256)
+def _definitions(
+    entity: str,
+    names: tuple[str, ...],
+    own: tuple[Field, ...],
+    marks: tuple[tuple[str, ...], tuple[str, ...], bool],
+) -> Mapping[str, Field]:
+    external_ids, required, is_person = marks
+    by_name = {field.name: field for field in own}
+    named = dict.fromkeys((*names, *by_name, "SystemModstamp"))
+    found: dict[str, Field] = {}
+    for name in named:
+        field = by_name.get(name) or definition(entity, name)
+        for one in (field, *parts(field, is_person=is_person)):
+            found[one.name] = _refined(one, external_ids, required)
+    return found
+
+
+def _refined(field: Field, external_ids: tuple[str, ...], required: tuple[str, ...]) -> Field:
+    is_external_id = field.name in external_ids
+    return replace(
+        field,
+        is_external_id=field.is_external_id or is_external_id,
+        is_unique=field.is_unique or is_external_id,
+        is_required=field.is_required or field.name in required,
+    )
 
 
 def field_names(entity: Entity) -> list[str]:
     """Return every field in the entity's description."""
-    names: list[str] = ["Id", "IsDeleted"]
-    for name in entity.all_fields:
-        names += [name, *_parts(entity, name)]
-    return [*names, "SystemModstamp"]
-
-
-def _parts(entity: Entity, name: str) -> list[str]:
-    if name.endswith("Address"):
-        return [name.removesuffix("Address") + part for part in ADDRESS_PARTS]
-    return list(PERSON_NAME) if name == "Name" and entity.has_person_name else []
+    return list(definitions(entity))
 
 
 def is_writable(entity: Entity, name: str) -> bool:
-    """Return whether a client may set the field."""
-    compound = bool(_parts(entity, name))
+    """Return whether a client may set the field; it may set one that is not described."""
+    field = definitions(entity).get(name)
+    if field is None:
+        return True
     numbered = name == "Name" and bool(entity.auto_name)
-    return name not in READ_ONLY and not compound and not numbered
+    return field.is_writable and field.type not in COMPOUND and not numbered
 
 
-def describe(entity: Entity, version: str) -> JsonObject:
-    """Return the response to `…/describe`."""
+def checkboxes(entity: Entity) -> list[str]:
+    """Return the entity's own boolean fields, which are never empty."""
+    fields = definitions(entity).values()
+    return [field.name for field in fields if field.type == "boolean" and field.name != "IsDeleted"]
+
+
+def field_type(entity: Entity, name: str) -> str:
+    """Return the type of a field in the entity's description."""
+    field = definitions(entity).get(name)
+    return field.type if field else "string"
+
+
+def describe(entity: Entity, version: str, others: Iterable[Entity] = ()) -> JsonObject:
+    """Return the response to `…/describe`; `others` are the objects that may refer to it."""
+    url = f"/services/data/v{version}/sobjects/{entity.name}"
+    return {
+        **summary(entity, version),
+        "childRelationships": list(_children(entity, others)),
+        "recordTypeInfos": [],
+        "urls": {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"},
+        "fields": [described(_numbered(entity, field)) for field in definitions(entity).values()],
+    }
+
+
+def summary(entity: Entity, version: str) -> JsonObject:
+    """Return the object as in the list of all objects."""
     label = entity.name.removesuffix("__c").replace("_", " ")
     url = f"/services/data/v{version}/sobjects/{entity.name}"
+    is_setup = entity.name in SETUP
     return {
         "name": entity.name,
         "label": label,
@@ -73,12 +109,45 @@ def describe(entity: Entity, version: str) -> JsonObject:
         "keyPrefix": entity.prefix,
         "custom": entity.name.endswith("__c"),
         "customSetting": False,
+        "deprecatedAndHidden": False,
         **dict.fromkeys(ABILITIES, True),
-        "childRelationships": [],
-        "recordTypeInfos": [],
+        **dict.fromkeys(WRITE_ABILITIES, not is_setup),
+        "mergeable": entity.name in MERGEABLE,
         "urls": {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"},
-        "fields": [_field(entity, name) for name in field_names(entity)],
     }
+
+
+def _numbered(entity: Entity, field: Field) -> Field:
+    """Return the field as it is if the entity numbers its records."""
+    if field.name != "Name" or not entity.auto_name:
+        return field
+    return replace(field, is_auto_number=True, is_writable=False)
+
+
+def _children(entity: Entity, others: Iterable[Entity]) -> Iterator[JsonObject]:
+    """Yield the relationships of fields that refer to the entity."""
+    for other in others:
+        for field in definitions(other).values():
+            if entity.name in field.refers_to:
+                yield {
+                    "cascadeDelete": field.cascades,
+                    "childSObject": other.name,
+                    "deprecatedAndHidden": False,
+                    "field": field.name,
+                    "junctionIdListNames": [],
+                    "junctionReferenceTo": [],
+                    "relationshipName": _child_relationship(other, field),
+                    "restrictedDelete": False,
+                }
+
+
+def _child_relationship(child: Entity, field: Field) -> str | None:
+    """Return the name of the relationship from the parent; users have none of their records."""
+    if field.name in ("OwnerId", "CreatedById", "LastModifiedById"):
+        return None
+    if child.name.endswith("__c"):
+        return child.name.removesuffix("c") + "r"
+    return "Opportunities" if child.name == "Opportunity" else f"{child.name}s"
 
 
 def describe_change_event(entity: Entity) -> JsonObject:
@@ -88,7 +157,7 @@ def describe_change_event(entity: Entity) -> JsonObject:
         "label": "Change Event",
         "keyPrefix": None,
         "custom": entity.name.endswith("__c"),
-        **dict.fromkeys(ABILITIES, False),
+        **dict.fromkeys((*ABILITIES, *WRITE_ABILITIES, "mergeable"), False),
         "associateEntityType": "ChangeEvent",
         "associateParentEntity": entity.name,
     }
@@ -97,62 +166,20 @@ def describe_change_event(entity: Entity) -> JsonObject:
 def describe_event(entity: Entity, names: Iterable[str]) -> JsonObject:
     """Return the response to `…/describe` of the entity's change event; `names` are its records'
     fields."""
-    carried = [name for name in names if name not in ("Id", "IsDeleted", "SystemModstamp")]
+    known = definitions(entity)
+    carried = [
+        known.get(name) or Field(name)
+        for name in names
+        if name not in ("Id", "IsDeleted", "SystemModstamp")
+    ]
     return {
         **describe_change_event(entity),
         "fields": [
             {"name": "ReplayId", "type": "string"},
             {"name": "ChangeEventHeader", "type": "complexvalue"},
-            *(_field(entity, name) for name in carried),
+            *(described(_numbered(entity, field)) for field in carried),
         ],
     }
-
-
-def _field(entity: Entity, name: str) -> JsonObject:
-    writable, kind = is_writable(entity, name), _type(name)
-    is_external_id = name in entity.external_ids
-    referred = _referred(name) if kind == "reference" else ""
-    compound = next((field for field in entity.all_fields if name in _parts(entity, field)), None)
-    return {
-        "name": name,
-        "label": name.removesuffix("__c").replace("_", " "),
-        "type": kind,
-        "soapType": SOAP_TYPES.get(kind, "xsd:string"),
-        "custom": name.endswith("__c"),
-        "length": 18 if kind in ("id", "reference") else 0 if kind in SOAP_TYPES else 255,
-        "nillable": name not in (*entity.required, *READ_ONLY),
-        "createable": writable,
-        "updateable": writable,
-        "filterable": kind != "address",
-        "calculated": False,
-        "autoNumber": name == "Name" and bool(entity.auto_name),
-        "nameField": name == "Name",
-        "externalId": is_external_id,
-        "unique": is_external_id,
-        "caseSensitive": False,
-        "idLookup": is_external_id or name == "Id",
-        "compoundFieldName": compound,
-        "referenceTo": [referred] if referred else [],
-        "relationshipName": name.removesuffix("Id") if referred else None,
-        "picklistValues": [],
-    }
-
-
-def _referred(name: str) -> str:
-    """Return the object that a reference field points to."""
-    bare = name.removesuffix("Id")
-    return "User" if bare in ("Owner", "CreatedBy", "LastModifiedBy") else bare
-
-
-def field_type(_entity: Entity, name: str) -> str:
-    """Return the type of a field."""
-    return _type(name)
-
-
-def _type(name: str) -> str:
-    if name.endswith("Address"):
-        return "address"
-    return TYPES.get(name, "reference" if name.endswith("Id") else "string")
 
 
 def spelt(entity: Entity, records: Iterable[Record], name: str) -> str | None:
@@ -171,26 +198,14 @@ def spelt(entity: Entity, records: Iterable[Record], name: str) -> str | None:
 
 def stored(entity: Entity, fields: JsonObject) -> JsonObject:
     """Return REST's flat fields in the form that a record stores."""
-    compounds = {
-        part: (name, part.removeprefix(name.removesuffix("Address")))
-        for name in entity.fields
-        for part in _parts(entity, name)
-    }
+    known = definitions(entity)
     result: JsonObject = {}
     for name, value in fields.items():
-        if name in compounds:
-            compound, child = compounds[name]
-            result.setdefault(compound, {})[child if compound != "Name" else name] = value
+        if (field := known.get(name)) and field.compound:
+            result.setdefault(field.compound, {})[field.key] = value
         else:
             result[name] = value
     return result
-
-
-PERSON_NAME = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
-ADDRESS_PARTS = (
-    *("Street", "City", "State", "PostalCode", "Country"),
-    *("Latitude", "Longitude", "GeocodeAccuracy"),
-)
 
 
 def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonObject:
@@ -215,15 +230,25 @@ def _shown(name: str, value: object) -> JsonObject:
             "Name": " ".join(part for part in parts if part),
             **{part: value.get(part) for part in PERSON_NAME if part in value},
         }
-    if name.endswith("Address") and isinstance(value, dict):
-        kind = name.removesuffix("Address")
-        whole: JsonObject = {**dict.fromkeys(ADDRESS_PARTS), **value}
-        flat = {f"{kind}{part}": child for part, child in whole.items()}
-        shown = {part[0].lower() + part[1:]: child for part, child in sorted(whole.items())}
-        return {name: shown, **flat}
-    if name.endswith("Date") and isinstance(value, str):
+    if isinstance(value, dict):
+        return _compound(name, value)
+    if isinstance(value, str) and value.endswith("Z") and is_moment(value):
         return {name: rest_time(value)}
     return {name: value}
+
+
+def _compound(name: str, value: JsonObject) -> JsonObject:
+    """Return an address or a geolocation, and its parts."""
+    is_place = value.keys() <= set(LOCATION_PARTS) and not name.endswith("Address")
+    whole: JsonObject = {**dict.fromkeys(LOCATION_PARTS if is_place else ADDRESS_PARTS), **value}
+    flat = {part_name(name, part): child for part, child in whole.items()}
+    shown = {part[0].lower() + part[1:]: child for part, child in sorted(whole.items())}
+    return {name: shown, **flat}
+
+
+def is_moment(text: str) -> bool:
+    """Return whether a text is a date and time, as records store it."""
+    return len(text) == len("2026-01-31T12:00:00.000Z") and text[10] == "T"
 
 
 def rest_time(value: str) -> str:

@@ -13,6 +13,7 @@ from simulator.org.catalogue import Catalogue, Entity, setup_records
 from simulator.org.changes import OVERFLOW_ID, Change
 from simulator.org.channels import Channels
 from simulator.org.events import HEADER, EventLog, StoredEvent
+from simulator.org.fields import Field
 from simulator.org.ids import USER_ID, OpaqueIds, RecordIds
 from simulator.org.records import JsonObject, Record, RecordStore, Snapshot
 from simulator.org.transaction import Draft, Transaction
@@ -83,6 +84,11 @@ class Org:
         if setup := self._setup_records.get(entity.name):
             return Snapshot(setup, {}, list(setup))
         return self.store.snapshot(entity.name, deleted=deleted)
+
+    def add_field(self, entity: Entity, name: str, kind: str) -> None:
+        """Add a field of this type to an entity. Raises ValueError for an invalid one."""
+        self.schemas.add_field(entity.name, name, kind)
+        entity.added += (Field(name, kind),)
 
     def add_external_id(self, entity: Entity, name: str) -> None:
         """Add a unique text field to an entity, unless it has this field."""

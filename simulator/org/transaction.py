@@ -19,6 +19,7 @@ from simulator.org.changes import (
     Update,
     Wildcard,
 )
+from simulator.org.description import checkboxes
 from simulator.org.ids import RecordIds
 from simulator.org.records import JsonObject, Record, RecordStore, iso
 
@@ -147,7 +148,8 @@ class Transaction:
             "LastModifiedById": self._user,
         }
         new_id = record_id or self._ids.next(kind.prefix)
-        values = {**stamp, **deltas.non_empty(fields)}
+        unset = dict.fromkeys(checkboxes(kind), False)
+        values = {**stamp, **unset, **deltas.non_empty(fields)}
         if kind.auto_name and "Name" not in values:
             values["Name"] = kind.auto_name.format(len(self._store.live.get(entity, {})) + 1)
         record = Record(entity, new_id, values, self._now)

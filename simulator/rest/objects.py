@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from email.utils import formatdate, parsedate_to_datetime
 
 from simulator.org import description
 from simulator.org.catalogue import SETUP, Entity
@@ -20,23 +21,20 @@ DAY_MS = 86_400_000
 
 
 def describe_all(request: RestRequest) -> RestAnswer:
+    """`GET …/sobjects`."""
     listed = []
-    for entity in (*request.sim.org.catalogue.entities.values(), *SETUP.values()):
-        listed.append(_without_fields(entity, request))
+    for entity in _objects(request):
+        listed.append(description.summary(entity, request.version))
         if entity.visible and entity.name not in SETUP:
             listed.append(description.describe_change_event(entity))
-    return RestAnswer({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed})
+    return _unless_known(request, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": listed})
 
 
 def about(request: RestRequest) -> RestAnswer:
-    described = _without_fields(request.records.entity(request.path[1]), request)
-    return RestAnswer({"objectDescribe": described, "recentItems": []})
-
-
-def _without_fields(entity: Entity, request: RestRequest) -> JsonObject:
-    described = description.describe(entity, request.version)
-    del described["fields"]
-    return described
+    """`GET …/sobjects/{Object}`."""
+    entity = request.records.entity(request.path[1])
+    summary = description.summary(entity, request.version)
+    return RestAnswer({"objectDescribe": summary, "recentItems": []})
 
 
 def describe(request: RestRequest) -> RestAnswer:
@@ -44,7 +42,28 @@ def describe(request: RestRequest) -> RestAnswer:
     name, records = request.path[1], request.records
     if event_of := request.sim.org.catalogue.by_change_event(name):
         return RestAnswer(description.describe_event(event_of, records.all_fields(event_of)))
-    return RestAnswer(description.describe(records.entity(name), request.version))
+    entity = records.entity(name)
+    others = [other for other in _objects(request) if other.visible]
+    return _unless_known(request, description.describe(entity, request.version, others))
+
+
+def _objects(request: RestRequest) -> list[Entity]:
+    return [*request.sim.org.catalogue.entities.values(), *SETUP.values()]
+
+
+def _unless_known(request: RestRequest, body: JsonObject) -> RestAnswer:
+    """Return the description, or 304 if it has not changed since `If-Modified-Since`."""
+    changed_at = request.sim.descriptions.changed_at(
+        request.url, body, int(request.sim.clock.now() / 1000)
+    )
+    headers = {"Last-Modified": formatdate(changed_at, usegmt=True)}
+    try:
+        known = parsedate_to_datetime(request.headers.get("If-Modified-Since", "")).timestamp()
+    except ValueError:
+        return RestAnswer(body, headers=headers)
+    if known >= changed_at:
+        return RestAnswer(status=304, headers=headers)
+    return RestAnswer(body, headers=headers)
 
 
 def create(request: RestRequest) -> RestAnswer:

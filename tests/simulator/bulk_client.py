@@ -47,7 +47,7 @@ class BulkClient(RestClient):
 
     def pages(self, job_id: str, **query: str) -> Iterator[requests.Response]:
         """Every page of the results."""
-        locator = {}
+        locator: dict[str, str] = {}
         while True:
             page = self.page(job_id, **query, **locator)
             yield page

@@ -32,13 +32,18 @@ COMPOUNDS: Mapping[str, Children] = {
     "Location": {"Latitude": ("double",), "Longitude": ("double",), "XyzEncoded": ("string",)},
 }
 KINDS: Mapping[str, tuple[str, str]] = {
+    "anyType": ("string", "Data:Text"),
     "boolean": ("boolean", "Data:Boolean"),
+    "combobox": ("string", "Data:ComboBox"),
     "currency": ("double", "Data:Currency"),
     "date": ("long", "Data:DateOnly"),
     "datetime": ("long", "Data:DateTime"),
     "double": ("double", "Data:Double"),
     "email": ("string", "Data:Email"),
+    "encryptedstring": ("string", "Data:EncryptedText"),
     "int": ("int", "Data:Integer"),
+    "long": ("double", "Data:Long"),
+    "multipicklist": ("string", "Data:MultiEnum"),
     "percent": ("double", "Data:Percent"),
     "phone": ("string", "Data:Phone"),
     "picklist": ("string", "Data:DynamicEnum"),

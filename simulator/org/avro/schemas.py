@@ -1,5 +1,7 @@
 """The Avro schemas of the org's change events, and their versions."""
 
+from dataclasses import replace
+
 from simulator.org.avro.avro_types import (
     AVRO_NAME,
     COMPOUNDS,
@@ -10,11 +12,12 @@ from simulator.org.avro.avro_types import (
 )
 from simulator.org.avro.schema import UNREADABLE, Schema, UnfitError, fitted, widened, with_field
 from simulator.org.catalogue import Catalogue, Entity
-from simulator.org.description import TYPES
+from simulator.org.description import field_type
 from simulator.org.ids import schema_id
 from simulator.org.records import JsonObject
 
-PICKLISTS = ("Type", "Industry", "StageName", "Status")
+#: Fields of these types are never in change events.
+NOT_SENT = ("base64", "complexvalue", "JunctionIdList")
 
 
 class Schemas:
@@ -33,7 +36,11 @@ class Schemas:
             if not AVRO_NAME.fullmatch(record):
                 raise UnfitError(f"no Avro record can have the name {record!r}")
             names = known.all_fields if known else ()
-            fields = tuple(_described(known, name) for name in names if known)
+            fields = tuple(
+                _described(known, name)
+                for name in names
+                if known and field_type(known, name) not in NOT_SENT
+            )
             compounds = {
                 field.compound: COMPOUNDS[field.compound] for field in fields if field.compound
             }
@@ -108,7 +115,9 @@ def _described(entity: Entity, name: str) -> Field:
         return Field(name, "Data:Switchable_PersonName", ("string",), "Switchable_PersonName")
     if name == "CleanStatus":
         return Field(name, "Data:StaticEnum", ("string",))
-    if name.endswith("Address"):
-        return field_for(name, {})
-    kind = "reference" if name.endswith("Id") else "picklist" if name in PICKLISTS else "string"
-    return field_of_kind(name, TYPES.get(name, kind))
+    kind = field_type(entity, name)
+    if kind == "address":
+        return replace(field_for(name, {}), compound="Address", doc="Data:Address")
+    if kind == "location":
+        return field_for(name, {"Latitude": None, "Longitude": None})
+    return field_of_kind(name, kind)

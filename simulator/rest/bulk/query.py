@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from simulator.org import description
 from simulator.org.catalogue import Entity
+from simulator.org.fields import COMPOUND
 from simulator.org.org import Org
 from simulator.rest.errors import RestError
 from simulator.rest.queries import checked
@@ -25,7 +26,7 @@ REFUSED_OBJECTS = (
     *("AcceptedEventRelation", "Attachment", "CaseStatus", "ContractStatus", "OrderStatus"),
     *("PartnerRole", "RecentlyViewed", "TaskPriority", "TaskStatus"),
 )
-REFUSED_TYPES = ("address", "location")
+NOT_IN_CSV = ("base64", "complexvalue", "JunctionIdList")
 
 
 def parsed(org: Org, text: str) -> tuple[Query, Entity, dict[str, str]]:
@@ -55,7 +56,7 @@ def refuse_object(org: Org, name: str) -> None:
 
 def _check_type(entity: Entity, name: str) -> None:
     kind = description.field_type(entity, name)
-    if kind in REFUSED_TYPES:
+    if kind in COMPOUND:
         raise RestError("API_ERROR", "Selecting compound data not supported in Bulk Query")
-    if kind == "base64":
-        raise RestError("API_ERROR", f"Binary field {name} is not supported in Bulk Query")
+    if kind in NOT_IN_CSV:
+        raise RestError("API_ERROR", f"Field {name} of type {kind} is not supported in Bulk Query")
