@@ -12,6 +12,7 @@ from api.resources.deliveries import DeliveryViewSet
 from api.resources.incidents import IncidentViewSet
 from api.resources.listeners import ListenerViewSet
 from api.resources.mappings import MappingViewSet
+from api.resources.mirrors import MirrorViewSet
 from api.resources.redeliveries import RedeliveryViewSet
 from api.resources.status import StatusViewSet
 
@@ -24,6 +25,7 @@ router = Router()
 router.register("connections", ConnectionViewSet)
 router.register("listeners", ListenerViewSet)
 router.register("handler-mappings", MappingViewSet)
+router.register("mirrors", MirrorViewSet)
 router.register("audit-log", AuditLogViewSet)
 router.register("deliveries", DeliveryViewSet)
 router.register("redeliveries", RedeliveryViewSet)

@@ -28,7 +28,7 @@ from listeners.models import (
 VIEWER, OPERATOR, ADMINISTRATOR = "CDC Viewer", "CDC Operator", "CDC Administrator"
 
 #: A viewer sees every model of these apps, except stored tokens and grants.
-_SEEN = ("listeners", "audit", "handlers")
+_SEEN = ("listeners", "audit", "handlers", "mirror")
 _GRANTS = (ListenerUserGrant, ListenerGroupGrant, ConnectionUserGrant, ConnectionGroupGrant)
 _UNSEEN = tuple(
     str(model._meta.model_name) for model in (TokenState, KeptTokens, SpentToken, *_GRANTS)
@@ -38,6 +38,7 @@ _ADMINISTERED = (
     ("listeners", "connection"),
     ("listeners", "listener"),
     ("handlers", "handlermapping"),
+    ("mirror", "mirror"),
     tuple(settings.AUTH_USER_MODEL.lower().split(".")),
     ("auth", "group"),
     ("api", "apitoken"),

@@ -16,6 +16,7 @@ from django.db.models import Max
 from audit.action_log import Action, Actor, note, note_change
 from audit.models import AuditLogEntry
 from handlers.models import HandlerMapping
+from handlers.models.mapping import MIRROR_HANDLER
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.values import save_fields
@@ -26,9 +27,6 @@ from mirror.requirements import Refused, check_local, check_org, clean_choices
 log = structlog.get_logger(__name__)
 
 __all__ = ["Refused", "add", "cancel_run", "change", "remove", "request_run", "store"]
-
-#: The built-in batch handler that applies changes to the rows.
-HANDLER = "mirror.apply"
 
 
 def add(
@@ -70,7 +68,7 @@ def store(mirror: Mirror, by: Actor) -> Mirror:
             listener=mirror.listener,
             on=on,
             entity=mirror.salesforce_object,
-            handler=HANDLER,
+            handler=MIRROR_HANDLER,
             options={"mirror": mirror.pk},
             managed=True,
         )
@@ -118,7 +116,14 @@ def remove(mirror: Mirror, by: Actor) -> None:
 def managed_mappings(mirror: Mirror) -> Any:
     """Return the four mappings that bring the object's changes to the mirror."""
     mappings = HandlerMapping.objects.filter(listener=mirror.listener_id, managed=True)
-    return mappings.filter(handler=HANDLER, entity=mirror.salesforce_object)
+    return mappings.filter(handler=MIRROR_HANDLER, entity=mirror.salesforce_object)
+
+
+def mirror_of(mapping: HandlerMapping) -> Mirror | None:
+    """Return the mirror that a managed mapping belongs to; None for any other mapping."""
+    pk = mapping.options.get("mirror") if mapping.managed else None
+    found: Mirror | None = Mirror.objects.filter(pk=pk).first() if pk else None
+    return found
 
 
 def following(mirror: Mirror) -> Any:

@@ -26,9 +26,11 @@ from handlers.models import HandlerMapping
 from handlers.sdk import registry
 from listeners.access.permissions import OPERATE
 from listeners.models import Listener
+from mirror.service import mirror_of
 
 _PAUSE = ("paused_at", "paused_by", "pause_reason")
 _DELETED = ("deleted_at", "emptied_at")  # always null, since deleted mappings are not shown
+_MANAGED = "This mapping belongs to the mirror {}: change or delete that at /api/v1/mirrors/."
 
 
 class HandlerSerializer(RowSerializer[HandlerMapping]):
@@ -38,7 +40,7 @@ class HandlerSerializer(RowSerializer[HandlerMapping]):
 
     class Meta:
         model = HandlerMapping
-        exclude: tuple[str, ...] = ("listener", *_DELETED, *_PAUSE)
+        exclude: tuple[str, ...] = ("listener", "managed", *_DELETED, *_PAUSE)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         cleaned = super().validate(attrs)
@@ -64,7 +66,7 @@ class HandlerMappingSerializer(HandlerSerializer):
     class Meta(HandlerSerializer.Meta):
         exclude = _DELETED
         # `pause/` and `resume/` change these fields.
-        read_only_fields = _PAUSE
+        read_only_fields = (*_PAUSE, "managed")
 
     @extend_schema_field(NoteSerializer(many=True))
     def get_warnings(self, mapping: HandlerMapping) -> list[dict[str, str]]:
@@ -97,6 +99,7 @@ class MappingFilter(filters.FilterSet):
     handler = filters.CharFilter()
     task = filters.CharFilter()
     paused = filters.BooleanFilter("paused_at", lookup_expr="isnull", exclude=True)
+    managed = filters.BooleanFilter(help_text="Whether the mapping belongs to a mirror.")
 
 
 class MappingViewSet(SettingsViewSet[HandlerMapping]):
@@ -108,6 +111,12 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     owner = "listener_id"
     ordering = ("id",)
     takes = dict.fromkeys(("pause", "resume", "pause_handler", "resume_handler"), OPERATE)
+
+    def get_object(self) -> HandlerMapping:
+        mapping = super().get_object()
+        if mapping.managed and self.action in ("update", "partial_update", "destroy"):
+            raise Conflict(_MANAGED.format(mirror_of(mapping) or "of its object"))
+        return mapping
 
     def perform_update(self, serializer: Any) -> None:
         super().perform_update(serializer)

@@ -1,4 +1,4 @@
-"""Make connections, listeners and handler mappings match a YAML file: parse → plan → apply."""
+"""Make connections, listeners, handler mappings and mirrors match a file: parse → plan → apply."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from audit.log.throughput import replay_cost
 from consumer.configuration.desired_state import Item, Wanted, wanted_of
 from consumer.configuration.errors import ConfigurationRefused, Problem, Problems, suggestion
 from consumer.configuration.mappings import check_registered, mapping_plan
+from consumer.configuration.mirrors import mirror_plan, mirrored_soon
 from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
 from consumer.configuration.yaml_tree import parse
@@ -27,6 +28,7 @@ from listeners.models import Connection, Listener, Position
 from listeners.models.connection_rules import warnings as connection_warnings
 from listeners.salesforce.events import PRESETS
 from listeners.values import save_fields
+from mirror.requirements import Refused
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def apply_file(
     except (IntegrityError, ProtectedError):
         changed = Problem(1, "the database changed at the same time; apply the file again")
         raise ConfigurationRefused(path, [changed]) from None
+    except Refused as refused:  # a mirror that handlers follow, or two mirrors of one object
+        raise ConfigurationRefused(path, [Problem(1, str(refused))]) from None
     lines = [step.text for step in plan.steps if step.text] or ["= nothing to change"]
     warnings = [f"{path}:{warning.line}: {warning.text}" for warning in sorted(plan.warnings)]
     costs = plan.costs(timezone.now()) if dry_run else ()
@@ -119,13 +123,22 @@ class _Plan:
         for name, item in self._wanted.listeners.items():
             listener = self._listener(name, item)
             if item.handlers is not None:
-                steps, kept = mapping_plan(listener, item.handlers, self._problems, prune=prune)
+                steps, kept = mapping_plan(
+                    listener,
+                    item.handlers,
+                    self._problems,
+                    prune=prune,
+                    mirrored=mirrored_soon(self._wanted, name),
+                )
                 self.steps += steps
                 self.kept += kept
                 self.warnings += check_registered(
                     item.handlers, self._problems, allow_unknown=allow_unknown_handlers
                 )
             self._warn(item, f"listener {name}", listener_warnings(listener))
+        steps, kept = mirror_plan(self._wanted, self._listeners, self._problems, prune=prune)
+        self.steps += steps
+        self.kept += kept
         if not self._problems:
             self._remove_unnamed(prune=prune)
 

@@ -14,6 +14,8 @@ from consumer.configuration.schema import (
     HANDLER,
     HANDLERS,
     LISTENER,
+    LISTENER_KEY,
+    MIRROR,
     NESTED,
     PARTS,
     PREFIX,
@@ -48,10 +50,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The connections and listeners of the file, by name."""
+    """The connections and listeners of the file, by name, and its mirrors, by model."""
 
     connections: dict[str, Item]
     listeners: dict[str, Item]
+    mirrors: dict[str, Item]
 
 
 def wanted_of(root: Node, problems: Problems) -> Wanted:
@@ -67,7 +70,7 @@ class _Reading:
         if not isinstance(root, Mapping):
             if not isinstance(root, Unusable):
                 self._problems.add(root.line, "the file must begin with connections: or listeners:")
-            return Wanted({}, {})
+            return Wanted({}, {}, {})
         self._refuse_unknown(root, FILE, "the file")
         connections = [
             self._item(node, CONNECTION, "a connection")
@@ -76,9 +79,15 @@ class _Reading:
         listeners = [
             self._listener(node) for node in self._list(root.entries.get("listeners"), "listeners")
         ]
+        mirrors = [
+            self._item(node, {**MIRROR, LISTENER_KEY: text}, "a mirror")
+            for node in self._list(root.entries.get("mirrors"), "mirrors")
+        ]
         default = str(Listener._meta.get_field("name").get_default())
         return Wanted(
-            self._by_name(connections, "connection"), self._by_name(listeners, "listener", default)
+            self._by_name(connections, "connection"),
+            self._by_name(listeners, "listener", default),
+            self._by_name(mirrors, "mirror", key="model"),
         )
 
     def _listener(self, node: Mapping) -> Item:
@@ -153,19 +162,21 @@ class _Reading:
             hint = suggestion(key, list(known))
             self._problems.add(entry.line, f"{what} has no key {key!r}; {hint}")
 
-    def _by_name(self, items: Sequence[Item], what: str, default: str = "") -> dict[str, Item]:
+    def _by_name(
+        self, items: Sequence[Item], what: str, default: str = "", *, key: str = "name"
+    ) -> dict[str, Item]:
         named: dict[str, Item] = {}
         for item in items:
-            if "name" in item.refused_keys:
+            if key in item.refused_keys:
                 continue
-            name = item.values.setdefault("name", default)
+            name = item.values.setdefault(key, default)
             if not name:
-                self._problems.add(item.line_of("name"), f"a {what} needs a name")
+                self._problems.add(item.line_of(key), f"a {what} needs a {key}")
             elif name in named:
-                first = named[name].line_of("name")
+                first = named[name].line_of(key)
                 self._problems.add(
-                    item.line_of("name"),
-                    f"duplicate {what} {name}, first in line {first}; choose another name",
+                    item.line_of(key),
+                    f"duplicate {what} {name}, first in line {first}; choose another {key}",
                 )
             else:
                 named[name] = item

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -23,10 +23,15 @@ from listeners.models import Listener
 
 
 def mapping_plan(
-    listener: Listener, items: Sequence[Item], problems: Problems, *, prune: bool
+    listener: Listener,
+    items: Sequence[Item],
+    problems: Problems,
+    *,
+    prune: bool,
+    mirrored: Collection[str] = (),
 ) -> tuple[list[Step], list[str]]:
     """Plan the mappings of a listener; return the steps, and a line for each mapping that is not in
-    the file and is kept.
+    the file and is kept. `mirrored` are the objects that the file mirrors with this listener.
 
     The steps are removals, then new and changed mappings, then moves of waiting deliveries. Each
     kind of change keeps at least one mapping, if only an empty one. Locks the stored mappings,
@@ -38,6 +43,7 @@ def mapping_plan(
     moves: list[Step] = []
     for place, item in enumerate(items):
         mapping = matching.found.get(place) or HandlerMapping(listener=listener)
+        mapping.mirrored_soon = mirrored
         step, move = _change(listener, mapping, item, problems, now)
         steps += step
         moves += move
@@ -75,7 +81,8 @@ def check_registered(
 
 
 def _stored(listener: Listener) -> list[HandlerMapping]:
-    mappings = HandlerMapping.objects.filter(listener_id=listener.pk)
+    """Return the mappings of a listener, without those of its mirrors."""
+    mappings = HandlerMapping.objects.filter(listener_id=listener.pk, managed=False)
     return list(mappings.select_for_update(no_key=True).order_by("id"))
 
 

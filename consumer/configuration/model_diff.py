@@ -95,10 +95,12 @@ class Step:
     row: models.Model
     #: The fields of a row that change.
     fields: Sequence[str] = ()
+    #: Whether `take` writes the action log itself.
+    is_logged: bool = False
 
     def noted(self, by: Actor) -> None:
         """Take the step, with an entry in the action log. Inside the caller's transaction."""
-        match self.text[:1]:
+        match "" if self.is_logged else self.text[:1]:
             case "-":
                 note(by, Action.DELETE, self.row)
                 self.take()

@@ -20,6 +20,7 @@ from consumer.configuration.errors import suggestion
 from consumer.configuration.yaml_tree import Items, Mapping, Node, Scalar, Unusable
 from handlers.models import HandlerMapping
 from listeners.models import Connection, Listener
+from mirror.models import Mirror
 
 Parser = Callable[[Node], Any]
 Keys = dict[str, Parser]
@@ -154,7 +155,7 @@ def _described(node: Node) -> str:
             return "this text"
 
 
-FILE = ("connections", "listeners")
+FILE = ("connections", "listeners", "mirrors")
 
 CONNECTION: Keys = {
     "name": text,
@@ -237,3 +238,12 @@ HANDLER: Keys = {
     "after": choice(HandlerMapping.After),
     "options": json_object,
 }
+
+MIRROR: Keys = {
+    "model": text,
+    "database": text,
+    "deletes": choice(Mirror.Deletes),
+    "verify": choice(Mirror.Verify),
+}
+#: The key of a mirror that is read separately: a reference.
+LISTENER_KEY = "listener"

@@ -1,8 +1,8 @@
 """Rights that grants on single listeners and connections (`listeners.models.grants`) give.
 
-A user with any grant on a listener may view its mappings, audit log entries, deliveries and
-incidents. A user who may operate the listener may also redeliver and close incidents; a user who
-may change it may in addition edit its mappings. Values of sensitive fields stay masked.
+A user with any grant on a listener may view its mappings, mirrors, audit log entries, deliveries
+and incidents. A user who may operate the listener may also redeliver, close incidents, and load,
+verify and repair mirrors; a user who may change it may in addition edit its mappings and mirrors. Values of sensitive fields stay masked.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ _HANGING = (
     "handlers.view_delivery",
     "audit.view_auditlogentry",
     "audit.view_incident",
+    "mirror.view_mirror",
 )
 
-_WRITES = tuple(f"handlers.{verb}_handlermapping" for verb in ("add", "change", "delete"))
+_WRITES = tuple(
+    name
+    for verb in ("add", "change", "delete")
+    for name in (f"handlers.{verb}_handlermapping", f"mirror.{verb}_mirror")
+)
 
 #: For each permission on all rows: the grants on a single row, any of which is enough instead.
 _INSTEAD: dict[type[Model], dict[str, tuple[str, ...]]] = {
