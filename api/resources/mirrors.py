@@ -60,7 +60,7 @@ class MirrorSerializer(RowSerializer[Mirror]):
     differences = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField()
 
-    unchecked = frozenset({"created_at", "salesforce_object"})
+    unchecked = frozenset({"created_at", "model", "salesforce_object"})
 
     class Meta:
         model = Mirror
@@ -150,9 +150,17 @@ class MirrorFilter(filters.FilterSet):
     model = filters.CharFilter()
 
 
-_OPEN = OpenApiParameter(
-    "open", OpenApiTypes.BOOL, description="Only differences that are (true) or are not open."
-)
+class RunFilter(filters.FilterSet):
+    kind = filters.ChoiceFilter(choices=MirrorRun.Kind.choices)
+    state = filters.ChoiceFilter(choices=MirrorRun.State.choices)
+
+
+class DifferenceFilter(filters.FilterSet):
+    open = filters.BooleanFilter(
+        "repaired_at", lookup_expr="isnull", help_text="Whether the difference is not repaired."
+    )
+    reason = filters.ChoiceFilter(choices=Difference.Reason.choices)
+    record_id = filters.CharFilter()
 
 
 class MirrorViewSet(SettingsViewSet[Mirror]):
@@ -218,24 +226,27 @@ class MirrorViewSet(SettingsViewSet[Mirror]):
         found.refresh_from_db()
         return Response(RunSerializer(found).data)
 
-    @extend_schema(responses=RunSerializer(many=True))
-    @action(detail=True, filterset_class=None)
+    @extend_schema(operation_id="mirrors_runs_list", responses=RunSerializer(many=True))
+    @action(detail=True, filterset_class=RunFilter, ordering=("-id",))
     def runs(self, request: Request, **_: Any) -> Response:
         """The runs of a mirror: loads, sweeps, verifications and repairs, newest first."""
-        rows: QuerySet[Any] = self.get_object().runs.order_by("-id")
-        page: Any = self.paginate_queryset(rows)
+        page: Any = self._page(MirrorRun.objects.all())
         return self.get_paginated_response(RunSerializer(page, many=True).data)
 
-    @extend_schema(parameters=[_OPEN], responses=DifferenceSerializer(many=True))
-    @action(detail=True, filterset_class=None)
+    @extend_schema(
+        operation_id="mirrors_differences_list", responses=DifferenceSerializer(many=True)
+    )
+    @action(detail=True, filterset_class=DifferenceFilter, ordering=("-id",))
     def differences(self, request: Request, **_: Any) -> Response:
         """The differences that verifications found, newest first."""
-        rows: QuerySet[Any] = self.get_object().differences.order_by("-id")
-        wanted = request.query_params.get("open", "").lower()
-        if wanted in ("true", "false"):
-            rows = rows.filter(repaired_at__isnull=wanted == "true")
-        page: Any = self.paginate_queryset(rows)
+        page: Any = self._page(Difference.objects.all())
         return self.get_paginated_response(DifferenceSerializer(page, many=True).data)
+
+    def _page(self, rows: QuerySet[Any]) -> Any:
+        """Return a page of the mirror's rows that match the filters."""
+        mirror = get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
+        self.check_object_permissions(self.request, mirror)
+        return self.paginate_queryset(self.filter_queryset(rows.filter(mirror=mirror)))
 
     def _requested(
         self, request: Request, kind: str, options: dict[str, Any] | None = None

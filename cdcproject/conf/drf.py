@@ -45,7 +45,10 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "DeliveryState": "handlers.models.Delivery.State",
+        "IncidentKind": "audit.models.Incident.Kind",
         "ListenerState": "listeners.listener_state.STATES",
+        "MirrorRunKind": "mirror.models.MirrorRun.Kind",
+        "MirrorState": "mirror.status.STATES",
         "RedeliveryState": "handlers.models.Redelivery.State",
     },
     # Served by this server, so that the page works without internet access.

@@ -13,6 +13,7 @@ DELIVERIES = "/api/v1/deliveries/"
 REDELIVERIES = "/api/v1/redeliveries/"
 INCIDENTS = "/api/v1/incidents/"
 ACTIONS = "/api/v1/actions/"
+MIRRORS = "/api/v1/mirrors/"
 STATUS = "/api/v1/status/"
 #: Lists of rows, each of which has an address of its own.
 EVERYTHING = (
@@ -24,6 +25,7 @@ EVERYTHING = (
     REDELIVERIES,
     INCIDENTS,
     ACTIONS,
+    MIRRORS,
 )
 
 

@@ -30,13 +30,14 @@ def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
         max_attempts=7,
         on_dead="continue",
         options={"any": "thing"},
+        after="",
     )
 
     response = api.post(MAPPINGS, wanted)
 
     assert response.status_code == 201
     stored = response.json()
-    running = {"paused_at": None, "paused_by": "", "pause_reason": ""}
+    running = {"paused_at": None, "paused_by": "", "pause_reason": "", "managed": False}
     assert stored == {**wanted, **running, "id": stored["id"], "task": "", "warnings": []}
     page = f"{MAPPINGS}{stored['id']}/"
     assert api.get(page).json() == stored

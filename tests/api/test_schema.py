@@ -17,6 +17,7 @@ from tests.api.requests import (
     INCIDENTS,
     LISTENERS,
     MAPPINGS,
+    MIRRORS,
     REDELIVERIES,
     STATUS,
 )
@@ -56,6 +57,9 @@ def test_it_is_openapi_3_1_and_has_every_address(schema):
         *(f"{LISTENERS}{{id}}/{verb}/" for verb in ("start", "stop", "forget-position", "test")),
         *(f"{MAPPINGS}{prefix}{verb}/" for prefix in ("{id}/", "") for verb in ("pause", "resume")),
         *(f"{CONNECTIONS}{prefix}test/" for prefix in ("{id}/", "")),
+        *(f"{MIRRORS}{{id}}/{verb}/" for verb in ("load", "verify", "repair")),
+        *(f"{MIRRORS}{{id}}/{rows}/" for rows in ("runs", "differences")),
+        f"{MIRRORS}{{id}}/runs/{{run}}/cancel/",
         STATUS,
     }
 

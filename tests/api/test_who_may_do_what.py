@@ -23,6 +23,7 @@ MODELS = dict(
             "redelivery",
             "incident",
             "operatoraction",
+            "mirror",
         ),
         strict=True,
     )

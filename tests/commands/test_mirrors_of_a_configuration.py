@@ -59,7 +59,7 @@ def test_it_is_removed_only_with_prune(file):
         "kept: mirror crm.Account: not in the file; --prune removes it",
     ]
     dry = file.apply(LISTENER, "--prune", "--dry-run")
-    assert dry.lines == ["- mirror crm.Account (its table stays)"]
+    assert dry.lines[0] == "- mirror crm.Account (its table stays)"
     assert Mirror.objects.exists()
     file.apply(LISTENER, "--prune")
     assert not Mirror.objects.exists()
