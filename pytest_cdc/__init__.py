@@ -68,11 +68,19 @@ def cdc_salesforce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
 
 
 @pytest.fixture
-def cdc_event(cdc_listener: Listener, cdc_salesforce: object, cdc_broker: object) -> MakeEvent:
+def cdc_event(
+    cdc_listener: Listener,
+    cdc_salesforce: object,
+    cdc_broker: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> MakeEvent:
     """Make a change, record it in the audit log, and return its event."""
-    from pytest_cdc.events import MakeEvent
+    from handlers.sdk import mirrored
+    from pytest_cdc.events import GivenRows, MakeEvent
 
-    return MakeEvent(cdc_listener)
+    rows = GivenRows()
+    monkeypatch.setattr(mirrored, "reader", rows)
+    return MakeEvent(cdc_listener, rows)
 
 
 @pytest.fixture

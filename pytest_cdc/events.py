@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from audit.models import AuditLogEntry, Quarantined
 from consumer.ingest.transaction import Message, ingest
 from handlers.routing.router import GAPS, ON
 from handlers.sdk.events import EventData
+from handlers.sdk.mirrored import Key
 from listeners.leases import Lease
 from listeners.models import Listener, Position
 
@@ -22,13 +23,25 @@ _CHANGE_TYPES = {on: change_type for change_type, on in ON.items()}
 _PREFIXES = {"Account": "001", "Contact": "003", "Opportunity": "006", "Case": "500", "User": "005"}
 _USER = "005000000000001AAA"
 _numbers = itertools.count(1)
+_NOT_GIVEN: Any = object()
+
+
+class GivenRows(dict[Key, Any]):
+    """The rows that tests give, in place of the mirrors'."""
+
+    def rows(self, _: int, entity: str, record_ids: Collection[str]) -> dict[str, Any]:
+        return {pk: self[entity, pk] for pk in record_ids if self.get((entity, pk)) is not None}
+
+    def unread(self, *_: Any) -> set[str]:
+        return set()
 
 
 class MakeEvent:
     """The fixture `cdc_event`: makes and records changes."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, rows: GivenRows) -> None:
         self._listener = listener
+        self._rows = rows
 
     def __call__(
         self,
@@ -37,6 +50,7 @@ class MakeEvent:
         *,
         record_id: str = "",
         changed: Mapping[str, Any] | None = None,
+        record: Any = _NOT_GIVEN,
         **header: Any,
     ) -> EventData:
         """Record one change of one record in the audit log, and return its event.
@@ -44,6 +58,8 @@ class MakeEvent:
         on         create, update, delete or restore; or a gap event, such as GAP_UPDATE
         record_id  18 characters; empty: a new record
         changed    the fields and their values, as in `changed_data`; None is a cleared field
+        record     the mirrored row that `event.record` returns, or None for no row; the change is
+                   then delivered after the mirror
         header     fields of the change event's header by Salesforce's names, such as
                    `changeOrigin`, instead of their defaults; None omits the field
 
@@ -51,7 +67,11 @@ class MakeEvent:
         """
         change_type = _CHANGE_TYPES.get(on, on)
         record_id = record_id or new_record_id(entity)
-        return EventData.of(self._record(payload(entity, change_type, record_id, changed, header)))
+        entry = self._record(payload(entity, change_type, record_id, changed, header))
+        if record is _NOT_GIVEN:
+            return EventData.of(entry)
+        self._rows[entity, record_id] = record
+        return EventData.of(entry, row=lambda: record)
 
     def _record(self, payload: dict[str, Any]) -> AuditLogEntry:
         """Record the change without deliveries: `cdc_deliver` creates them."""

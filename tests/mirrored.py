@@ -1,5 +1,6 @@
 """A mirror of Account, for tests of what comes after it."""
 
+from django.db import transaction
 from django.utils import timezone
 
 from consumer.ingest.transaction import ingest
@@ -16,7 +17,8 @@ MIRROR, AFTER = {"handler": MIRROR_HANDLER}, {"mapping__after": "mirror"}
 
 
 def make_mirror(listener, model="crm.Account"):
-    return service.store(Mirror(model=model, listener=listener), ANN)
+    with transaction.atomic():
+        return service.store(Mirror(model=model, listener=listener), ANN)
 
 
 def make_follower(listener, on="update", handler="tests.note_record", **fields):

@@ -172,6 +172,11 @@ class EventData:
         )
 
     @property
+    def has_record(self) -> bool:
+        """Whether the handler runs after the mirror, so that `record` can be used."""
+        return self._row is not None
+
+    @property
     def record(self) -> Any:
         """The mirrored row of the record, with `after: mirror`: an instance of the mirrored model,
         read when the handler first asks for it, and at least as new as the change.

@@ -10,7 +10,7 @@ from tests.nursery import ROOT
 
 pytestmark = pytest.mark.any_database
 
-PACKAGES = ("listeners", "audit", "handlers", "consumer", "api", "console")
+PACKAGES = ("listeners", "audit", "handlers", "mirror", "consumer", "api", "console")
 _REACHED = re.compile(r"crash_points\.reach\(\"(\w+)\"\)")
 
 

@@ -39,6 +39,7 @@ EARLIER = {
     "retrying": Earlier("retrying", {"due_at": NOW}),
     "dead": Earlier("dead", {"halts": True}),
     "unread": Earlier("blocked", {"awaits_record": True}),
+    "unmirrored": Earlier("blocked", {"awaits_mirror": True}),
     "paused": Earlier("ready", is_paused=True),
 }
 
@@ -52,9 +53,11 @@ def delivery(mapping, state, **fields) -> Delivery:
 
 
 def pages_words(reason: str) -> str:
-    """The reason as the page writes it: N for the delivery, TIME for a time, NAME for a handler."""
+    """The reason as the page writes it: N for the delivery, TIME for a time, NAME for a handler, ENTITY for a
+    mirror's."""
     text = re.sub(r"delivery \d+", "delivery N", reason)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", text)
+    text = re.sub(r"mirror of \w+", "mirror of ENTITY", text)
     return re.sub(r"'[\w.]+'", "NAME", text)
 
 
@@ -99,5 +102,17 @@ def test_it_has_what_a_delivery_says_that_waits_for_no_other(mapping, paused):
     assert reasons <= set(told())
 
 
+@pytest.mark.parametrize("state", ["queued", "dead", "succeeded"])
+def test_it_has_what_a_delivery_says_that_waits_for_the_mirror(mapping, state):
+    listener = mapping.listener
+    of_mirror = make_mapping(listener, handler="mirror.apply", entity="Account", managed=True)
+    follower = delivery(mapping, "blocked", awaits_mirror=True)
+    Delivery.objects.create(
+        entry=follower.entry, mapping=of_mirror, handler="mirror.apply", state=state, created_at=NOW
+    )
+
+    assert pages_words(waits_for(follower).reason) in told()
+
+
 def test_it_has_no_other_rows():
-    assert len(told()) == len(set(told())) == len(EARLIER) + 3
+    assert len(told()) == len(set(told())) == len(EARLIER) + 6
