@@ -7,13 +7,16 @@ from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.mapping import MIRROR_HANDLER
 from mirror import service
-from mirror.models import Mirror
+from mirror.models import DirtyRow, Mirror
 from tests.mirror.crm.models import Account
 from tests.running import run_delivery
-from tests.sample_data import ANN, lease_of, make_mapping, received
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
 
 RECORD = "001000000000001AAA"
+LATE = 1_900_000_000_000
 MIRROR, AFTER = {"handler": MIRROR_HANDLER}, {"mapping__after": "mirror"}
+#: The state and `awaits_mirror` of a delivery; `BEHIND` waits for an earlier one of its chain.
+WAITING, RELEASED, BEHIND = ("blocked", True), ("queued", False), ("blocked", False)
 
 
 def make_mirror(listener, model="crm.Account"):
@@ -59,3 +62,13 @@ def run_followers():
     ready = Delivery.objects.filter(state__in=("ready", "queued"), **AFTER).order_by("id")
     while delivery := ready.first():
         run_delivery(delivery.pk)
+
+
+def update(**fields):
+    return change("UPDATE", data={"Phone": "42"}, **fields)
+
+
+def dirty(mirror, since=LATE):
+    return DirtyRow.objects.create(
+        mirror=mirror, record_id=RECORD, since=since, reason="partial", due_at=timezone.now()
+    )

@@ -50,7 +50,8 @@ def choice(choices: type[Choices]) -> Parser:
     def read(node: Node) -> str:
         value = text(node)
         if value not in choices.values:
-            raise Wrong(f"{value!r} is not valid; {suggestion(value, choices.values)}")
+            named = [known for known in choices.values if known]
+            raise Wrong(f"{value!r} is not valid; {suggestion(value, named)}")
         return value
 
     return read

@@ -53,8 +53,8 @@ def delivery(mapping, state, **fields) -> Delivery:
 
 
 def pages_words(reason: str) -> str:
-    """The reason as the page writes it: N for the delivery, TIME for a time, NAME for a handler, ENTITY for a
-    mirror's."""
+    """The reason as the page writes it: N for the delivery, TIME for a time, NAME for a handler,
+    ENTITY for what is mirrored."""
     text = re.sub(r"delivery \d+", "delivery N", reason)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", text)
     text = re.sub(r"mirror of \w+", "mirror of ENTITY", text)

@@ -3,6 +3,7 @@ from django.db import connection
 
 from listeners import clock
 from tests.handlers.leaving import KEPT
+from tests.mirrored import make_follower, make_mirror
 
 
 @pytest.fixture
@@ -21,3 +22,15 @@ def connection_closed_after():
         connection.connection.close()
     connection.in_atomic_block = connection.closed_in_transaction = False
     connection.close()
+
+
+@pytest.fixture
+def mirror(listener):
+    return make_mirror(listener)
+
+
+@pytest.fixture
+def followed(listener, mirror):
+    """A listener with a mirror, and a handler of updates that runs after it."""
+    make_follower(listener)
+    return listener

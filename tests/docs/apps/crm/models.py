@@ -15,6 +15,7 @@ class Account(models.Model):
     class Meta:
         apps = apps
         app_label = "crm"
+        db_table = "docs_account"  # beside the mirrored one
 
     def __str__(self) -> str:
         return self.name
@@ -28,6 +29,7 @@ class Contact(models.Model):
     class Meta:
         apps = apps
         app_label = "crm"
+        db_table = "docs_contact"
 
     def __str__(self) -> str:
         return self.email
