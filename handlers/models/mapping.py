@@ -255,7 +255,7 @@ class HandlerMapping(models.Model):
         return []
 
     def _after_flaws(self) -> list[str]:
-        is_known = self.listener_id is not None or "listener" in self._state.fields_cache
+        is_known = "listener" in self._state.fields_cache or self.listener_id is not None
         if self.after != self.After.MIRROR or not is_known:
             return []
         if self.managed:
