@@ -1,13 +1,13 @@
-"""The REST and Bulk API clients for a listener's org; they use the connection's shared token."""
+"""REST and Bulk API clients for an org; they use the connection's shared token."""
 
 from __future__ import annotations
 
 from listeners.connections.token_sources import session_for, token_source
-from listeners.models import Listener
+from listeners.models import Connection, Listener
 from listeners.salesforce.bulk.client import BulkClient
 from listeners.salesforce.errors import SalesforceError
 from listeners.salesforce.http.session import ClientFileMissing
-from listeners.salesforce.rest.client import RestClient
+from listeners.salesforce.rest.client import DEFAULT_VERSION, RestClient
 from listeners.secrets.encrypted_field import SecretUnavailable
 
 #: Exceptions of `rest_of` and its client's methods: from the org, the login or a secret's source.
@@ -19,9 +19,16 @@ def rest_of(listener: Listener) -> RestClient:
 
     Raises SecretUnavailable and ClientFileMissing.
     """
-    connection = listener.connection
-    tokens = token_source(connection, listener.api_version)
-    return RestClient(tokens, listener.api_version, http=session_for(connection))
+    return _client(listener.connection, listener.api_version)
+
+
+def rest_of_connection(connection: Connection) -> RestClient:
+    """Return a client for the connection's org, in the API version of its first listener.
+
+    Raises SecretUnavailable and ClientFileMissing.
+    """
+    versions = connection.listeners.order_by("pk").values_list("api_version", flat=True)
+    return _client(connection, versions.first() or DEFAULT_VERSION)
 
 
 def bulk_of(listener: Listener, api_version: str) -> BulkClient:
@@ -32,3 +39,7 @@ def bulk_of(listener: Listener, api_version: str) -> BulkClient:
     connection = listener.connection
     tokens = token_source(connection, listener.api_version)
     return BulkClient(tokens, api_version, http=session_for(connection))
+
+
+def _client(connection: Connection, version: str) -> RestClient:
+    return RestClient(token_source(connection, version), version, http=session_for(connection))
