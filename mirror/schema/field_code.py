@@ -59,11 +59,6 @@ def quoted(text: str) -> str:
     return '"{}"'.format(escaped.replace('"', '\\"'))
 
 
-def field_class(field: DescribedField) -> str:
-    """Return the name of the Django field for a field of the org."""
-    return _kind(field)[0]
-
-
 def _kind(field: DescribedField) -> tuple[str, list[str]]:
     if field.type in REFERENCES:
         return "CharField", ["max_length=18"]

@@ -26,7 +26,9 @@ class OwnProject:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(dedent(text))
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, standard_input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """`python …` in its folder, which comes before ours on the path."""
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         return subprocess.run(
@@ -43,6 +45,7 @@ class OwnProject:
             check=False,
             capture_output=True,
             text=True,
+            input=standard_input,
             timeout=120,
         )
 
