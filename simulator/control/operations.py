@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler
 from simulator import wire
 from simulator.control import client_control as client
 from simulator.control import org_control as org
+from simulator.control import schema_control as schema
 from simulator.control.requests import Body
 from simulator.org.records import JsonObject
 from simulator.simulator import Simulator
@@ -33,7 +34,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST traffic": org.traffic,
     "POST faults": client.faults,
     "DELETE faults": client.clear_faults,
-    "POST entities": org.entities,
+    "POST entities": schema.entities,
+    "POST field-types": schema.field_types,
     "POST channels": org.channels,
     "POST managed-subscriptions": client.managed_subscriptions,
     "POST clock": org.clock,

@@ -1,4 +1,4 @@
-"""Operations on the org: its records, events, traffic, objects, channels and clock.
+"""Operations on the org: its records, events, traffic, channels and clock.
 
 An operation's docstring is its description in `--help` and in the documentation.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from simulator.control.requests import Body, ControlError, read_change, read_writer
 from simulator.org.catalogue import Entity
-from simulator.org.description import field_names, record_json
+from simulator.org.description import field_names
 from simulator.org.events import HEADER, StoredEvent
 from simulator.org.records import JsonObject, Record
 from simulator.simulator import Simulator
@@ -20,7 +20,8 @@ NEWEST = "67.0"
 
 def changes(sim: Simulator, body: Body) -> JsonObject:
     """Commit changes to records as one transaction; gaps and overflows too."""
-    writer = read_writer(body)
+    writer, now = read_writer(body), sim.clock.now()
+    stamped_at = now - int(body.number("seconds_before_commit", 0) * 1000)
     if body.has("changes"):
         parsed = [
             read_change(item, f"change {number}")
@@ -29,7 +30,7 @@ def changes(sim: Simulator, body: Body) -> JsonObject:
     else:
         parsed = [read_change(body.rest())]
     body.done()
-    return _published(sim.org.commit(parsed, now=sim.clock.now(), writer=writer))
+    return published(sim.org.commit(parsed, now=now, writer=writer, stamped_at=stamped_at))
 
 
 def events(sim: Simulator, body: Body) -> JsonObject:
@@ -48,7 +49,7 @@ def events(sim: Simulator, body: Body) -> JsonObject:
     entity = body.text("entity", str(named or ""))
     schema, avro = body.text("schema_id", ""), _avro(body)
     body.done()
-    return _published(
+    return published(
         [org.publish_payload(payload, entity=entity, now=now, schema=schema, avro=avro)]
     )
 
@@ -88,7 +89,7 @@ def duplicates(sim: Simulator, body: Body) -> JsonObject:
     for event in again:
         sim.bayeux.publish(event)
         sim.pubsub.publish(event)
-    return _published(again)
+    return published(again)
 
 
 def bursts(sim: Simulator, body: Body) -> JsonObject:
@@ -98,7 +99,7 @@ def bursts(sim: Simulator, body: Body) -> JsonObject:
     entities = body.weights("entities", ENTITIES)
     quiet = body.flag("quiet")
     body.done()
-    answer = _published(sim.traffic.burst(count, sim.clock.now(), mix, entities))
+    answer = published(sim.traffic.burst(count, sim.clock.now(), mix, entities))
     return {"count": answer["count"], "changes": answer["changes"]} if quiet else answer
 
 
@@ -108,25 +109,6 @@ async def traffic(sim: Simulator, body: Body) -> JsonObject:
     body.done()
     await sim.pump.start(rate, count)
     return {"running": sim.pump.is_running}
-
-
-def entities(sim: Simulator, body: Body) -> JsonObject:
-    """Add an object, or change its fields, selection and visibility."""
-    entity = sim.org.catalogue.define(body.text("name"), body.text("prefix", ""))
-    entity.selected = body.flag("selected", default=entity.selected)
-    entity.visible = body.flag("visible", default=entity.visible)
-    entity.has_bulk = body.flag("bulk", default=entity.has_bulk)
-    for field, kind in body.mapping("fields", {}).items():
-        sim.org.add_field(entity, field, str(kind))
-    for field in body.texts("external_ids"):
-        sim.org.add_external_id(entity, field)
-    return {
-        "name": entity.name,
-        "prefix": entity.prefix,
-        "selected": entity.selected,
-        "visible": entity.visible,
-        "external_ids": list(entity.external_ids),
-    }
 
 
 def channels(sim: Simulator, body: Body) -> JsonObject:
@@ -165,20 +147,21 @@ def records(sim: Simulator, body: Body) -> Iterator[JsonObject]:
             "entity": entity.name,
             "id": record.record_id,
             "deleted": is_deleted,
-            "fields": _fields(entity, record, deleted=is_deleted),
+            "fields": _fields(sim, entity, record, deleted=is_deleted),
         }
         for entity, records, is_deleted in exported
         for record in records
     )
 
 
-def _fields(entity: Entity, record: Record, *, deleted: bool) -> JsonObject:
-    shown = record_json(record, NEWEST, deleted=deleted)
+def _fields(sim: Simulator, entity: Entity, record: Record, *, deleted: bool) -> JsonObject:
+    """Return every field that the user may see, null where it is empty."""
+    shown = sim.org.view.row(record, NEWEST, deleted=deleted)
     del shown["attributes"]
     return {**dict.fromkeys(field_names(entity)), **shown}
 
 
-def _published(events: list[StoredEvent]) -> JsonObject:
+def published(events: list[StoredEvent]) -> JsonObject:
     """Return the response to a request that published events."""
     lines = [event.line() for event in events]
     record_ids = [

@@ -160,6 +160,16 @@ def _gap(body: Body, entity: str) -> changes.Gap:
     return changes.Gap(entity, change_type, record_ids, fields, apply)
 
 
+def _merge(body: Body, entity: str) -> changes.Merge:
+    return changes.Merge(
+        entity,
+        body.text("record_id"),
+        body.texts("merged_ids"),
+        body.mapping("fields", {}),
+        body.flag("child_events"),
+    )
+
+
 def _ids(body: Body) -> tuple[str, ...]:
     record_ids = body.texts("record_ids")
     if not record_ids:
@@ -170,8 +180,9 @@ def _ids(body: Body) -> tuple[str, ...]:
 CHANGES: Mapping[str, Callable[[Body, str], changes.Change]] = {
     "create": _create,
     "update": _update,
-    "delete": lambda body, entity: changes.Delete(entity, _ids(body)),
+    "delete": lambda body, entity: changes.Delete(entity, _ids(body), body.flag("cascade")),
     "undelete": lambda body, entity: changes.Undelete(entity, _ids(body)),
+    "merge": _merge,
     "hard_delete": lambda body, entity: changes.HardDelete(entity, _ids(body)),
     "gap": _gap,
     "overflow": lambda _body, entity: changes.Overflow(entity),

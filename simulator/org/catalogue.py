@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from simulator.org import field_types
 from simulator.org.fields import Field
+from simulator.org.formulas import Formula
 from simulator.org.ids import ORG_ID, USER_ID, with_checksum
 from simulator.org.records import JsonObject, Record, iso
 
@@ -23,12 +24,28 @@ SYSTEM_FIELDS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """A roll-up summary of a parent: a `function` of a field of its children.
+
+    `function` is count, sum, min or max, and `reference` the children's field with the parent's id.
+    """
+
+    entity: str
+    reference: str
+    function: str
+    field: str = ""
+
+
 @dataclass(slots=True)
 class Entity:
     """One entity; `selected` for Change Data Capture, `visible` to the integration user.
 
     own       the definitions of fields that are not standard ones
-    added     the definitions of fields that were added to the entity later
+    added     the definitions of fields that were added to the entity, or changed, later
+    formulas  how some of these are calculated
+    rollups   how others are calculated from records that refer to this one
+    hidden    fields that the integration user has no permission to see
     has_bulk  False: Bulk API 2.0 refuses to query it
     """
 
@@ -44,6 +61,9 @@ class Entity:
     own: tuple[Field, ...] = ()
     added: tuple[Field, ...] = ()
     has_bulk: bool = True
+    formulas: dict[str, Formula] = field(default_factory=dict)
+    rollups: dict[str, RollUp] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
 
     @property
     def all_fields(self) -> tuple[str, ...]:
@@ -102,6 +122,11 @@ def standard_entities() -> list[Entity]:
             selected=False,
             external_ids=(EXTERNAL_ID,),
             own=field_types.FIELDS,
+            formulas={
+                field.name: Formula(field.formula, field.type)
+                for field in field_types.FIELDS
+                if field.formula
+            },
         ),
     ]
 

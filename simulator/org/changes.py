@@ -38,18 +38,34 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Move records to the Recycle Bin."""
+    """Move records to the Recycle Bin; with `cascade` the records that refer to them too."""
+
+    entity: str
+    record_ids: tuple[str, ...]
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undelete:
+    """Restore records from the Recycle Bin, and the children that were deleted with them."""
 
     entity: str
     record_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Undelete:
-    """Restore records from the Recycle Bin."""
+class Merge:
+    """Merge records into one, which gets `fields`; their children refer to it from then on.
+
+    With `child_events`, the children's new reference is published. Otherwise it is written without
+    an event and without LastModifiedDate.
+    """
 
     entity: str
-    record_ids: tuple[str, ...]
+    record_id: str
+    merged_ids: tuple[str, ...]
+    fields: JsonObject = field(default_factory=dict)
+    child_events: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +106,4 @@ class Wildcard:
     change_type: str = "UPDATE"
 
 
-Change = Create | Update | Delete | Undelete | HardDelete | Gap | Overflow | Wildcard
+Change = Create | Update | Delete | Undelete | Merge | HardDelete | Gap | Overflow | Wildcard

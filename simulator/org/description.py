@@ -16,6 +16,7 @@ from simulator.org.standard_fields import (
     parts,
 )
 
+MASTER = "MasterRecordId"
 READ_ONLY = ("Id", "IsDeleted", "SystemModstamp", *SYSTEM_FIELDS[1:])
 DATETIMES = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
 MERGEABLE = ("Account", "Contact", "Case")
@@ -25,10 +26,42 @@ WRITE_ABILITIES = ("createable", "updateable", "deletable", "undeletable", "trig
 
 def definitions(entity: Entity) -> Mapping[str, Field]:
     """Return every field of the entity's description by name, in its order."""
+    return _definitions(*_defining(entity), entity.hidden)
+
+
+def all_definitions(entity: Entity) -> Mapping[str, Field]:
+    """Return the same, with the fields that the integration user may not see."""
+    return _definitions(*_defining(entity), ())
+
+
+def hidden_names(entity: Entity) -> frozenset[str]:
+    """Return the fields that the integration user may not see, with the parts of compound ones."""
+    if not entity.hidden:
+        return frozenset()
+    return frozenset({*entity.hidden, *(all_definitions(entity).keys() - definitions(entity))})
+
+
+Defining = tuple[
+    str, tuple[str, ...], tuple[Field, ...], tuple[tuple[str, ...], tuple[str, ...], bool]
+]
+
+
+def _defining(entity: Entity) -> Defining:
     names = ("Id", "IsDeleted", *entity.all_fields)
-    own = (*entity.own, *entity.added)
-    marks = (entity.external_ids, entity.required, entity.has_person_name)
-    return _definitions(entity.name, names, own, marks)
+    master = (_master(entity),) if entity.name in MERGEABLE else ()
+    own = (*master, *entity.own, *entity.added)
+    return entity.name, names, own, (entity.external_ids, entity.required, entity.has_person_name)
+
+
+def _master(entity: Entity) -> Field:
+    """Return the field with the record that a record was merged into."""
+    return Field(
+        MASTER,
+        "reference",
+        is_writable=False,
+        refers_to=(entity.name,),
+        relationship="MasterRecord",
+    )
 
 
 @lru_cache(maxsize=256)
@@ -37,6 +70,7 @@ def _definitions(
     names: tuple[str, ...],
     own: tuple[Field, ...],
     marks: tuple[tuple[str, ...], tuple[str, ...], bool],
+    hidden: tuple[str, ...],
 ) -> Mapping[str, Field]:
     external_ids, required, is_person = marks
     by_name = {field.name: field for field in own}
@@ -45,7 +79,8 @@ def _definitions(
     for name in named:
         field = by_name.get(name) or definition(entity, name)
         for one in (field, *parts(field, is_person=is_person)):
-            found[one.name] = _refined(one, external_ids, required)
+            if one.name not in hidden and one.compound not in hidden:
+                found[one.name] = _refined(one, external_ids, required)
     return found
 
 
@@ -60,7 +95,7 @@ def _refined(field: Field, external_ids: tuple[str, ...], required: tuple[str, .
 
 
 def field_names(entity: Entity) -> list[str]:
-    """Return every field in the entity's description."""
+    """Return every field in the entity's description, without those that are hidden."""
     return list(definitions(entity))
 
 
@@ -75,13 +110,13 @@ def is_writable(entity: Entity, name: str) -> bool:
 
 def checkboxes(entity: Entity) -> list[str]:
     """Return the entity's own boolean fields, which are never empty."""
-    fields = definitions(entity).values()
+    fields = all_definitions(entity).values()
     return [field.name for field in fields if field.type == "boolean" and field.name != "IsDeleted"]
 
 
 def field_type(entity: Entity, name: str) -> str:
     """Return the type of a field in the entity's description."""
-    field = definitions(entity).get(name)
+    field = all_definitions(entity).get(name)
     return field.type if field else "string"
 
 
@@ -170,7 +205,7 @@ def describe_event(entity: Entity, names: Iterable[str]) -> JsonObject:
     carried = [
         known.get(name) or Field(name)
         for name in names
-        if name not in ("Id", "IsDeleted", "SystemModstamp")
+        if name not in ("Id", "IsDeleted", MASTER, "SystemModstamp", *entity.formulas)
     ]
     return {
         **describe_change_event(entity),
@@ -182,18 +217,17 @@ def describe_event(entity: Entity, names: Iterable[str]) -> JsonObject:
     }
 
 
-def spelt(entity: Entity, records: Iterable[Record], name: str) -> str | None:
+def spelt(entity: Entity, seen: Iterable[str], name: str) -> str | None:
     """Return the name of a field as the org spells it, or None if there is no such field.
 
-    Valid names are the described fields, fields that a record has through the control API, and any
-    name for an entity that was added there, because its fields are not defined.
+    Valid names are the described fields, fields `seen` on a record that the control API wrote, and
+    any name for an entity that was added there, because its fields are not defined.
     """
     for known in field_names(entity):
         if known.casefold() == name.casefold():
             return known
-    if not entity.fields or any(name in record_json(record, "") for record in records):
-        return name
-    return None
+    is_hidden = name.casefold() in {hidden.casefold() for hidden in hidden_names(entity)}
+    return name if not is_hidden and (not entity.fields or name in seen) else None
 
 
 def stored(entity: Entity, fields: JsonObject) -> JsonObject:
@@ -213,6 +247,8 @@ def record_json(record: Record, version: str, *, deleted: bool = False) -> JsonO
     shown: JsonObject = {"Id": record.record_id, "IsDeleted": deleted}
     for name, value in record.fields.items():
         shown |= _shown(name, value)
+    if record.master_id:
+        shown[MASTER] = record.master_id
     shown["SystemModstamp"] = rest_time(iso(record.modified_at))
     url = f"/services/data/v{version}/sobjects/{record.entity}/{record.record_id}"
     return {"attributes": {"type": record.entity, "url": url}, **shown}

@@ -12,11 +12,14 @@ from simulator.org.avro.schemas import Schemas
 from simulator.org.catalogue import Catalogue, Entity, setup_records
 from simulator.org.changes import OVERFLOW_ID, Change
 from simulator.org.channels import Channels
+from simulator.org.drafts import Draft
 from simulator.org.events import HEADER, EventLog, StoredEvent
 from simulator.org.fields import Field
 from simulator.org.ids import USER_ID, OpaqueIds, RecordIds
 from simulator.org.records import JsonObject, Record, RecordStore, Snapshot
-from simulator.org.transaction import Draft, Transaction
+from simulator.org.relations import Relations
+from simulator.org.transaction import Transaction
+from simulator.org.view import View
 
 MAX_EVENT_CHARACTERS = 1_000_000
 FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
@@ -57,6 +60,7 @@ class Org:
             self.channels.define(name, entities.split(","))
         self.schemas = Schemas(self.catalogue)
         self.store = RecordStore()
+        self.view = View(self.catalogue, Relations(self.catalogue, self.store))
         self._setup_records = setup_records(options.username, now)
         self.log = EventLog(
             newest_id=max(now - FIRST_REPLAY_ID_AFTER, 1_000),
@@ -87,8 +91,12 @@ class Org:
 
     def add_field(self, entity: Entity, name: str, kind: str) -> None:
         """Add a field of this type to an entity. Raises ValueError for an invalid one."""
-        self.schemas.add_field(entity.name, name, kind)
-        entity.added += (Field(name, kind),)
+        self.define_field(entity, Field(name, kind))
+
+    def define_field(self, entity: Entity, field: Field) -> None:
+        """Add a field, with a new schema of the entity's events. Raises ValueError."""
+        self.schemas.add_field(entity.name, field.name, field.type)
+        entity.added += (field,)
 
     def add_external_id(self, entity: Entity, name: str) -> None:
         """Add a unique text field to an entity, unless it has this field."""
@@ -98,13 +106,22 @@ class Org:
         entity.external_ids += (name,)
 
     def commit(
-        self, changes: Iterable[Change], *, now: int, writer: Writer = SOMEBODY
+        self,
+        changes: Iterable[Change],
+        *,
+        now: int,
+        writer: Writer = SOMEBODY,
+        stamped_at: int | None = None,
     ) -> list[StoredEvent]:
         """Apply the changes as one transaction, and publish its events.
 
+        With `stamped_at`, the records' times of modification are earlier than the commit, as in a
+        long transaction.
+
         Raises LookupError, and applies nothing, if a change names an unknown entity or record.
         """
-        with self._open or self._transaction(now, writer) as transaction:
+        begun_at = now if stamped_at is None else stamped_at
+        with self._open or self._transaction(begun_at, writer) as transaction:
             for change in changes:
                 transaction.apply(change)
         return [] if self._open else self._publish_transaction(transaction, now, writer)
@@ -170,7 +187,9 @@ class Org:
         shared = self.header(now, writer)
         published = []
         for sequence, draft in enumerate(self._overflowing(transaction.drafts()), start=1):
-            if self.catalogue.get(draft.entity).selected:
+            entity = self.catalogue.get(draft.entity)
+            if entity.selected:
+                draft.hide(entity.hidden)
                 draft.fields, schema = self.schemas.in_order(
                     draft.entity, draft.change_type, draft.fields
                 )

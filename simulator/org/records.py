@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -17,12 +18,18 @@ def iso(at_ms: int) -> str:
 
 @dataclass(slots=True)
 class Record:
-    """A record; `fields` has only non-empty ones, with compound fields as objects."""
+    """A record; `fields` has only non-empty ones, with compound fields as objects.
+
+    master_id     the record that this one was merged into
+    deleted_with  the parent with which this one was deleted
+    """
 
     entity: str
     record_id: str
     fields: JsonObject
     modified_at: int
+    master_id: str = ""
+    deleted_with: str = ""
 
 
 Records = Mapping[str, Record]
@@ -72,6 +79,8 @@ class RecordStore:
     live: dict[str, dict[str, Record]] = field(default_factory=dict)
     recycle_bin: dict[str, dict[str, Record]] = field(default_factory=dict)
     moves: int = 0
+    #: The names of the fields that were ever written, by entity.
+    names: dict[str, set[str]] = field(default_factory=dict)
     _snapshots: dict[str, WeakSet[Snapshot]] = field(default_factory=dict)
 
     def snapshot(self, entity: str, *, deleted: bool) -> Snapshot:
@@ -127,16 +136,25 @@ class RecordStore:
         self.insert(record)
         return record
 
-    def erase(self, entity: str, record_id: str) -> Callable[[], object]:
-        """Remove a live or deleted record permanently, and return what undoes it."""
+    def erase(self, entity: str, record_id: str) -> tuple[Record, Callable[[], object]]:
+        """Remove a live or deleted record permanently; return it, and what undoes this."""
         for records in (self.live, self.recycle_bin):
             of_entity = records.get(entity, {})
             if record_id in of_entity:
                 self.keep(entity, record_id)
                 self.moves += 1
                 record = of_entity.pop(record_id)
-                return lambda: of_entity.update({record_id: record})
+                return record, partial(of_entity.__setitem__, record_id, record)
         raise LookupError(f"no {entity} has the id {record_id!r}")
+
+    def deleted_with(self, parent_id: str) -> list[Record]:
+        """Return the deleted records that were deleted with this parent."""
+        return [
+            record
+            for of_entity in self.recycle_bin.values()
+            for record in of_entity.values()
+            if record.deleted_with == parent_id
+        ]
 
     def empty_recycle_bin(self) -> int:
         """Delete the records in the bin permanently; real orgs send no event for it."""

@@ -1,12 +1,11 @@
 """One transaction: applies changes to the records, and derives their events."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Self
 
 from simulator.org import deltas
-from simulator.org.catalogue import Catalogue
+from simulator.org.catalogue import Catalogue, Entity
 from simulator.org.changes import (
     OVERFLOW_ID,
     Change,
@@ -14,39 +13,17 @@ from simulator.org.changes import (
     Delete,
     Gap,
     HardDelete,
+    Merge,
     Overflow,
     Undelete,
     Update,
     Wildcard,
 )
 from simulator.org.description import checkboxes
+from simulator.org.drafts import Draft, Drafts
 from simulator.org.ids import RecordIds
 from simulator.org.records import JsonObject, Record, RecordStore, iso
-
-WITH_ALL_FIELDS = ("CREATE", "UNDELETE")
-#: Texts shorter than this are never sent as diffs.
-LEAST_DIFFED = 1_000
-
-
-@dataclass(slots=True)
-class Draft:
-    """An event without a replay id."""
-
-    entity: str
-    record_ids: list[str]
-    change_type: str
-    fields: JsonObject = field(default_factory=dict)
-    diffs: JsonObject = field(default_factory=dict)
-    alone: bool = False
-    record: Record | None = None
-    texts_before: dict[str, str] = field(default_factory=dict)
-    separate: set[str] = field(default_factory=set)
-    is_stamped: bool = False
-
-    def sameness(self) -> str:
-        """Return a key that is equal for the same change on several records."""
-        body = json.dumps([self.entity, self.change_type, self.fields, self.diffs], sort_keys=True)
-        return f"{self.record_ids[0]} {body}" if self.alone else body
+from simulator.org.relations import Relations
 
 
 class Transaction:
@@ -63,8 +40,9 @@ class Transaction:
         self._ids = ids
         self._now = now
         self._user = user
-        self._drafts: list[Draft] = []
-        self._by_record: dict[tuple[str, str], Draft] = {}
+        self._drafts = Drafts(now)
+        self._relations = Relations(catalogue, store)
+        self._rolled_up: dict[tuple[str, str], None] = {}
         self._undo: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
@@ -80,19 +58,23 @@ class Transaction:
         match change:
             case Create():
                 for fields in change.records:
-                    self._note(self._create(change.entity, fields, change.record_id), "CREATE")
+                    self._drafts.note(
+                        self._create(change.entity, fields, change.record_id), "CREATE"
+                    )
             case Update():
                 for record_id in change.record_ids:
                     self._update(change, record_id)
             case Delete():
                 for record_id in change.record_ids:
-                    self._note(self._delete(change.entity, record_id), "DELETE")
+                    self._delete_noted(change.entity, record_id, cascade=change.cascade)
             case Undelete():
                 for record_id in change.record_ids:
-                    self._note(self._undelete(change.entity, record_id), "UNDELETE")
+                    self._undelete_noted(change.entity, record_id)
+            case Merge():
+                self._merge(change)
             case HardDelete():
                 for record_id in change.record_ids:
-                    self._undo.append(self._store.erase(change.entity, record_id))
+                    self._erase(change.entity, record_id)
             case _:
                 self._apply_event(change)
 
@@ -102,41 +84,66 @@ class Transaction:
             case Gap():
                 self._gap(change)
             case Overflow(entity):
-                self._drafts.append(Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW", alone=True))
+                self._drafts.all.append(Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW", alone=True))
             case Wildcard(entity, change_type):
                 ids = [self._catalogue.get(entity).prefix + "*"]
-                self._drafts.append(Draft(entity, ids, change_type, alone=True))
+                self._drafts.all.append(Draft(entity, ids, change_type, alone=True))
 
     def drafts(self) -> list[Draft]:
-        """Return the events of the transaction: one for the same change on N records, then those of
-        fields that are sent separately."""
-        separate = [own for draft in self._drafts for own in self._completed(draft)]
-        if len(self._drafts) == 1:
-            return [*self._drafts, *separate]
-        grouped: dict[str, Draft] = {}
-        for draft in self._drafts:
-            first = grouped.setdefault(draft.sameness(), draft)
-            if first is not draft:
-                first.record_ids.extend(draft.record_ids)
-        return [*grouped.values(), *separate]
+        """Calculate the roll-ups, and return the events of the transaction."""
+        for entity, parent_id in self._rolled_up:
+            self._roll_up(self._catalogue.get(entity), parent_id)
+        return self._drafts.events()
 
-    def _completed(self, draft: Draft) -> list[Draft]:
-        """Complete the fields of a draft, and return the event of its separate fields."""
-        if draft.record and draft.change_type in WITH_ALL_FIELDS:
-            draft.fields = deltas.non_empty(draft.record.fields)
-        if draft.change_type != "UPDATE" or draft.alone:
-            return []
-        for name, before in draft.texts_before.items():
-            after = draft.fields.get(name)
-            if isinstance(after, str) and min(len(before), len(after)) >= LEAST_DIFFED:
-                draft.diffs[name] = deltas.unified_diff(before, after)
-        draft.fields, own = deltas.divided(draft.fields, draft.separate)
-        if draft.is_stamped:
-            draft.fields["LastModifiedDate"] = iso(self._now)
-        if not own:
-            return []
-        draft.diffs, diffs = deltas.divided(draft.diffs, draft.separate)
-        return [Draft(draft.entity, list(draft.record_ids), "UPDATE", own, diffs, alone=True)]
+    def _delete_noted(self, entity: str, record_id: str, *, cascade: bool) -> None:
+        self._drafts.note(self._delete(entity, record_id), "DELETE")
+        for child in self._relations.children(entity, record_id) if cascade else ():
+            record = child.record
+            is_gone = self._store.is_deleted(record.entity, record.record_id)
+            if is_gone or not child.field.cascades:
+                continue
+            self._delete_noted(record.entity, record.record_id, cascade=True)
+            record.deleted_with = record_id
+
+    def _undelete_noted(self, entity: str, record_id: str) -> None:
+        self._drafts.note(self._undelete(entity, record_id), "UNDELETE")
+        for child in self._store.deleted_with(record_id):
+            self._undelete_noted(child.entity, child.record_id)
+
+    def _merge(self, change: Merge) -> None:
+        entity, record_id = change.entity, change.record_id
+        self._update(Update(entity, (record_id,), change.fields), record_id)
+        for merged_id in change.merged_ids:
+            for child in self._relations.children(entity, merged_id):
+                fields, child_id = {child.field.name: record_id}, child.record.record_id
+                if change.child_events:
+                    self._update(Update(child.record.entity, (child_id,), fields), child_id)
+                else:
+                    self._write(child.record, fields, is_stamped=False)
+            merged = self._delete(entity, merged_id)
+            merged.master_id = record_id
+            self._drafts.note(merged, "DELETE")
+
+    def _erase(self, entity: str, record_id: str) -> None:
+        record, undo = self._store.erase(entity, record_id)
+        self._undo.append(undo)
+        self._touch(record)
+
+    def _touch(self, record: Record) -> None:
+        """Note the parents whose roll-ups a change of this record affects."""
+        for parent, parent_id in self._relations.rollups_of(record):
+            self._rolled_up[parent.name, parent_id] = None
+
+    def _roll_up(self, entity: Entity, parent_id: str) -> None:
+        """Write the roll-ups of a parent that have changed, as an update of the parent."""
+        if (record := self._store.live.get(entity.name, {}).get(parent_id)) is None:
+            return
+        values = {
+            name: self._relations.rolled_up(rollup, parent_id)
+            for name, rollup in entity.rollups.items()
+        }
+        if deltas.changed(record.fields, values):
+            self._update(Update(entity.name, (parent_id,), values), parent_id)
 
     def _create(self, entity: str, fields: JsonObject, record_id: str = "") -> Record:
         kind = self._catalogue.get(entity)
@@ -155,6 +162,8 @@ class Transaction:
         record = Record(entity, new_id, values, self._now)
         self._store.insert(record)
         self._undo.append(lambda: self._store.remove(record))
+        self._store.names.setdefault(entity, set()).update(values)
+        self._touch(record)
         return record
 
     def _write(self, record: Record, delta: JsonObject, *, is_stamped: bool = True) -> None:
@@ -162,15 +171,19 @@ class Transaction:
         stamp = {"LastModifiedDate": iso(self._now), "LastModifiedById": self._user}
         stamp = stamp if is_stamped else {}
         self._keep(record)
+        self._touch(record)
+        self._store.names.setdefault(record.entity, set()).update(delta)
         record.fields = deltas.non_empty(deltas.combined(record.fields, {**delta, **stamp}))
         record.modified_at = self._now
+        self._touch(record)
 
     def _keep(self, record: Record) -> None:
         self._store.keep(record.entity, record.record_id)
-        fields, modified_at = record.fields, record.modified_at
+        before = replace(record)
 
         def undo() -> None:
-            record.fields, record.modified_at = fields, modified_at
+            record.fields, record.modified_at = before.fields, before.modified_at
+            record.master_id, record.deleted_with = before.master_id, before.deleted_with
 
         self._undo.append(undo)
 
@@ -185,7 +198,7 @@ class Transaction:
             if name in delta and isinstance(record.fields.get(name), str)
         }
         self._write(record, delta, is_stamped=change.is_stamped)
-        draft = self._note(record, "UPDATE")
+        draft = self._drafts.note(record, "UPDATE")
         if draft.change_type == "UPDATE":
             draft.fields = deltas.combined(draft.fields, delta)
             draft.texts_before = {**texts, **draft.texts_before}
@@ -197,6 +210,7 @@ class Transaction:
         record = self._store.delete(entity, record_id)
         self._undo.append(lambda: self._store.undelete(entity, record_id))
         self._keep(record)
+        self._touch(record)
         record.modified_at = self._now
         return record
 
@@ -204,6 +218,7 @@ class Transaction:
         record = self._store.undelete(entity, record_id)
         self._undo.append(lambda: self._store.delete(entity, record_id))
         self._write(record, {})
+        record.master_id = record.deleted_with = ""
         return record
 
     def _gap(self, change: Gap) -> None:
@@ -219,14 +234,4 @@ class Transaction:
                     self._delete(change.entity, record_id)
                 case "GAP_UNDELETE":
                     self._undelete(change.entity, record_id)
-        self._drafts.append(Draft(change.entity, record_ids, change.change_type, alone=True))
-
-    def _note(self, record: Record, change_type: str) -> Draft:
-        """Return the draft of a record; several writes give the first type and the final data."""
-        key = (record.entity, record.record_id)
-        draft = self._by_record.get(key)
-        if draft is None:
-            draft = Draft(record.entity, [record.record_id], change_type, record=record)
-            self._by_record[key] = draft
-            self._drafts.append(draft)
-        return draft
+        self._drafts.all.append(Draft(change.entity, record_ids, change.change_type, alone=True))

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from simulator.org import description
 from simulator.org.catalogue import Entity
-from simulator.org.description import chosen_fields, record_json
+from simulator.org.description import chosen_fields
 from simulator.org.ids import base62
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
@@ -165,15 +165,15 @@ def _rows(
     for is_deleted, records in stores:
         for record_id in records if wanted is None else wanted:
             if record := records.get(record_id):
-                yield record_json(record, version, deleted=is_deleted)
+                yield org.view.row(record, version, deleted=is_deleted)
 
 
 def _spelt(org: Org, entity: Entity, query: Query, text: str) -> dict[str, str]:
     """Return the org's spelling of each field name of the query. Raises RestError."""
-    records = org.records_of(entity).values()
+    seen = org.store.names.get(entity.name, set())
 
     def canonical(name: str) -> str:
-        if (known := description.spelt(entity, records, name)) is None:
+        if (known := description.spelt(entity, seen, name)) is None:
             message = (
                 f"No such column '{name}' on entity '{entity.name}'. If you are attempting "
                 "to use a custom field, be sure to append the '__c' after the custom field name. "
@@ -183,7 +183,7 @@ def _spelt(org: Org, entity: Entity, query: Query, text: str) -> dict[str, str]:
         return known
 
     for comparison in comparisons(query.where):
-        is_time = description.spelt(entity, records, comparison.name) in description.DATETIMES
+        is_time = description.spelt(entity, seen, comparison.name) in description.DATETIMES
         if is_time and any(one.kind not in ("moment", "word") for one in comparison.literals):
             message = (
                 f"value of filter criterion for field '{comparison.name}' must be of type dateTime "

@@ -8,8 +8,8 @@ from simulator.org.changes import Create, Delete, Update
 from simulator.org.description import (
     chosen_fields,
     field_names,
+    hidden_names,
     is_writable,
-    record_json,
     spelt,
     stored,
 )
@@ -34,7 +34,7 @@ class Records:
     def read(self, name: str, record_id: str, fields: str) -> JsonObject:
         """`GET …/sobjects/{Entity}/{Id}?fields=…`."""
         entity = self.entity(name)
-        shown = record_json(self._record(entity, record_id), self._version)
+        shown = self._org.view.row(self._record(entity, record_id), self._version)
         if fields:
             return chosen_fields(shown, self._known(entity, fields.split(",")))
         return {**dict.fromkeys(("attributes", *self.all_fields(entity))), **shown}
@@ -50,7 +50,7 @@ class Records:
         live = self._org.records_of(entity)
         found = [live.get(self._valid_id(entity, record_id)) for record_id in ids]
         return [
-            chosen_fields(record_json(record, self._version), known) if record else None
+            chosen_fields(self._org.view.row(record, self._version), known) if record else None
             for record in found
         ]
 
@@ -128,14 +128,16 @@ class Records:
 
     def all_fields(self, entity: Entity) -> list[str]:
         """Return the described fields, and fields that a record has through the control API."""
-        live = self._org.records_of(entity).values()
-        return [*field_names(entity), *sorted({name for record in live for name in record.fields})]
+        known, hidden = field_names(entity), hidden_names(entity)
+        return [*known, *sorted(self._seen(entity) - hidden - {*known})]
+
+    def _seen(self, entity: Entity) -> set[str]:
+        return self._org.store.names.get(entity.name, set())
 
     def _known(self, entity: Entity, names: Iterable[str]) -> list[str]:
-        records = self._org.records_of(entity).values()
         known = []
         for name in names:
-            canonical = spelt(entity, records, name.strip())
+            canonical = spelt(entity, self._seen(entity), name.strip())
             if canonical is None:
                 message = f"No such column '{name}' on sobject of type {entity.name}"
                 raise RestError("INVALID_FIELD", message)

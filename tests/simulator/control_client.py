@@ -76,8 +76,14 @@ class ControlClient:
         """Send an event whose recordIds are `001*`."""
         return self.change({"op": "wildcard", "entity": entity, "change_type": change_type})
 
-    def change(self, *changes: dict[str, Any], **writer: str) -> dict[str, Any]:
-        """Commit changes as one transaction; `writer` may set `api`, `client` and `user`."""
+    def merge(self, entity: str, kept: str, *merged: str, **options: Any) -> dict[str, Any]:
+        """Merge records into one; `fields` and `child_events` are options."""
+        body = {"op": "merge", "entity": entity, "record_id": kept, "merged_ids": list(merged)}
+        return self.change({**body, **options})
+
+    def change(self, *changes: dict[str, Any], **writer: Any) -> dict[str, Any]:
+        """Commit changes as one transaction; `writer` may set `api`, `client` and `user`, and
+        `seconds_before_commit` the time of the records' stamps."""
         return self.post("changes", changes=list(changes), **writer)
 
     def raw(
@@ -129,6 +135,10 @@ class ControlClient:
     def entity(self, name: str, **options: Any) -> dict[str, Any]:
         """Make an entity, or change whether it is `selected` or `visible`."""
         return self.post("entities", name=name, **options)
+
+    def field_type(self, entity: str, field: str, kind: str) -> dict[str, Any]:
+        """Change the type of a field of all records."""
+        return self.post("field-types", entity=entity, field=field, type=kind)
 
     def channel(self, name: str, *entities: str) -> str:
         """Make a custom channel `X__chn`; its path."""

@@ -172,7 +172,7 @@ def widened(schema: Schema, name: str, value: object, fixed: int) -> Schema:
         return _with_children(schema, field, value)
     if field.takes(value):
         return schema
-    return _replaced(schema, replace(field, plain=(*field.plain, plain_type(value))))
+    return replaced(schema, replace(field, plain=(*field.plain, plain_type(value))))
 
 
 def with_field(schema: Schema, field: Field, fixed: int) -> Schema:
@@ -182,7 +182,8 @@ def with_field(schema: Schema, field: Field, fixed: int) -> Schema:
     return replace(schema, fields=fields, compounds={**known, **schema.compounds})
 
 
-def _replaced(schema: Schema, field: Field) -> Schema:
+def replaced(schema: Schema, field: Field) -> Schema:
+    """Return the schema with another field of the same name."""
     fields = tuple(field if other.name == field.name else other for other in schema.fields)
     return replace(schema, fields=fields)
 
@@ -192,7 +193,7 @@ def _with_children(schema: Schema, field: Field, value: JsonObject) -> Schema:
         field = replace(field, compound=field_for(field.name, value).compound)
         known = COMPOUNDS.get(field.compound, {})
         schema = replace(
-            _replaced(schema, field), compounds={field.compound: known, **schema.compounds}
+            replaced(schema, field), compounds={field.compound: known, **schema.compounds}
         )
     children = dict(schema.compounds[field.compound])
     for name, child in value.items():

@@ -10,7 +10,15 @@ from simulator.org.avro.avro_types import (
     field_for,
     field_of_kind,
 )
-from simulator.org.avro.schema import UNREADABLE, Schema, UnfitError, fitted, widened, with_field
+from simulator.org.avro.schema import (
+    UNREADABLE,
+    Schema,
+    UnfitError,
+    fitted,
+    replaced,
+    widened,
+    with_field,
+)
 from simulator.org.catalogue import Catalogue, Entity
 from simulator.org.description import field_type
 from simulator.org.ids import schema_id
@@ -59,6 +67,18 @@ class Schemas:
         if schema.field(name):
             raise UnfitError(f"{entity} has the field {name!r} already")
         self._keep(entity, with_field(schema, field_of_kind(name, kind), self._fixed(entity)))
+
+    def change_type(self, entity: str, name: str, kind: str) -> None:
+        """Change the type of a field to one of `avro_types.KINDS`, in a new version.
+
+        Raises UnfitError.
+        """
+        schema = self.current(entity)
+        if kind not in KINDS:
+            raise UnfitError(f"{name!r} cannot be a {kind!r}; known are {', '.join(KINDS)}")
+        if schema.field(name) is None:
+            raise UnfitError(f"the change event of {entity} has no field {name!r}")
+        self._keep(entity, replaced(schema, field_of_kind(name, kind)))
 
     def for_event(self, entity: str, payload: JsonObject) -> tuple[str, bytes | None]:
         """Return the schema id of an event, and its payload if Avro cannot hold it.

@@ -45,7 +45,7 @@ class QueryJobs:
             delimiter=delimiter,
             line_ending=line_ending,
             created_at=now,
-            result=Result(query, spelt, snapshot, *endings),
+            result=Result(query, spelt, snapshot, org.view, *endings),
         )
         self._jobs.start(job)
         return RestAnswer(job.line())

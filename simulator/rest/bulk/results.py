@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from simulator.org.description import record_json
 from simulator.org.records import JsonObject, Snapshot
+from simulator.org.view import View
 from simulator.rest.queries import ordered
 from simulator.rest.soql import Query
 from simulator.rest.soql_where import holds
@@ -23,6 +23,7 @@ class Result:
     query: Query
     spelt: dict[str, str]
     snapshot: Snapshot
+    view: View
     delimiter: str
     line_ending: str
     ids: list[str] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Result:
 
     def _row(self, record_id: str) -> JsonObject:
         record, is_deleted = self.snapshot.get(record_id)
-        return record_json(record, "", deleted=is_deleted)
+        return self.view.row(record, "", deleted=is_deleted)
 
 
 def _taken(buffer: io.StringIO) -> bytes:
