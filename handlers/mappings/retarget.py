@@ -6,6 +6,7 @@ new handler; running and ended ones are left unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -16,14 +17,15 @@ from django.db.models.functions import Concat
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import SENDING, DeliveryQuerySet
+from handlers.ordering import await_mirror
 from handlers.ordering.rechain import follow, lock_lanes
 from listeners.models import Position
 
 log = structlog.get_logger(__name__)
 
 State = Delivery.State
-#: The mapping's fields that decide where its deliveries go.
-ADDRESS = frozenset({"handler", "task", "queue"})
+#: The mapping's fields that decide where its deliveries go, and when.
+ADDRESS = frozenset({"handler", "task", "queue", "after"})
 #: The maximum number of mappings checked in one sweep.
 LIMIT = 100
 
@@ -43,13 +45,27 @@ def to_move(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
 def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     """Move the deliveries that `to_move` finds, in the order of their records; return how many.
 
-    The relay publishes them. Inside the caller's transaction, which has saved the mapping. Locks
+    Where the mapping runs after the mirror, waiting deliveries wait for it from now on. The relay
+    publishes the others. Inside the caller's transaction, which has saved the mapping. Locks
     the listener's position, so that no change is recorded for the old handler at the same time.
     """
     held = Position.objects.filter(listener=mapping.listener_id).lock()
     known = held[0].lanes if held else {}
     mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
     lock_lanes(mappings, known, {mapping.pk})
+    moved = _move(mapping, mappings, known, now)
+    if mapping.after:
+        waiting = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
+        await_mirror.hold(waiting.exclude(is_external=True, queued_at__gte=now - SENDING))
+    return moved
+
+
+def _move(
+    mapping: HandlerMapping,
+    mappings: Sequence[HandlerMapping],
+    known: Mapping[str, int],
+    now: datetime,
+) -> int:
     rows = to_move(mapping, now)
     Delivery.objects.lock_occupied_chains(set(rows.values_list("chain", flat=True)))
     ids = list(rows.locked().values_list("pk", flat=True))

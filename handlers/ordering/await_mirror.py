@@ -55,6 +55,22 @@ def await_mirror(
             delivery.state, delivery.awaits_mirror = State.BLOCKED, True
 
 
+def hold(waiting: DeliveryQuerySet) -> int:
+    """Make those of a mapping's waiting deliveries wait for the mirror whose changes it has not
+    applied yet; return how many.
+
+    Inside the caller's transaction, which has locked the listener's position and saved the mapping.
+    """
+    found = _found(waiting.filter(awaits_mirror=False))
+    applied = {one.pk for one in _applied(found)}
+    ids = [one.pk for one in found if one.pk not in applied]
+    Delivery.objects.lock_occupied_chains({one.chain for one in found if one.pk not in applied})
+    held = list(waiting.filter(pk__in=ids).locked().values_list("pk", flat=True))
+    return Delivery.objects.filter(pk__in=held).update(
+        state=State.BLOCKED, awaits_mirror=True, due_at=None, queued_at=None, paused=False
+    )
+
+
 def release_entries(entry_ids: Collection[int]) -> list[int]:
     """Release the deliveries of changes that the mirror's rows have now; return the ids of those
     that can start.

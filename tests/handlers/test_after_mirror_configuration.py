@@ -10,8 +10,10 @@ from handlers.models import HandlerMapping
 from mirror import service
 from tests.commands.running import CONNECTION, ConfigurationFile
 from tests.mirrored import (
+    WAITING,
     followers,
     record,
+    states_of_followers,
     update,
 )
 from tests.sample_data import ANN
@@ -88,6 +90,11 @@ def test_the_api_chooses_it_and_says_what_is_missing(listener, mirror, admin_cli
 
     made = admin_client.post(address, {**wanted, "entity": "Account"}, kind).json()
     assert made["after"] == "mirror"
+    page = f"{address}{made['id']}/"
+    assert admin_client.patch(page, {"after": ""}, kind).json()["after"] == ""
+    record(listener, update())
+    assert admin_client.patch(page, {"after": "mirror"}, kind).json()["after"] == "mirror"
+    assert states_of_followers() == [WAITING]
     refused = admin_client.post(address, {**wanted, "entity": "Lead"}, kind).json()
     [error] = refused["errors"]
     assert (error["field"], "no mirror of Lead" in error["message"]) == ("after", True)

@@ -31,6 +31,7 @@ from tests.mirrored import (
     update,
 )
 from tests.redelivering import redeliver
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, make_mapping
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
@@ -85,6 +86,36 @@ def test_deliveries_that_move_to_an_external_task_wait_on(followed):
     assert states_of_followers() == [WAITING]
     release.applied(entries_of(*followers()))
     assert states_of_followers() == [("sent", False)]
+
+
+def test_waiting_deliveries_of_a_mapping_wait_for_the_mirror_once_it_says_so(listener, mirror):
+    mapping = make_mapping(listener, "update", "tests.note_record")
+    record(listener, update(), update(records=["001000000000002AAA"]), update())
+    first = Delivery.objects.filter(mapping=mapping).order_by("id")[0]
+    end_mirror(entry__record_id="001000000000002AAA")
+    mapping.after = "mirror"
+
+    with transaction.atomic():
+        mapping.save()
+        move_waiting(mapping, timezone.now())
+
+    assert states_of_followers() == [WAITING, RELEASED, WAITING]
+    assert run_delivery(first.pk) == "1 not claimed"
+    release.applied(entries_of(*followers()))
+    assert states_of_followers() == [RELEASED, RELEASED, BEHIND]
+
+
+def test_a_delivery_that_is_retried_waits_for_the_mirror_once_its_mapping_says_so(listener, mirror):
+    mapping = make_mapping(listener, "update", "tests.fail")
+    record(listener, update())
+    run_delivery(Delivery.objects.get(mapping=mapping).pk)
+    mapping.after = "mirror"
+
+    with transaction.atomic():
+        mapping.save()
+        move_waiting(mapping, timezone.now())
+
+    assert states_of_followers() == [WAITING]
 
 
 def test_deliveries_that_move_to_another_lane_wait_on(listener, mirror):
