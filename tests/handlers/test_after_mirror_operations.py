@@ -100,7 +100,7 @@ def test_waiting_deliveries_of_a_mapping_wait_for_the_mirror_once_it_says_so(lis
         move_waiting(mapping, timezone.now())
 
     assert states_of_followers() == [WAITING, RELEASED, WAITING]
-    assert run_delivery(first.pk) == "1 not claimed"
+    assert run_delivery(first.pk) == "not claimed"
     release.applied(entries_of(*followers()))
     assert states_of_followers() == [RELEASED, RELEASED, BEHIND]
 
