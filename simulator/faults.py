@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from simulator import pubsub_codes as codes
 from simulator.org.records import JsonObject
 
-TARGETS = ("cometd", "token", "rest", "pubsub")
+TARGETS = ("cometd", "token", "rest", "bulk", "pubsub")
 KINDS: Mapping[str, JsonObject] = {
-    "http_status": {"target": "cometd", "channel": "", "status": 503, "retry_after": None},
+    "http_status": {
+        **{"target": "cometd", "channel": "", "status": 503, "retry_after": None},
+        "empty": False,
+    },
+    "rest_error": {"target": "rest", "channel": "", "code": "", "message": "", "status": None},
     "close": {"target": "cometd", "channel": "", "events_only": False, "keep_events": False},
     "malformed": {"target": "cometd", "channel": "", "events_only": False, "keep_events": False},
     "stall": {"target": "cometd", "channel": "", "seconds": 5.0},
@@ -29,11 +33,16 @@ KINDS: Mapping[str, JsonObject] = {
         **{"target": "pubsub", "method": "Subscribe", "channel": ""},
         **{"seconds": 5.0, "keep_alives": False},
     },
+    "job_stuck": {"entity": "", "state": "InProgress"},
+    "job_failed": {"entity": "", "error_message": ""},
+    "job_miscount": {"entity": "", "records": 1},
+    "short_page": {"entity": "", "rows": 1},
     "refuse_login": {"error": "invalid_grant", "error_description": "authentication failure"},
 }
 ON_ARRIVAL = ("http_status",)
 ON_ANSWER = ("stall", "close", "malformed")
 GRPC = ("grpc_status", "grpc_stall")
+JOB_STATES = ("UploadComplete", "InProgress")
 META = ("too_busy", "connection_limit", "refuse_subscribe", "meta_error")
 
 
@@ -45,13 +54,14 @@ class Fault:
     remaining: int | None
     options: JsonObject
 
-    def applies(self, target: str, channel: str, subscription: str) -> bool:
+    def applies(self, target: str, channel: str, subscription: str = "", entity: str = "") -> bool:
         """Return whether the fault applies to such a request."""
         wanted = self.options
         return (
             wanted.get("target", target) == target
             and wanted.get("channel") in (None, "", channel)
             and wanted.get("subscription") in (None, "", subscription)
+            and wanted.get("entity") in (None, "", entity)
         )
 
 
@@ -75,6 +85,10 @@ class Faults:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}")
         if merged.get("error") == "":
             raise ValueError(f"{kind} needs the error string to answer with")
+        if kind == "rest_error" and not merged["code"]:
+            raise ValueError("rest_error needs the code to answer with")
+        if kind == "job_stuck" and merged["state"] not in JOB_STATES:
+            raise ValueError(f"state must be one of {', '.join(JOB_STATES)}")
         if kind == "grpc_status":
             _check_grpc(merged)
         self.waiting.append(Fault(kind, times, merged))
@@ -86,11 +100,12 @@ class Faults:
         target: str,
         channel: str = "",
         subscription: str = "",
+        entity: str = "",
         has_events: bool = True,
     ) -> Fault | None:
         """Return the oldest fault for this request and count its use, or None."""
         for fault in self.waiting:
-            if fault.kind not in kinds or not fault.applies(target, channel, subscription):
+            if fault.kind not in kinds or not fault.applies(target, channel, subscription, entity):
                 continue
             if fault.options.get("events_only") and not has_events:
                 continue

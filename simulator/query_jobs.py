@@ -23,6 +23,7 @@ OPERATIONS = ("query", "queryAll")
 RUNNING = ("UploadComplete", "InProgress")
 DAY_MS = 86_400_000
 KEPT_DAYS = 7
+STUCK_STEP_SECONDS = 0.05
 
 
 class Result(Protocol):
@@ -54,9 +55,11 @@ class QueryJob:
     changed_at: int = 0
     seconds: float = 0.0
     error_message: str = ""
+    #: What faults do to it.
     extra_count: int = 0
-    is_stuck: bool = False
+    stuck_in: str = ""
     is_failing: bool = False
+    failure: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -131,20 +134,24 @@ class Jobs:
     def release(self) -> None:
         """Let the stuck jobs go on."""
         for job in self.by_id.values():
-            job.is_stuck = False
+            job.stuck_in = ""
 
     async def _run(self, job: QueryJob) -> None:
-        await asyncio.sleep(self.seconds / 2)
-        if job.state != "UploadComplete":
-            return
-        job.state = "InProgress"
+        await self._stay(job)
+        if job.is_running:
+            job.state = "InProgress"
         for _ in job.result.select():
             await asyncio.sleep(0)
             if not job.is_running:
                 return
-        await asyncio.sleep(self.seconds / 2)
-        while job.is_stuck:
-            await asyncio.sleep(0.05)
+        await self._stay(job)
         job.seconds = self.seconds
         if job.is_running:
             job.state = "Failed" if job.is_failing else "JobComplete"
+            job.error_message = job.failure
+
+    async def _stay(self, job: QueryJob) -> None:
+        """Stay in the present state for half of a job's time, or until a fault is cleared."""
+        await asyncio.sleep(self.seconds / 2)
+        while job.stuck_in == job.state:
+            await asyncio.sleep(STUCK_STEP_SECONDS)

@@ -50,7 +50,14 @@ def fault_on_arrival(faults: Faults, target: str, channel: str = "") -> web.Resp
         return None
     status, retry_after = int(fault.options["status"]), fault.options["retry_after"]
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return web.Response(status=status, headers=headers, text=f"<html><h1>{status}</h1></html>")
+    if fault.options["empty"]:
+        return web.Response(status=status, headers=headers)
+    return web.Response(
+        status=status,
+        headers=headers,
+        text=f"<html><h1>{status}</h1></html>",
+        content_type="text/html",
+    )
 
 
 def fault_on_answer(
@@ -102,6 +109,8 @@ async def stream(
     for part in parts:
         if fault is not None and fault.kind != "stall":
             await response.write(part[: len(part) // 2])
+            if fault.kind == "malformed":
+                break
             return _closed(request, response)
         await response.write(part)
         await asyncio.sleep(0)

@@ -41,6 +41,7 @@ def faults(sim: Simulator, body: Body) -> JsonObject:
 def clear_faults(sim: Simulator, _body: Body) -> JsonObject:
     """Clear the waiting faults."""
     sim.pubsub.end_stalls()
+    sim.jobs.release()
     return {"cleared": sim.faults.clear()}
 
 

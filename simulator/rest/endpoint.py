@@ -8,6 +8,7 @@ from aiohttp import web
 
 from simulator import wire
 from simulator.auth.oauth import identity_url
+from simulator.faults import Fault
 from simulator.rest import collections, objects, tooling
 from simulator.rest.bulk.resources import QueryJobs
 from simulator.rest.composite import Composite, tree
@@ -25,6 +26,9 @@ DAILY_BULK_JOBS = 10_000
 DAILY_BULK_MEGABYTES = 976_562
 NAMED = ("composite", "jobs", "limits", "query", "queryAll", "sobjects", "tooling")
 ANY = "*"
+#: The names of requests to a query job and to all of them, for faults.
+BULK_METHODS = {"GET": "job", "PATCH": "abort", "DELETE": "delete"}
+BULK_LISTS = {"GET": "jobs", "POST": "create"}
 Resource = Callable[[RestRequest], RestAnswer]
 
 
@@ -120,8 +124,11 @@ class RestEndpoint:
 
     async def resource(self, request: web.Request) -> web.StreamResponse:
         """Answer a request for a resource below a version."""
-        if spoilt := wire.fault_on_arrival(self._sim.faults, "rest"):
-            return spoilt
+        for target, name in targets(request):
+            if spoilt := wire.fault_on_arrival(self._sim.faults, target, name):
+                return spoilt
+            if fault := self._sim.faults.take(("rest_error",), target=target, channel=name):
+                return _faulty(fault)
         body = await request.read()
         try:
             if not self._sim.tokens.is_valid(wire.bearer_token(request), self._sim.clock.now()):
@@ -146,11 +153,17 @@ class RestEndpoint:
         self, request: web.Request, answer: RestAnswer, parts: Iterator[bytes]
     ) -> web.StreamResponse:
         headers = {**answer.headers, "Sforce-Limit-Info": self._usage()}
-        fault = wire.fault_on_answer(self._sim.faults, "rest")
-        return await wire.stream(request, parts, headers, fault)
+        return await wire.stream(request, parts, headers, self._fault_on_answer(request))
 
     async def _send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
-        return await wire.send(request, response, wire.fault_on_answer(self._sim.faults, "rest"))
+        return await wire.send(request, response, self._fault_on_answer(request))
+
+    def _fault_on_answer(self, request: web.Request) -> Fault | None:
+        found = (
+            wire.fault_on_answer(self._sim.faults, target, name)
+            for target, name in targets(request)
+        )
+        return next(filter(None, found), None)
 
     def _named(self, request: RestRequest) -> RestAnswer:
         urls = {name: f"{request.url}/{name}" for name in NAMED}
@@ -170,6 +183,20 @@ class RestEndpoint:
         return RestAnswer(
             {name: {"Max": most, "Remaining": max(most - n, 0)} for name, (most, n) in left.items()}
         )
+
+
+def targets(request: web.Request) -> list[tuple[str, str]]:
+    """Return the targets of faults that the request belongs to, each with the resource's name.
+
+    A request of Bulk API 2.0 is also one of REST.
+    """
+    path = [part for part in request.path.split("/")[4:] if part]
+    rest = path[2] if path[:1] == ["sobjects"] and path[2:] else (path or [""])[0]
+    if path[:2] != ["jobs", "query"]:
+        return [("rest", rest)]
+    names = BULK_METHODS if len(path) == len(("jobs", "query", "id")) else BULK_LISTS
+    bulk = path[3] if path[3:] else names.get(request.method, "")
+    return [("bulk", bulk), ("rest", rest)]
 
 
 def _fits(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
@@ -206,6 +233,13 @@ def _response(answer: RestAnswer) -> web.Response:
 
 def _refusal(error: RestError) -> web.Response:
     return wire.json_response(error.body(), error.status, error.headers)
+
+
+def _faulty(fault: Fault) -> web.Response:
+    """Return the error that a fault asks for."""
+    error = RestError(fault.options["code"], fault.options["message"])
+    status = fault.options["status"]
+    return wire.json_response(error.body(), error.status if status is None else int(status))
 
 
 def _label(number: int) -> str:

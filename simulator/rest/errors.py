@@ -17,6 +17,11 @@ STATUSES: Mapping[str, int] = {
 MESSAGES: Mapping[str, str] = {
     "INVALID_SESSION_ID": "Session expired or invalid",
     "NOT_FOUND": "The requested resource does not exist",
+    "INVALIDENTITY": "Entity is not supported by the Bulk API.",
+    "LIMIT_EXCEEDED": "Max bulk v2 query jobs (10000) per 24 hrs has been reached",
+    "QUERY_TIMEOUT": "Your query request was running for too long.",
+    "REQUEST_LIMIT_EXCEEDED": "TotalRequests Limit exceeded.",
+    "TXN_SECURITY_METERING_ERROR": "The transaction security policy could not be evaluated.",
     "ENTITY_IS_DELETED": "entity is deleted",
     "API_DISABLED_FOR_ORG": "The REST API is not enabled for this Organization.",
     "INSUFFICIENT_ACCESS": "You do not have the level of access necessary to perform the operation "
@@ -38,7 +43,7 @@ class RestError(Exception):
     ) -> None:
         self.code = code
         self.headers = headers or {}
-        self.message = message or MESSAGES[code]
+        self.message = message or MESSAGES.get(code, code)
         self.fields = None if fields is None else list(fields)
         super().__init__(f"{code}: {self.message}")
 

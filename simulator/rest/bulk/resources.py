@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 
+from simulator.faults import Faults
 from simulator.org.records import JsonObject
 from simulator.query_jobs import DELIMITERS, LINE_ENDINGS, OPERATIONS, Jobs, QueryJob
 from simulator.rest.bulk.query import parsed
@@ -47,6 +48,7 @@ class QueryJobs:
             created_at=now,
             result=Result(query, spelt, snapshot, org.view, *endings),
         )
+        spoil(job, request.sim.faults)
         self._jobs.start(job)
         return RestAnswer(job.line())
 
@@ -85,7 +87,8 @@ class QueryJobs:
 
     def results(self, request: RestRequest) -> RestAnswer:
         """`GET …/jobs/query/{id}/results?locator=…&maxRecords=…`."""
-        result = self._finished(request).result
+        job = self._finished(request)
+        result, faults = job.result, request.sim.faults
         start = _place(request.query.get("locator", ""))
         count = min(_count(request, self._page_size), max(len(result.ids) - start, 0))
         end = start + count
@@ -94,6 +97,8 @@ class QueryJobs:
             "Sforce-NumberOfRecords": str(count),
             "Sforce-Locator": _locator(end) if end < len(result.ids) else LAST,
         }
+        if short := faults.take(("short_page",), target="bulk", entity=job.object_name):
+            count = max(count - int(short.options["rows"]), 0)
         return RestAnswer(headers=headers, csv=result.page(start, count))
 
     def result_pages(self, request: RestRequest) -> RestAnswer:
@@ -129,6 +134,16 @@ class QueryJobs:
         if job.state != "JobComplete":
             raise RestError("INVALIDJOBSTATE", f"Job {job.job_id} is {job.state}")
         return job
+
+
+def spoil(job: QueryJob, faults: Faults) -> None:
+    """Apply the waiting faults to a new job."""
+    if stuck := faults.take(("job_stuck",), target="bulk", entity=job.object_name):
+        job.stuck_in = stuck.options["state"]
+    if failed := faults.take(("job_failed",), target="bulk", entity=job.object_name):
+        job.is_failing, job.failure = True, failed.options["error_message"]
+    if wrong := faults.take(("job_miscount",), target="bulk", entity=job.object_name):
+        job.extra_count = int(wrong.options["records"])
 
 
 def _choice(
