@@ -8,10 +8,15 @@ from mirror import runs
 from mirror.load import load, sweep_run
 from mirror.models import MirrorRun
 from mirror.runs import RunFunction
+from mirror.verify import formulas
+from mirror.verify import run as verification
 
 KINDS: Mapping[str, RunFunction] = {
     MirrorRun.Kind.LOAD: load.run,
     MirrorRun.Kind.SWEEP: sweep_run.run,
+    MirrorRun.Kind.VERIFY: verification.verify,
+    MirrorRun.Kind.REPAIR: verification.repair,
+    MirrorRun.Kind.FORMULAS: formulas.refresh,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 SECOND = timedelta(seconds=1)
 #: Records in a bucket on average. Fewer would cost requests, more would cost halvings.
@@ -54,8 +55,7 @@ def first_buckets(oldest: datetime | None, until: datetime, rows: int) -> list[B
         *dict.fromkeys(whole(oldest + (until - oldest) * n / number) for n in range(number)),
         until,
     ]
-    pairs = zip(bounds, bounds[1:], strict=False)
-    return [Bucket(None, oldest), *(Bucket(start, end) for start, end in pairs)]
+    return [Bucket(None, oldest), *(Bucket(start, end) for start, end in pairwise(bounds))]
 
 
 def whole(moment: datetime) -> datetime:

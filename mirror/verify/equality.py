@@ -19,7 +19,7 @@ _DIGITS = Context(prec=15)
 
 def is_equal(here: Any, there: Any, kind: str = "") -> bool:
     """Return whether two converted values are equal; `kind` is the field's describe type."""
-    return here == there or _comparable(here, kind) == _comparable(there, kind)
+    return bool(here == there) or bool(_comparable(here, kind) == _comparable(there, kind))
 
 
 def _comparable(value: Any, kind: str) -> Any:
@@ -28,15 +28,22 @@ def _comparable(value: Any, kind: str) -> Any:
             return None
         case str():
             return _text(value, kind)
-        case bool():
-            return value
-        case int() | float() | Decimal():
+        case int() | float() | Decimal() if not isinstance(value, bool):
             return _number(value)
-        case datetime():
-            aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-            return aware.astimezone(UTC).replace(microsecond=0)
-        case time():
-            return value.replace(microsecond=value.microsecond // 1000 * 1000, tzinfo=None)
+        case datetime() | time():
+            return _time(value)
+    return _nested(value)
+
+
+def _time(value: datetime | time) -> Any:
+    if isinstance(value, time):
+        return value.replace(microsecond=value.microsecond // 1000 * 1000, tzinfo=None)
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).replace(microsecond=0)
+
+
+def _nested(value: Any) -> Any:
+    match value:
         case Mapping():
             return {name: _comparable(part, "") for name, part in value.items()}
         case Sequence():

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models import Case, Count, F, Max, Q, Value, When
 from django.db.models.functions import Collate
 
+from mirror.apply.guard import read_time
 from mirror.schema.columns import Columns
 from mirror.verify import buckets
 from mirror.verify.buckets import Bucket
 
 CREATED = "CreatedDate"
-#: Rows that the database hands out at a time.
-_FETCHED = 5_000
+#: Ids in one query: a database that sorts in another order than bytes sorts the table for each.
+_FETCHED = 200_000
 _BYTE_ORDER = {"postgresql": "C", "sqlite": "BINARY"}
 #: What a comparison reads of every row beside the fields' columns.
 OWN = ("salesforce_id", "is_deleted", "is_complete", "synced_at", "version", "raw")
@@ -46,9 +47,11 @@ class Here:
         return buckets.Count(found["rows"], found["newest"])
 
     def counts(self, wanted: Sequence[Bucket]) -> dict[Bucket, buckets.Count]:
-        """Count the buckets in one pass over the rows. Needs a column with the creation time."""
+        """Count the buckets in one pass over the rows; without a column with the creation time,
+        there is only one, of all rows."""
         created = self.created
-        assert created is not None
+        if created is None:
+            return dict.fromkeys(wanted, self.total())
         whens = [
             When(_within(created, bucket), then=Value(number))
             for number, bucket in enumerate(wanted)
@@ -71,14 +74,16 @@ class Here:
             rows = rows.filter(_within(self.created, bucket))
         return dict(rows.values_list("salesforce_id", "version"))
 
-    def ids(self, after: str, until: str | None = None) -> Iterator[str]:
-        """Yield the ids of the live rows behind `after`, up to `until`, by the order of bytes."""
+    def ids(self, after: str) -> Iterator[str]:
+        """Yield the ids of the live rows behind `after`, by the order of bytes.
+
+        In separate queries: an open cursor would keep writes of SQLite out.
+        """
         order = _BYTE_ORDER[connections[self._alias].vendor]
-        rows = self.live.annotate(key=Collate(F("salesforce_id"), order)).filter(key__gt=after)
-        if until is not None:
-            rows = rows.filter(key__lte=until)
-        found = rows.order_by("key").values_list("salesforce_id", flat=True)
-        yield from found.iterator(chunk_size=_FETCHED)
+        rows = self.live.annotate(key=Collate(F("salesforce_id"), order)).order_by("key")
+        while found := list(rows.filter(key__gt=after).values_list("key", flat=True)[:_FETCHED]):
+            yield from found
+            after = found[-1]
 
     def some_ids(self, number: int) -> list[str]:
         """Return the ids of a random sample of the live rows."""
@@ -89,6 +94,16 @@ class Here:
         names = [*OWN, *(field.attname for field in self.columns.fields.values())]
         found = self._rows.filter(salesforce_id__in=ids).values(*names)
         return {row["salesforce_id"]: row for row in found}
+
+    def update(self, values: Mapping[str, Mapping[str, Any]], read_at: int) -> int:
+        """Update columns of rows, such as formulas, from a read begun at `read_at`; return how
+        many rows were updated.
+
+        A row that has later changes keeps its values: the read may lack those changes.
+        """
+        rows = self._rows.filter(synced_at__lte=read_time(read_at))
+        with transaction.atomic(using=self._alias):
+            return sum(rows.filter(pk=key).update(**values[key]) for key in sorted(values))
 
 
 def _within(created: str, bucket: Bucket) -> Q:

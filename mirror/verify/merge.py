@@ -24,11 +24,10 @@ def one_sided(here: Iterable[str], there: Iterable[str]) -> Iterator[OneSided]:
     while left is not None or right is not None:
         if left == right:
             left, right = next(ours, None), next(theirs, None)
-        elif right is None or (left is not None and left < right):
-            assert left is not None
+        elif left is not None and (right is None or left < right):
             yield OneSided(left, is_here=True)
             left = next(ours, None)
-        else:
+        elif right is not None:
             yield OneSided(right, is_here=False)
             right = next(theirs, None)
 

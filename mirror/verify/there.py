@@ -13,50 +13,54 @@ from mirror.verify.buckets import Bucket, Count
 
 #: A query is part of the URL, which proxies and servers limit to 8 KB.
 IDS_IN_A_QUERY = 200
-#: Rows of a page of ids.
+#: Records of a page.
 PAGE = 2_000
+CREATED, MODIFIED = "CreatedDate", "LastModifiedDate"
+
+_SELECT = "SELECT {fields} FROM {entity}"
+_COUNT = "COUNT(Id) counted"
+_NEWEST = "MAX(LastModifiedDate) newest"
+_OLDEST = "MIN(CreatedDate) oldest"
+_DELETED = "SELECT Id, IsDeleted, SystemModstamp FROM {entity} WHERE Id IN ({ids})"
 
 
 class There:
-    """The records of one object that the connection's user may see."""
+    """The records of one object that the connection's user may see; `types` are its fields."""
 
-    def __init__(self, rest: RestClient, entity: str) -> None:
-        self.rest = rest
-        self.entity = entity
+    def __init__(self, rest: RestClient, entity: str, types: Mapping[str, str]) -> None:
+        self.rest, self.entity, self._types = rest, entity, types
+
+    @property
+    def has_created(self) -> bool:
+        return CREATED in self._types
 
     def count(self, bucket: Bucket) -> Count:
-        soql = f"SELECT COUNT(Id) rows, MAX(LastModifiedDate) newest FROM {self.entity}"
-        [row] = self._all(soql + _where(bucket))
-        rows = row.get("rows", row.get("expr0"))
-        if not isinstance(rows, int):
+        wanted = [_COUNT, _NEWEST] if MODIFIED in self._types else [_COUNT]
+        [row] = self._all(self._select(wanted) + _where(bucket))
+        number = row.get("counted", row.get("expr0"))
+        if not isinstance(number, int):
             raise TransportFailed(f"the count of {self.entity} is not a number")
-        return Count(rows, moment(row.get("newest", row.get("expr1"))))
+        return Count(number, moment(row.get("newest", row.get("expr1"))))
 
     def oldest(self) -> datetime | None:
-        """Return when the oldest record was created."""
-        [row] = self._all(f"SELECT MIN(CreatedDate) oldest FROM {self.entity}")
+        """Return when the oldest record was created; None if there is none."""
+        [row] = self._all(self._select([_OLDEST]))
         return moment(row.get("oldest", row.get("expr0")))
 
     def versions(self, bucket: Bucket) -> dict[str, datetime | None]:
         """Return the records of a bucket with their LastModifiedDate. Needs few records."""
-        rows = self._all(f"SELECT Id, LastModifiedDate FROM {self.entity}{_where(bucket)}")
-        return {long_id(row["Id"]): moment(row.get("LastModifiedDate")) for row in rows}
+        wanted = ["Id", *({MODIFIED} & self._types.keys())]
+        rows = self._all(self._select(wanted) + _where(bucket))
+        return {long_id(row["Id"]): moment(row.get(MODIFIED)) for row in rows}
 
-    def ids(self, after: str) -> list[str]:
-        """Return the next page of ids in their order: fewer than PAGE on the last one.
+    def page(self, after: str, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Return a page of records in the order of their ids; the last has fewer than PAGE.
 
         By keyset, which needs no cursor that could expire, and continues after a crash.
         """
         where = f" WHERE Id > '{after}'" if after else ""
-        rows = self._all(f"SELECT Id FROM {self.entity}{where} ORDER BY Id LIMIT {PAGE}")
-        return [long_id(row["Id"]) for row in rows]
-
-    def values(self, after: str, names: Sequence[str]) -> list[Mapping[str, Any]]:
-        """Return a page of records with some of their fields, as `ids` does."""
-        where = f" WHERE Id > '{after}'" if after else ""
-        fields = ", ".join(["Id", *names])
-        soql = f"SELECT {fields} FROM {self.entity}{where} ORDER BY Id LIMIT {PAGE}"
-        return list(self._all(soql))
+        soql = f"{self._select(['Id', *fields])}{where} ORDER BY Id LIMIT {PAGE}"
+        return [{**row, "Id": long_id(row["Id"])} for row in self._all(soql)]
 
     def read(self, ids: Sequence[str]) -> RecordsRead:
         """Read at most MAX_IDS records with all their fields."""
@@ -71,9 +75,7 @@ class There:
         found: dict[str, datetime | None] = {}
         for start in range(0, len(ids), IDS_IN_A_QUERY):
             literals = ", ".join(f"'{one}'" for one in ids[start : start + IDS_IN_A_QUERY])
-            soql = (
-                f"SELECT Id, IsDeleted, SystemModstamp FROM {self.entity} WHERE Id IN ({literals})"
-            )
+            soql = _DELETED.format(entity=self.entity, ids=literals)
             for page in self.rest.query(soql, deleted=True):
                 found |= {
                     long_id(row["Id"]): moment(row.get("SystemModstamp"))
@@ -81,6 +83,9 @@ class There:
                     if row.get("IsDeleted") is True
                 }
         return found
+
+    def _select(self, fields: Sequence[str]) -> str:
+        return _SELECT.format(fields=", ".join(fields), entity=self.entity)
 
     def _all(self, soql: str) -> Iterator[dict[str, Any]]:
         for page in self.rest.query(soql):
@@ -95,7 +100,7 @@ def moment(value: object) -> datetime | None:
 
 def _where(bucket: Bucket) -> str:
     bounds = [
-        f"CreatedDate {sign} {bound:%Y-%m-%dT%H:%M:%SZ}"
+        f"{CREATED} {sign} {bound:%Y-%m-%dT%H:%M:%SZ}"
         for sign, bound in ((">=", bucket.start), ("<", bucket.end))
         if bound is not None
     ]

@@ -1,0 +1,117 @@
+"""Compares records of Salesforce with the stored rows, field by field. Pure.
+
+Fields whose values change without an event (formulas among them) are apart: they may be out of
+date, which is no difference. A field that the record lacks is not compared: the user may not see
+it, and its column keeps the last value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mirror.models import Difference
+from mirror.schema.columns import Columns
+from mirror.schema.values import Converted, to_columns
+from mirror.verify.equality import is_equal
+
+Reason = Difference.Reason
+IS_DELETED = "IsDeleted"
+#: Fields that describe the read, the user or the row itself.
+_OWN = frozenset(
+    {"attributes", "Id", IS_DELETED, "SystemModstamp", "LastViewedDate", "LastReferencedDate"}
+)
+_TIMES = frozenset({"LastModifiedDate", "SystemModstamp"})
+#: Types that a query does not return as one value.
+_COMPOUND = frozenset({"address", "location", "base64", "complexvalue"})
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A value that differs; without `field`, the whole row does."""
+
+    record_id: str
+    field: str
+    here: Any
+    there: Any
+    reason: Reason = Reason.UNEXPLAINED
+
+
+@dataclass(frozen=True)
+class FieldRules:
+    """What is known of an object's fields: describe types, the fields whose values change without
+    an event, and why the values of some may differ although every event was applied."""
+
+    types: Mapping[str, str] = field(default_factory=dict)
+    uncarried: frozenset[str] = frozenset()
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
+    #: The only fields to compare; None: all.
+    only: frozenset[str] | None = None
+
+    @property
+    def readable(self) -> list[str]:
+        """The fields that a query returns and a comparison needs; times of change among them."""
+        return [
+            name
+            for name, kind in self.types.items()
+            if kind not in _COMPOUND and (self.has(name) or name in _TIMES)
+        ]
+
+    def has(self, name: str) -> bool:
+        return name not in _OWN and (self.only is None or name in self.only)
+
+
+@dataclass(slots=True)
+class Compared:
+    """The differences of a record, and its out-of-date formulas as columns to update."""
+
+    mismatches: list[Mismatch] = field(default_factory=list)
+    stale: dict[str, Any] = field(default_factory=dict)
+
+
+def compare(
+    columns: Columns,
+    record_id: str,
+    record: Mapping[str, Any],
+    row: Row | None,
+    rules: FieldRules,
+) -> Compared:
+    """Compare an existing record with its row."""
+    if row is None or not row["is_complete"]:
+        return Compared([Mismatch(record_id, "", None, "exists", Reason.MISSING_ROW)])
+    if row["is_deleted"]:
+        return Compared([Mismatch(record_id, IS_DELETED, True, False, Reason.NOT_DELETED)])
+    result = Compared()
+    for name, here, there, attname in _pairs(columns, to_columns(columns, record), row):
+        if not rules.has(name) or is_equal(here, there, rules.types.get(name, "")):
+            continue
+        if name in rules.uncarried:
+            if attname:
+                result.stale[attname] = there
+            continue
+        reason = rules.reasons.get(name, Reason.UNEXPLAINED)
+        result.mismatches.append(Mismatch(record_id, name, here, there, reason))
+    return result
+
+
+def compare_gone(record_id: str, row: Row | None, *, is_binned: bool) -> Compared:
+    """Compare the row of a record that Salesforce does not have, or has in the Recycle Bin."""
+    if row is None or row["is_deleted"]:
+        return Compared()
+    reason = Reason.UNEXPLAINED if is_binned else Reason.HARD_DELETED
+    return Compared([Mismatch(record_id, IS_DELETED, False, True, reason)])
+
+
+def _pairs(columns: Columns, converted: Converted, row: Row) -> Iterator[tuple[str, Any, Any, str]]:
+    """Yield each field of the record with both values, and its column's name, if it has one.
+
+    A value that does not fit its column is in `raw` on both sides.
+    """
+    for name, column in columns.fields.items():
+        if column.attname in converted.values:
+            yield name, row[column.attname], converted.values[column.attname], column.attname
+    raw = row["raw"] or {}
+    for name, value in converted.raw.items():
+        yield name, raw.get(name), value, ""

@@ -1,0 +1,105 @@
+"""Finds records that differ by counts: buckets of creation time, halved where they differ.
+
+A bucket is compared by the number of its records and the newest LastModifiedDate. It is counted
+again after a pause before it counts as different, since changes are on their way all the time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from listeners.salesforce.errors import RestRefused
+from mirror.runs import RunFailed
+from mirror.verify.buckets import Bucket, Count, first_buckets
+from mirror.verify.here import Here
+from mirror.verify.there import There
+
+#: Records created this shortly before are not counted yet: they are still arriving.
+YOUNG = timedelta(minutes=1)
+PAUSE = 3.0
+#: Records of a bucket that are listed instead of halving it.
+LISTED = 2_000
+_TIMED_OUT = "QUERY_TIMEOUT"
+
+
+def differing_ids(
+    here: Here, there: There, now: datetime, keep: Callable[[], object]
+) -> Iterator[set[str] | None]:
+    """Yield the ids of records that seem to differ, by bucket; None for a bucket that is too large
+    to list. `keep` is called between requests. Raises RunFailed."""
+    buckets = _buckets(here, there, now)
+    while buckets:
+        differing = _differing(here, there, buckets, keep)
+        if differing:
+            time.sleep(PAUSE)
+            differing = _differing(here, there, [*differing], keep)
+        buckets = []
+        for bucket, rows in differing.items():
+            halves = bucket.halved()
+            if rows is not None and rows <= LISTED:
+                yield _listed(here, there, bucket)
+            elif halves is not None:
+                buckets += halves
+            elif rows is None:
+                raise RunFailed(
+                    f"Salesforce ended the query that counts {there.entity} because it took too "
+                    "long (QUERY_TIMEOUT). Verify by ids: manage.py mirror verify, with depth ids."
+                )
+            else:
+                yield None
+
+
+def _buckets(here: Here, there: There, now: datetime) -> list[Bucket]:
+    if here.created is None or not there.has_created:
+        return [Bucket()]
+    return first_buckets(there.oldest(), now - YOUNG, here.total().rows)
+
+
+def _differing(
+    here: Here, there: There, buckets: Sequence[Bucket], keep: Callable[[], object]
+) -> dict[Bucket, int | None]:
+    """Return the buckets that differ, each with the larger number of records; None: unknown."""
+    ours = here.counts(buckets)
+    found: dict[Bucket, int | None] = {}
+    for bucket in buckets:
+        theirs = _count(there, bucket)
+        keep()
+        if theirs is None:
+            found[bucket] = None
+        elif not _is_same(ours[bucket], theirs):
+            found[bucket] = max(ours[bucket].rows, theirs.rows)
+    return found
+
+
+def _count(there: There, bucket: Bucket) -> Count | None:
+    """Count a bucket; None if Salesforce says that this takes too long."""
+    try:
+        return there.count(bucket)
+    except RestRefused as refusal:
+        if refusal.error_code != _TIMED_OUT:
+            raise
+        return None
+
+
+def _is_same(ours: Count, theirs: Count) -> bool:
+    # An object without LastModifiedDate has no newest one.
+    is_as_new = theirs.newest is None or _second(ours.newest) == _second(theirs.newest)
+    return ours.rows == theirs.rows and is_as_new
+
+
+def _second(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(microsecond=0)
+
+
+def _listed(here: Here, there: There, bucket: Bucket) -> set[str]:
+    """Return the records of a bucket whose versions differ, or that one side lacks."""
+    ours, theirs = here.versions(bucket), there.versions(bucket)
+    return {
+        record_id
+        for record_id in ours.keys() | theirs.keys()
+        if record_id not in ours
+        or record_id not in theirs
+        or (theirs[record_id] and _second(ours[record_id]) != _second(theirs[record_id]))
+    }

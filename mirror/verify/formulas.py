@@ -1,0 +1,61 @@
+"""Refreshes the columns of formulas and of other fields whose values change without an event.
+
+Only those columns are written, and only in rows without a later change: a row's version and the
+time up to which it is complete stay as they are. Every run first looks for changes of the object's
+fields.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from listeners.clock import database_clock
+from listeners.salesforce.rest.answers import CLOCK_ERROR
+from mirror.models import Mirror
+from mirror.runs import Finished, Later, RunClaim
+from mirror.verify.pages import read_page
+from mirror.verify.schema_changes import check_schema
+from mirror.verify.session import Session
+from mirror.verify.there import PAGE
+
+
+def refresh(claim: RunClaim) -> Finished | Later:
+    """Refresh the formulas of all rows for a slice of time.
+
+    With the option `schema_only`, only look for changes of the object's fields.
+    """
+    session = Session(claim)
+    check_schema(session.mirror, session.comparison.read_fields, database_clock.now())
+    names = _names(session)
+    if names and not claim.job.options.get("schema_only"):
+        while True:
+            if _is_last(session, names):
+                break
+            if claim.is_slice_over:
+                return Later()
+        Mirror.objects.filter(pk=session.mirror.pk).update(
+            formulas_refreshed_at=claim.job.started_at
+        )
+    return Finished(True, {"compared": claim.job.done, "formulas": session.counts["formulas"]})
+
+
+def _names(session: Session) -> list[str]:
+    """Return the fields without events that have a column."""
+    comparison = session.comparison
+    readable = {*comparison.read_fields.names} & comparison.here.columns.fields.keys()
+    return sorted(readable & comparison.rules.uncarried - {"Id"})
+
+
+def _is_last(session: Session, names: list[str]) -> bool:
+    """Refresh a page; return whether it was the last one."""
+    read_at = round(time.time() * 1000) - CLOCK_ERROR
+    page: list[dict[str, Any]] = read_page(
+        session.comparison, session.cursor.get("after", ""), names
+    )
+    checked = session.comparison.differing(page)
+    checked.read.read_at = read_at
+    session.refresh(checked, even_if_different=True)
+    session.cursor["after"] = page[-1]["Id"] if page else ""
+    session.keep(done=session.run.done + len(page))
+    return len(page) < PAGE

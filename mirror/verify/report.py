@@ -1,0 +1,120 @@
+"""Ends a verification or a repair: its result, the mirror's counts, and the incident."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from audit.models import Incident, Trouble
+from listeners.clock import database_clock
+from mirror.models import Mirror
+from mirror.runs import Finished
+from mirror.verify.buckets import Bucket
+from mirror.verify.schema_changes import mark_compared
+from mirror.verify.session import UNEXPLAINED, Session
+
+#: Depths that see every kind of difference, and may therefore close an incident.
+_DEEP = ("sample", "full")
+_CLOSED = "A later verification found no difference."
+
+
+def verified(session: Session) -> Finished:
+    """Return the result of a verification, after the incident is opened or closed."""
+    run, mirror = session.run, session.mirror
+    depth = run.options.get("depth") or "full"
+    now = database_clock.now()
+    is_partial = bool(run.options.get("fields"))
+    session.counts["rows"] = session.comparison.here.total().rows
+    session.counts["rows_in_salesforce"] = session.comparison.there.count(Bucket()).rows
+    with transaction.atomic(durable=True):
+        _keep_counts(session, now, is_verified=not is_partial)
+        if depth == "full":
+            mark_compared(mirror, run.options.get("fields"), run.started_at)
+        finished = _finished(session)
+        unexplained = sum(session.counts[f"reason_{reason.value}"] for reason in UNEXPLAINED)
+        if unexplained or "refused_deletions" in session.cursor:
+            _open(session, unexplained, now)
+            finished = Finished(False, finished.report, finished.error)
+        elif finished.is_right and depth in _DEEP and not is_partial:
+            Incident.objects.close(
+                mirror.listener_id,
+                Incident.Kind.MIRROR_DIFFERS,
+                now,
+                key=mirror.model,
+                note=_CLOSED,
+            )
+    return finished
+
+
+def repaired(session: Session) -> Finished:
+    """Return the result of a repair: right if no difference is left."""
+    return _finished(session)
+
+
+def _keep_counts(session: Session, now: datetime, *, is_verified: bool) -> None:
+    counted = {
+        "rows": session.counts["rows"],
+        "rows_in_salesforce": session.counts["rows_in_salesforce"],
+        "counted_at": now,
+    }
+    if is_verified:
+        counted["last_verified_at"] = now
+    Mirror.objects.filter(pk=session.mirror.pk).update(**counted)
+
+
+def _finished(session: Session) -> Finished:
+    left = session.mirror.differences.filter(repaired_at=None).count()
+    session.counts["open"] = left
+    session.counts["pending"] = len(session.pending)
+    errors = [
+        text
+        for count, text in (
+            (
+                session.cursor.get("refused_deletions", 0),
+                "{} records are not in Salesforce. Their rows are kept, since the connection's "
+                "user may have lost access to them. If they were deleted, run a repair with the "
+                "option accept_deletions.",
+            ),
+            (
+                session.counts["unreadable"],
+                "{} records could not be compared: Salesforce refuses to read them.",
+            ),
+            (
+                len(session.pending),
+                "{} records have changes that have not arrived yet. Check that the listener "
+                "receives and that workers run, then verify again.",
+            ),
+            (left, "{} differences are not repaired."),
+        )
+        if count
+        for text in [text.format(f"{count:,}")]
+    ]
+    report = {name: count for name, count in session.counts.items() if count}
+    return Finished(not errors, report, " ".join(errors))
+
+
+def _open(session: Session, unexplained: int, now: datetime) -> None:
+    mirror, run = session.mirror, session.run
+    refused = session.cursor.get("refused_deletions")
+    what = (
+        f"{unexplained:,} unexplained differences"
+        if unexplained != 1
+        else "1 unexplained difference"
+    )
+    if refused:
+        what = f"{refused:,} records are not in Salesforce, and their rows were kept"
+    trouble = Trouble(
+        Incident.Kind.MIRROR_DIFFERS,
+        mirror.model,
+        f"{mirror.model} differs from {mirror.salesforce_object} in Salesforce: {what} "
+        f"(verification {run.pk}).",
+        "Look at the differences on the mirror's page, check that the connection's user still sees "
+        "all records and fields, and that nothing else writes to the table. Then compare "
+        f"everything: manage.py mirror verify {mirror.model} --wait",
+        action="The verification reads records that differ again, and applies what it read.",
+        window_start=mirror.last_verified_at or mirror.in_sync_since or now,
+        window_end=now,
+        count=max(unexplained, 1),
+    )
+    Incident.objects.report(mirror.listener_id, trouble, now)

@@ -1,0 +1,125 @@
+"""Notices changes of a mirrored object's fields, and follows them up.
+
+    added      an incident; values go to `raw`, and a load fills it for existing rows
+    changed    an incident; every row's field is compared, since no event may have announced it
+    hidden     an incident, if the model has a column for it; the rows keep their values
+
+The incident closes when the model matches the object again: columns for added fields, none for
+hidden ones, and changed fields compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from audit.models import Incident, Trouble
+from mirror import runs
+from mirror.load.fields import ReadFields
+from mirror.models import Mirror, MirrorRun
+from mirror.schema.columns import Columns, columns_of, model_named
+
+#: API name → {"was": type or "", "is": type or "", "at": time, "compared": bool}.
+Changes = dict[str, dict[str, Any]]
+_CLOSED = "The model matches the object again."
+
+
+def check_schema(mirror: Mirror, fields: ReadFields, now: datetime) -> None:
+    """Compare the object's fields with those known before. Never inside a transaction."""
+    if not mirror.described:
+        _save(mirror, described=dict(fields.types), described_at=now)
+        return
+    columns = columns_of(model_named(mirror.model)).against(fields.types)
+    fresh = changes_between(mirror.described, fields.types, now)
+    known: Changes = {**mirror.field_changes, **fresh}
+    left = {name: change for name, change in known.items() if not _is_over(name, change, columns)}
+    with transaction.atomic(durable=True):
+        _save(mirror, described=dict(fields.types), described_at=now, field_changes=left)
+        if fresh and left:
+            Incident.objects.report(mirror.listener_id, _trouble(mirror, left), now)
+        elif not left:
+            Incident.objects.close(
+                mirror.listener_id, Incident.Kind.MIRROR_SCHEMA, now, key=mirror.model, note=_CLOSED
+            )
+        if any(not change["was"] for change in fresh.values()):
+            runs.request(mirror, MirrorRun.Kind.LOAD, now, options={"reason": "new fields"})
+
+
+def changes_between(was: Mapping[str, str], now_: Mapping[str, str], at: datetime) -> Changes:
+    """Return the fields whose types differ; an empty type stands for a field that is not there."""
+    return {
+        name: {
+            "was": was.get(name, ""),
+            "is": now_.get(name, ""),
+            "at": at.isoformat(),
+            "compared": not (was.get(name) and now_.get(name)),
+        }
+        for name in was.keys() | now_.keys()
+        if was.get(name, "") != now_.get(name, "")
+    }
+
+
+def to_compare(mirror: Mirror) -> list[str]:
+    """Return the fields whose type changed and whose values are still to be compared."""
+    changes: Changes = mirror.field_changes
+    return sorted(name for name, change in changes.items() if not change["compared"])
+
+
+def mark_compared(mirror: Mirror, names: Sequence[str] | None, since: datetime | None) -> None:
+    """Note that a run which began at `since` compared these fields of all rows; None: all fields.
+
+    Inside the caller's transaction.
+    """
+    changes: Changes = Mirror.objects.select_for_update().get(pk=mirror.pk).field_changes
+    for name, change in changes.items():
+        is_older = since is not None and datetime.fromisoformat(change["at"]) <= since
+        if (names is None and is_older) or (names is not None and name in names):
+            change["compared"] = True
+    _save(mirror, field_changes=changes)
+
+
+def _is_over(name: str, change: Mapping[str, Any], columns: Columns) -> bool:
+    """Return whether the model matches the object in this field again."""
+    if not change["is"]:
+        return name in columns.names or not _has_column(name, columns)
+    if not change["was"]:
+        return name in columns.fields or name not in columns.names
+    return bool(change["compared"])
+
+
+def _has_column(name: str, columns: Columns) -> bool:
+    """Return whether a column would hold the field if it were visible."""
+    return name in columns_of(columns.model).against([*columns.names, name]).fields
+
+
+def _save(mirror: Mirror, **changes: Any) -> None:
+    Mirror.objects.filter(pk=mirror.pk).update(**changes)
+    for name, value in changes.items():
+        setattr(mirror, name, value)
+
+
+def _trouble(mirror: Mirror, changes: Changes) -> Trouble:
+    entity, connection = mirror.salesforce_object, mirror.listener.connection
+    words = "; ".join(_words(name, change) for name, change in sorted(changes.items()))
+    return Trouble(
+        Incident.Kind.MIRROR_SCHEMA,
+        mirror.model,
+        f"The fields of {entity}, which {mirror.model} mirrors, changed: {words}.",
+        "Print the change of the model, make it, and migrate: manage.py inspect_salesforce "
+        f"{entity} --connection {connection} --diff",
+        action="New fields are kept in the column raw, changed ones are compared in every row, and "
+        "hidden ones keep their last values.",
+        lasts=True,
+    )
+
+
+def _words(name: str, change: Mapping[str, Any]) -> str:
+    match change:
+        case {"was": ""}:
+            return f"{name} was added ({change['is']})"
+        case {"is": ""}:
+            return f"{name} is no longer visible to the connection's user"
+    return f"{name} changed from {change['was']} to {change['is']}"

@@ -1,0 +1,100 @@
+"""The steps of a verification, cheapest first. Each finds records that seem to differ, and settles
+them: confirms, records and repairs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from audit.models import AuditLogEntry
+from listeners.clock import database_clock
+from listeners.salesforce.errors import RestRefused
+from listeners.salesforce.rest.records import long_id
+from mirror.runs import Later
+from mirror.verify.count_buckets import differing_ids
+from mirror.verify.merge import one_sided
+from mirror.verify.pages import Ahead, read_page
+from mirror.verify.session import Session
+from mirror.verify.there import PAGE
+
+#: The window of changed ids, at most; it ends where changes may still be on their way.
+WINDOW, OVERLAP, LAG = timedelta(hours=24), timedelta(minutes=10), timedelta(minutes=2)
+#: Records of a sample.
+SAMPLE = 2_000
+#: Entries of the log looked up in one query.
+_LOOKED_UP = 500
+_NO_UPDATES = ("INVALID_REPLICATION_DATE", "EXCEEDED_ID_LIMIT", "INVALID_TYPE_FOR_OPERATION")
+
+
+def count(session: Session) -> Later | None:
+    """Compare counts and the newest modification by bucket of creation time."""
+    here, there = session.comparison.here, session.comparison.there
+    for ids in differing_ids(here, there, database_clock.now(), session.keep):
+        if ids is None:
+            session.cursor["by_ids"] = True  # buckets cannot narrow it down
+        else:
+            session.settle(ids)
+    return None
+
+
+def updated(session: Session) -> Later | None:
+    """Look for ids that Salesforce lists as changed and the audit log does not have."""
+    now = database_clock.now()
+    since = max(filter(None, (session.mirror.last_verified_at, now - WINDOW))) - OVERLAP
+    try:
+        ids = session.comparison.there.updated(since, now - LAG)
+    except RestRefused as refusal:
+        if refusal.error_code not in _NO_UPDATES and refusal.status != 404:
+            raise
+        return None  # not replicateable, or too many: the other steps find the same
+    session.counts["updated"] = len(ids)
+    entries = AuditLogEntry.objects.filter(
+        listener=session.mirror.listener_id,
+        entity_name=session.mirror.salesforce_object,
+        commit_timestamp__gte=round((since - OVERLAP).timestamp() * 1000),
+    )
+    for start in range(0, len(ids), _LOOKED_UP):
+        page = ids[start : start + _LOOKED_UP]
+        logged = entries.filter(record_id__in=[*page, *(one[:15] for one in page)])
+        known = {long_id(one) for one in logged.values_list("record_id", flat=True)}
+        session.settle(set(page) - known)
+    return None
+
+
+def ids(session: Session) -> Later | None:
+    """Compare all ids; continues in the next slice of time."""
+    return _pages(session, with_fields=False)
+
+
+def full(session: Session) -> Later | None:
+    """Compare every field of every record; continues in the next slice of time."""
+    return _pages(session, with_fields=True)
+
+
+def sample(session: Session) -> Later | None:
+    """Compare every field of some records."""
+    session.settle_differing(session.comparison.here.some_ids(SAMPLE))
+    return None
+
+
+def _pages(session: Session, *, with_fields: bool) -> Later | None:
+    comparison, after = session.comparison, session.cursor.get("after", "")
+    names = comparison.rules.readable if with_fields else ()
+    ours = Ahead(comparison.here.ids(after))
+    while True:
+        page = read_page(comparison, after, names)
+        last = page[-1]["Id"] if len(page) == PAGE else None
+        differing = {
+            one.record_id for one in one_sided(ours.until(last), (record["Id"] for record in page))
+        }
+        if with_fields:
+            checked = comparison.differing(page)
+            differing.update(checked.differing)
+            session.settle_differing([key for key in checked.stale if key not in differing])
+        session.counts["compared"] += len(page)
+        session.settle(differing)
+        if last is None:
+            return None
+        session.cursor["after"] = after = last
+        session.keep(done=session.counts["compared"])
+        if session.claim.is_slice_over:
+            return Later()

@@ -1,0 +1,22 @@
+from datetime import timedelta
+
+import pytest
+
+from mirror.verify import confirm, count_buckets, run, steps
+from tests.simulator.process import SimulatorProcess
+
+
+@pytest.fixture(scope="module")
+def org():
+    with SimulatorProcess("--connect-timeout", "5") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    """Changes are not on their way in these tests, unless one says so."""
+    monkeypatch.setattr(confirm, "PAUSE", 0.05)
+    monkeypatch.setattr(count_buckets, "PAUSE", 0.05)
+    monkeypatch.setattr(count_buckets, "YOUNG", timedelta(minutes=-5))
+    monkeypatch.setattr(run, "PENDING_SECONDS", 0.05)
+    monkeypatch.setattr(steps, "LAG", timedelta(minutes=-5))

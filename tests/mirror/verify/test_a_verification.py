@@ -1,0 +1,156 @@
+"""A verification finds every kind of difference, records it and repairs it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from mirror.verify.run import DEPTHS
+from tests.mirror.verify.verifying import Mirrored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def accounts(org):
+    return org.create("Account", *({"Name": f"Account {n}", "Phone": str(n)} for n in range(5)))
+
+
+@pytest.fixture
+def mirrored(org, accounts):
+    return Mirrored(org)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_an_equal_mirror_is_right(mirrored, depth):
+    run = mirrored.verify(depth)
+
+    assert (run.is_right, run.error) == (True, "")
+    assert mirrored.differences() == []
+    assert mirrored.incident() is None
+    assert mirrored.mirror.last_verified_at is not None
+    assert mirrored.mirror.rows == mirrored.mirror.rows_in_salesforce == run.report["rows"]
+
+
+def test_a_different_value_is_recorded_with_both_values_and_repaired(mirrored, accounts):
+    mirrored.rows.filter(pk=accounts[0]).update(phone="wrong")
+
+    run = mirrored.verify("full")
+
+    [found] = mirrored.differences()
+    assert (found.record_id, found.field) == (accounts[0], "Phone")
+    assert (found.here, found.there, found.reason) == ("wrong", "0", "unexplained")
+    assert found.repaired_at is not None
+    assert found.repaired_by == f"run {run.pk}"
+    assert mirrored.rows.get(pk=accounts[0]).phone == "0"
+    assert not run.is_right
+    incident = mirrored.incident()
+    assert incident is not None
+    assert "1 unexplained difference" in incident.summary
+
+
+def test_the_incident_closes_when_a_later_verification_finds_nothing(mirrored, accounts):
+    mirrored.rows.filter(pk=accounts[0]).update(phone="wrong")
+    mirrored.verify("full")
+
+    mirrored.verify("counts")
+    assert mirrored.incident() is not None
+    assert mirrored.verify("full").is_right
+    assert mirrored.incident() is None
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_missing_row_is_found_and_read(mirrored, accounts, depth):
+    mirrored.rows.filter(pk=accounts[1]).delete()
+
+    mirrored.verify(depth)
+
+    [found] = mirrored.differences()
+    assert (found.record_id, found.field, found.reason) == (accounts[1], "", "missing_row")
+    assert found.repaired_at is not None
+    assert mirrored.rows.get(pk=accounts[1]).name == "Account 1"
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_tombstone_of_an_existing_record_is_found(mirrored, accounts, depth):
+    mirrored.rows.filter(pk=accounts[2]).update(is_deleted=True)
+
+    mirrored.verify(depth)
+
+    [found] = mirrored.differences()
+    assert (found.field, found.here, found.there) == ("IsDeleted", True, False)
+    assert found.reason == "not_deleted"
+    assert not mirrored.rows.get(pk=accounts[2]).is_deleted
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_hard_deleted_record_is_found_confirmed_and_marked(mirrored, org, accounts, depth):
+    org.hard_delete("Account", accounts[3])
+
+    run = mirrored.verify(depth)
+
+    [found] = mirrored.differences()
+    assert (found.record_id, found.reason) == (accounts[3], "hard_deleted")
+    assert found.repaired_at is not None
+    assert mirrored.rows.get(pk=accounts[3]).is_deleted
+    assert run.is_right
+    assert mirrored.incident() is None
+
+
+def test_a_deleted_record_whose_event_was_lost_is_unexplained(mirrored, org, accounts):
+    org.delete("Account", accounts[4])
+
+    run = mirrored.verify("ids")
+
+    [found] = mirrored.differences()
+    assert (found.field, found.reason) == ("IsDeleted", "unexplained")
+    assert mirrored.rows.get(pk=accounts[4]).is_deleted
+    assert not run.is_right
+
+
+def test_a_changed_record_without_an_entry_is_found_by_its_id(mirrored, org, accounts):
+    org.update("Account", accounts[0], Phone="changed")
+    [changed] = [one for one in org.records("Account") if one["id"] == accounts[0]]
+    newest = datetime.fromisoformat(changed["fields"]["LastModifiedDate"])
+    mirrored.rows.filter(pk=accounts[0]).update(version=newest)  # counts cannot tell
+
+    mirrored.verify("counts")
+
+    [found] = mirrored.differences()
+    assert (found.field, found.there) == ("Phone", "changed")
+    assert mirrored.rows.get(pk=accounts[0]).phone == "changed"
+
+
+def test_records_that_disappear_all_at_once_are_not_deleted(mirrored, org):
+    org.create("Account", *({"Name": "more"} for _ in range(20)))
+    mirrored.verify("full")
+    mirrored.age()
+    ids = list(mirrored.rows.filter(is_deleted=False).values_list("pk", flat=True))
+    org.hard_delete("Account", ids)
+
+    run = mirrored.verify("ids")
+
+    assert not run.is_right
+    assert "are not in Salesforce" in run.error
+    assert not mirrored.rows.filter(is_deleted=True, pk__in=ids).exists()
+    assert mirrored.incident() is not None
+
+    assert mirrored.run("repair", accept_deletions=True).is_right
+    assert mirrored.rows.filter(is_deleted=True, pk__in=ids).count() == len(ids)
+
+
+def test_a_repair_applies_open_differences(mirrored, accounts):
+    mirrored.verify("full")
+    run = mirrored.mirror.runs.filter(kind="verify").latest("id")
+    mirrored.rows.filter(pk=accounts[0]).update(phone="wrong")
+    mirrored.mirror.differences.create(
+        run=run, record_id=accounts[0], field="Phone", reason="unexplained", found_at=run.created_at
+    )
+
+    repair = mirrored.run("repair")
+
+    assert repair.is_right
+    [found] = mirrored.differences()
+    assert found.repaired_by == f"run {repair.pk}"
+    assert mirrored.rows.get(pk=accounts[0]).phone == "0"
