@@ -115,6 +115,26 @@ def test_jsforce_reads_and_writes_records(run: Run) -> None:
     assert (found["missing"], found["unknown"]) == ("ENTITY_IS_DELETED", "NOT_FOUND")
 
 
+def test_jsforce_reads_with_query_jobs(secure_org: SimulatorProcess, run: Run) -> None:
+    names = ["One", 'Two "quoted",\nand more', "Gone"]
+    ids = secure_org.create("Account", *({"Name": name, "Phone": "bulk"} for name in names))
+    secure_org.delete("Account", ids[2])
+    query = "SELECT Id, Name, Website FROM Account WHERE Phone = 'bulk'"
+
+    found = run("jsforce_bulk.js", query=query)
+
+    rows = [
+        {"Id": record_id, "Name": name, "Website": ""}
+        for record_id, name in zip(ids, names, strict=True)
+    ]
+    assert found["live"] == rows[:2]
+    assert found["every"] == rows
+    assert "Aggregate functions are not supported" in found["refused"]
+    assert (found["info"]["state"], found["info"]["numberRecordsProcessed"]) == ("JobComplete", 2)
+    assert (found["deleted"], found["aborted"]) == ("NOT_FOUND", "Aborted")
+    assert {"multipicklist", "time", "location", "anyType"} <= set(found["types"])
+
+
 def test_jsforce_streams_change_events(run: Run) -> None:
     found = run("jsforce_streaming.js")
 

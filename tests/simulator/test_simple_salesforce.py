@@ -1,7 +1,10 @@
 """simple-salesforce, a client that nobody here wrote, logs in, reads and writes."""
 
+import csv
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -9,9 +12,11 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 from simple_salesforce.api import Salesforce
+from simple_salesforce.bulk2 import ColumnDelimiter
 from simple_salesforce.exceptions import (
     SalesforceAuthenticationFailed,
     SalesforceMalformedRequest,
+    SalesforceOperationError,
     SalesforceResourceNotFound,
 )
 
@@ -198,3 +203,47 @@ def test_sends_composite_requests_and_collections(sf: Any) -> None:
 
     assert composite["compositeResponse"][0]["httpStatusCode"] == 200
     assert [one["success"] for one in made] == [True, True]
+
+
+def test_queries_with_bulk_api_2(shared_org: SimulatorProcess, sf: Any) -> None:
+    names = ["Bulk 1", 'Bulk "2",\nand more', "Bulk 3"]
+    ids = shared_org.create("Opportunity", *({"Name": name} for name in names))
+    shared_org.delete("Opportunity", ids[2])
+    text = "SELECT Id, Name, Amount FROM Opportunity WHERE Name LIKE 'Bulk%'"
+    handler = sf.bulk2.Opportunity
+
+    live = list(handler.query(text, max_records=1, wait=0.1))
+    every = list(handler.query_all(text, wait=0.1))
+
+    assert [parsed(page) for page in live] == [
+        [{"Id": record_id, "Name": name, "Amount": ""}]
+        for record_id, name in list(zip(ids, names, strict=True))[:2]
+    ]
+    assert [row["Id"] for page in every for row in parsed(page)] == ids
+
+
+def test_downloads_with_bulk_api_2(shared_org: SimulatorProcess, sf: Any, tmp_path: Path) -> None:
+    shared_org.create("Case", *({"Subject": f"Download {number}"} for number in range(5)))
+    text = "SELECT Subject FROM Case WHERE Subject LIKE 'Download%'"
+
+    results = sf.bulk2.Case.download(
+        text, str(tmp_path), max_records=2, column_delimiter=ColumnDelimiter.PIPE, wait=0.1
+    )
+
+    files = [Path(result["file"]).read_text(encoding="utf-8") for result in results]
+    assert [result["number_of_records"] for result in results] == [2, 2, 1]
+    assert results[-1]["locator"] == ""
+    rows = [row for page in files for row in parsed(page, "|")]
+    assert [row["Subject"] for row in rows] == [f"Download {number}" for number in range(5)]
+
+
+def test_is_told_why_a_query_job_failed(shared_org: SimulatorProcess, sf: Any) -> None:
+    shared_org.fault("job_failed", error_message="InternalServerError : 15 retries")
+
+    with pytest.raises(SalesforceOperationError, match="InternalServerError : 15 retries"):
+        list(sf.bulk2.Case.query("SELECT Id FROM Case", wait=0.1))
+
+
+def parsed(page: str, delimiter: str = ",") -> list[dict[str, str]]:
+    """The rows of a page of CSV."""
+    return list(csv.DictReader(io.StringIO(page, newline=""), delimiter=delimiter))
