@@ -191,7 +191,7 @@ class _Page:
                 self._copy(cursor, rows)
                 columns = ", ".join(map(self._column, self.names))
                 values = ", ".join(filter(None, (columns, places)))
-                source = f"SELECT {values} FROM {_PAGE} ORDER BY 1"  # noqa: S608
+                source = f"SELECT {values} FROM {_PAGE} ORDER BY 1"
                 cursor.execute(f"{into} {source} {then}", [*fixed, *params])
                 return int(cursor.rowcount)
             slots = ", ".join(["%s"] * len(targets))

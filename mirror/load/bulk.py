@@ -89,6 +89,7 @@ class BulkLoad:
         if "job" not in work.cursor:
             job = self.client.create(work.fields.query, deleted=True)
             crash_points.reach("job_created")
+            now = database_clock.now().isoformat()
             work.save(
                 job=job.id,
                 read_at=job.created_at,
@@ -96,7 +97,7 @@ class BulkLoad:
                 api_version=work.cursor.get("api_version", work.mirror.listener.api_version),
                 jobs=work.cursor.get("jobs", 0) + 1,
                 locator="", rows=0, done=0,
-                seen=[-1, database_clock.now().isoformat()],
+                created=now, seen=[-1, now],
             )  # fmt: skip
         for job in self._looks(work.cursor["job"]):
             if job.is_complete:

@@ -31,6 +31,9 @@ from mirror.runs import Finished, Later, RunClaim, RunFailed
 Phase = Mirror.Phase
 #: Seconds between two looks at a stream that is not live yet.
 LOOK = 2.0
+#: The time between a read and a later one that the version guard can tell apart: its MARGIN, and
+#: the whole seconds of both times.
+SETTLED = timedelta(seconds=4.5)
 #: Loads of an object whose fields keep changing, until one run gives up.
 ROUNDS = 3
 
@@ -66,16 +69,31 @@ def _continue(work: Work) -> Finished | Later:
             return pause
         fields = work.describe()
         if fields.fingerprint == work.fields.fingerprint:
-            work.save(is_loaded=True)
+            work.save(is_loaded=True, loaded_at=database_clock.now().isoformat())
             break
         _load_again(work, fields)
     crash_points.reach("loaded")
+    if (pause := _settle(work)) is not None:
+        return pause
     _set_phase(work.mirror, {Phase.LOADING: Phase.CATCHING_UP})
     sweep = Sweep(work, read_time(work.cursor["start"]) - OVERLAP)
     if (pause := sweep.run()) is not None:
         return pause
     _finish(work, sweep)
     return Finished(is_right=True, report=_report(work, sweep))
+
+
+def _settle(work: Work) -> Later | None:
+    """Wait until a read of a record that was just loaded certainly is the later one: the version
+    guard cannot tell reads within a few seconds apart."""
+    cursor = work.cursor
+    since = datetime.fromisoformat(cursor["loaded_at"])
+    if "rest" not in cursor:  # the rows count as read when the job was created
+        since = min(since, datetime.fromisoformat(cursor["created"]))
+    left = SETTLED - (database_clock.now() - since)
+    if left <= timedelta(0):
+        return None
+    return Later(left.total_seconds(), "the last reads to settle")
 
 
 def _load(work: Work) -> Later | None:

@@ -40,13 +40,20 @@ def load_of(mirror) -> MirrorRun:
     return mirror.runs.filter(kind="load").latest("id")
 
 
-def work_on(run, seconds=30) -> MirrorRun:
-    """Work on a run as one worker would, until it ends or waits for something else than a job."""
+#: What a run waits for that comes by itself.
+_PASSING = ("query job", "to settle")
+
+
+def work_on(run, *, until="", seconds=30) -> MirrorRun:
+    """Work on a run as one worker would, until it ends, or waits for what does not come by itself,
+    or for what `until` says."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         kinds.work(run.pk)
         run.refresh_from_db()
-        if run.is_over or (run.waits_for and "query job" not in run.waits_for):
+        if run.is_over or (until and until in run.waits_for):
+            break
+        if run.waits_for and not any(one in run.waits_for for one in _PASSING):
             break
         time.sleep(0.05)
     return run
