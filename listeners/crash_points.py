@@ -22,6 +22,8 @@ def reach(name: str) -> None:
     handled       the handler returned
     settled       the result is written, not committed
     ended
+    mirroring     the mirror's rows are written, not committed
+    marking       the mirror's rows are committed, its records to read again are not
     mirrored      the mirror has applied the change, and deliveries that wait for it are blocked
     promoted      by the relay: the next delivery of a stranded chain is ready, not committed
     read          records were read over REST

@@ -1,7 +1,7 @@
 """Writes rows of mirrored tables in bulk: one statement, INSERT … ON CONFLICT DO UPDATE.
 
 PostgreSQL gets many rows by COPY into a temporary table; few rows, and those of SQLite, are sent
-one statement each. Rows have Python values; JSON columns have their text.
+one statement each. Rows have Python values; `raw` may be a dict or its JSON text.
 
     write           records that were read; the statement's condition is the version guard
     write_decided   rows that were judged under a lock, such as those of events
@@ -9,6 +9,7 @@ one statement each. Rows have Python values; JSON columns have their text.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +32,16 @@ MANY = 100
 #: Ids in one query.
 IDS = 1000
 _PAGE = "mirror_page"
+#: Fields whose Python values the database's driver takes as they are.
+_TEXTS_AND_NUMBERS = (
+    *(models.CharField, models.TextField, models.BooleanField, models.FloatField),
+    *(models.IntegerField, models.BigIntegerField, models.SmallIntegerField),
+)
+_TIMES = (models.DateField, models.DateTimeField, models.TimeField, models.DecimalField)
+_PLAIN: Mapping[str, frozenset[type[models.Field[Any, Any]]]] = {
+    "sqlite": frozenset(_TEXTS_AND_NUMBERS),
+    "postgresql": frozenset((*_TEXTS_AND_NUMBERS, *_TIMES)),
+}
 Values = Sequence[Any]
 
 #: `judge_read` and `judge_deletion_read` in SQL. {old}: the table; the parameters are twice the
@@ -204,26 +215,22 @@ class _Page:
     def _copy(self, cursor: Any, rows: Iterable[Values]) -> None:
         columns = ", ".join(map(self._column, self.names))
         cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{_PAGE}")
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE {_PAGE} ON COMMIT DROP AS "
-            f"SELECT {columns} FROM {self.table} WITH NO DATA"
-        )
+        like = f"SELECT {columns} FROM {self.table} WITH NO DATA"  # noqa: S608
+        cursor.execute(f"CREATE TEMPORARY TABLE {_PAGE} ON COMMIT DROP AS {like}")
         with cursor.copy(f"COPY {_PAGE} ({columns}) FROM STDIN") as copy:
-            for row in rows:
+            for row in self._prepared(rows):
                 copy.write_row(row)
 
-    def _prepared(self, rows: Iterable[Values]) -> Iterable[Values]:
-        """Yield the rows with the values that the database's driver takes."""
+    def _prepared(self, rows: Collection[Values]) -> Iterable[Values]:
+        """Return the rows with the values that the database's driver takes."""
         database = connections[self.alias]
-        if database.vendor == "postgresql":
-            return rows
-        fields = [self._field(name) for name in self.names]
+        plain = _PLAIN[database.vendor]
         changed = [
-            (index, column)
-            for index, column in enumerate(fields)
-            if isinstance(column, models.DateField | models.TimeField | models.DecimalField)
+            (index, self._field(name))
+            for index, name in enumerate(self.names)
+            if type(self._field(name)) not in plain
         ]
-        return [_adapted(row, changed, database) for row in rows]
+        return (_adapted(row, changed, database) for row in rows) if changed else rows
 
     def _missing(self) -> dict[str, Any]:
         """Return the defaults of columns that no row names and that must not be null."""
@@ -253,6 +260,11 @@ class _Page:
 def _adapted(row: Values, changed: Iterable[tuple[int, Any]], database: Any) -> Values:
     values = list(row)
     for index, column in changed:
-        if values[index] is not None and not isinstance(values[index], str):
-            values[index] = column.get_db_prep_save(values[index], database)
+        value = values[index]
+        if value is None or (column.attname == "raw" and isinstance(value, str)):
+            continue
+        if isinstance(column, models.JSONField):
+            values[index] = json.dumps(value, cls=column.encoder)
+        else:
+            values[index] = column.get_db_prep_save(value, database)
     return values

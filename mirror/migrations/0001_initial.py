@@ -88,6 +88,10 @@ class Migration(migrations.Migration):
                 ),
                 ("field_changes", models.JSONField(blank=True, default=dict, editable=False)),
                 ("scanned_entry_id", models.BigIntegerField(default=0, editable=False)),
+                (
+                    "upkeep_until",
+                    models.DateTimeField(blank=True, editable=False, null=True),
+                ),
                 ("load_started_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("in_sync_since", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("last_verified_at", models.DateTimeField(blank=True, editable=False, null=True)),

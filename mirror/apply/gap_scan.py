@@ -1,0 +1,176 @@
+"""Searches the audit log for changes without data, by entry id.
+
+They have no deliveries to the mirror, or none that tells the record's fields:
+
+- a gap event makes its record dirty;
+- an overflow, a change to every record and an unknown change type request a sweep;
+- a deletion may be a merge: children whose rows still name the deleted record are read again.
+
+A listener's entries are recorded one batch after the other, so that their ids ascend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import Max, Q, QuerySet
+
+from audit.models import AuditLogEntry
+from handlers.listener_rest_client import rest_of
+from listeners.clock import database_clock
+from listeners.salesforce.events import ChangeKind
+from listeners.salesforce.rest.records import long_id
+from mirror.apply import dirty
+from mirror.apply.dirty import Mark, Reason
+from mirror.apply.guard import read_time
+from mirror.models import Mirror
+from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.sweeps import request_sweep
+
+#: The longest time between saving a record and committing the change that stands for it.
+LONGEST_TRANSACTION = timedelta(hours=1)
+#: Entries that one step examines.
+ROWS = 2000
+_ONE_RECORD = ("CREATE", "UPDATE", "UNDELETE", "DELETE")
+_GAPS = ("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE")
+_ALL_RECORDS = "*"
+
+
+def last_entry_ids(listener_ids: Sequence[int]) -> dict[int, int]:
+    """Return the id of each listener's newest entry."""
+    found: dict[int, int] = {}
+    for listener_id in listener_ids:
+        entries = AuditLogEntry.objects.filter(listener=listener_id).order_by("-id")
+        newest = entries.values_list("pk", flat=True).first()
+        if newest is not None:
+            found[listener_id] = newest
+    return found
+
+
+def found_between(mirror: Mirror, last_id: int) -> QuerySet[AuditLogEntry]:
+    """Return the mirror's entries after the last search, up to `last_id`, that are searched for."""
+    kinds = _ONE_RECORD if has_children(mirror) else (*_ONE_RECORD,)
+    plain = kinds[:3] if has_children(mirror) else kinds
+    sought = ~Q(change_type__in=plain) | Q(record_id__endswith=_ALL_RECORDS)
+    found: QuerySet[AuditLogEntry] = AuditLogEntry.objects.filter(
+        sought,
+        listener=mirror.listener_id,
+        entity_name=mirror.salesforce_object,
+        pk__gt=mirror.scanned_entry_id,
+        pk__lte=last_id,
+    )
+    return found
+
+
+def advance(mirror: Mirror, last_id: int) -> bool:
+    """Store that entries up to `last_id` were searched; return False if another process did. By
+    compare-and-swap."""
+    mine = Mirror.objects.filter(pk=mirror.pk, scanned_entry_id=mirror.scanned_entry_id)
+    return bool(mine.update(scanned_entry_id=last_id))
+
+
+def scan(mirror: Mirror) -> None:
+    """Search the entries since the last search. Never inside a transaction. Raises errors of
+    Salesforce, after which the search continues from the same entry."""
+    newest = AuditLogEntry.objects.filter(listener=mirror.listener_id).aggregate(last=Max("pk"))
+    last_id = newest["last"] or 0
+    while mirror.scanned_entry_id < last_id:
+        entries = list(found_between(mirror, last_id).order_by("pk")[:ROWS])
+        _mark_gaps(mirror, entries)
+        _request_sweeps(mirror, entries)
+        _mark_children(mirror, entries)
+        until = entries[-1].pk if len(entries) == ROWS else last_id
+        if not advance(mirror, until):
+            return
+        mirror.scanned_entry_id = until
+
+
+def _mark_gaps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
+    gaps = (
+        entry
+        for entry in entries
+        if entry.change_type in _GAPS and not entry.record_id.endswith(_ALL_RECORDS)
+    )
+    # The last mark of a record is the one with the highest `since`.
+    marks = {
+        entry.record_id: Mark(long_id(entry.record_id), entry.commit_timestamp, Reason.GAP)
+        for entry in sorted(gaps, key=lambda entry: entry.commit_timestamp)
+    }
+    dirty.mark_all(mirror, marks.values())
+
+
+def _request_sweeps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
+    for reason, committed in _sweeps(entries):
+        request_sweep(mirror, committed - LONGEST_TRANSACTION, database_clock.now(), reason)
+
+
+def _sweeps(entries: Sequence[AuditLogEntry]) -> Iterator[tuple[str, datetime]]:
+    """Yield the reason and the first commit time of each kind of change without records."""
+    first: dict[str, int] = {}
+    for entry in entries:
+        if entry.record_id.endswith(_ALL_RECORDS):
+            reason = "a change to every record"
+        elif entry.change_type == ChangeKind.GAP_OVERFLOW:
+            reason = "an overflow"
+        elif entry.change_type not in (*_ONE_RECORD, *_GAPS):
+            reason = f"a change of the unknown type {entry.change_type[:50]}"
+        else:
+            continue
+        first[reason] = min(first.get(reason, entry.commit_timestamp), entry.commit_timestamp)
+    for reason, committed in first.items():
+        yield reason, read_time(committed)
+
+
+def has_children(mirror: Mirror) -> bool:
+    """Return whether the listener has other mirrors, whose rows may refer to this one's."""
+    others = Mirror.objects.filter(listener=mirror.listener_id)
+    return bool(others.exclude(pk=mirror.pk).exists())
+
+
+def _mark_children(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
+    """Mark the children of merged records. Salesforce is asked only if rows name deleted ones."""
+    deleted = {
+        long_id(entry.record_id): entry.commit_timestamp
+        for entry in entries
+        if entry.change_type == "DELETE"
+    }
+    if not deleted:
+        return
+    found = [
+        (child, record_id, parent)
+        for child in Mirror.objects.filter(listener=mirror.listener_id).exclude(pk=mirror.pk)
+        for record_id, parent in _children(child, list(deleted))
+    ]
+    if not found:
+        return
+    merged = _merged(mirror, sorted({parent for _, _, parent in found}))
+    for child, record_id, parent in found:
+        if parent in merged:
+            dirty.mark(child, {record_id: deleted[parent]}, Reason.MERGE)
+
+
+def _children(child: Mirror, parents: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the live rows of a mirror that refer to one of the records, each with that record."""
+    columns = columns_of(model_named(child.model))
+    rows = columns.model._base_manager.using(child.database).filter(is_deleted=False)
+    for name in _references(columns.against(child.described)):
+        yield from rows.filter(**{f"{name}__in": parents}).values_list("pk", name)
+
+
+def _references(columns: Columns) -> Iterator[str]:
+    kinds = columns.resolution.described
+    for name, column in columns.fields.items():
+        if kinds.get(name) == "reference":
+            yield column.attname
+
+
+def _merged(mirror: Mirror, ids: Sequence[str]) -> set[str]:
+    """Return those of the deleted records that were merged into others."""
+    rest, merged = rest_of(mirror.listener), set()
+    for start in range(0, len(ids), 200):
+        listed = ", ".join(f"'{record_id}'" for record_id in ids[start : start + 200])
+        soql = f"SELECT Id, MasterRecordId FROM {mirror.salesforce_object} WHERE Id IN ({listed})"  # noqa: S608
+        for page in rest.query(soql, deleted=True):
+            merged |= {long_id(str(row["Id"])) for row in page if row.get("MasterRecordId")}
+    return merged

@@ -1,0 +1,35 @@
+"""The problem of a mirror whose rows cannot be written, which its status shows."""
+
+from __future__ import annotations
+
+from audit.db.retry import describe
+from handlers.sdk.outcomes import storable
+from mirror.models import Mirror
+
+_WRITING = "Rows cannot be written"
+#: What to do, by a part of the database's message.
+_REMEDIES = {
+    "disk is full": "Free space or raise the database's limit",
+    "no space left": "Free space on the database's disk",
+    "could not extend": "Free space on the database's disk",
+    "permission denied": "Grant the database's user the right to write the table",
+    "does not exist": "Apply the model's migrations to that database",
+    "no such": "Apply the model's migrations to that database",
+}
+_OTHERWISE = "Check the database"
+
+
+def note_writing(mirror: Mirror, error: Exception) -> None:
+    """Show that rows cannot be written, and why. Never inside a transaction."""
+    reason = describe(error)
+    found = (text for part, text in _REMEDIES.items() if part in reason.lower())
+    remedy = next(found, _OTHERWISE)
+    text = f"{_WRITING} to the database {mirror.database!r}: {reason.rstrip('.')}. {remedy}; the "
+    text = storable(f"{text}changes are applied as soon as it takes them.")
+    Mirror.objects.filter(pk=mirror.pk).exclude(problem=text).update(problem=text)
+
+
+def clear_writing(mirror: Mirror) -> None:
+    """Remove that problem once rows were written. Inside any transaction."""
+    if mirror.problem.startswith(_WRITING):
+        Mirror.objects.filter(pk=mirror.pk, problem=mirror.problem).update(problem="")

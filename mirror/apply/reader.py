@@ -1,0 +1,173 @@
+"""Reads dirty records from Salesforce and writes their rows.
+
+    claim → read → convert → write, guarded → clear the marks that did not move → release
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+
+from audit.db.retry import describe
+from handlers.listener_rest_client import CANNOT_READ, rest_of
+from listeners import crash_points
+from listeners.clock import database_clock
+from listeners.salesforce.errors import Reaction, SalesforceError
+from listeners.salesforce.rest.client import MAX_IDS, RestClient
+from listeners.salesforce.rest.records import RecordsRead, last_modified_ms
+from mirror.apply import dirty, problem, release, upsert
+from mirror.apply.guard import MARGIN, read_time
+from mirror.models import DirtyRow, Mirror
+from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.values import to_columns
+
+log = structlog.get_logger(__name__)
+
+#: When a record whose read began too early, or that changed while it was read, is read again.
+_AGAIN = timedelta(seconds=1)
+#: When records are read again after the org's limit was reached, or did not answer.
+_PAUSES = {Reaction.QUOTA: timedelta(minutes=15), Reaction.BACK_OFF_LONG: timedelta(minutes=2)}
+_PAUSE = timedelta(seconds=10)
+_MARGIN_MS = MARGIN // timedelta(milliseconds=1)
+
+
+@dataclass(slots=True)
+class Result:
+    """What reading a page of records led to."""
+
+    applied: int = 0
+    doubtful: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def read_page(mirror: Mirror) -> int:
+    """Read a page of due records of a mirror; return how many were claimed. Never inside a
+    transaction."""
+    marks = dirty.claim(mirror, database_clock.now(), MAX_IDS)
+    if not marks:
+        return 0
+    ids = [mark.record_id for mark in marks]
+    try:
+        answer = _client(mirror).read_many(mirror.salesforce_object, ids)
+    except CANNOT_READ as error:
+        _postpone_all(mirror, marks, error)
+        return 0
+    crash_points.reach("read")
+    try:
+        result = _write(mirror, ids, answer)
+    except (DatabaseError, InterfaceError) as error:
+        problem.note_writing(mirror, error)
+        dirty.postpone([(mark, describe(error)) for mark in marks], database_clock.now())
+        return 0
+    _settle(mirror, marks, answer, result)
+    return len(marks)
+
+
+def _client(mirror: Mirror) -> RestClient:
+    return rest_of(mirror.listener)
+
+
+def _postpone_all(mirror: Mirror, marks: Sequence[DirtyRow], error: Exception) -> None:
+    """Give all marks back. A limit or an outage is no failure of the records."""
+    log.warning("records not read", mirror=mirror.model, records=len(marks), reason=str(error))
+    now = database_clock.now()
+    reaction = error.reaction if isinstance(error, SalesforceError) else Reaction.CONFIGURATION
+    if reaction is Reaction.CONFIGURATION:
+        dirty.postpone([(mark, str(error)) for mark in marks], now)
+    else:
+        dirty.release(marks, now + _PAUSES.get(reaction, _PAUSE), error=str(error))
+
+
+def _write(mirror: Mirror, ids: Sequence[str], answer: RecordsRead) -> Result:
+    """Write the rows of the records that were read, or found deleted."""
+    read_at, result = read_time(answer.read_at), Result()
+    columns = columns_of(model_named(mirror.model))
+    absent = [key for key in ids if key not in answer.records and key not in answer.refused]
+    if absent:
+        written = upsert.write_absent(columns, mirror.database, absent, read_at)
+        result.applied += written.applied
+        result.doubtful |= written.doubtful
+    for names, rows in _rows_by_names(mirror, columns, answer.records).items():
+        _write_rows(mirror, columns, names, rows, answer, result)
+    result.failed |= {key: str(refused) for key, refused in answer.refused.items()}
+    return result
+
+
+def _write_rows(
+    mirror: Mirror,
+    columns: Columns,
+    names: tuple[str, ...],
+    rows: Sequence[upsert.Values],
+    answer: RecordsRead,
+    result: Result,
+) -> None:
+    """Write rows together; one by one if the database refuses one of them."""
+    try:
+        written = upsert.write(columns, mirror.database, names, rows, read_time(answer.read_at))
+    except (DataError, IntegrityError) as error:
+        if len(rows) == 1:
+            result.failed[rows[0][0]] = describe(error)
+            return
+        half = len(rows) // 2
+        for part in (rows[:half], rows[half:]):
+            _write_rows(mirror, columns, names, part, answer, result)
+        return
+    result.applied += written.applied
+    result.doubtful |= written.doubtful
+
+
+def _rows_by_names(
+    mirror: Mirror, columns: Columns, records: Mapping[str, Mapping[str, Any]]
+) -> dict[tuple[str, ...], list[upsert.Values]]:
+    """Return the rows of records that were read by the names of their columns, which are the same
+    for all records but those that were read one by one."""
+    found: dict[tuple[str, ...], list[upsert.Values]] = {}
+    for record_id, record in records.items():
+        described = mirror.described or dict.fromkeys(record, "")
+        converted = to_columns(columns.against(described), record)
+        modified = last_modified_ms(record)
+        version = None if modified is None else read_time(modified // 1000 * 1000)
+        names = ("salesforce_id", "is_deleted", "version", "raw", *converted.values)
+        own = (record_id, record.get("IsDeleted") is True, version, converted.raw)
+        found.setdefault(names, []).append((*own, *converted.values.values()))
+    return found
+
+
+def _settle(
+    mirror: Mirror, marks: Sequence[DirtyRow], answer: RecordsRead, result: Result
+) -> None:
+    """Clear the marks of the records whose rows are decided, and give the others back."""
+    now = database_clock.now()
+    problem.clear_writing(mirror)
+    dirty.postpone(
+        [(mark, result.failed[mark.record_id]) for mark in marks if mark.record_id in result.failed],
+        now,
+    )
+    dirty.mark(mirror, result.doubtful, DirtyRow.Reason.SAME_SECOND)
+    left = [mark for mark in marks if mark.record_id not in result.failed]
+    decided = [
+        mark
+        for mark in left
+        if mark.since + _MARGIN_MS < answer.read_at and mark.record_id not in result.doubtful
+    ]
+    cleared = dirty.clear(decided)
+    gone = {mark.pk for mark in cleared}
+    dirty.release(_others(left, gone), now + _AGAIN)
+    release.read(mirror, {mark.record_id: mark.since for mark in cleared})
+    log.info(
+        "dirty records read",
+        mirror=mirror.model,
+        records=len(marks),
+        applied=result.applied,
+        cleared=len(cleared),
+        failed=len(result.failed),
+    )
+
+
+def _others(marks: Iterable[DirtyRow], gone: set[int]) -> list[DirtyRow]:
+    return [mark for mark in marks if mark.pk not in gone]

@@ -1,0 +1,120 @@
+"""The upkeep of mirrors: gap search, reading of dirty records, and removal of old tombstones.
+
+`start_due` looks for work in each round of the relay and starts a task for each mirror that has
+some; `work` is the task. One worker at a time does a mirror's upkeep.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import structlog
+from django.db.models import Q
+
+from handlers.listener_rest_client import CANNOT_READ
+from handlers.outbox import broker
+from listeners.clock import database_clock
+from mirror.apply import dirty, gap_scan, reader
+from mirror.models import Mirror
+from mirror.schema.columns import columns_of, model_named
+
+log = structlog.get_logger(__name__)
+
+TASK = "mirror.upkeep"
+#: Seconds after which a task ends, and the next round starts another.
+BUDGET = 20.0
+#: Time for a worker to begin, and for each step; then another message is sent.
+_SPAN = timedelta(seconds=60)
+#: When the upkeep is tried again after Salesforce did not answer.
+_AGAIN = timedelta(seconds=10)
+#: How long a tombstone stays with deletes=hard: no event can be older when it arrives.
+TOMBSTONES = timedelta(hours=72)
+_ROWS = 1000
+
+
+def start_due(now: datetime) -> int:
+    """Start the upkeep of each mirror that has work; return how many.
+
+    Never inside a transaction.
+    """
+    mirrors = list(Mirror.objects.filter(_idle(now)))
+    if not mirrors:
+        return 0
+    last_ids = gap_scan.last_entry_ids(sorted({mirror.listener_id for mirror in mirrors}))
+    with_dirty = set(dirty.due(now).values_list("mirror_id", flat=True).distinct())
+    started = 0
+    for mirror in mirrors:
+        last_id = last_ids.get(mirror.listener_id, 0)
+        if mirror.pk in with_dirty or _has_gaps(mirror, last_id):
+            started += _start(mirror, now)
+    return started
+
+
+def _idle(now: datetime) -> Q:
+    return Q(upkeep_until=None) | Q(upkeep_until__lt=now)
+
+
+def _has_gaps(mirror: Mirror, last_id: int) -> bool:
+    """Return whether new entries are to be examined; without one, the search has reached them."""
+    if last_id <= mirror.scanned_entry_id:
+        return False
+    if gap_scan.found_between(mirror, last_id).exists():
+        return True
+    gap_scan.advance(mirror, last_id)
+    return False
+
+
+def _start(mirror: Mirror, now: datetime) -> bool:
+    mine = Mirror.objects.filter(_idle(now), pk=mirror.pk)
+    if not mine.update(upkeep_until=now + _SPAN):
+        return False
+    return broker.start_or_leave(TASK, mirror_id=mirror.pk)
+
+
+def work(mirror_id: int) -> None:
+    """Search for gaps and read dirty records until none is due. Never inside a transaction."""
+    mirror = Mirror.objects.filter(pk=mirror_id).select_related("listener__connection").first()
+    if mirror is None:
+        return
+    ends_at = time.monotonic() + BUDGET
+    until = None
+    try:
+        gap_scan.scan(mirror)
+        while reader.read_page(mirror) and time.monotonic() < ends_at:
+            _extend(mirror, database_clock.now() + _SPAN)
+    except CANNOT_READ as error:
+        log.warning("upkeep postponed", mirror=mirror.model, reason=str(error))
+        until = database_clock.now() + _AGAIN
+    _extend(mirror, until)
+
+
+def _extend(mirror: Mirror, until: datetime | None) -> None:
+    Mirror.objects.filter(pk=mirror.pk).update(upkeep_until=until)
+
+
+def purge_tombstones(now: datetime) -> int:
+    """Remove the rows of records that were deleted long ago, of mirrors with deletes=hard; return
+    how many. Never inside a transaction."""
+    hard = Mirror.objects.filter(deletes=Mirror.Deletes.HARD)
+    return sum(_purge(mirror, now - TOMBSTONES) for mirror in hard)
+
+
+def _purge(mirror: Mirror, before: datetime) -> int:
+    model = columns_of(model_named(mirror.model)).model
+    rows = model._base_manager.using(mirror.database)
+    old = rows.filter(is_deleted=True, synced_at__lt=before).order_by()
+    removed = 0
+    while ids := list(old.values_list("pk", flat=True)[:_ROWS]):
+        kept = dirty.marked_among(mirror, ids)
+        gone = _delete(old.filter(pk__in=[key for key in ids if key not in kept]))
+        removed += gone
+        if not gone:
+            break
+    return removed
+
+
+def _delete(rows: Iterable[object]) -> int:
+    """Delete rows, still judged by their filter: a restored one is not among them any more."""
+    return int(rows._raw_delete(rows.db))  # type: ignore[attr-defined]
