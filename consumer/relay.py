@@ -34,6 +34,7 @@ from handlers.types import Claim, ClaimLost, Ended
 from handlers.worker import metrics
 from handlers.worker.settle import settle
 from listeners import crash_points
+from mirror import rounds
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ def run_due(now: datetime) -> None:
     publish_due(now)
     schedule.start_due(now)
     job.start_due(now)
+    rounds.run_due(now)
 
 
 def publish_due(now: datetime) -> int:
@@ -96,6 +98,7 @@ def sweep(now: datetime) -> None:
     plan.start_due(now)
     tracked.mark_lost(now)
     soft_delete.forget()
+    rounds.sweep(now)
 
 
 def retarget(now: datetime) -> int:

@@ -3,9 +3,16 @@
 from celery import shared_task
 
 from mirror import kinds, runs
+from mirror.apply import upkeep
 
 
 @shared_task(name=runs.TASK)
 def run_mirror_run(*, run_id: int) -> None:
     """Work on a run of a mirror for a slice of time."""
     kinds.work(run_id)
+
+
+@shared_task(name=upkeep.TASK)
+def run_mirror_upkeep(*, mirror_id: int) -> None:
+    """Search for gaps, read dirty records and purge tombstones of a mirror."""
+    upkeep.work(mirror_id)

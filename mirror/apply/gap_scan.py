@@ -32,7 +32,8 @@ from mirror.sweeps import request_sweep
 LONGEST_TRANSACTION = timedelta(hours=1)
 #: Entries that one step examines.
 ROWS = 2000
-_ONE_RECORD = ("CREATE", "UPDATE", "UNDELETE", "DELETE")
+_WITH_FIELDS = ("CREATE", "UPDATE", "UNDELETE")
+_ONE_RECORD = (*_WITH_FIELDS, "DELETE")
 _GAPS = ("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE")
 _ALL_RECORDS = "*"
 
@@ -50,8 +51,7 @@ def last_entry_ids(listener_ids: Sequence[int]) -> dict[int, int]:
 
 def found_between(mirror: Mirror, last_id: int) -> QuerySet[AuditLogEntry]:
     """Return the mirror's entries after the last search, up to `last_id`, that are searched for."""
-    kinds = _ONE_RECORD if has_children(mirror) else (*_ONE_RECORD,)
-    plain = kinds[:3] if has_children(mirror) else kinds
+    plain = _WITH_FIELDS if has_children(mirror) else _ONE_RECORD
     sought = ~Q(change_type__in=plain) | Q(record_id__endswith=_ALL_RECORDS)
     found: QuerySet[AuditLogEntry] = AuditLogEntry.objects.filter(
         sought,
@@ -170,7 +170,7 @@ def _merged(mirror: Mirror, ids: Sequence[str]) -> set[str]:
     rest, merged = rest_of(mirror.listener), set()
     for start in range(0, len(ids), 200):
         listed = ", ".join(f"'{record_id}'" for record_id in ids[start : start + 200])
-        soql = f"SELECT Id, MasterRecordId FROM {mirror.salesforce_object} WHERE Id IN ({listed})"  # noqa: S608
+        soql = f"SELECT Id, MasterRecordId FROM {mirror.salesforce_object} WHERE Id IN ({listed})"
         for page in rest.query(soql, deleted=True):
             merged |= {long_id(str(row["Id"])) for row in page if row.get("MasterRecordId")}
     return merged

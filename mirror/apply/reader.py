@@ -1,13 +1,13 @@
 """Reads dirty records from Salesforce and writes their rows.
 
-    claim → read → convert → write, guarded → clear the marks that did not move → release
+claim → read → convert → write, guarded → clear the marks that did not move → release
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -93,7 +93,7 @@ def _write(mirror: Mirror, ids: Sequence[str], answer: RecordsRead) -> Result:
         result.applied += written.applied
         result.doubtful |= written.doubtful
     for names, rows in _rows_by_names(mirror, columns, answer.records).items():
-        _write_rows(mirror, columns, names, rows, answer, result)
+        _write_rows(mirror, columns, names, rows, read_at, result=result)
     result.failed |= {key: str(refused) for key, refused in answer.refused.items()}
     return result
 
@@ -103,19 +103,20 @@ def _write_rows(
     columns: Columns,
     names: tuple[str, ...],
     rows: Sequence[upsert.Values],
-    answer: RecordsRead,
+    read_at: datetime,
+    *,
     result: Result,
 ) -> None:
     """Write rows together; one by one if the database refuses one of them."""
     try:
-        written = upsert.write(columns, mirror.database, names, rows, read_time(answer.read_at))
+        written = upsert.write(columns, mirror.database, names, rows, read_at)
     except (DataError, IntegrityError) as error:
         if len(rows) == 1:
             result.failed[rows[0][0]] = describe(error)
             return
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):
-            _write_rows(mirror, columns, names, part, answer, result)
+            _write_rows(mirror, columns, names, part, read_at, result=result)
         return
     result.applied += written.applied
     result.doubtful |= written.doubtful
@@ -138,14 +139,16 @@ def _rows_by_names(
     return found
 
 
-def _settle(
-    mirror: Mirror, marks: Sequence[DirtyRow], answer: RecordsRead, result: Result
-) -> None:
+def _settle(mirror: Mirror, marks: Sequence[DirtyRow], answer: RecordsRead, result: Result) -> None:
     """Clear the marks of the records whose rows are decided, and give the others back."""
     now = database_clock.now()
     problem.clear_writing(mirror)
     dirty.postpone(
-        [(mark, result.failed[mark.record_id]) for mark in marks if mark.record_id in result.failed],
+        [
+            (mark, result.failed[mark.record_id])
+            for mark in marks
+            if mark.record_id in result.failed
+        ],
         now,
     )
     dirty.mark(mirror, result.doubtful, DirtyRow.Reason.SAME_SECOND)

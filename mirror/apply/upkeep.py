@@ -7,10 +7,10 @@ some; `work` is the task. One worker at a time does a mirror's upkeep.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import structlog
+from django.core.cache import cache
 from django.db.models import Q
 
 from handlers.listener_rest_client import CANNOT_READ
@@ -32,6 +32,7 @@ _AGAIN = timedelta(seconds=10)
 #: How long a tombstone stays with deletes=hard: no event can be older when it arrives.
 TOMBSTONES = timedelta(hours=72)
 _ROWS = 1000
+_PURGE_SECONDS = 3600
 
 
 def start_due(now: datetime) -> int:
@@ -74,7 +75,10 @@ def _start(mirror: Mirror, now: datetime) -> bool:
 
 
 def work(mirror_id: int) -> None:
-    """Search for gaps and read dirty records until none is due. Never inside a transaction."""
+    """Search for gaps, read dirty records until none is due, and purge tombstones.
+
+    Never inside a transaction.
+    """
     mirror = Mirror.objects.filter(pk=mirror_id).select_related("listener__connection").first()
     if mirror is None:
         return
@@ -84,6 +88,8 @@ def work(mirror_id: int) -> None:
         gap_scan.scan(mirror)
         while reader.read_page(mirror) and time.monotonic() < ends_at:
             _extend(mirror, database_clock.now() + _SPAN)
+        if mirror.deletes == Mirror.Deletes.HARD:
+            purge(mirror, database_clock.now())
     except CANNOT_READ as error:
         log.warning("upkeep postponed", mirror=mirror.model, reason=str(error))
         until = database_clock.now() + _AGAIN
@@ -94,27 +100,27 @@ def _extend(mirror: Mirror, until: datetime | None) -> None:
     Mirror.objects.filter(pk=mirror.pk).update(upkeep_until=until)
 
 
-def purge_tombstones(now: datetime) -> int:
-    """Remove the rows of records that were deleted long ago, of mirrors with deletes=hard; return
-    how many. Never inside a transaction."""
+def start_purges(now: datetime) -> int:
+    """Start the upkeep of the mirrors with deletes=hard, once an hour; return how many.
+
+    Never inside a transaction.
+    """
     hard = Mirror.objects.filter(deletes=Mirror.Deletes.HARD)
-    return sum(_purge(mirror, now - TOMBSTONES) for mirror in hard)
+    due = (one for one in hard if cache.add(f"mirror-purge-{one.pk}", 1, _PURGE_SECONDS))
+    return sum(_start(mirror, now) for mirror in due)
 
 
-def _purge(mirror: Mirror, before: datetime) -> int:
+def purge(mirror: Mirror, now: datetime) -> int:
+    """Remove the rows of records that were deleted long ago, unless they are to be read; return
+    how many. Never inside a transaction."""
     model = columns_of(model_named(mirror.model)).model
     rows = model._base_manager.using(mirror.database)
-    old = rows.filter(is_deleted=True, synced_at__lt=before).order_by()
-    removed = 0
-    while ids := list(old.values_list("pk", flat=True)[:_ROWS]):
+    old = rows.filter(is_deleted=True, synced_at__lt=now - TOMBSTONES).order_by("pk")
+    removed, last = 0, ""
+    while ids := list(old.filter(pk__gt=last).values_list("pk", flat=True)[:_ROWS]):
+        last = ids[-1]
         kept = dirty.marked_among(mirror, ids)
-        gone = _delete(old.filter(pk__in=[key for key in ids if key not in kept]))
-        removed += gone
-        if not gone:
-            break
+        # A row that was restored in the meantime does not match the filter any more.
+        gone = old.filter(pk__in=[key for key in ids if key not in kept]).order_by()
+        removed += gone._raw_delete(mirror.database)
     return removed
-
-
-def _delete(rows: Iterable[object]) -> int:
-    """Delete rows, still judged by their filter: a restored one is not among them any more."""
-    return int(rows._raw_delete(rows.db))  # type: ignore[attr-defined]

@@ -183,7 +183,7 @@ class _Page:
     ) -> int:
         """Insert the rows; return how many were written. `on_conflict` has {} for the columns."""
         database = connections[self.alias]
-        defaults = self._missing() | self.defaults
+        defaults = {**self._missing(), **self.defaults}
         targets = [*self.names, *self.constants, *defaults]
         fixed = [
             self._field(name).get_db_prep_save(value, database)
@@ -212,10 +212,10 @@ class _Page:
             )
             return int(cursor.rowcount)
 
-    def _copy(self, cursor: Any, rows: Iterable[Values]) -> None:
+    def _copy(self, cursor: Any, rows: Collection[Values]) -> None:
         columns = ", ".join(map(self._column, self.names))
         cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{_PAGE}")
-        like = f"SELECT {columns} FROM {self.table} WITH NO DATA"  # noqa: S608
+        like = f"SELECT {columns} FROM {self.table} WITH NO DATA"
         cursor.execute(f"CREATE TEMPORARY TABLE {_PAGE} ON COMMIT DROP AS {like}")
         with cursor.copy(f"COPY {_PAGE} ({columns}) FROM STDIN") as copy:
             for row in self._prepared(rows):

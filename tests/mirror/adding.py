@@ -1,5 +1,6 @@
 """Mirrors in tests, without an org."""
 
+from django.db import transaction
 from django.utils import timezone
 
 from mirror import service
@@ -9,7 +10,8 @@ from tests.sample_data import ANN
 
 def add(listener, model="crm.Account", **fields) -> Mirror:
     """Store a mirror as the service does, with its mappings and its first load requested."""
-    return service.store(Mirror(model=model, listener=listener, **fields), ANN)
+    with transaction.atomic():
+        return service.store(Mirror(model=model, listener=listener, **fields), ANN)
 
 
 def in_sync(mirror) -> Mirror:

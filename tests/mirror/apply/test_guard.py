@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -169,15 +169,15 @@ class Change:
     commit: int
     version: int
     sequence: int
-    body: dict
-    state: dict
+    body: dict[str, int]
+    state: dict[str, int]
     is_deleted: bool
 
 
 @dataclass
 class Stored:
     row: Row
-    values: dict  # field → the number of the change that set it
+    values: dict[str, int]  # field → the number of the change that set it
     number: int  # the last change that the row is known to include
 
 
@@ -187,7 +187,6 @@ class Mirror:
 
     stored: Stored | None = None
     since: int | None = None
-    seen: list = field(default_factory=list)
 
     def _mark(self, since):
         self.since = max(self.since or 0, since)

@@ -1,0 +1,26 @@
+"""The part that mirrors have in the relay's rounds: start what is due.
+
+The work itself is done by tasks: a round asks neither Salesforce nor another database.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mirror import runs
+from mirror.apply import upkeep
+from mirror.load import lost_time
+
+
+def run_due(now: datetime) -> None:
+    """Start runs, gap searches and reads of dirty records that are due. Never inside a
+    transaction."""
+    runs.start_due(now)
+    upkeep.start_due(now)
+
+
+def sweep(now: datetime) -> None:
+    """Start what is needed less often: sweeps after lost time, and purges of tombstones. Never
+    inside a transaction."""
+    lost_time.request_due(now)
+    upkeep.start_purges(now)
