@@ -24,6 +24,7 @@ from cdcproject.conf.environment import (
     stop,
     with_secret_files,
 )
+from cdcproject.conf.further_databases import further_databases
 from cdcproject.conf.logging import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
 from cdcproject.conf.packages import user_apps
 from cdcproject.conf.servers import (
@@ -72,6 +73,7 @@ try:
             env.str("DATABASE_URL", ""), VAR_DIR, password=env.str("DATABASE_PASSWORD", "")
         )
     }
+    DATABASES |= further_databases(env, VAR_DIR, DATABASES["default"])
     LOG_LEVEL = one_of("LOG_LEVEL", env.str("LOG_LEVEL", "INFO").upper(), LOG_LEVELS)
     LOG_FORMAT = one_of("LOG_FORMAT", env.str("LOG_FORMAT", "console"), LOG_FORMATS)
     CDC_HANDLER_MODULES = names(env, "CDC_HANDLER_MODULES")
@@ -217,6 +219,9 @@ INSTALLED_APPS = [
     "console",
     "simulator",
 ]
+# The apps whose tables are in the default database alone.
+CDC_OWN_LABELS = frozenset(name.rpartition(".")[2] for name in INSTALLED_APPS)
+DATABASE_ROUTERS = ["cdcproject.db_router.OwnTables"]
 INSTALLED_APPS += user_apps(CDC_APPS, INSTALLED_APPS)
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.apps import apps as installed
 from django.conf import settings
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import Q
 
 from listeners.access.permissions import CLOSE, OPERATE, READ_AGAIN, REDELIVER
@@ -50,8 +50,11 @@ _VERBS = ("view", "add", "change", "delete")
 def update_roles(using: str, apps: Any = installed, **_: Any) -> None:
     """Create the roles and grant them new permissions. A receiver of `post_migrate`.
 
-    Does nothing while the needed tables are missing, since only some apps were migrated.
+    Does nothing while the needed tables are missing, since only some apps were migrated, and in
+    databases that do not have our tables.
     """
+    if not router.allow_migrate(using, "consumer"):
+        return
     try:
         Group = apps.get_model("auth", "Group")
         Permission = apps.get_model("auth", "Permission")

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,9 +30,18 @@ SECRETS = (
     "OTEL_EXPORTER_OTLP_HEADERS",
 )
 
+#: The same for further databases: DATABASE_URL_<ALIAS> and DATABASE_PASSWORD_<ALIAS>.
+_FURTHER = re.compile(r"(DATABASE_(?:URL|PASSWORD)_(?!FILE$).+?)(_FILE)?")
+
 
 def stop(message: str) -> NoReturn:
     sys.exit(f"configuration error: {message}")
+
+
+def further_secrets(names: Iterable[str]) -> list[str]:
+    """Return the variables of further databases among the names, without the suffix _FILE."""
+    matches = (_FURTHER.fullmatch(name) for name in names)
+    return sorted({match[1] for match in matches if match})
 
 
 def with_secret_files() -> Env:
@@ -40,7 +50,7 @@ def with_secret_files() -> Env:
     A file that cannot be read, or a secret given in both ways, stops start-up. An empty file counts
     as not set.
     """
-    for name in SECRETS:
+    for name in (*SECRETS, *further_secrets(os.environ)):
         path = os.environ.get(f"{name}_FILE")
         if not path:
             continue

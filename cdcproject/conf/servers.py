@@ -36,11 +36,12 @@ _OF_TLS = ("ssl_",)
 _CELERYS_WORDS = {"CERT_NONE": "none", "CERT_OPTIONAL": "optional", "CERT_REQUIRED": "required"}
 
 
-def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
+def database(url: str, var_dir: Path, *, password: str = "", suffix: str = "") -> dict[str, Any]:
     """Return Django's settings of the database; without a `url`, SQLite under `var_dir`.
 
-    `password` is added to a URL that has none.
+    `password` is added to a URL that has none. `suffix` ends the names of the variables.
     """
+    name = f"DATABASE_URL{suffix}"
     try:
         config: dict[str, Any] = dict(
             dj_database_url.parse(
@@ -50,19 +51,19 @@ def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
             )
         )
     except ValueError as error:  # its message may hold the password
-        stop(f"DATABASE_URL is not a database URL ({type(error).__name__}).")
+        stop(f"{name} is not a database URL ({type(error).__name__}).")
     if config.get("ENGINE") not in (SQLITE, POSTGRESQL):
-        stop("DATABASE_URL must start with postgres:// or sqlite:///.")
+        stop(f"{name} must start with postgres:// or sqlite:///.")
     if password:
         if config["ENGINE"] != POSTGRESQL or config["PASSWORD"]:
             stop(
-                "DATABASE_PASSWORD is set; DATABASE_URL must then start with postgres:// and have "
-                "no password."
+                f"DATABASE_PASSWORD{suffix} is set; {name} must then start with postgres:// and "
+                "have no password."
             )
         config["PASSWORD"] = password
     if config["ENGINE"] == POSTGRESQL:
         # With timeouts, so that a lost server is detected.
-        config["OPTIONS"] = _postgresql_options(config.get("OPTIONS", {}))
+        config["OPTIONS"] = _postgresql_options(name, config.get("OPTIONS", {}))
     if config["ENGINE"] == SQLITE:
         # Listener, workers and web server write concurrently: with IMMEDIATE, writers wait for each
         # other at BEGIN instead of failing within a transaction.
@@ -75,14 +76,14 @@ def database(url: str, var_dir: Path, *, password: str = "") -> dict[str, Any]:
     return config
 
 
-def _postgresql_options(given: dict[str, Any]) -> dict[str, Any]:
+def _postgresql_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the options of psycopg; `prepare_threshold` is a number, or `none` in the URL."""
     options = {**_POSTGRESQL_OPTIONS, **given}
     threshold = options.get("prepare_threshold")
     if threshold == "none":
         options["prepare_threshold"] = None
     elif threshold is not None and not isinstance(threshold, int):
-        stop("DATABASE_URL: prepare_threshold must be a number of executions, or none.")
+        stop(f"{name}: prepare_threshold must be a number of executions, or none.")
     return options
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from cdcproject.conf.environment import SECRETS
+from cdcproject.conf.environment import SECRETS, further_secrets
 
 #: The server's own secrets, which no connection may read, whatever the settings allow.
 OWN_VARIABLES = frozenset({*SECRETS, "EMAIL_HOST_USER"})
@@ -40,10 +40,14 @@ def sentence(text: str) -> str:
 
 
 def _may_read_variable(name: str) -> bool:
-    return name not in OWN_VARIABLES and any(
+    return not _is_own(name) and any(
         name.startswith(allowed[:-1]) if allowed.endswith("*") else name == allowed
         for allowed in settings.CDC_SECRETS_READABLE.variables
     )
+
+
+def _is_own(variable: str) -> bool:
+    return variable in OWN_VARIABLES or bool(further_secrets([variable]))
 
 
 def _may_read_file(name: str) -> bool:
@@ -60,7 +64,8 @@ def _may_read_file(name: str) -> bool:
 
 def _own_files() -> set[Path]:
     """Return the files that contain the server's own secrets."""
-    named = [os.environ.get(f"{variable}_FILE", "") for variable in OWN_VARIABLES]
+    own = (*OWN_VARIABLES, *further_secrets(os.environ))
+    named = [os.environ.get(f"{variable}_FILE", "") for variable in own]
     made = [settings.VAR_DIR / name for name in ("secret_key", "encryption_keys")]
     return {path.resolve() for path in (*map(Path, filter(None, named)), *made)}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdcproject.conf.environment import SECRETS
+from cdcproject.conf.further_databases import VARIABLES
 from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
 from tests.nursery import ROOT
@@ -39,7 +40,7 @@ def _is_of_the_environment(call: ast.Call) -> bool:
 
 
 def known() -> dict[str, object]:
-    found: dict[str, object] = dict.fromkeys(SECRETS)
+    found: dict[str, object] = dict.fromkeys((*SECRETS, *VARIABLES))
     for source in SOURCES:
         for name, default in read_in(source):
             found[name] = default if default not in (None, "") else found.get(name)
