@@ -27,9 +27,10 @@ STUCK_STEP_SECONDS = 0.05
 
 
 class Result(Protocol):
-    """What a job finds: the ids of its rows, complete when `select` has ended."""
+    """The rows that a job finds, complete when `select` has ended."""
 
-    ids: list[str]
+    @property
+    def count(self) -> int: ...
 
     @property
     def is_ordered(self) -> bool: ...
@@ -87,7 +88,7 @@ class QueryJob:
         found: JsonObject = {
             **self.line(),
             "jobType": "V2Query",
-            "numberRecordsProcessed": max(len(self.result.ids) + self.extra_count, 0),
+            "numberRecordsProcessed": max(self.result.count + self.extra_count, 0),
             "retries": 0,
             "totalProcessingTime": int(self.seconds * 1000),
             "isPkChunkingSupported": not self.result.is_ordered,

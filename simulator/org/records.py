@@ -1,6 +1,6 @@
 """The records of the org and its Recycle Bin."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -46,7 +46,7 @@ class Snapshot:
 
     live: Records
     deleted: Records
-    ids: list[str]
+    ids: Sequence[str]
     _before: dict[str, Stored] = field(default_factory=dict)
 
     def get(self, record_id: str) -> Stored:

@@ -19,6 +19,7 @@ class BulkClient(RestClient):
 
     def __init__(self, org: SimulatorProcess) -> None:
         super().__init__(org)
+        self.org = org
 
     def create(self, query: str, operation: str = "query", **options: Any) -> requests.Response:
         """Create a job."""

@@ -67,6 +67,52 @@ def test_values_are_quoted_and_empty_ones_have_no_text(
     assert stamp["SystemModstamp"].endswith(".000Z")
 
 
+NOT_IN_CSV = ("address", "location", "base64", "complexvalue", "JunctionIdList")
+
+
+def as_text(value: object) -> str:
+    """A value of REST as it is in CSV."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value).replace(".000+0000", ".000Z")
+
+
+@pytest.mark.parametrize(
+    ("entity", "values"),
+    [
+        ("Account", {"Name": "Same", "BillingAddress": {"City": "Graz", "Latitude": 47.07}}),
+        ("Contact", {"Name": {"FirstName": "Mei", "LastName": "Ito"}, "Birthdate": "2000-01-31"}),
+        (
+            "Field_Types__c",
+            {
+                "Name": "Every type",
+                "Text__c": "text",
+                "Checkbox__c": True,
+                "Long__c": 9_007_199_254_740_993,
+                "Number__c": 12.5,
+                "Date__c": "2026-01-31",
+                "Date_Time__c": "2026-01-31T10:00:00.000Z",
+                "Time__c": "14:30:00.000Z",
+                "Place__c": {"Latitude": 47.07, "Longitude": 15.44},
+                "Site__c": {"City": "Graz"},
+            },
+        ),
+    ],
+)
+def test_values_are_those_of_rest(bulk: BulkClient, entity: str, values: dict[str, Any]) -> None:
+    bulk.org.post("changes", op="create", entity=entity, fields=values)
+    fields = bulk.send("GET", f"sobjects/{entity}/describe").json()["fields"]
+    names = ", ".join(field["name"] for field in fields if field["type"] not in NOT_IN_CSV)
+
+    [row] = bulk.rows(f"SELECT {names} FROM {entity} ORDER BY CreatedDate DESC, Id DESC LIMIT 1")
+
+    record = bulk.send("GET", f"sobjects/{entity}/{row['Id']}").json()
+    assert row == {name: as_text(record[name]) for name in row}
+    assert sum(value != "" for value in row.values()) > len(values) + 6
+
+
 @pytest.mark.parametrize(
     ("delimiter", "sign"),
     [("BACKQUOTE", "`"), ("CARET", "^"), ("PIPE", "|"), ("SEMICOLON", ";"), ("TAB", "\t")],

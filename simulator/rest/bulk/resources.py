@@ -46,7 +46,7 @@ class QueryJobs:
             delimiter=delimiter,
             line_ending=line_ending,
             created_at=now,
-            result=Result(query, spelt, snapshot, org.view, *endings),
+            result=Result(query, spelt, snapshot, entity, org.view, *endings),
         )
         spoil(job, request.sim.faults)
         self._jobs.start(job)
@@ -90,12 +90,12 @@ class QueryJobs:
         job = self._finished(request)
         result, faults = job.result, request.sim.faults
         start = _place(request.query.get("locator", ""))
-        count = min(_count(request, self._page_size), max(len(result.ids) - start, 0))
+        count = min(_count(request, self._page_size), max(result.count - start, 0))
         end = start + count
         headers = {
             "Content-Type": "text/csv;charset=UTF-8",
             "Sforce-NumberOfRecords": str(count),
-            "Sforce-Locator": _locator(end) if end < len(result.ids) else LAST,
+            "Sforce-Locator": _locator(end) if end < result.count else LAST,
         }
         if short := faults.take(("short_page",), target="bulk", entity=job.object_name):
             count = max(count - int(short.options["rows"]), 0)
@@ -104,7 +104,7 @@ class QueryJobs:
     def result_pages(self, request: RestRequest) -> RestAnswer:
         """`GET …/jobs/query/{id}/resultPages?locator=…`: the locations of up to five pages."""
         job = self._finished(request)
-        start, rows = _place(request.query.get("locator", "")), len(job.result.ids)
+        start, rows = _place(request.query.get("locator", "")), job.result.count
         stop = start + PAGES_AT_ONCE * self._page_size
         places = range(start, min(max(rows, 1), stop), self._page_size)
         own = request.url.rpartition("/")[0]

@@ -2,55 +2,77 @@
 
 import csv
 import io
-import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from simulator.org.catalogue import Entity
+from simulator.org.cells import cells
 from simulator.org.records import JsonObject, Snapshot
 from simulator.org.view import View
 from simulator.rest.queries import ordered
 from simulator.rest.soql import Query
-from simulator.rest.soql_where import holds
+from simulator.rest.soql_where import comparisons, holds
 
 ROWS_AT_ONCE = 500
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
 
 
 @dataclass(slots=True)
 class Result:
-    """The rows that a query selects from a snapshot, by their ids."""
+    """The rows that a query selects from a snapshot, by their places in it."""
 
     query: Query
     spelt: dict[str, str]
     snapshot: Snapshot
+    entity: Entity
     view: View
     delimiter: str
     line_ending: str
-    ids: list[str] = field(default_factory=list)
+    _places: Sequence[int] = field(default=())
 
     @property
     def is_ordered(self) -> bool:
         return bool(self.query.order)
 
+    @property
+    def count(self) -> int:
+        """The number of rows found so far."""
+        return len(self._places)
+
     def select(self) -> Iterator[None]:
         """Find the rows of the query; yields after some of them, so that others can work."""
         if self.query.where is None and not self.query.order:
-            self.ids = self.snapshot.ids[: self.query.limit]
+            self._places = range(len(self.snapshot.ids))[: self.query.limit]
             return
-        found: list[JsonObject] = []
-        for number, record_id in enumerate(self.snapshot.ids):
-            row = self._row(record_id)
+        self._places = places = array("I")
+        keys: dict[int, JsonObject] = {}
+        tested = cells(self.entity, self.view, self._tested())
+        for place, record_id in enumerate(self.snapshot.ids):
+            record, is_deleted = self.snapshot.get(record_id)
+            row = {name: cell(record, is_deleted) for name, cell in tested.items()}
             if holds(self.query.where, row, self.spelt):
-                self.ids.append(record_id)
+                places.append(place)
                 if self.query.order:
-                    sorted_by = (self.spelt[order.name] for order in self.query.order)
-                    found.append({"": record_id, **{name: row.get(name) for name in sorted_by}})
-            if number % ROWS_AT_ONCE == 0:
+                    keys[place] = self._sort_keys(row)
+            if place % ROWS_AT_ONCE == 0:
                 yield
+        if self.query.order:
+            places = self._ordered(keys)
+        self._places = places[: self.query.limit]
+
+    def _tested(self) -> set[str]:
+        """Return the fields of WHERE and ORDER BY."""
+        wheres = [comparison.name for comparison in comparisons(self.query.where)]
+        return {self.spelt[name] for name in (*wheres, *(key.name for key in self.query.order))}
+
+    def _sort_keys(self, row: JsonObject) -> JsonObject:
+        return {name: row.get(name) for name in (self.spelt[key.name] for key in self.query.order)}
+
+    def _ordered(self, keys: dict[int, JsonObject]) -> "array[int]":
+        rows: list[JsonObject] = [{**row, "": place} for place, row in keys.items()]
         for order in reversed(self.query.order):
-            found = ordered(found, self.spelt[order.name], order)
-        self.ids = [row[""] for row in found] if self.query.order else self.ids
-        self.ids = self.ids[: self.query.limit]
+            rows = ordered(rows, self.spelt[order.name], order)
+        return array("I", (row[""] for row in rows))
 
     def page(self, start: int, count: int) -> Iterator[bytes]:
         """Yield the header row and `count` rows from a place on, in parts."""
@@ -60,18 +82,16 @@ class Result:
             buffer, delimiter=self.delimiter, lineterminator=self.line_ending, quoting=csv.QUOTE_ALL
         )
         writer.writerow(names)
-        end = min(start + count, len(self.ids))
-        for place in range(start, end, ROWS_AT_ONCE):
-            for record_id in self.ids[place : min(place + ROWS_AT_ONCE, end)]:
-                row = self._row(record_id)
-                writer.writerow([_text(row.get(name)) for name in names])
+        cell_of = cells(self.entity, self.view, names)
+        columns = [cell_of[name] for name in names]
+        end = min(start + count, self.count)
+        for first in range(start, end, ROWS_AT_ONCE):
+            for place in self._places[first : min(first + ROWS_AT_ONCE, end)]:
+                record, is_deleted = self.snapshot.get(self.snapshot.ids[place])
+                writer.writerow([_text(cell(record, is_deleted)) for cell in columns])
             yield _taken(buffer)
         if buffer.tell():
             yield _taken(buffer)
-
-    def _row(self, record_id: str) -> JsonObject:
-        record, is_deleted = self.snapshot.get(record_id)
-        return self.view.row(record, "", deleted=is_deleted)
 
 
 def _taken(buffer: io.StringIO) -> bytes:
@@ -82,11 +102,7 @@ def _taken(buffer: io.StringIO) -> bytes:
 
 
 def _text(value: object) -> object:
-    """Return a value in the form of the CSV: `true`, and times that end with Z."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str() if MOMENT.fullmatch(value):
-            return value.removesuffix("+0000") + "Z"
-        case _:
-            return value
+    """Return a value in the form of the CSV."""
+    if value is True:
+        return "true"
+    return "false" if value is False else value
