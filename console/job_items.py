@@ -1,4 +1,4 @@
-"""Background jobs in one form: redeliveries, reconciliations, exports and pruning."""
+"""Background jobs in one form: redeliveries, reconciliations, mirror runs, exports and pruning."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from django.urls import reverse
 from django.utils.text import Truncator
 
 from audit.db.row_count import Total
-from audit.jobs.eta import Pace
+from audit.jobs.eta import Pace, span
 from audit.models import Reconciliation, Work
 from handlers.models import Redelivery
 from listeners.access.permissions import User
+from mirror.models import MirrorRun
 
 #: The most jobs of each kind that are shown.
 MOST = 50
@@ -74,7 +75,7 @@ class Item:
 
 
 def running(now: datetime, user: User) -> list[Item]:
-    """Return the unfinished jobs that the user may see, newest first; three queries at most."""
+    """Return the unfinished jobs that the user may see, newest first; one query for each kind."""
     found = _items(now, user, are_over=False)
     return sorted(found, key=lambda item: item.begun_at, reverse=True)
 
@@ -87,9 +88,11 @@ def finished(now: datetime, user: User) -> list[Item]:
 
 def _items(now: datetime, user: User, *, are_over: bool) -> list[Item]:
     comparisons = Reconciliation.objects.select_related("listener").defer("cursor")
+    mirror_runs = MirrorRun.objects.select_related("mirror").defer("cursor")
     kinds: tuple[tuple[str, Any, Any], ...] = (
         ("handlers.view_redelivery", Redelivery.objects.all(), Redelivery.UNENDED),
         ("audit.view_reconciliation", comparisons, _UNENDED),
+        ("mirror.view_mirrorrun", mirror_runs, MirrorRun.UNENDED),
         ("audit.view_work", Work.objects.all(), (Work.State.RUNNING,)),
     )
     found: list[Item] = []
@@ -100,12 +103,14 @@ def _items(now: datetime, user: User, *, are_over: bool) -> list[Item]:
     return found
 
 
-def item_of(row: Redelivery | Reconciliation | Work, now: datetime) -> Item:
+def item_of(row: Redelivery | Reconciliation | MirrorRun | Work, now: datetime) -> Item:
     match row:
         case Redelivery():
             return _of_redelivery(row, now)
         case Reconciliation():
             return _of_comparison(row, now)
+        case MirrorRun():
+            return _of_mirror_run(row, now)
         case Work():
             return _of_work(row, now)
 
@@ -152,6 +157,37 @@ def _outcome(row: Reconciliation) -> str:
         compared.append(f"{row.known_in_part:,} known in part")
     looked_up = f"{row.looked_up:,} looked up by id, {row.deletions_added:,} missing deletions"
     return "; ".join([", ".join(compared), *([looked_up] if row.looked_up else [])])
+
+
+def _of_mirror_run(row: MirrorRun, now: datetime) -> Item:
+    until = row.finished_at or now
+    return Item(
+        key=f"mirror-run-{row.pk}",
+        kind=row.get_kind_display(),
+        about=row.mirror.model,
+        who=row.requested_by or "Schedule",
+        href=reverse("admin:mirror_mirror_change", args=[row.mirror_id]),
+        state=row.state,
+        state_name=row.get_state_display(),
+        pace=Pace.since(row.started_at, until, row.done, Total(row.total)),
+        begun_at=row.started_at or row.created_at,
+        finished_at=row.finished_at,
+        outcome=_result_of_run(row, until),
+        error=row.error,
+    )
+
+
+def _result_of_run(row: MirrorRun, until: datetime) -> str:
+    """Return the result, such as "1,204 rows in 12 s, 100 rows/s; right"."""
+    text = f"{row.done:,} rows"
+    if row.started_at is not None:
+        text += f" in {span((until - row.started_at).total_seconds())}"
+    if row.state != MirrorRun.State.DONE or row.is_right is None:
+        return text
+    differs = row.kind in (MirrorRun.Kind.VERIFY, MirrorRun.Kind.REPAIR)
+    wrong = "differences found" if differs else "incomplete"
+    right = "no open difference" if differs else "complete"
+    return f"{text}; {right if row.is_right else wrong}"
 
 
 def _of_work(row: Work, now: datetime) -> Item:

@@ -82,3 +82,11 @@ def new_mapping(listener_id: int, on: str) -> str:
 
 def workers() -> str:
     return listed("handlers_worker")
+
+
+def mirrors() -> str:
+    return listed("mirror_mirror")
+
+
+def mirror(pk: int) -> str:
+    return reverse("admin:mirror_mirror_change", args=[pk])

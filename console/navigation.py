@@ -28,6 +28,13 @@ GROUPS = (
         ),
     ),
     (
+        "Mirrors",
+        (
+            ("Mirrors", "database", "mirror", "mirror"),
+            ("Differences", "difference", "mirror", "difference"),
+        ),
+    ),
+    (
         "Handlers",
         (
             ("Handler mappings", "alt_route", "handlers", "handlermapping"),
@@ -56,9 +63,18 @@ GROUPS = (
     ),
 )
 #: Sections of the models whose lists the menu does not name: the page of background jobs does.
-_UNLISTED = {("handlers", "redelivery"): "Activity", ("audit", "reconciliation"): "Activity"}
+_UNLISTED = {
+    ("handlers", "redelivery"): "Activity",
+    ("audit", "reconciliation"): "Activity",
+    ("mirror", "mirrorrun"): "Activity",
+}
 #: Permissions to view each kind of background job.
-_LONG_WORK = ("handlers.view_redelivery", "audit.view_reconciliation", "audit.view_work")
+_LONG_WORK = (
+    "handlers.view_redelivery",
+    "audit.view_reconciliation",
+    "mirror.view_mirrorrun",
+    "audit.view_work",
+)
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -123,6 +139,7 @@ class Reader:
     sees_deliveries: bool
     sees_incidents: bool
     sees_workers: bool
+    sees_mirrors: bool
     adds_connections: bool
     adds_listeners: bool
     adds_mappings: bool
@@ -141,6 +158,7 @@ class Reader:
             sees_deliveries=may_see(request, "handlers", "delivery"),
             sees_incidents=may_see(request, "audit", "incident"),
             sees_workers=may_see(request, "handlers", "worker"),
+            sees_mirrors=may_see(request, "mirror", "mirror"),
             adds_connections=has("listeners.add_connection"),
             adds_listeners=has("listeners.add_listener"),
             adds_mappings=has("handlers.add_handlermapping"),
@@ -168,4 +186,5 @@ class Reader:
             self.sees_deliveries,
             self.sees_incidents,
             self.sees_workers,
+            self.sees_mirrors,
         )

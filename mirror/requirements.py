@@ -137,7 +137,7 @@ def check_org(listener: Listener, columns: Columns) -> dict[str, Any]:
         raise _unreadable(listener, name, error) from None
     if description.get("queryable") is False:
         raise Refused(f"{name} cannot be queried, so it cannot be mirrored.", "model")
-    missing = columns.against(_field_names(description)).missing
+    missing = columns.against(field_names(description)).missing
     if missing:
         raise Refused(
             f"{columns.label} has columns without a field: {', '.join(missing)}. {name} has no "
@@ -148,7 +148,7 @@ def check_org(listener: Listener, columns: Columns) -> dict[str, Any]:
     return description
 
 
-def _field_names(description: Mapping[str, Any]) -> list[str]:
+def field_names(description: Mapping[str, Any]) -> list[str]:
     return [str(field["name"]) for field in description["fields"] if isinstance(field, dict)]
 
 

@@ -26,6 +26,9 @@ from mirror.requirements import Refused, check_local, check_org, clean_choices
 
 log = structlog.get_logger(__name__)
 
+#: The depths of a verification, cheapest first.
+DEPTHS = ("counts", "ids", "sample", "full")
+
 __all__ = ["Refused", "add", "cancel_run", "change", "remove", "request_run", "store"]
 
 

@@ -21,6 +21,7 @@ from api.protocol.rows import RowSerializer
 from api.protocol.views import SettingsViewSet, asked
 from api.resources.redelivering import ReasonSerializer, StrictSerializer
 from audit.action_log import Actor
+from audit.log.masking import Sight
 from listeners.access.permissions import OPERATE
 from listeners.models import Listener
 from mirror import service
@@ -128,19 +129,36 @@ class RunSerializer(serializers.ModelSerializer[MirrorRun]):
 
 class DifferenceSerializer(serializers.ModelSerializer[Difference]):
     """A value that differed: `here` in the mirror and `there` in Salesforce. An empty `field` is
-    the whole record."""
+    the whole record. Values of sensitive fields are masked."""
 
     class Meta:
         model = Difference
         exclude = ("mirror",)
 
+    def to_representation(self, instance: Difference) -> Any:
+        shown = super().to_representation(instance)
+        mirror, sight = instance.mirror, Sight.elsewhere(self.context["request"].user)
+        for side in ("here", "there"):
+            about = (mirror.listener, mirror.salesforce_object, instance.field)
+            shown[side] = sight.value(shown[side], *about)
+        return shown
+
 
 class VerifySerializer(StrictSerializer):
     depth = serializers.ChoiceField(
-        choices=["sample", "full"],
-        default="sample",
-        help_text="full: compare every field of every record; sample: counts, ids and the fields "
-        "of some records.",
+        choices=service.DEPTHS,
+        default="full",
+        help_text="counts: counts and newest modification by month of creation, and changed ids "
+        "against the audit log; ids: also all ids; sample: also every field of some records; full: "
+        "every field of every record.",
+    )
+
+
+class RepairSerializer(StrictSerializer):
+    accept_deletions = serializers.BooleanField(
+        default=False,
+        help_text="Mark rows as deleted even if many records are absent from Salesforce, as when "
+        "the connection's user has lost access to them.",
     )
 
 
@@ -205,11 +223,11 @@ class MirrorViewSet(SettingsViewSet[Mirror]):
         depth = asked(VerifySerializer, request)
         return self._requested(request, MirrorRun.Kind.VERIFY, depth)
 
-    @extend_schema(request=None, responses={202: RunSerializer})
+    @extend_schema(request=RepairSerializer, responses={202: RunSerializer})
     @action(detail=True, methods=["post"])
     def repair(self, request: Request, **_: Any) -> Response:
         """Read the records of all open differences again. A repair in progress is returned."""
-        return self._requested(request, MirrorRun.Kind.REPAIR)
+        return self._requested(request, MirrorRun.Kind.REPAIR, asked(RepairSerializer, request))
 
     @extend_schema(
         request=ReasonSerializer,
@@ -239,8 +257,9 @@ class MirrorViewSet(SettingsViewSet[Mirror]):
     @action(detail=True, filterset_class=DifferenceFilter, ordering=("-id",))
     def differences(self, request: Request, **_: Any) -> Response:
         """The differences that verifications found, newest first."""
-        page: Any = self._page(Difference.objects.all())
-        return self.get_paginated_response(DifferenceSerializer(page, many=True).data)
+        page: Any = self._page(Difference.objects.select_related("mirror__listener"))
+        rows = DifferenceSerializer(page, many=True, context=self.get_serializer_context())
+        return self.get_paginated_response(rows.data)
 
     def _page(self, rows: QuerySet[Any]) -> Any:
         """Return a page of the mirror's rows that match the filters."""

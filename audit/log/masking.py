@@ -48,6 +48,16 @@ class Sight:
         fields = self._hidden(entry)
         return bool(fields) and is_touched(tuple(path.split(".")), fields)
 
+    def value(self, value: Any, listener: Listener, entity: str, field: str) -> Any:
+        """Return the value of a record's field, or without a field its values by name, masked."""
+        patterns = () if self.sees_all else listener.sensitive_fields
+        fields = fields_of(tuple(patterns), entity) if patterns else ()
+        if not fields or value is None:
+            return value
+        if field:
+            return self.mask if is_touched((field,), fields) else value
+        return masked(value, fields, self.mask) if isinstance(value, dict) else value
+
     def hides_raw(self, listener: Listener) -> bool:
         """Return whether to withhold an undecodable message, in which fields cannot be located."""
         return not self.sees_all and bool(listener.sensitive_fields)

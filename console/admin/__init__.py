@@ -16,11 +16,14 @@ from console.admin.incidents import IncidentAdmin
 from console.admin.jobs import ReconciliationAdmin, WorkAdmin
 from console.admin.listeners.page import ListenerAdmin
 from console.admin.mappings.page import HandlerMappingAdmin
+from console.admin.mirrors.lists import DifferenceAdmin, MirrorRunAdmin
+from console.admin.mirrors.page import MirrorAdmin
 from console.admin.quarantine import QuarantinedAdmin
 from console.admin.users import GroupAdmin
 from console.admin.workers import WorkerAdmin
 from handlers.models import Delivery, HandlerMapping, Redelivery, Worker
 from listeners.models import Connection, Listener
+from mirror.models import Difference, Mirror, MirrorRun
 
 admin.site.index_template = "console/home.html"
 admin.site.unregister(Group)
@@ -30,6 +33,9 @@ admin.site.unregister(TokenProxy)
 admin.site.register(Connection, ConnectionAdmin)
 admin.site.register(Listener, ListenerAdmin)
 admin.site.register(HandlerMapping, HandlerMappingAdmin)
+admin.site.register(Mirror, MirrorAdmin)
+admin.site.register(MirrorRun, MirrorRunAdmin)
+admin.site.register(Difference, DifferenceAdmin)
 admin.site.register(AuditLogEntry, AuditLogAdmin)
 admin.site.register(Delivery, DeliveryAdmin)
 admin.site.register(Redelivery, RedeliveryAdmin)

@@ -21,6 +21,7 @@ from console.navigation import may_see
 LISTS = (
     ("Redeliveries", "handlers", "redelivery"),
     ("Reconciliations", "audit", "reconciliation"),
+    ("Mirror runs", "mirror", "mirrorrun"),
     ("Exports and pruning", "audit", "work"),
 )
 

@@ -21,6 +21,8 @@ from mirror.status import statuses, table
 
 _USAGE = 2
 _RUNS = {kind.value: kind for kind in MirrorRun.Kind}
+#: The options of the command that each kind of run takes.
+_OPTIONS = {"verify": ("depth",), "repair": ("accept_deletions",)}
 
 
 def act(command: BaseCommand, action: str, models: list[str], options: dict[str, Any]) -> None:
@@ -37,9 +39,9 @@ def act(command: BaseCommand, action: str, models: list[str], options: dict[str,
         case "remove":
             _remove(command, _named(models))
         case kind:
-            depth = {"depth": "full"} if options["full"] else {}
+            given = {name: options[name] for name in _OPTIONS.get(kind, ())}
             runs = [
-                service.request_run(mirror, _RUNS[kind], depth, Actor.at_the_shell())
+                service.request_run(mirror, _RUNS[kind], given, Actor.at_the_shell())
                 for mirror in _named(models)
             ]
             _follow(command, runs, options)

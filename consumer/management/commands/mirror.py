@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand
 from consumer.management import mirror_actions
 from consumer.management.arguments import word
 from mirror.models import Mirror
+from mirror.service import DEPTHS
 
 _ACTIONS = {
     "add": "keep a local copy of the model's object, and load it",
@@ -32,7 +33,12 @@ class Command(BaseCommand):
         parser.add_argument("--wait", action="store_true", help="show the progress until the end")
         parser.add_argument("--format", choices=["table", "json"], default="table", help="status")
         parser.add_argument(
-            "--full", action="store_true", help="verify: compare every field of every record"
+            "--depth", choices=DEPTHS, default="full", help="verify: how deep; default: full"
+        )
+        parser.add_argument(
+            "--accept-deletions",
+            action="store_true",
+            help="repair: mark rows as deleted even if many records are absent from Salesforce",
         )
         group = parser.add_argument_group("options of add")
         group.add_argument(

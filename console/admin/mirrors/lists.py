@@ -1,0 +1,85 @@
+"""The lists of the differences and runs of mirrors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+
+from audit.log.masking import Sight
+from console.admin.jobs import LongWorkAdmin
+from console.admin.mirrors.state import text_of
+from console.admin.read_only import ReadOnlyAdmin, ReadOnlyChangeList, StateFilter
+from console.labels import label, moment_column
+from mirror.models import Difference
+
+
+class OpenFilter(StateFilter):
+    field = "repaired_at"
+    states = (("open", "Open"), ("repaired", "Repaired"))
+
+
+class DifferenceChangeList(ReadOnlyChangeList):
+    """A list whose rows know which values the user may see."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        sight = Sight.in_console(request.user)
+        self.result_list = list(self.result_list)
+        for row in self.result_list:
+            about = (row.mirror.listener, row.mirror.salesforce_object, row.field)
+            row.shown_here = text_of(sight.value(row.here, *about))
+            row.shown_there = text_of(sight.value(row.there, *about))
+
+
+class DifferenceAdmin(ReadOnlyAdmin):
+    list_display = (
+        *("record_id", "mirror", "of_field", "in_mirror", "in_salesforce", "why"),
+        *("found", "repaired", "repaired_by"),
+    )
+    list_display_links = None
+    list_filter = (
+        ("mirror", RelatedDropdownFilter),
+        OpenFilter,
+        ("reason", ChoicesDropdownFilter),
+    )
+    list_select_related = ("mirror__listener",)
+    search_fields = ("record_id",)
+    empty_title = "No differences"
+    empty_text = "Verifications list what differs between a mirror and Salesforce here."
+    found = moment_column("found_at", "found")
+    repaired = moment_column("repaired_at", "repaired")
+    changelist = DifferenceChangeList
+
+    @admin.display(description="field")
+    def of_field(self, difference: Difference) -> str:
+        return str(difference.field or "whole record")
+
+    @admin.display(description="in the mirror")
+    def in_mirror(self, difference: Any) -> str:
+        return str(difference.shown_here)
+
+    @admin.display(description="in Salesforce")
+    def in_salesforce(self, difference: Any) -> str:
+        return str(difference.shown_there)
+
+    @admin.display(description="reason")
+    def why(self, difference: Difference) -> SafeString:
+        is_bad = difference.reason == Difference.Reason.UNEXPLAINED and not difference.repaired_at
+        return label(difference.get_reason_display(), "danger" if is_bad else "")
+
+
+class MirrorRunAdmin(LongWorkAdmin):
+    list_display = ("begun", "mirror", "kind", "state_shown", "who", "progress")
+    list_filter = (
+        ("mirror", RelatedDropdownFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("state", ChoicesDropdownFilter),
+    )
+    list_select_related = ("mirror",)
+    empty_title = "No runs yet"
+    empty_text = "Loads, sweeps, verifications and repairs of mirrors are listed here."
+    change_form_outer_before_template = "console/mirrors/run.html"

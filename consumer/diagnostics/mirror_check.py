@@ -1,0 +1,62 @@
+"""Check a mirror before it is added: model → table → listener → object → fields → records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from django.utils import timezone
+
+from consumer.diagnostics.findings import Finding, Step
+from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
+from handlers.listener_rest_client import CANNOT_READ, rest_of
+from listeners.listener_state import standing_now
+from listeners.models import Position
+from mirror.models import Mirror
+from mirror.requirements import Refused, check_local, check_org, field_names
+
+#: Fields without a column that a finding names.
+_NAMED = 6
+
+
+def check_mirror(mirror: Mirror) -> Iterator[Finding]:
+    """Yield the findings; a failed one ends the check. Changes nothing, outside any transaction."""
+    try:
+        columns = check_local(mirror)
+        name, table = columns.salesforce_object, columns.model._meta.db_table
+        yield Finding(f"model: {columns.label} mirrors {name}")
+        yield Finding(f"table: {table} in the database {mirror.database}")
+        yield _listening(mirror)
+        quick = with_short_timeouts(mirror.listener.connection)
+        listener = listener_with_short_timeouts(mirror.listener, quick)
+        described = field_names(check_org(listener, columns))
+        yield Finding(f"object: {name} can be read by the connection's user", step=Step.ORG)
+        held = columns.against(described).fields
+        yield _fields(len(held), [field for field in described if field not in held])
+        yield _records(rest_of(listener).query(f"SELECT COUNT(Id) total FROM {name}"))
+    except Refused as refused:
+        yield Finding(str(refused), is_failure=True)
+    except CANNOT_READ as error:
+        yield Finding(f"REST: {error}", is_failure=True, step=Step.ORG)
+
+
+def _listening(mirror: Mirror) -> Finding:
+    stands = standing_now(mirror.listener, timezone.now())
+    if mirror.listener.enabled and stands.state == Position.State.RECEIVING:
+        return Finding(f"listener: {mirror.listener} is receiving")
+    return Finding(
+        f"note: listener {mirror.listener} is not receiving ({stands.state}). The first load waits "
+        "until it is: start it, and run manage.py run_cdc_listener."
+    )
+
+
+def _fields(held: int, others: Sequence[str]) -> Finding:
+    named = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+    rest = f"; {len(others)} without a column go to raw: {named}" if others else ""
+    return Finding(f"fields: {held} have a column{rest}", step=Step.ORG)
+
+
+def _records(pages: Iterator[list[dict[str, object]]]) -> Finding:
+    rows = [row for page in pages for row in page]
+    total = rows[0].get("total", rows[0].get("expr0")) if rows else None
+    shown = f"{total:,}" if isinstance(total, int) else "an unknown number"
+    return Finding(f"records: {shown} to load", step=Step.ORG)
