@@ -10,14 +10,14 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import DatabaseError
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from audit.db.row_count import Total
 from audit.jobs.eta import Pace
 from handlers.models import Delivery
 from listeners.listener_state import Standing, standing
 from listeners.models import Position
-from mirror.models import Mirror, MirrorRun
+from mirror.models import Difference, Mirror, MirrorRun
 from mirror.proof import deliveries_of, in_sync_as_of
 from mirror.schema.columns import NotMirrorable, model_named
 
@@ -130,9 +130,7 @@ def statuses(now: datetime, mirrors: Iterable[Mirror] | None = None) -> list[Mir
 def status_of(mirror: Mirror, now: datetime) -> MirrorStatus:
     position = Position.objects.with_life().filter(pk=mirror.listener_id).first()
     stands = _standing(mirror, position, now)
-    open_ones = open_differences(mirror)
-    reasons = open_ones.order_by().values_list("reason").annotate(Count("id"))
-    differences: dict[str, int] = dict(reasons.values_list("reason", "id__count"))
+    differences = _counted(mirror)
     problem = _problem(mirror, differences)
     is_proven = mirror.phase == Mirror.Phase.IN_SYNC and not differences.keys() - {*_EXPECTED}
     return MirrorStatus(
@@ -146,6 +144,24 @@ def status_of(mirror: Mirror, now: datetime) -> MirrorStatus:
         differences=sum(differences.values()),
         progress=progress_of(mirror, now),
     )
+
+
+def in_attention() -> list[tuple[Mirror, str]]:
+    """Return the mirrors that need an operator, with the reason. One query, and a few for each."""
+    ended = MirrorRun.objects.filter(mirror=OuterRef("pk")).exclude(state__in=MirrorRun.UNENDED)
+    open_ones = Difference.objects.filter(mirror=OuterRef("pk"), repaired_at=None)
+    rows = Mirror.objects.annotate(
+        last_state=Subquery(ended.order_by("-id").values("state")[:1]),
+        is_unexplained=Exists(open_ones.filter(reason=Difference.Reason.UNEXPLAINED)),
+    )
+    bad = ~Q(problem="") | Q(last_state=MirrorRun.State.FAILED) | Q(is_unexplained=True)
+    return [(mirror, _problem(mirror, _counted(mirror))) for mirror in rows.filter(bad)]
+
+
+def _counted(mirror: Mirror) -> dict[str, int]:
+    """Return the numbers of open differences by reason."""
+    counts = open_differences(mirror).order_by().values_list("reason").annotate(Count("id"))
+    return dict(counts.values_list("reason", "id__count"))
 
 
 def open_differences(mirror: Mirror) -> Any:

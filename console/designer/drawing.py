@@ -117,12 +117,14 @@ def _routes(facts: Facts) -> list[Route]:
 def _route(mapping: HandlerMapping, facts: Facts, is_passed: bool) -> Route:
     target = mapping.handler or mapping.task
     handler = registry.find(mapping.handler) if mapping.handler else None
+    mirror = facts.mirror_of(mapping)
+    summary = handler.summary if handler else ""
     return Route(
         mapping=mapping,
-        href=links.mapping(mapping.pk),
+        href=links.mirror(mirror.pk) if mirror else links.mapping(mapping.pk),
         narrowed=list(narrowed(mapping)),
         target=target,
-        summary=handler.summary if handler else "",
+        summary=f"Keeps the mirror {mirror}" if mirror else summary,
         queue=queue_of(target, mapping.queue, is_external=bool(mapping.task)) if target else "",
         numbers=list(numbers(mapping, facts)),
         error=last_error(mapping, facts),

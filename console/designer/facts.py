@@ -17,6 +17,7 @@ from console.navigation import Reader
 from handlers.models import Delivery, HandlerMapping, Worker
 from handlers.reporting import queue_coverage
 from listeners.models import Listener, TokenState
+from mirror.models import Mirror
 
 HOUR = timedelta(hours=1)
 
@@ -33,8 +34,14 @@ class Facts:
     recent: ByMapping = field(default_factory=dict)
     failures: Mapping[int, Delivery] = field(default_factory=dict)
     workers: Sequence[Worker] = ()
+    #: The listener's mirrors, by id; empty if the user may not see them.
+    mirrors: Mapping[int, Mirror] = field(default_factory=dict)
     #: Why Salesforce refused the last login; empty if it did not.
     login: str = ""
+
+    def mirror_of(self, mapping: HandlerMapping) -> Mirror | None:
+        """Return the mirror that a managed mapping belongs to."""
+        return self.mirrors.get(mapping.options.get("mirror", 0)) if mapping.managed else None
 
     def recent_of(self, mapping_id: int) -> Counter[str]:
         return self.recent.get(mapping_id, Counter())
@@ -56,6 +63,7 @@ def read(listener: Listener, reader: Reader, now: datetime) -> Facts:
         recent=counts.recent(listener.pk) if sees else {},
         failures=counts.last_failures(ids) if sees else {},
         workers=queue_coverage.seen() if reader.sees_workers else (),
+        mirrors=listener.mirrors.in_bulk() if reader.sees_mirrors else {},
         login=_refusal(listener),
     )
 

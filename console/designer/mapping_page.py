@@ -45,6 +45,7 @@ def context(request: HttpRequest, mapping: HandlerMapping | None) -> dict[str, A
             "mapping": mapping,
             "route": _route(mapping, drawing.groups),
             "recent": drawing.recent,
+            "mirror": drawing.facts.mirror_of(mapping),
             "left_behind": _left_behind(mapping, drawing.facts.waiting),
         }
     return found

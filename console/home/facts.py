@@ -20,6 +20,8 @@ from handlers.reporting import queue_coverage
 from handlers.reporting.backlog import Backlog, backlog
 from handlers.sdk import registry
 from listeners.models import Listener
+from mirror.models import Mirror
+from mirror.status import in_attention
 
 #: The most open incidents shown; a link leads to the others.
 NAMED = 5
@@ -62,6 +64,9 @@ class Facts:
     unregistered: Sequence[str] = ()
     #: Unfinished redeliveries, reconciliations, exports and pruning.
     long_work: Sequence[Item] = ()
+    #: Mirrors that need an operator, with the reason, and the number of all mirrors.
+    bad_mirrors: Sequence[tuple[Mirror, str]] = ()
+    mirrors: int = 0
     #: New audit log entries of all listeners by minute, over the last day.
     minutes: Minutes = field(default_factory=dict)
 
@@ -87,6 +92,8 @@ def read(reader: Reader, now: datetime) -> Facts:
         workers=seen,
         unheard=queue_coverage.unheard(mappings, heard) if reader.sees_workers else {},
         long_work=running(now, reader),
+        bad_mirrors=in_attention() if reader.sees_mirrors else (),
+        mirrors=Mirror.objects.count() if reader.sees_mirrors else 0,
         unregistered=sorted({m.handler for m in mappings if not registry.find(m.handler)}),
         minutes={**day.minutes, **_minutes(now, HOUR)} if reader.sees_entries else {},
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.text import Truncator
 from django.utils.timezone import localtime
 
 from console import links
@@ -17,8 +18,10 @@ from listeners.models import Listener, Position
 
 State = Position.State
 
-#: The most listeners or handlers named one by one.
+#: The most listeners, handlers or mirrors named one by one.
 NAMED = 3
+#: The most characters of a mirror's problem.
+_SHOWN = 100
 _DO = {
     State.FAILED.value: "has failed",
     STALLED: "has stalled",
@@ -42,6 +45,7 @@ def health_summary(facts: Facts) -> dict[str, Any]:
         *_workers(facts),
         *_paused(facts),
         *_deliveries(facts),
+        *_mirrors(facts),
         *_incidents(facts),
     ]
     is_serious = any(trouble.is_serious for trouble in troubles)
@@ -106,6 +110,15 @@ def _deliveries(facts: Facts) -> Iterator[Trouble]:
         yield Trouble(f"{facts.backlog.shown(count, dead)} {noun}", links.dead_letters())
 
 
+def _mirrors(facts: Facts) -> Iterator[Trouble]:
+    for mirror, reason in facts.bad_mirrors[:NAMED]:
+        first = Truncator(reason.partition("\n")[0]).chars(_SHOWN)
+        yield Trouble(f"mirror {mirror}: {first.rstrip('.')}", links.mirror(mirror.pk))
+    if more := facts.bad_mirrors[NAMED:]:
+        text = f"{_number(len(more), 'more mirror')} in need of attention"
+        yield Trouble(text, links.mirrors())
+
+
 def _incidents(facts: Facts) -> Iterator[Trouble]:
     found = facts.incidents
     if found.count:
@@ -123,6 +136,8 @@ def _praise(facts: Facts) -> str:
         parts.append(f"{_number(len(enabled), 'listener')} receiving")
         if off := len(facts.listeners) - len(enabled):
             parts.append(f"{off} disabled")
+    if facts.mirrors:
+        parts.append(_number(facts.mirrors, "mirror"))
     if facts.live_workers:
         parts.append(f"{_number(len(facts.live_workers), 'worker')} online")
     if facts.reader.sees_deliveries:

@@ -16,6 +16,7 @@ from mirror.requirements import Refused, check_local, check_org, field_names
 
 #: Fields without a column that a finding names.
 _NAMED = 6
+_COUNT = "SELECT COUNT(Id) total FROM {}"
 
 
 def check_mirror(mirror: Mirror) -> Iterator[Finding]:
@@ -32,7 +33,7 @@ def check_mirror(mirror: Mirror) -> Iterator[Finding]:
         yield Finding(f"object: {name} can be read by the connection's user", step=Step.ORG)
         held = columns.against(described).fields
         yield _fields(len(held), [field for field in described if field not in held])
-        yield _records(rest_of(listener).query(f"SELECT COUNT(Id) total FROM {name}"))
+        yield _records(rest_of(listener).query(_COUNT.format(name)))
     except Refused as refused:
         yield Finding(str(refused), is_failure=True)
     except CANNOT_READ as error:

@@ -81,12 +81,21 @@ class HandlerMappingAdmin(PausingAdmin):
     @admin.display(description="handler or task", ordering="handler")
     def target(self, mapping: HandlerMapping) -> SafeString | str:
         marks = [pause_label(mapping)] if mapping.paused_at else []
+        if mapping.managed:
+            marks.append(label("mirror", title="Belongs to a mirror, and is not edited."))
         if mapping.handler and registry.find(mapping.handler) is None:
             title = unregistered_message(mapping.handler)
             marks.append(label("not registered", "warning", title=title))
         return joined([mapping.handler or mapping.task or "recorded only", *marks])
 
     # The page
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Mappings of mirrors are created and deleted with their mirror alone."""
+        return not _is_managed(obj) and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return not _is_managed(obj) and bool(super().has_delete_permission(request, obj))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("listener",) if obj else ()
@@ -158,3 +167,7 @@ class HandlerMappingAdmin(PausingAdmin):
 
     def response_post_save_change(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
         return HttpResponseRedirect(links.listener(obj.listener_id))
+
+
+def _is_managed(mapping: Any) -> bool:
+    return bool(getattr(mapping, "managed", False))

@@ -25,6 +25,8 @@ class OpenFilter(StateFilter):
 class DifferenceChangeList(ReadOnlyChangeList):
     """A list whose rows know which values the user may see."""
 
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         sight = Sight.in_console(request.user)

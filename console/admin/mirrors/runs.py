@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
@@ -47,6 +47,8 @@ class RunningAdmin(LoggedAdmin):
 
     @method_decorator(require_POST)
     def request_view(self, request: HttpRequest, pk: int, what: str) -> HttpResponse:
+        if what not in _REQUESTS:
+            raise Http404
         kind, options = _REQUESTS[what]
         return self._requested(request, self._operated(request, pk), kind, options)
 

@@ -73,7 +73,8 @@ def _no_worker() -> str:
     queue = queue_of(runs.TASK, "")
     if queue in queue_coverage.queues_heard(queue_coverage.seen()):
         return ""
-    return f"No worker consumes the queue {queue}, so nothing runs. Start one: celery -A cdcproject worker"
+    start = "celery -A cdcproject worker"
+    return f"No worker consumes the queue {queue}, so nothing runs. Start one: {start}"
 
 
 def _shown(difference: Difference, mirror: Mirror, sight: Sight) -> dict[str, Any]:
