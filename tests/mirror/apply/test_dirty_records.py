@@ -1,0 +1,224 @@
+"""Dirty records, read from the simulator's org."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from listeners import crash_points
+from mirror.apply import dirty, reader, upkeep
+from mirror.models import DirtyRow, Mirror
+from tests.mirror.adding import in_sync
+from tests.mirror.crm.models import Account
+from tests.mirror.load.loading import mirror_of
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def org(simulator):
+    return simulator
+
+
+@pytest.fixture
+def mirror(org):
+    mirror = in_sync(mirror_of(org))
+    mirror.described = {}
+    mirror.save()
+    return mirror
+
+
+def now_ms():
+    return round(time.time() * 1000)
+
+
+def mark(mirror, *ids, since=None, reason="gap"):
+    dirty.mark(mirror, dict.fromkeys(ids, now_ms() if since is None else since), reason)
+    make_due()
+
+
+def pass_by(seconds):
+    """Date what is known so far back by so long."""
+    DirtyRow.objects.update(since=F("since") - seconds * 1000)
+    for row in Account.all_objects.all():
+        row.synced_at -= timedelta(seconds=seconds)
+        row.save()
+
+
+def make_due():
+    DirtyRow.objects.update(due_at=timezone.now() - timedelta(seconds=1), claimed_until=None)
+
+
+def read(mirror):
+    """Read as a worker does when the records are due."""
+    make_due()
+    return reader.read_page(mirror)
+
+
+def test_a_dirty_record_is_read_and_not_dirty_any_more(org, mirror):
+    [acme, other] = org.create("Account", {"Name": "Acme", "Phone": "1"}, {"Name": "Other"})
+    mark(mirror, acme, other)
+    pass_by(10)
+
+    assert read(mirror) == 2
+
+    row = Account.objects.get(pk=acme)
+    assert (row.name, row.phone, row.is_complete) == ("Acme", "1", True)
+    assert row.version is not None
+    assert Account.objects.count() == 2
+    assert not DirtyRow.objects.exists()
+
+
+def test_a_read_that_began_too_early_does_not_end_the_mark(org, mirror):
+    [acme] = org.create("Account", Name="Acme")
+    mark(mirror, acme)
+
+    read(mirror)
+
+    assert Account.objects.get().name == "Acme", "what was read is written all the same"
+    left = DirtyRow.objects.get()
+    assert (left.attempts, left.claimed_until, left.error) == (0, None, "")
+    pass_by(10)
+    read(mirror)
+    assert not DirtyRow.objects.exists()
+
+
+def test_a_record_that_changed_while_it_was_read_stays_dirty(org, mirror, monkeypatch):
+    [acme] = org.create("Account", Name="Acme")
+    mark(mirror, acme)
+    pass_by(10)
+    later = now_ms() + 9_000
+
+    def change_it(name):
+        if name == "read":
+            dirty.mark(mirror, {acme: later}, "gap")
+
+    monkeypatch.setattr(crash_points, "reach", change_it)
+    read(mirror)
+    monkeypatch.undo()
+
+    assert DirtyRow.objects.get().since == later
+    pass_by(30)
+    read(mirror)
+    assert not DirtyRow.objects.exists()
+
+
+def test_a_record_that_does_not_exist_becomes_a_tombstone(org, mirror):
+    [acme] = org.create("Account", Name="Acme")
+    mark(mirror, acme)
+    pass_by(10)
+    read(mirror)
+    org.delete("Account", acme)
+    mark(mirror, acme)
+    pass_by(20)
+
+    read(mirror)
+
+    row = Account.all_objects.get()
+    assert (row.is_deleted, row.name) == (True, "Acme")
+    assert not DirtyRow.objects.exists()
+
+
+def test_a_record_that_salesforce_refuses_holds_up_no_other(org, mirror):
+    [acme] = org.create("Account", Name="Acme")
+    mark(mirror, acme, "001-no-id")
+    pass_by(30)  # read one by one, by this machine's clock
+
+    read(mirror)
+
+    left = DirtyRow.objects.get()
+    assert (left.record_id, left.attempts) == ("001-no-id", 1)
+    assert "MALFORMED_ID" in left.error
+    assert left.due_at > timezone.now()
+    assert Account.objects.get().name == "Acme"
+
+
+def test_an_org_that_does_not_answer_is_asked_later(org, mirror):
+    [acme] = org.create("Account", Name="Acme")
+    mark(mirror, acme)
+    pass_by(10)
+    org.fault("http_status", target="rest", status=503, times=None)
+
+    assert read(mirror) == 0
+
+    org.clear_faults()
+    left = DirtyRow.objects.get()
+    assert (left.attempts, left.claimed_until) == (0, None)
+    assert "503" in left.error
+    assert left.due_at > timezone.now()
+    read(mirror)
+    assert not DirtyRow.objects.exists()
+
+
+def test_a_row_that_the_database_refuses_is_named_and_holds_up_no_other(org, mirror):
+    first, second = org.create("Account", {"Name": "Acme"}, {"Name": "Forbidden"})
+    mark(mirror, first, second)
+    pass_by(10)
+    with refusing("Forbidden"):
+        read(mirror)
+
+    assert Account.objects.get().name == "Acme"
+    left = DirtyRow.objects.get()
+    assert (left.record_id, left.attempts) == (second, 1)
+    assert left.error
+
+
+class refusing:
+    """The table refuses a name meanwhile."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        if connection.vendor == "postgresql":
+            check = f"ALTER TABLE crm_account ADD CONSTRAINT no CHECK (name <> '{self.name}')"
+        else:
+            check = (
+                "CREATE TRIGGER no BEFORE INSERT ON crm_account "
+                f"WHEN new.name = '{self.name}' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+        with connection.cursor() as cursor:
+            cursor.execute(check)
+
+    def __exit__(self, *_):
+        drop = "DROP TRIGGER no"
+        if connection.vendor == "postgresql":
+            drop = "ALTER TABLE crm_account DROP CONSTRAINT no"
+        with connection.cursor() as cursor:
+            cursor.execute(drop)
+
+
+def test_the_relay_starts_the_upkeep_once(org, mirror):
+    [acme] = org.create("Account", Name="Acme")
+    mark(mirror, acme)
+    pass_by(10)
+    now = timezone.now()
+
+    assert upkeep.start_due(now) == 1
+    assert upkeep.start_due(now) == 0, "a message is under way"
+    assert upkeep.start_due(now + timedelta(minutes=2)) == 1, "it was lost"
+
+    upkeep.work(mirror.pk)
+    assert not DirtyRow.objects.exists()
+    assert Mirror.objects.get().upkeep_until is None
+    assert upkeep.start_due(timezone.now()) == 0
+
+
+def test_tombstones_of_hard_deletes_go_after_the_retention_window(org, mirror):
+    now = timezone.now()
+    old, new = now - timedelta(hours=73), now - timedelta(hours=71)
+    deleted = {"is_deleted": True, "synced_at": old}
+    Account.all_objects.create(pk="001000000000001AAA", **deleted)
+    Account.all_objects.create(pk="001000000000002AAA", is_deleted=True, synced_at=new)
+    Account.all_objects.create(pk="001000000000003AAA", synced_at=old)
+    Account.all_objects.create(pk="001000000000004AAA", **deleted)
+    mark(mirror, "001000000000004AAA")
+
+    assert upkeep.start_purges(now) == 0, "deletes are soft"
+    Mirror.objects.update(deletes="hard")
+    assert upkeep.purge(mirror, now) == 1
+    assert not Account.all_objects.filter(pk="001000000000001AAA").exists()
+    assert Account.all_objects.count() == 3

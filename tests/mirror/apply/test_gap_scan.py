@@ -1,0 +1,93 @@
+"""The search for gap events, overflows, wildcards and merges."""
+
+import pytest
+
+from mirror.apply import gap_scan, upkeep
+from mirror.models import DirtyRow, Mirror, MirrorRun
+from tests.mirror.apply.changing import ACME, START, a_mirror, event, record
+from tests.mirror.crm.models import Account, Contact
+from tests.sample_data import listener_of
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+
+@pytest.fixture
+def mirror(listener):
+    listener.gap_policy = "record"
+    listener.save()
+    return a_mirror(listener)
+
+
+def scan(mirror):
+    gap_scan.scan(Mirror.objects.get(pk=mirror.pk))
+
+
+def dirty():
+    return {row.record_id: (row.reason, row.since - START) for row in DirtyRow.objects.all()}
+
+
+def sweeps():
+    return MirrorRun.objects.filter(kind="sweep")
+
+
+@pytest.mark.parametrize("kind", ["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE"])
+def test_a_gap_event_makes_its_record_dirty_whatever_the_gap_policy(listener, mirror, kind):
+    record(listener, event(kind, 500))
+    scan(mirror)
+    assert dirty() == {ACME: ("gap", 500)}
+    DirtyRow.objects.all().delete()
+    scan(mirror)
+    assert not dirty(), "it was searched before"
+
+
+@pytest.mark.parametrize(
+    ("kind", "ids", "reason"),
+    [
+        ("GAP_OVERFLOW", ["000000000000000AAA"], "an overflow"),
+        ("UPDATE", ["001*"], "a change to every record"),
+        ("SOMETHING_NEW", [ACME], "a change of the unknown type SOMETHING_NEW"),
+    ],
+)
+def test_changes_without_records_request_a_sweep(listener, mirror, kind, ids, reason):
+    record(listener, event(kind, 500, ids))
+    scan(mirror)
+    [run] = sweeps()
+    assert run.options["reasons"] == [reason]
+    assert run.options["since"].startswith("2026-09-21T")
+    assert not dirty()
+
+
+def test_changes_with_data_need_no_worker(listener, mirror):
+    record(listener, event("CREATE"), event(at=10, Phone="1"), event("DELETE", 20))
+    assert upkeep.start_due(mirror.created_at) == 0
+    last = Mirror.objects.get().scanned_entry_id
+    assert last == gap_scan.last_entry_ids([listener.pk])[listener.pk]
+
+
+def test_a_gap_starts_the_upkeep(listener, mirror):
+    record(listener, event("GAP_UPDATE"))
+    assert upkeep.start_due(mirror.created_at) == 1
+
+
+def test_gaps_of_other_objects_are_left_alone(listener, mirror):
+    record(listener, event("GAP_UPDATE", entity="Contact"))
+    scan(mirror)
+    assert not dirty()
+
+
+def test_children_of_a_merged_record_are_read_again(simulator):
+    org = simulator
+    kept, lost, deleted = org.create("Account", {"Name": "A"}, {"Name": "B"}, {"Name": "C"})
+    listener = listener_of(org)
+    accounts = a_mirror(listener)
+    a_mirror(listener, "crm.Contact", {"AccountId": "reference"})
+    for number, account in enumerate((kept, lost, deleted)):
+        Contact.all_objects.create(pk=f"003{number:012d}AAA", account_id=account)
+    org.merge("Account", kept, lost)
+    org.delete("Account", deleted)
+    record(listener, event("DELETE", 10, [lost]), event("DELETE", 20, [deleted]))
+
+    scan(accounts)
+
+    assert dirty() == {"003000000000001AAA": ("merge", 10)}
+    assert not Account.all_objects.exists()
