@@ -7,6 +7,8 @@ class MirrorConfig(AppConfig):
 
     def ready(self) -> None:
         from handlers.sdk import mirrored
+        from mirror import checks
         from mirror.apply import event_rows
 
+        checks.register_all()
         mirrored.bind(event_rows)
