@@ -181,7 +181,8 @@ def _finish(work: Work, sweep: Sweep) -> None:
             phase=Phase.IN_SYNC,
             in_sync_since=until,
             problem="",
-            described=dict(work.fields.types),
+            # Later changes of the fields are found by verifications, which follow them up.
+            described=mirror.described or dict(work.fields.types),
         )
         work.claim.extend()
         if not is_first:

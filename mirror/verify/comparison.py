@@ -16,6 +16,7 @@ from mirror.load.fields import ReadFields
 from mirror.load.writer import Writer
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import columns_of, model_named
+from mirror.schema.described import DescribedObject
 from mirror.verify.compare import Compared, Mismatch, Row, compare, compare_gone
 from mirror.verify.field_rules import rules_of
 from mirror.verify.here import Here
@@ -63,7 +64,9 @@ class Comparison:
     def __init__(self, mirror: Mirror, only: Sequence[str] = ()) -> None:
         self.mirror = mirror
         self.rest = rest_of(mirror.listener)
-        self.read_fields = ReadFields.of(self.rest.describe(mirror.salesforce_object))
+        description = self.rest.describe(mirror.salesforce_object)
+        self.described = DescribedObject.read(description)
+        self.read_fields = ReadFields.of(description)
         types = self.read_fields.types
         self.rules = rules_of(mirror, self.rest, types, frozenset(only) or None)
         columns = columns_of(model_named(mirror.model)).against(types)

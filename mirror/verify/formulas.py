@@ -26,7 +26,7 @@ def refresh(claim: RunClaim) -> Finished | Later:
     With the option `schema_only`, only look for changes of the object's fields.
     """
     session = Session(claim)
-    check_schema(session.mirror, session.comparison.read_fields, database_clock.now())
+    check_schema(session.mirror, session.comparison.described, database_clock.now())
     names = _names(session)
     if names and not claim.job.options.get("schema_only"):
         while True:

@@ -49,7 +49,7 @@ def verify(claim: RunClaim) -> Finished | Later:
     if later := _wait_for_load(claim):
         return later
     session = Session(claim)
-    check_schema(session.mirror, session.comparison.read_fields, database_clock.now())
+    check_schema(session.mirror, session.comparison.described, database_clock.now())
     if later := _steps(session):
         return later
     if later := _end(session):

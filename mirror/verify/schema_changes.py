@@ -18,26 +18,32 @@ from django.db import transaction
 
 from audit.models import Incident, Trouble
 from mirror import runs
-from mirror.load.fields import ReadFields
 from mirror.models import Mirror, MirrorRun
 from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.compare import can_hold
+from mirror.schema.described import COMPOUNDS, DescribedObject
 
 #: API name → {"was": type or "", "is": type or "", "at": time, "compared": bool}.
 Changes = dict[str, dict[str, Any]]
 _CLOSED = "The model matches the object again."
 
 
-def check_schema(mirror: Mirror, fields: ReadFields, now: datetime) -> None:
+def check_schema(mirror: Mirror, described: DescribedObject, now: datetime) -> None:
     """Compare the object's fields with those known before. Never inside a transaction."""
+    types = described.types
     if not mirror.described:
-        _save(mirror, described=dict(fields.types), described_at=now)
+        _save(mirror, described=types, described_at=now)
         return
-    columns = columns_of(model_named(mirror.model)).against(fields.types)
-    fresh = changes_between(mirror.described, fields.types, now)
+    columns = columns_of(model_named(mirror.model)).against(types)
+    fresh = changes_between(mirror.described, types, now)
     known: Changes = {**mirror.field_changes, **fresh}
-    left = {name: change for name, change in known.items() if not _is_over(name, change, columns)}
+    left = {
+        name: change
+        for name, change in known.items()
+        if not _is_over(name, change, columns, described)
+    }
     with transaction.atomic(durable=True):
-        _save(mirror, described=dict(fields.types), described_at=now, field_changes=left)
+        _save(mirror, described=types, described_at=now, field_changes=left)
         if fresh and left:
             Incident.objects.report(mirror.listener_id, _trouble(mirror, left), now)
         elif not left:
@@ -81,13 +87,18 @@ def mark_compared(mirror: Mirror, names: Sequence[str] | None, since: datetime |
     _save(mirror, field_changes=changes)
 
 
-def _is_over(name: str, change: Mapping[str, Any], columns: Columns) -> bool:
+def _is_over(
+    name: str, change: Mapping[str, Any], columns: Columns, described: DescribedObject
+) -> bool:
     """Return whether the model matches the object in this field again."""
     if not change["is"]:
         return name in columns.names or not _has_column(name, columns)
+    if name not in columns.names:
+        return True  # hidden since: that is a change of its own
+    column = columns.fields.get(name)
     if not change["was"]:
-        return name in columns.fields or name not in columns.names
-    return bool(change["compared"])
+        return column is not None or described.fields[name].type in COMPOUNDS
+    return change["compared"] and (column is None or can_hold(column, described.fields[name]))
 
 
 def _has_column(name: str, columns: Columns) -> bool:

@@ -37,9 +37,9 @@ class Mirrored:
         model: Any = model_named(self.mirror.model)
         return model.all_objects
 
-    def age(self) -> None:
+    def age(self, hours: float = 1) -> None:
         """As if the rows had been read an hour ago."""
-        self.rows.update(synced_at=timezone.now() - timedelta(hours=1))
+        self.rows.update(synced_at=timezone.now() - timedelta(hours=hours))
 
     def catch_up(self, at: Any = None) -> None:
         """As if the stream had passed every change of the org; `at`: until then."""

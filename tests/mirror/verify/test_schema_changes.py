@@ -1,0 +1,124 @@
+"""Fields that are added, hidden or converted in the org: an incident, and no value is lost."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Incident
+from mirror import kinds
+from mirror.verify import schedule
+from tests.mirror.verify.verifying import Mirrored
+from tests.simulator.process import SimulatorProcess
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+SCHEMA = Incident.Kind.MIRROR_SCHEMA
+
+
+@pytest.fixture
+def org():
+    with SimulatorProcess("--connect-timeout", "5") as running:
+        yield running
+
+
+@pytest.fixture
+def contact(org):
+    [record_id] = org.create("Contact", LastName="Doe", Email="a@b.example", Birthdate="2000-01-02")
+    return record_id
+
+
+@pytest.fixture
+def mirrored(org, contact):
+    return Mirrored(org, "crm.Contact")
+
+
+def check(mirrored):
+    return mirrored.run("formulas", schema_only=True)
+
+
+def test_an_unchanged_object_opens_nothing(mirrored):
+    check(mirrored)
+    assert mirrored.incident(SCHEMA) is None
+    assert mirrored.mirror.described_at is not None
+
+
+def test_a_new_field_opens_an_incident_and_its_values_are_loaded(mirrored, org, contact):
+    org.entity("Contact", fields={"Region__c": "string"})
+    org.update("Contact", contact, Region__c="North")
+
+    check(mirrored)
+
+    incident = mirrored.incident(SCHEMA)
+    assert incident is not None
+    assert "Region__c was added (string)" in incident.summary
+    assert "inspect_salesforce Contact" in incident.remedy
+    load = mirrored.mirror.runs.filter(kind="load").latest("id")
+    assert load.options == {"reason": "new fields"}
+    mirrored.age()
+    while not load.is_over:
+        kinds.work(load.pk)
+        load.refresh_from_db()
+    assert load.state == "done", load.error
+    assert mirrored.rows.get(pk=contact).raw["Region__c"] == "North"
+    check(mirrored)
+    assert mirrored.incident(SCHEMA) is not None  # no column yet
+
+
+def test_rows_do_not_disappear_when_a_field_is_added(mirrored, org, contact):
+    """The complaint "Incremental stream losing data on schema change" (airbyte #77627)."""
+    before = mirrored.rows.filter(is_deleted=False).count()
+    org.entity("Contact", fields={"Region__c": "string"})
+
+    run = mirrored.verify("full")
+
+    assert mirrored.rows.filter(is_deleted=False).count() == before
+    assert run.is_right
+
+
+def test_a_hidden_field_keeps_its_values(mirrored, org, contact):
+    org.entity("Contact", hidden=["Email"])
+
+    mirrored.verify("full")
+
+    incident = mirrored.incident(SCHEMA)
+    assert incident is not None
+    assert "Email is no longer visible" in incident.summary
+    assert mirrored.rows.get(pk=contact).email == "a@b.example"
+    assert mirrored.differences() == []
+
+    org.entity("Contact", hidden=[])
+    check(mirrored)
+    assert mirrored.incident(SCHEMA) is None
+
+
+def test_a_converted_field_is_compared_in_every_row(mirrored, org, contact):
+    org.field_type("Contact", "Phone", "double")
+    mirrored.rows.filter(pk=contact).update(phone="lost by the conversion")
+
+    check(mirrored)
+
+    incident = mirrored.incident(SCHEMA)
+    assert incident is not None
+    assert "Phone changed from phone to double" in incident.summary
+    [run_id] = schedule.request_due(timezone.now())
+    run = mirrored.mirror.runs.get(pk=run_id)
+    assert run.options == {"depth": "full", "fields": ["Phone"]}
+    while not run.is_over:
+        kinds.work(run_id)
+        run.refresh_from_db()
+    [found] = mirrored.differences()
+    assert (found.field, found.reason) == ("Phone", "converted")
+    assert mirrored.rows.get(pk=contact).phone is None
+    assert mirrored.incident() is None  # explained
+    check(mirrored)
+    assert mirrored.incident(SCHEMA) is None
+
+
+def test_a_load_does_not_hide_a_change_from_the_check(mirrored, org):
+    org.entity("Contact", fields={"Region__c": "string"})
+    mirrored.run("load")
+
+    check(mirrored)
+
+    assert mirrored.incident(SCHEMA) is not None
