@@ -42,6 +42,12 @@ class Options:
     bulk_page_size: int = _option(
         50_000, "number of rows per page of a query job, unless the client names one", POSITIVE
     )
+    daily_api_requests: int = _option(
+        100_000, "number of API requests in 24 hours, after which they are refused", POSITIVE
+    )
+    daily_bulk_jobs: int = _option(
+        10_000, "number of query jobs in 24 hours, after which they are refused", POSITIVE
+    )
     overflow_after: int = _option(
         100_000,
         "number of changes per transaction above which an overflow event replaces them",

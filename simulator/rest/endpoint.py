@@ -13,6 +13,8 @@ from simulator.rest import collections, objects, tooling
 from simulator.rest.bulk.resources import QueryJobs
 from simulator.rest.composite import Composite, tree
 from simulator.rest.errors import RestError, method_not_allowed
+from simulator.rest.fault_targets import targets
+from simulator.rest.limits import Limits
 from simulator.rest.queries import Queries
 from simulator.rest.request import RestAnswer, RestRequest
 from simulator.simulator import Simulator
@@ -20,15 +22,8 @@ from simulator.simulator import Simulator
 OLDEST, NEWEST = 31, 67
 VERSION = re.compile(r"v(\d\d)\.0")
 SEASONS = ("Spring", "Summer", "Winter")
-DAILY_EVENTS = 50_000
-DAILY_REQUESTS = 100_000
-DAILY_BULK_JOBS = 10_000
-DAILY_BULK_MEGABYTES = 976_562
 NAMED = ("composite", "jobs", "limits", "query", "queryAll", "sobjects", "tooling")
 ANY = "*"
-#: The names of requests to a query job and to all of them, for faults.
-BULK_METHODS = {"GET": "job", "PATCH": "abort", "DELETE": "delete"}
-BULK_LISTS = {"GET": "jobs", "POST": "create"}
 Resource = Callable[[RestRequest], RestAnswer]
 
 
@@ -38,13 +33,13 @@ class RestEndpoint:
     def __init__(self, simulator: Simulator) -> None:
         self._sim = simulator
         queries = Queries(simulator.options.query_batch_size)
-        self._served = 0
+        self._limits = Limits(simulator)
         composite = Composite(self.answer)
         query_jobs = QueryJobs(simulator.jobs, simulator.options.bulk_page_size)
         #: The first pattern that matches a path is its resource.
         self._resources: Mapping[tuple[str, ...], Mapping[str, Resource]] = {
             (): {"GET": self._named},
-            ("limits",): {"GET": self._limits},
+            ("limits",): {"GET": self._limits.read},
             ("query",): {"GET": queries.run},
             ("query", ANY): {"GET": queries.more},
             ("queryAll",): {"GET": queries.run},
@@ -124,7 +119,7 @@ class RestEndpoint:
 
     async def resource(self, request: web.Request) -> web.StreamResponse:
         """Answer a request for a resource below a version."""
-        for target, name in targets(request):
+        for target, name in targets(request.method, request.path):
             if spoilt := wire.fault_on_arrival(self._sim.faults, target, name):
                 return spoilt
             if fault := self._sim.faults.take(("rest_error",), target=target, channel=name):
@@ -135,24 +130,21 @@ class RestEndpoint:
                 raise RestError("INVALID_SESSION_ID")
             if not self._sim.access.api_enabled:
                 raise RestError("API_DISABLED_FOR_ORG")
-            answer = self.answer(_read(self._sim, request, body))
+            read = _read(self._sim, request, body)
+            self._limits.check("/".join(read.path))
+            answer = self.answer(read)
             if answer.csv is not None:
                 return await self._stream(request, answer, answer.csv)
             response = _response(answer)
         except RestError as refused:
             response = _refusal(refused)
-        response.headers["Sforce-Limit-Info"] = self._usage()
+        response.headers["Sforce-Limit-Info"] = self._limits.count()
         return await self._send(request, response)
-
-    def _usage(self) -> str:
-        """Count the request, and return how much of the daily limit is used."""
-        self._served += 1
-        return f"api-usage={self._served}/{DAILY_REQUESTS}"
 
     async def _stream(
         self, request: web.Request, answer: RestAnswer, parts: Iterator[bytes]
     ) -> web.StreamResponse:
-        headers = {**answer.headers, "Sforce-Limit-Info": self._usage()}
+        headers = {**answer.headers, "Sforce-Limit-Info": self._limits.count()}
         return await wire.stream(request, parts, headers, self._fault_on_answer(request))
 
     async def _send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
@@ -161,42 +153,13 @@ class RestEndpoint:
     def _fault_on_answer(self, request: web.Request) -> Fault | None:
         found = (
             wire.fault_on_answer(self._sim.faults, target, name)
-            for target, name in targets(request)
+            for target, name in targets(request.method, request.path)
         )
         return next(filter(None, found), None)
 
     def _named(self, request: RestRequest) -> RestAnswer:
         urls = {name: f"{request.url}/{name}" for name in NAMED}
         return RestAnswer({"identity": identity_url(request.base_url), **urls})
-
-    def _limits(self, _request: RestRequest) -> RestAnswer:
-        delivered = self._sim.bayeux.delivered + self._sim.pubsub.delivered
-        left = {
-            "DailyApiRequests": (DAILY_REQUESTS, self._served),
-            "DailyBulkV2QueryFileStorageMB": (DAILY_BULK_MEGABYTES, 0),
-            "DailyBulkV2QueryJobs": (
-                DAILY_BULK_JOBS,
-                self._sim.jobs.created_since(self._sim.clock.now()),
-            ),
-            "DailyDeliveredPlatformEvents": (DAILY_EVENTS, delivered),
-        }
-        return RestAnswer(
-            {name: {"Max": most, "Remaining": max(most - n, 0)} for name, (most, n) in left.items()}
-        )
-
-
-def targets(request: web.Request) -> list[tuple[str, str]]:
-    """Return the targets of faults that the request belongs to, each with the resource's name.
-
-    A request of Bulk API 2.0 is also one of REST.
-    """
-    path = [part for part in request.path.split("/")[4:] if part]
-    rest = path[2] if path[:1] == ["sobjects"] and path[2:] else (path or [""])[0]
-    if path[:2] != ["jobs", "query"]:
-        return [("rest", rest)]
-    names = BULK_METHODS if len(path) == len(("jobs", "query", "id")) else BULK_LISTS
-    bulk = path[3] if path[3:] else names.get(request.method, "")
-    return [("bulk", bulk), ("rest", rest)]
 
 
 def _fits(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:

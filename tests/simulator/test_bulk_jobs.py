@@ -266,6 +266,24 @@ def test_jobs_count_against_a_daily_limit(bulk: BulkClient) -> None:
     assert limits["DailyBulkV2QueryFileStorageMB"] == {"Max": 976_562, "Remaining": 976_562}
 
 
+def test_jobs_and_requests_above_the_limit_of_a_day_are_refused() -> None:
+    options = ("--daily-bulk-jobs", "1", "--daily-api-requests", "3")
+    with SimulatorProcess(*options, "--session-seconds", "200000") as org:
+        bulk = BulkClient(org)
+        first, second, used_up, third = (bulk.create("SELECT Id FROM User") for _ in range(4))
+        limits = bulk.send("GET", "limits").json()
+        org.advance(86_400)
+        tomorrow = bulk.create("SELECT Id FROM User")
+
+    assert (first.status_code, error(second)) == (200, (400, "LIMIT_EXCEEDED"))
+    assert error(used_up) == (400, "LIMIT_EXCEEDED")
+    assert used_up.headers["Sforce-Limit-Info"] == "api-usage=3/3"
+    assert error(third) == (403, "REQUEST_LIMIT_EXCEEDED")
+    assert limits["DailyBulkV2QueryJobs"] == {"Max": 1, "Remaining": 0}
+    assert limits["DailyApiRequests"] == {"Max": 3, "Remaining": 0}
+    assert tomorrow.status_code == 200
+
+
 @pytest.mark.parametrize("accepted", ["gzip", "identity"])
 def test_results_are_compressed_if_the_client_accepts_it(
     bulk: BulkClient, shared_org: SimulatorProcess, accepted: str

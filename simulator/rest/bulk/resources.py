@@ -31,11 +31,9 @@ class QueryJobs:
         _choice(body, "contentType", "CSV", ("CSV",))
         delimiter = _choice(body, "columnDelimiter", "COMMA", DELIMITERS)
         line_ending = _choice(body, "lineEnding", "LF", LINE_ENDINGS)
-        text = body.get("query")
-        if not isinstance(text, str) or not text.strip():
-            raise RestError("API_ERROR", "The query must not be empty")
         org, now = request.sim.org, request.sim.clock.now()
-        query, entity, spelt = parsed(org, text)
+        self._check_limit(request, now)
+        query, entity, spelt = parsed(org, _query(body))
         snapshot = org.snapshot_of(entity, deleted=operation == "queryAll")
         endings = DELIMITERS[delimiter], LINE_ENDINGS[line_ending]
         job = QueryJob(
@@ -51,6 +49,12 @@ class QueryJobs:
         spoil(job, request.sim.faults)
         self._jobs.start(job)
         return RestAnswer(job.line())
+
+    def _check_limit(self, request: RestRequest, now: int) -> None:
+        most = request.sim.options.daily_bulk_jobs
+        if self._jobs.created_since(now) >= most:
+            message = f"Max bulk v2 query jobs ({most}) per 24 hrs has been reached"
+            raise RestError("LIMIT_EXCEEDED", message)
 
     def list(self, request: RestRequest) -> RestAnswer:
         """`GET …/jobs/query`, oldest first."""
@@ -134,6 +138,13 @@ class QueryJobs:
         if job.state != "JobComplete":
             raise RestError("INVALIDJOBSTATE", f"Job {job.job_id} is {job.state}")
         return job
+
+
+def _query(body: JsonObject) -> str:
+    text = body.get("query")
+    if not isinstance(text, str) or not text.strip():
+        raise RestError("API_ERROR", "The query must not be empty")
+    return text
 
 
 def spoil(job: QueryJob, faults: Faults) -> None:
