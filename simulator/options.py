@@ -108,6 +108,12 @@ class Options:
         "simulator-password", "password of the integration user, with its security token"
     )
     refresh_token: str = _option("5Aep861simulatorRefreshToken", "initial refresh token")
+    records: tuple[str, ...] = _option(
+        (),
+        "number of records that an object has from the start, calculated from --seed; may be "
+        "repeated, parents first",
+        metavar="OBJECT=COUNT",
+    )
     channel: tuple[str, ...] = _option(
         (),
         "custom channel with its entities; may be repeated",
@@ -147,7 +153,7 @@ def from_arguments(arguments: Mapping[str, Any]) -> Options:
     """Return the options from parsed arguments. Raises ValueError for invalid values."""
     known = {option.name for option in fields(Options)}
     values = {name: value for name, value in arguments.items() if name in known}
-    for name in ("channel", "managed_subscription"):
+    for name in ("records", "channel", "managed_subscription"):
         values[name] = tuple(values.get(name, ()))
     options = Options(**values)
     _check(options)
@@ -162,6 +168,9 @@ def _check(options: Options) -> None:
     for definition in options.channel:
         if "=" not in definition:
             raise ValueError(f"--channel must be NAME__chn=ENTITY,ENTITY, not {definition!r}")
+    for definition in options.records:
+        if not definition.partition("=")[2].isdecimal():
+            raise ValueError(f"--records must be OBJECT=COUNT, not {definition!r}")
     if (options.tls_key or options.tls_client_ca) and not options.tls_cert:
         raise ValueError("--tls-key and --tls-client-ca need --tls-cert")
 

@@ -4,6 +4,7 @@ An operation's docstring is its description in `--help` and in the documentation
 """
 
 from collections import deque
+from itertools import islice
 
 from simulator.auth.oauth import MINUTE_MS, TokenCall, TokenService
 from simulator.control.requests import Body, ControlError
@@ -120,7 +121,7 @@ def _org_state(org: Org, *, events: int | None, records: int | None) -> JsonObje
     return {
         "records": {
             entity: {
-                record_id: record.fields for record_id, record in list(of_entity.items())[:records]
+                record_id: record.fields for record_id, record in islice(of_entity.items(), records)
             }
             for entity, of_entity in org.store.live.items()
         },

@@ -46,6 +46,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST pubsub-restart": client.restart_pubsub,
     "GET state": client.state,
     "GET records": org.records,
+    "POST records": org.seed_records,
     "GET token-requests": client.token_requests,
     "DELETE token-requests": client.clear_token_requests,
     "GET requests": client.requests,

@@ -131,26 +131,31 @@ def empty_recycle_bin(sim: Simulator, _body: Body) -> JsonObject:
     return {"deleted": sim.org.store.empty_recycle_bin()}
 
 
+def seed_records(sim: Simulator, body: Body) -> JsonObject:
+    """Add records that take no memory, because they are calculated when they are read."""
+    entity = sim.org.catalogue.get(body.text("entity"))
+    count, seed = body.count("count"), int(body.number("seed", 0))
+    body.done()
+    sim.org.seed_records(entity, count, seed=seed, now=sim.clock.now())
+    return {"entity": entity.name, "record_count": len(sim.org.records_of(entity))}
+
+
 def records(sim: Simulator, body: Body) -> Iterator[JsonObject]:
     """Export the live records and the Recycle Bin, one JSON object a line."""
     org = sim.org
     wanted = body.text("entity", "")
     entities = [org.catalogue.get(wanted)] if wanted else list(org.catalogue.entities.values())
-    stores = [(org.store.live, False), (org.store.recycle_bin, True)]
-    exported = [
-        (entity, list(store.get(entity.name, {}).values()), is_deleted)
-        for entity in entities
-        for store, is_deleted in stores
-    ]
+    snapshots = [(entity, org.snapshot_of(entity, deleted=True)) for entity in entities]
     return (
         {
             "entity": entity.name,
-            "id": record.record_id,
+            "id": record_id,
             "deleted": is_deleted,
             "fields": _fields(sim, entity, record, deleted=is_deleted),
         }
-        for entity, records, is_deleted in exported
-        for record in records
+        for entity, snapshot in snapshots
+        for record_id in snapshot.ids
+        for record, is_deleted in [snapshot.get(record_id)]
     )
 
 

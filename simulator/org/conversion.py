@@ -11,6 +11,7 @@ from simulator.org.changes import Change, Gap, Wildcard
 from simulator.org.description import all_definitions
 from simulator.org.fields import Field
 from simulator.org.org import Org
+from simulator.org.seeded_rows import SeededRows
 
 #: A conversion from or to these is told by an event for all records, `001*`.
 TOLD = ("date", "datetime", "boolean", "multipicklist")
@@ -27,8 +28,11 @@ def convert(org: Org, entity: Entity, name: str, kind: str) -> list[Change]:
     before = field.type
     org.schemas.change_type(entity.name, name, kind)
     entity.added += (Field(name, kind, field.label),)
-    for records in (org.store.live, org.store.recycle_bin):
-        for record in records.get(entity.name, {}).values():
+    rows = org.store.rows(entity.name)
+    if isinstance(rows, SeededRows):
+        rows.seed.convert(name, lambda value: converted(value, kind))
+    for records in (rows.stored(), org.store.recycle_bin.get(entity.name, {}).values()):
+        for record in records:
             if name in record.fields:
                 org.store.keep(entity.name, record.record_id)
                 value = converted(record.fields[name], kind)

@@ -16,8 +16,11 @@ from simulator.org.drafts import Draft
 from simulator.org.events import HEADER, EventLog, StoredEvent
 from simulator.org.fields import Field
 from simulator.org.ids import USER_ID, OpaqueIds, RecordIds
-from simulator.org.records import JsonObject, Record, RecordStore, Snapshot
+from simulator.org.record_store import RecordStore, Snapshot
+from simulator.org.records import JsonObject, Record
 from simulator.org.relations import Relations
+from simulator.org.seed import Seed
+from simulator.org.seeded_rows import SeededRows
 from simulator.org.transaction import Transaction
 from simulator.org.view import View
 
@@ -69,6 +72,10 @@ class Org:
             retention_events=options.retention_events,
         )
         self.overflow_after = options.overflow_after
+        for definition in options.records:
+            name, _, count = definition.partition("=")
+            entity = self.catalogue.get(name)
+            self.seed_records(entity, int(count), seed=options.seed or 0, now=now)
         self._commit_number = now * COMMITS_PER_MS
         self._open: Transaction | None = None
         self._observers: list[Callable[[StoredEvent], None]] = []
@@ -88,6 +95,21 @@ class Org:
         if setup := self._setup_records.get(entity.name):
             return Snapshot(setup, {}, list(setup))
         return self.store.snapshot(entity.name, deleted=deleted)
+
+    def seed_records(self, entity: Entity, count: int, *, seed: int, now: int) -> None:
+        """Add records that are calculated when they are read. Raises ValueError.
+
+        Reference fields point to the records of objects that have such records already.
+        """
+        seeds = {
+            name: rows.seed
+            for name, rows in self.store.live.items()
+            if isinstance(rows, SeededRows)
+        }
+        if entity.name in seeds:
+            raise ValueError(f"{entity.name} has calculated records already")
+        new = Seed(entity, count, seed=seed, now=now, parents=seeds)
+        self.store.live[entity.name] = SeededRows(new, dict(self.store.rows(entity.name)))
 
     def add_field(self, entity: Entity, name: str, kind: str) -> None:
         """Add a field of this type to an entity. Raises ValueError for an invalid one."""

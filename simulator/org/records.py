@@ -1,19 +1,25 @@
-"""The records of the org and its Recycle Bin."""
+"""A record, and the live records of an entity."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
-from weakref import WeakSet
 
 JsonObject = dict[str, Any]
+EPOCH = date(1970, 1, 1)
 
 
 def iso(at_ms: int) -> str:
     """Return the time in whole seconds UTC, as in change events."""
-    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    days, second = divmod(at_ms // 1000, 86_400)
+    minute, second = divmod(second, 60)
+    return f"{_day(days)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}.000Z"
+
+
+@lru_cache(maxsize=10_000)
+def _day(days: int) -> str:
+    return (EPOCH + timedelta(days=days)).isoformat()
 
 
 @dataclass(slots=True)
@@ -32,143 +38,21 @@ class Record:
     deleted_with: str = ""
 
 
-Records = Mapping[str, Record]
-Stored = tuple[Record, bool]
+class Rows(dict[str, Record]):
+    """The live records of an entity by id, in order of creation."""
 
+    def keep(self, record_id: str) -> Record:
+        """Return a record that is about to change. Raises KeyError."""
+        return self[record_id]
 
-@dataclass(slots=True, weakref_slot=True, eq=False)
-class Snapshot:
-    """Some records at one moment: their ids, and the former versions of those written since.
+    def ids(self, more: Iterable[str] = ()) -> Sequence[str]:
+        """Return the present ids, followed by `more`."""
+        return [*self, *more]
 
-    The record store calls `keep` before it changes a record, so that a snapshot of many records
-    costs little memory.
-    """
+    def stored(self) -> Iterable[Record]:
+        """Return the records that are not calculated: all of them."""
+        return self.values()
 
-    live: Records
-    deleted: Records
-    ids: Sequence[str]
-    _before: dict[str, Stored] = field(default_factory=dict)
-
-    def get(self, record_id: str) -> Stored:
-        """Return a record, and whether it is in the Recycle Bin. Raises LookupError."""
-        return self._before.get(record_id) or self._current(record_id)
-
-    def keep(self, record_id: str) -> None:
-        """Keep the present version of a record that is about to change."""
-        if record_id in self._before:
-            return
-        try:
-            record, is_deleted = self._current(record_id)
-        except LookupError:
-            return
-        self._before[record_id] = replace(record), is_deleted
-
-    def _current(self, record_id: str) -> Stored:
-        if record := self.live.get(record_id):
-            return record, False
-        return self.deleted[record_id], True
-
-
-@dataclass(slots=True)
-class RecordStore:
-    """Live and deleted records by entity and id; `moves` grows when either set changes.
-
-    Call `keep` before a record changes in any way: it keeps its version for the snapshots.
-    """
-
-    live: dict[str, dict[str, Record]] = field(default_factory=dict)
-    recycle_bin: dict[str, dict[str, Record]] = field(default_factory=dict)
-    moves: int = 0
-    #: The names of the fields that were ever written, by entity.
-    names: dict[str, set[str]] = field(default_factory=dict)
-    _snapshots: dict[str, WeakSet[Snapshot]] = field(default_factory=dict)
-
-    def snapshot(self, entity: str, *, deleted: bool) -> Snapshot:
-        """Return the records as they are now; with `deleted`, those in the Recycle Bin too."""
-        live = self.live.setdefault(entity, {})
-        binned = self.recycle_bin.setdefault(entity, {})
-        snapshot = Snapshot(live, binned, [*live, *(binned if deleted else ())])
-        self._snapshots.setdefault(entity, WeakSet()).add(snapshot)
-        return snapshot
-
-    def keep(self, entity: str, record_id: str) -> None:
-        """Keep the present version of a record, which is about to change, for the snapshots."""
-        for snapshot in self._snapshots.get(entity, ()):
-            snapshot.keep(record_id)
-
-    def insert(self, record: Record) -> None:
-        """Add a live record. Raises LookupError if its id is taken."""
-        entity, record_id = record.entity, record.record_id
-        if record_id in self.live.get(entity, {}) or self.is_deleted(entity, record_id):
-            raise LookupError(f"the id {record_id!r} is taken")
-        self.moves += 1
-        self.live.setdefault(entity, {})[record_id] = record
-
-    def remove(self, record: Record) -> None:
-        """Undo an insert."""
-        self.keep(record.entity, record.record_id)
-        self.moves += 1
-        del self.live[record.entity][record.record_id]
-
-    def get(self, entity: str, record_id: str) -> Record:
-        """Return the live record. Raises LookupError."""
-        try:
-            return self.live[entity][record_id]
-        except KeyError:
-            raise LookupError(f"no live {entity} has the id {record_id!r}") from None
-
-    def delete(self, entity: str, record_id: str) -> Record:
-        """Move a live record to the Recycle Bin."""
-        record = self.get(entity, record_id)
-        self.keep(entity, record_id)
-        self.moves += 1
-        del self.live[entity][record_id]
-        self.recycle_bin.setdefault(entity, {})[record_id] = record
-        return record
-
-    def undelete(self, entity: str, record_id: str) -> Record:
-        """Move a record back from the Recycle Bin."""
-        self.keep(entity, record_id)
-        try:
-            record = self.recycle_bin[entity].pop(record_id)
-        except KeyError:
-            raise LookupError(f"no {entity} in the Recycle Bin has the id {record_id!r}") from None
-        self.insert(record)
-        return record
-
-    def erase(self, entity: str, record_id: str) -> tuple[Record, Callable[[], object]]:
-        """Remove a live or deleted record permanently; return it, and what undoes this."""
-        for records in (self.live, self.recycle_bin):
-            of_entity = records.get(entity, {})
-            if record_id in of_entity:
-                self.keep(entity, record_id)
-                self.moves += 1
-                record = of_entity.pop(record_id)
-                return record, partial(of_entity.__setitem__, record_id, record)
-        raise LookupError(f"no {entity} has the id {record_id!r}")
-
-    def deleted_with(self, parent_id: str) -> list[Record]:
-        """Return the deleted records that were deleted with this parent."""
-        return [
-            record
-            for of_entity in self.recycle_bin.values()
-            for record in of_entity.values()
-            if record.deleted_with == parent_id
-        ]
-
-    def empty_recycle_bin(self) -> int:
-        """Delete the records in the bin permanently; real orgs send no event for it."""
-        count = sum(len(records) for records in self.recycle_bin.values())
-        for entity, records in self.recycle_bin.items():
-            for record_id in records:
-                self.keep(entity, record_id)
-            records.clear()
-        self.moves += 1
-        return count
-
-    def is_deleted(self, entity: str, record_id: str) -> bool:
-        """Return whether the record is in the Recycle Bin."""
-        return record_id in self.recycle_bin.get(entity, {})
-
-    def count(self) -> int:
-        return sum(len(records) for records in self.live.values())
+    def referring(self, field: str, record_id: str) -> list[Record]:
+        """Return the records whose field has this id."""
+        return [record for record in self.values() if record.fields.get(field) == record_id]

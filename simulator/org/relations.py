@@ -1,12 +1,13 @@
 """The relations between records: parents by reference fields, their children, and roll-ups."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simulator.org.catalogue import Catalogue, Entity, RollUp
 from simulator.org.description import MASTER, all_definitions
 from simulator.org.fields import Field
-from simulator.org.records import Record, RecordStore
+from simulator.org.record_store import RecordStore
+from simulator.org.records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Relations:
             for child in self._catalogue.entities.values()
             for field in all_definitions(child).values()
             if entity in field.refers_to and field.name != MASTER
-            for record in self._referring(child.name, field.name, record_id)
+            for record in self._store.rows(child.name).referring(field.name, record_id)
         ]
 
     def parent(self, record: Record, relationship: str) -> Record | None:
@@ -54,17 +55,10 @@ class Relations:
 
     def rolled_up(self, rollup: RollUp, parent_id: str) -> float:
         """Return the value of a roll-up: a count, or the sum, least or greatest of a field."""
-        found = self._referring(rollup.entity, rollup.reference, parent_id)
+        found = self._store.rows(rollup.entity).referring(rollup.reference, parent_id)
         if rollup.function == "count":
-            return sum(1 for _ in found)
+            return len(found)
         values = [value for one in found if (value := one.fields.get(rollup.field)) is not None]
         if rollup.function == "sum":
             return float(sum(values))
         return float({"min": min, "max": max}[rollup.function](values, default=0))
-
-    def _referring(self, entity: str, field: str, record_id: str) -> Iterable[Record]:
-        return [
-            record
-            for record in self._store.live.get(entity, {}).values()
-            if record.fields.get(field) == record_id
-        ]

@@ -22,7 +22,8 @@ from simulator.org.changes import (
 from simulator.org.description import checkboxes
 from simulator.org.drafts import Draft, Drafts
 from simulator.org.ids import RecordIds
-from simulator.org.records import JsonObject, Record, RecordStore, iso
+from simulator.org.record_store import RecordStore
+from simulator.org.records import JsonObject, Record, iso
 from simulator.org.relations import Relations
 
 
@@ -95,15 +96,18 @@ class Transaction:
             self._roll_up(self._catalogue.get(entity), parent_id)
         return self._drafts.events()
 
-    def _delete_noted(self, entity: str, record_id: str, *, cascade: bool) -> None:
-        self._drafts.note(self._delete(entity, record_id), "DELETE")
+    def _delete_noted(
+        self, entity: str, record_id: str, *, cascade: bool, parent_id: str = ""
+    ) -> None:
+        deleted = self._delete(entity, record_id)
+        deleted.deleted_with = parent_id
+        self._drafts.note(deleted, "DELETE")
         for child in self._relations.children(entity, record_id) if cascade else ():
             record = child.record
             is_gone = self._store.is_deleted(record.entity, record.record_id)
             if is_gone or not child.field.cascades:
                 continue
-            self._delete_noted(record.entity, record.record_id, cascade=True)
-            record.deleted_with = record_id
+            self._delete_noted(record.entity, record.record_id, cascade=True, parent_id=record_id)
 
     def _undelete_noted(self, entity: str, record_id: str) -> None:
         self._drafts.note(self._undelete(entity, record_id), "UNDELETE")
@@ -119,7 +123,8 @@ class Transaction:
                 if change.child_events:
                     self._update(Update(child.record.entity, (child_id,), fields), child_id)
                 else:
-                    self._write(child.record, fields, is_stamped=False)
+                    record = self._store.get(child.record.entity, child_id)
+                    self._write(record, fields, is_stamped=False)
             merged = self._delete(entity, merged_id)
             merged.master_id = record_id
             self._drafts.note(merged, "DELETE")

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -17,10 +17,11 @@ from simulator.org.records import JsonObject
 from simulator.rest import soql_aggregates
 from simulator.rest.errors import RestError
 from simulator.rest.request import RestAnswer, RestRequest
+from simulator.rest.row_scan import Scan
 from simulator.rest.soql import Order, Query, parse
 from simulator.rest.soql_aggregates import Group
 from simulator.rest.soql_tokens import located
-from simulator.rest.soql_where import Where, comparisons, holds, ids_wanted, sort_key
+from simulator.rest.soql_where import comparisons, holds, sort_key
 
 SMALLEST_BATCH, LARGEST_BATCH = 200, 2_000
 MAX_CURSORS = 50
@@ -85,8 +86,8 @@ def select(request: RestRequest, *, deleted: bool) -> tuple[Query, list[JsonObje
     """
     org, now = request.sim.org, datetime.fromtimestamp(request.sim.clock.now() / 1000, UTC)
     query, entity, spelt = checked(org, request.query.get("q", ""), now)
-    rows = _rows(org, entity, query.where, request.version, deleted)
-    return query, matching(query, rows, spelt)
+    scan = Scan(org, entity, query, spelt, request.version)
+    return query, matching(query, scan.rows(deleted=deleted), spelt)
 
 
 def checked(
@@ -153,19 +154,6 @@ def _ordered(
     full = [item for item in items if value(item) is not None]
     full.sort(key=lambda item: sort_key(name, value(item)), reverse=order.descending)
     return full + empty if order.nulls_last else empty + full
-
-
-def _rows(
-    org: Org, entity: Entity, where: Where, version: str, deleted: bool
-) -> Iterator[JsonObject]:
-    wanted = ids_wanted(where)
-    stores = [(False, org.records_of(entity))]
-    if deleted:
-        stores.append((True, org.store.recycle_bin.get(entity.name, {})))
-    for is_deleted, records in stores:
-        for record_id in records if wanted is None else wanted:
-            if record := records.get(record_id):
-                yield org.view.row(record, version, deleted=is_deleted)
 
 
 def _spelt(org: Org, entity: Entity, query: Query, text: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from simulator.org.description import (
 from simulator.org.ids import with_checksum
 from simulator.org.org import Org
 from simulator.org.records import JsonObject, Record
+from simulator.org.seeded_rows import SeededRows
 from simulator.rest.errors import RestError
 
 MAX_IDS = 2_000
@@ -176,7 +177,8 @@ class Records:
 
     def _having(self, entity: Entity, name: str, value: str) -> list[Record]:
         wanted = value.casefold()
-        records = self._org.records_of(entity).values()
+        rows = self._org.records_of(entity)
+        records = rows.stored() if isinstance(rows, SeededRows) else rows.values()
         return [
             record for record in records if str(record.fields.get(name, "")).casefold() == wanted
         ]

@@ -109,6 +109,9 @@ def test_it_announces_itself_to_a_reader() -> None:
         (("--channel", "Sales__chn"), "NAME__chn=ENTITY,ENTITY"),
         (("--channel", "Sales=Account"), "ends with __chn"),
         (("--channel", "Sales__chn=Lead"), "unknown entity 'Lead'"),
+        (("--records", "Account"), "--records must be OBJECT=COUNT"),
+        (("--records", "Lead=5"), "unknown entity 'Lead'"),
+        (("--records", "Account=0"), "the number of records must be from 1 to"),
         (("--port", "x"), "invalid int value"),
     ],
 )

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from simulator.org.catalogue import Entity
 from simulator.org.cells import cells
-from simulator.org.records import JsonObject, Snapshot
+from simulator.org.record_store import Snapshot
+from simulator.org.records import JsonObject
 from simulator.org.view import View
 from simulator.rest.queries import ordered
 from simulator.rest.soql import Query

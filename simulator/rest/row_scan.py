@@ -1,0 +1,98 @@
+"""Read the records that a query can select, and few others."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+
+from simulator.org.catalogue import Entity
+from simulator.org.org import Org
+from simulator.org.records import JsonObject, Record, iso
+from simulator.org.seed import MODIFIED_AFTER_MS, Seed
+from simulator.org.seeded_rows import SeededRows
+from simulator.rest.soql import Query
+from simulator.rest.soql_bounds import Bounds, bounds
+from simulator.rest.soql_where import holds, ids_wanted
+
+STAMPS = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
+#: Calculated records are in these orders.
+NATURAL_ORDERS = (*(("Id",), ("CreatedDate", "Id")), *((name, "Id") for name in STAMPS[1:]))
+
+
+class Scan:
+    """The rows of one query."""
+
+    def __init__(
+        self, org: Org, entity: Entity, query: Query, spelt: Mapping[str, str], version: str
+    ) -> None:
+        self._org = org
+        self._entity = entity
+        self._query = query
+        self._spelt = spelt
+        self._version = version
+        self._bounds = {name: bounds(query.where, name, spelt) for name in ("Id", *STAMPS)}
+
+    def rows(self, *, deleted: bool) -> Iterator[JsonObject]:
+        """Yield the rows that the query can select; with `deleted`, of the Recycle Bin too."""
+        live = self._org.records_of(self._entity)
+        binned = self._org.store.recycle_bin.get(self._entity.name, {})
+        wanted = ids_wanted(self._query.where)
+        if wanted is not None:
+            yield from self._shown(filter(None, map(live.get, wanted)))
+            if deleted:
+                yield from self._shown(filter(None, map(binned.get, wanted)), deleted=True)
+            return
+        stored = live.stored() if isinstance(live, SeededRows) else live.values()
+        yield from self._shown(stored)
+        if deleted:
+            yield from self._shown(binned.values(), deleted=True)
+        if isinstance(live, SeededRows):
+            yield from self._calculated(live)
+
+    def _shown(self, records: Iterable[Record], *, deleted: bool = False) -> Iterator[JsonObject]:
+        for record in records:
+            if self._can_match(record):
+                yield self._org.view.row(record, self._version, deleted=deleted)
+
+    def _can_match(self, record: Record) -> bool:
+        modified = self._bounds["SystemModstamp"]
+        return modified == Bounds() or modified.has(iso(record.modified_at))
+
+    def _calculated(self, rows: SeededRows) -> Iterator[JsonObject]:
+        """Yield calculated rows, no more than the query can need."""
+        left = self._enough()
+        for record in rows.calculated(self.indexes(rows.seed)):
+            row = self._org.view.row(record, self._version)
+            if holds(self._query.where, row, self._spelt):
+                yield row
+                left -= 1
+                if not left:
+                    return
+
+    def _enough(self) -> int:
+        """Return how many of the rows in natural order are enough; -1: only all of them are."""
+        query = self._query
+        order = tuple(self._spelt[order.name] for order in query.order)
+        is_natural = not order or order in NATURAL_ORDERS
+        is_rising = not any(order.descending for order in query.order)
+        if query.limit is None or query.is_grouped or not (is_natural and is_rising):
+            return -1
+        return max(query.offset + query.limit, 1)
+
+    def indexes(self, seed: Seed) -> range:
+        """Return the indexes of the calculated records that are within the query's bounds."""
+        ids, start, end = self._bounds["Id"], 0, seed.count
+        if ids.low is not None:
+            start = bisect_left(seed.indexes, ids.low, key=seed.record_id)
+        if ids.high is not None:
+            end = bisect_right(seed.indexes, ids.high, key=seed.record_id)
+        for name in STAMPS:
+            later = 0 if name == "CreatedDate" else MODIFIED_AFTER_MS
+            stamps = self._bounds[name]
+
+            def stamp(index: int, later: int = later) -> str:
+                return iso(seed.created_at(index) + later)
+
+            if stamps.low is not None:
+                start = max(start, bisect_left(seed.indexes, stamps.low, key=stamp))
+            if stamps.high is not None:
+                end = min(end, bisect_right(seed.indexes, stamps.high, key=stamp))
+        return range(start, max(start, end))
