@@ -182,7 +182,8 @@ def _against(model: type[models.Model], described: frozenset[tuple[str, str]]) -
     types = {
         name: companion
         for name, field in fields.items()
-        if (companion := columns.columns.get(_type_column(field.attname)))
+        if _is_reference(name, field, types_by_name)
+        and (companion := columns.columns.get(f"{field.attname.removesuffix('_id')}_type"))
         and companion.attname not in held
     }
     held |= {field.attname for field in types.values()}
@@ -191,9 +192,9 @@ def _against(model: type[models.Model], described: frozenset[tuple[str, str]]) -
     return replace(columns, resolved=resolved)
 
 
-def _type_column(column: str) -> str:
-    """Return the name of the column for the type of a reference: `who_id` → `who_type`."""
-    return f"{column.removesuffix('_id')}_type" if column.endswith("_id") else ""
+def _is_reference(name: str, column: Field, types: Mapping[str, str]) -> bool:
+    """Return whether the field may be a reference, by its type if that is known."""
+    return types[name] == "reference" if name in types else column.attname.endswith("_id")
 
 
 def names_by_column(names: Iterable[str]) -> dict[str, str]:

@@ -99,7 +99,7 @@ def column_lines(field: DescribedField, columns: dict[str, str]) -> list[str]:
     column = columns[field.name]
     lines = field_lines(column, field)
     companion = f"{column.removesuffix('_id')}_type"
-    if field.is_polymorphic and column.endswith("_id") and companion not in columns.values():
+    if field.is_polymorphic and companion not in columns.values():
         lines += type_lines(companion, column)
     return lines
 

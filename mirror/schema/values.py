@@ -190,8 +190,13 @@ def _type_of(name: str, record: Mapping[str, Any], prefixes: Mapping[str, str]) 
     """Return the object that a polymorphic reference points to, None if unknown or empty."""
     if not record[name]:
         return None
-    relation = name.removesuffix("Id")
+    relation = relation_of(name)
     match record.get(relation):
         case {"attributes": {"type": str(kind)}} | {"Type": str(kind)}:
             return kind
     return record.get(f"{relation}.Type") or prefixes.get(str(record[name])[:3])
+
+
+def relation_of(name: str) -> str:
+    """Return the name under which SOQL has a reference's record: `WhoId` → `Who`."""
+    return f"{name[:-1]}r" if name.endswith("__c") else name.removesuffix("Id")
