@@ -123,4 +123,4 @@ def _notes(reason: str, names: Sequence[str]) -> list[str]:
 
 
 def _hidden(names: Iterable[str]) -> list[str]:
-    return [f"Hidden from the connection's user, who lacks Read: {name}." for name in names]
+    return [f"Hidden from the connection's user, who may not read it: {name}." for name in names]

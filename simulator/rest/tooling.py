@@ -1,4 +1,5 @@
-"""The Tooling API: custom channels, their members, and managed event subscriptions.
+"""The Tooling API: custom channels, their members, managed event subscriptions, and the fields of
+objects.
 
 The channel of all entities has members but no row of its own. A custom object's change event is
 named by the id of its definition, as Salesforce does; its name is left in DeveloperName, in which
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from simulator.org.catalogue import CUSTOM_SUFFIX, Catalogue, Entity
 from simulator.org.channels import ALL
 from simulator.org.channels import CUSTOM_SUFFIX as CHANNEL_SUFFIX
+from simulator.org.description import all_definitions
 from simulator.org.ids import POD, base62, with_checksum
 from simulator.org.records import JsonObject
 from simulator.rest.errors import RestError
@@ -19,13 +21,14 @@ from simulator.rest.soql import parse
 from simulator.rest.soql_tokens import located
 
 CHANNEL, MEMBER = "PlatformEventChannel", "PlatformEventChannelMember"
-SUBSCRIPTION = "ManagedEventSubscription"
+SUBSCRIPTION, FIELD = "ManagedEventSubscription", "FieldDefinition"
 #: A query of these fields must select a single row.
 WHOLE = ("FullName", "Metadata")
 FIELDS = {
     CHANNEL: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", "ChannelType", *WHOLE),
     MEMBER: ("Id", "DeveloperName", "NamespacePrefix", "EventChannel", "SelectedEntity", *WHOLE),
     SUBSCRIPTION: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", *WHOLE),
+    FIELD: ("Id", "DurableId", "QualifiedApiName", "DataType", "EntityDefinition.QualifiedApiName"),
 }
 STATES = {"running": "RUN", "stopped": "STOP"}
 PREFIXES = {CHANNEL: "0YL", MEMBER: "0v8", "CustomObject": "01I"}
@@ -73,7 +76,9 @@ def _check_access(request: RestRequest) -> None:
 
 
 def _rows(request: RestRequest, kind: str) -> Iterator[JsonObject]:
-    rows = {CHANNEL: _channels, MEMBER: _members, SUBSCRIPTION: _subscriptions}[kind]
+    rows = {CHANNEL: _channels, MEMBER: _members, SUBSCRIPTION: _subscriptions, FIELD: _fields}[
+        kind
+    ]
     for row in rows(request):
         url = f"/services/data/v{request.version}/tooling/sobjects/{kind}/{row['Id']}"
         yield {"attributes": {"type": kind, "url": url}, **row}
@@ -139,6 +144,20 @@ def _subscriptions(request: RestRequest) -> Iterator[JsonObject]:
                 "version": float(request.version),
             },
         }
+
+
+def _fields(request: RestRequest) -> Iterator[JsonObject]:
+    """Yield the fields of every object, also those that the integration user may not see."""
+    for entity in request.sim.org.catalogue.entities.values():
+        for name, field in all_definitions(entity).items():
+            durable = f"{entity.name}.{name}"
+            yield {
+                "Id": durable,
+                "DurableId": durable,
+                "QualifiedApiName": name,
+                "DataType": field.type,
+                "EntityDefinition.QualifiedApiName": entity.name,
+            }
 
 
 def _selected_entity(catalogue: Catalogue, entity: Entity) -> str:

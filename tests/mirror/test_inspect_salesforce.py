@@ -88,6 +88,22 @@ def test_fields_are_chosen():
     assert "Lead is not one of the objects" in failure("Account", "--fields", "Lead.Email")
 
 
+def test_fields_that_the_user_may_not_see_are_named(org):
+    org.entity("Opportunity", hidden=["NextStep"])
+    try:
+        assert "# Hidden from the connection's user, who may not read it: NextStep." in inspect(
+            "Opportunity"
+        )
+        assert "or the connection's user may not see it" in failure(
+            "Opportunity", "--fields", "NextStep"
+        )
+        org.access(view_setup=False)
+        assert "Hidden" not in inspect("Opportunity")
+    finally:
+        org.access(view_setup=True)
+        org.entity("Opportunity", hidden=[])
+
+
 def test_an_org_that_does_not_answer_is_an_error(org):
     wrong = connection_to("http://localhost:1", org.credentials, name="down")
     assert "check_cdc_connection down" in failure("Account", connection=wrong.name)

@@ -95,7 +95,7 @@ def test_what_a_reader_should_know_is_written():
     assert "# Roll-up summary, read-only." in text
     assert "# Encrypted: masked" in text
     assert "# Not available in bulk: File__c (base64)." in text
-    assert "# Hidden from the connection's user, who lacks Read: Salary__c." in text
+    assert "# Hidden from the connection's user, who may not read it: Salary__c." in text
     assert "choices=" not in text
     model = model_of(text)
     assert model._meta.get_field("quoted").help_text == 'The "best" \\ of them. Ask her.'
