@@ -10,6 +10,7 @@ from datetime import datetime
 from mirror import runs
 from mirror.apply import upkeep
 from mirror.load import lost_time
+from mirror.verify import schedule
 
 
 def run_due(now: datetime) -> None:
@@ -20,7 +21,8 @@ def run_due(now: datetime) -> None:
 
 
 def sweep(now: datetime) -> None:
-    """Start what is needed less often: sweeps after lost time, and purges of tombstones. Never
-    inside a transaction."""
+    """Start what is needed less often: sweeps after lost time, scheduled verifications and
+    refreshes of formulas, and purges of tombstones. Never inside a transaction."""
     lost_time.request_due(now)
+    schedule.start_due(now)
     upkeep.start_purges(now)

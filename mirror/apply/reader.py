@@ -86,7 +86,7 @@ def _postpone_all(mirror: Mirror, marks: Sequence[DirtyRow], error: Exception) -
 def _write(mirror: Mirror, ids: Sequence[str], answer: RecordsRead) -> Result:
     """Write the rows of the records that were read, or found deleted."""
     read_at, result = read_time(answer.read_at), Result()
-    columns = columns_of(model_named(mirror.model))
+    columns = columns_of(model_named(mirror.model)).against(mirror.described)
     absent = [key for key in ids if key not in answer.records and key not in answer.refused]
     if absent:
         written = upsert.write_absent(columns, mirror.database, absent, read_at)

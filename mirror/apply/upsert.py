@@ -54,6 +54,12 @@ OR ({old}.synced_at >= %s AND NOT {old}.is_deleted AND NOT excluded.is_deleted
     AND excluded.version > {old}.version)
 """
 
+#: A stored `raw` without some fields, and with those of the new one.
+_MERGED = {
+    "postgresql": "(COALESCE({old}, '{{}}'::jsonb) - %s::text[]) || excluded.{new}",
+    "sqlite": "json_patch(json_patch(COALESCE({old}, '{{}}'), %s), excluded.{new})",
+}
+
 
 class Overtaken(Exception):
     """Another process inserted one of the rows since they were read. Nothing was written: read and
@@ -78,11 +84,13 @@ def write(
     """Write records that a read begun at `read_at` returned, as far as the version guard lets it.
 
     names   attribute names of the columns: `salesforce_id` first, `is_deleted`, `version`, `raw`
-            and any of the model's. Columns that are not named keep their values.
+            and any of the model's. Columns that are not named keep their values, and `raw` keeps
+            the fields that the read lacks: the user may not see them any more.
 
     In a transaction of that database, its own or the caller's.
     """
-    page = _Page(columns, alias, names, {"synced_at": read_at, "is_complete": True})
+    constants = {"synced_at": read_at, "is_complete": True}
+    page = _Page(columns, alias, names, constants, merges_raw="raw" in names)
     return _write_guarded(page, rows, read_at)
 
 
@@ -166,13 +174,14 @@ def write_decided(
 @dataclass(frozen=True)
 class _Page:
     """Rows of some columns for one table. `constants` are the same in all rows; `defaults` too, but
-    they are only inserted."""
+    they are only inserted. `merges_raw`: a stored `raw` keeps fields that the new one lacks."""
 
     columns: Columns
     alias: str
     names: Sequence[str]
     constants: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    merges_raw: bool = False
 
     @property
     def table(self) -> str:
@@ -189,10 +198,13 @@ class _Page:
             self._field(name).get_db_prep_save(value, database)
             for name, value in (*self.constants.items(), *defaults.items())
         ]
-        params = [database.ops.adapt_datetimefield_value(value) for value in params]
+        params = [
+            *self._raw_params(),
+            *(database.ops.adapt_datetimefield_value(value) for value in params),
+        ]
         into = f"INSERT INTO {self.table} ({', '.join(map(self._column, targets))})"
         changes = ", ".join(
-            f"{self._column(name)} = excluded.{self._column(name)}"
+            f"{self._column(name)} = {self._new_value(name)}"
             for name in (*self.names[1:], *self.constants)
         )
         then = f"ON CONFLICT ({self._column('salesforce_id')}) {on_conflict.format(changes)}"
@@ -211,6 +223,24 @@ class _Page:
                 f"{into} VALUES ({slots}) {then}", [(*row, *fixed, *params) for row in prepared]
             )
             return int(cursor.rowcount)
+
+    def _new_value(self, name: str) -> str:
+        """Return the SQL of a column's value in a row that exists already."""
+        column = self._column(name)
+        if name != "raw" or not self.merges_raw:
+            return f"excluded.{column}"
+        return _MERGED[connections[self.alias].vendor].format(
+            old=f"{self.table}.{column}", new=column
+        )
+
+    def _raw_params(self) -> list[Any]:
+        """Return the fields that a stored `raw` loses, since their columns are written."""
+        if not self.merges_raw:
+            return []
+        fields = self.columns.resolved.fields if self.columns.resolved else {}
+        names = [name for name, column in fields.items() if column.attname in self.names]
+        is_postgres = connections[self.alias].vendor == "postgresql"
+        return [names if is_postgres else json.dumps(dict.fromkeys(names))]
 
     def _copy(self, cursor: Any, rows: Collection[Values]) -> None:
         columns = ", ".join(map(self._column, self.names))

@@ -54,6 +54,23 @@ def test_records_that_were_read_are_inserted_and_updated():
     assert Account.all_objects.get(pk=an_id(2)).is_deleted
 
 
+def test_raw_keeps_the_fields_that_a_read_lacks_and_loses_those_that_got_a_column():
+    kept = {"Hidden__c": "kept", "X__c": 0, "Name": "did not fit", "Y__c": {"a": 1}}
+    for number in range(upsert.MANY + 1):
+        write([record(number)], read_time(BASE))
+    Account.all_objects.update(raw=kept)
+    columns = COLUMNS.against(["Name", "AnnualRevenue", "X__c", "CreatedDate"])
+    later = read_time(BASE + 60_000)
+
+    for numbers in (range(1), range(1, upsert.MANY + 1)):  # one row, and by COPY
+        rows = [record(number, later) for number in numbers]
+        written = upsert.write(columns, "default", NAMES, rows, later)
+        assert written.applied == len(rows)
+
+    found = list(Account.all_objects.values_list("raw", flat=True))
+    assert found == [{"Hidden__c": "kept", "X__c": 1, "Y__c": {"a": 1}}] * len(found)
+
+
 def test_an_id_that_comes_twice_is_written_once():
     assert write([record(1), record(1, name="last")], read_time(BASE)).applied == 1
     assert Account.objects.get().name == "last"

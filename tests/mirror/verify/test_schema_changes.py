@@ -92,6 +92,21 @@ def test_a_hidden_field_keeps_its_values(mirrored, org, contact):
     assert mirrored.incident(SCHEMA) is None
 
 
+def test_a_hidden_field_without_a_column_keeps_its_values(mirrored, org, contact):
+    org.update("Contact", contact, Department="Sales")
+    mirrored.verify("full")
+    assert mirrored.rows.get(pk=contact).raw["Department"] == "Sales"
+    mirrored.age()
+    org.entity("Contact", hidden=["Department"])
+    org.update("Contact", contact, Phone="7")
+
+    mirrored.verify("full")
+
+    row = mirrored.rows.get(pk=contact)
+    assert (row.phone, row.raw["Department"]) == ("7", "Sales")
+    assert mirrored.incident(SCHEMA) is None  # no column holds it
+
+
 def test_a_converted_field_is_compared_in_every_row(mirrored, org, contact):
     org.field_type("Contact", "Phone", "double")
     mirrored.rows.filter(pk=contact).update(phone="lost by the conversion")
