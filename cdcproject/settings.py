@@ -186,6 +186,8 @@ CDC_LONG_BACKOFF = (60.0, 300.0)
 CDC_QUOTA_PROBE = 900.0
 # Seconds after which a query job of the Bulk API that makes no progress is aborted.
 CDC_BULK_STUCK_SECONDS = 3600.0
+# Records in a page of its results: each page is an API call, and is read again when it is cut.
+CDC_BULK_PAGE_ROWS = 20_000
 # Seconds without a change after which a replay counts as complete when no response says so. Then a
 # listener that lost its position reconciles over REST.
 CDC_CAUGHT_UP_SECONDS = 5.0

@@ -35,10 +35,8 @@ log = structlog.get_logger(__name__)
 
 #: The first API version whose results have the columns in the requested order.
 FIRST_VERSION = 50.0
-#: Records in a page: a cut connection repeats one page, and each page is an API call.
-FEWEST, MOST = 20_000, 100_000
-#: Pages of a load, if they do not get larger than MOST.
-PAGES = 500
+#: Pages of a load with many records, which get larger for that, up to MOST records.
+PAGES, MOST = 500, 100_000
 #: Jobs that one load creates before it fails.
 JOBS = 3
 #: Pauses between the first looks at a job, in seconds; small jobs take no longer.
@@ -136,7 +134,7 @@ class BulkLoad:
         work, names = self._work, self._work.fields.names
         while not work.cursor.get("is_read"):
             rows = work.cursor["rows"]
-            most = min(MOST, max(FEWEST, (job.records or 0) // PAGES))
+            most = max(settings.CDC_BULK_PAGE_ROWS, min(MOST, (job.records or 0) // PAGES))
             locator = work.cursor["locator"]
             with self.client.page(job.id, names, locator=locator, most=most) as page:
                 for chunk in page.chunks(CHUNK):

@@ -41,7 +41,7 @@ def load_of(mirror) -> MirrorRun:
 
 
 #: What a run waits for that comes by itself.
-_PASSING = ("query job", "to settle")
+_PASSING = ("query job", "to settle", "another attempt")
 
 
 def work_on(run, *, until="", seconds=30) -> MirrorRun:

@@ -1,0 +1,146 @@
+"""Query jobs and pages that go wrong: a partial load is never a success."""
+
+import pytest
+
+from mirror.load import bulk
+from mirror.models import MirrorRun
+from tests.mirror.crm.models import Account
+from tests.mirror.load.loading import load_of, loaded, mirror_of, work_on
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
+
+ROWS = 25
+
+
+@pytest.fixture
+def mirror(org):
+    org.create("Account", *({"Name": f"Account {number}"} for number in range(ROWS)))
+    return mirror_of(org)
+
+
+def asked(org, method, part):
+    calls = [call for call in org.api_requests() if part in str(call)]
+    return [call for call in calls if call.get("method", method) == method]
+
+
+def is_whole(run) -> bool:
+    return run.state == "done" and run.done == Account.objects.count() == ROWS
+
+
+def test_a_cut_page_is_read_again(org, mirror):
+    org.fault("close", target="bulk", channel="results")
+
+    run = loaded(mirror)
+
+    assert is_whole(run)
+
+
+def test_a_page_that_is_too_short_is_read_again(org, mirror):
+    org.fault("short_page", times=2)
+
+    run = loaded(mirror)
+
+    assert is_whole(run)
+
+
+def test_a_page_that_stays_too_short_fails_the_load(org, mirror, monkeypatch):
+    monkeypatch.setattr("mirror.runs.MOST_TRIES", 3)
+    org.fault("short_page", times=None)
+
+    run = work_on(load_of(mirror))
+
+    mirror.refresh_from_db()
+    assert (run.state, run.is_right) == ("failed", False)
+    assert "a page of 10 records has 9" in run.error
+    assert (mirror.phase, mirror.in_sync_since) == ("loading", None)
+
+
+def test_a_wrong_count_is_never_a_success(org, mirror):
+    org.fault("job_miscount", records=3, times=None)
+
+    run = loaded(mirror)
+
+    assert (run.state, run.is_right) == ("failed", False)
+    assert f"it has {ROWS + 3} records, but its pages have {ROWS}" in run.error
+    assert "mirror load crm.Account" in run.error
+    assert mirror.phase == "loading"
+
+
+def test_a_wrong_count_of_one_job_is_made_up_for_by_the_next(org, mirror):
+    org.fault("job_miscount", records=-1)
+
+    assert is_whole(loaded(mirror))
+
+
+def test_a_failed_job_is_replaced_and_then_fails_the_load(org, mirror):
+    org.fault("job_failed", error_message="InternalServerError", times=bulk.JOBS)
+
+    run = loaded(mirror)
+
+    assert run.state == "failed"
+    assert "InternalServerError" in run.error
+
+
+def test_a_stuck_job_is_aborted_at_its_deadline(org, mirror, settings):
+    settings.CDC_BULK_STUCK_SECONDS = 0.5
+    org.fault("job_stuck")
+
+    run = loaded(mirror)
+
+    assert is_whole(run)
+    assert asked(org, "PATCH", "jobs/query")
+
+
+def test_a_job_that_is_gone_is_created_again(org, mirror):
+    run = load_of(mirror)
+    org.fault("rest_error", target="bulk", channel="results", code="NOT_FOUND", status=404)
+
+    run = work_on(run)
+
+    assert is_whole(run)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("INVALIDENTITY", "Entity 'Account' is not supported by the Bulk API."),
+        ("LIMIT_EXCEEDED", "Max bulk v2 query jobs (10000) per 24 hrs has been reached."),
+        ("FEATURENOTENABLED", "The Bulk API is not enabled for this org."),
+    ],
+)
+def test_rest_is_used_when_bulk_api_refuses(org, mirror, code, message):
+    org.fault("rest_error", target="bulk", channel="create", code=code, message=message, times=None)
+    [gone] = org.create("Account", Name="Gone")
+    org.delete("Account", gone)
+
+    run = loaded(mirror)
+
+    assert (run.state, run.report["read_by"], run.done) == ("done", "REST", ROWS + 1)
+    assert code in run.report["rest_because"]
+    assert Account.objects.count() == ROWS
+    assert Account.all_objects.get(pk=gone).is_deleted
+    assert mirror.phase == "in_sync"
+
+
+def test_a_limit_of_all_calls_waits_and_continues(org, mirror):
+    org.fault("rest_error", target="bulk", channel="results", code="REQUEST_LIMIT_EXCEEDED",
+              message="TotalRequests Limit exceeded.", status=403)  # fmt: skip
+
+    run = work_on(load_of(mirror), until="another attempt")
+
+    assert run.state == "waiting"
+    assert "REQUEST_LIMIT_EXCEEDED" in run.waits_for
+    assert is_whole(work_on(run))
+
+
+def test_a_login_that_is_refused_fails_no_load(org, mirror):
+    org.fault("refuse_login")
+
+    run = work_on(load_of(mirror), until="another attempt")
+
+    assert run.state == MirrorRun.State.WAITING
+    assert "login refused" in run.waits_for
