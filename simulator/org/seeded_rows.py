@@ -1,6 +1,6 @@
 """Live records that are calculated when they are read, and stored only when they change."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from itertools import chain
 from typing import overload
@@ -114,4 +114,12 @@ class SeededIds(Sequence[str]):
         number = range(len(self))[place]
         if number >= self._calculated:
             return self._others[number - self._calculated]
-        return self._seed.record_id(number + bisect_right(self._before_gone, number))
+        return self._seed.record_id(self._index_at(number))
+
+    def place_of(self, index: int) -> int:
+        """Return the place of the first calculated record with this index or a greater one."""
+        places = range(self._calculated)
+        return bisect_left(places, index, key=self._index_at)
+
+    def _index_at(self, place: int) -> int:
+        return place + bisect_right(self._before_gone, place)

@@ -352,3 +352,35 @@ def test_a_page_that_is_refused(bulk: BulkClient, query: dict[str, str]) -> None
     job_id = bulk.run("SELECT Id FROM User")
 
     assert error(bulk.page(job_id, **query)) == (400, "API_ERROR")
+
+
+def test_a_large_object_is_read_as_it_was() -> None:
+    with SimulatorProcess("--records", "Account=3000") as org:
+        bulk = BulkClient(org)
+        query = "SELECT Id, Name, IsDeleted, SystemModstamp FROM Account"
+        before = bulk.rows(query, "queryAll")
+        middle, newest = before[1_000], before[-1]
+        ids = [row["Id"] for row in before]
+        org.update("Account", ids[3], Name="Before")
+        org.delete("Account", ids[5])
+        [added] = org.create("Account", Name="Added")
+        bounded = f"{query} WHERE SystemModstamp > {middle['SystemModstamp']}"
+        jobs = [bulk.create(text, "queryAll").json()["id"] for text in (query, bounded)]
+        org.update("Account", [ids[3], ids[4], ids[2_000]], Name="After")
+        org.delete("Account", [ids[6], ids[2_001]])
+        org.undelete("Account", ids[5])
+        found = []
+        for job_id in jobs:
+            bulk.ended(job_id)
+            pages = bulk.pages(job_id, maxRecords="700")
+            found.append({row["Id"]: row for page in pages for row in rows_of(page)})
+
+    every, later = found
+    assert len(before) == 3_000
+    assert set(every) == {*ids, added}
+    changed = {record_id for record_id, row in every.items() if row not in before}
+    assert changed == {ids[3], ids[5], added}
+    assert (every[ids[3]]["Name"], every[ids[5]]["IsDeleted"]) == ("Before", "true")
+    wanted = [row for row in every.values() if row["SystemModstamp"] > middle["SystemModstamp"]]
+    assert newest in wanted
+    assert {row["Id"]: row for row in wanted} == later

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from simulator.faults import Faults
 from simulator.org.records import JsonObject
 from simulator.query_jobs import DELIMITERS, LINE_ENDINGS, OPERATIONS, Jobs, QueryJob
+from simulator.rest.bulk.candidates import candidates
 from simulator.rest.bulk.query import parsed
 from simulator.rest.bulk.results import Result
 from simulator.rest.errors import RestError
 from simulator.rest.request import RestAnswer, RestRequest
+from simulator.rest.row_scan import Scan
 
 JOBS_PER_PAGE = 1_000
 PAGES_AT_ONCE = 5
@@ -35,6 +37,7 @@ class QueryJobs:
         self._check_limit(request, now)
         query, entity, spelt = parsed(org, _query(body))
         snapshot = org.snapshot_of(entity, deleted=operation == "queryAll")
+        found = candidates(snapshot, Scan(org, entity, query, spelt, request.version))
         endings = DELIMITERS[delimiter], LINE_ENDINGS[line_ending]
         job = QueryJob(
             job_id=self._jobs.new_id(),
@@ -44,7 +47,7 @@ class QueryJobs:
             delimiter=delimiter,
             line_ending=line_ending,
             created_at=now,
-            result=Result(query, spelt, snapshot, entity, org.view, *endings),
+            result=Result(query, spelt, snapshot, entity, org.view, *endings, found),
         )
         spoil(job, request.sim.faults)
         self._jobs.start(job)

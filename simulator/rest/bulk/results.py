@@ -29,6 +29,8 @@ class Result:
     view: View
     delimiter: str
     line_ending: str
+    #: The places of the snapshot at which there can be rows of the query.
+    candidates: Sequence[int]
     _places: Sequence[int] = field(default=())
 
     @property
@@ -48,14 +50,14 @@ class Result:
         self._places = places = array("I")
         keys: dict[int, JsonObject] = {}
         tested = cells(self.entity, self.view, self._tested())
-        for place, record_id in enumerate(self.snapshot.ids):
-            record, is_deleted = self.snapshot.get(record_id)
+        for number, place in enumerate(self.candidates):
+            record, is_deleted = self.snapshot.get(self.snapshot.ids[place])
             row = {name: cell(record, is_deleted) for name, cell in tested.items()}
             if holds(self.query.where, row, self.spelt):
                 places.append(place)
                 if self.query.order:
                     keys[place] = self._sort_keys(row)
-            if place % ROWS_AT_ONCE == 0:
+            if number % ROWS_AT_ONCE == 0:
                 yield
         if self.query.order:
             places = self._ordered(keys)
