@@ -88,7 +88,7 @@ class Org:
 
     def records_of(self, entity: Entity) -> Mapping[str, Record]:
         """Return the live records of an entity or setup object, by id."""
-        return self._setup_records.get(entity.name) or self.store.live.get(entity.name, {})
+        return self._setup_records.get(entity.name) or self.store.rows(entity.name)
 
     def snapshot_of(self, entity: Entity, *, deleted: bool) -> Snapshot:
         """Return the records of an entity or setup object as they are now."""

@@ -62,11 +62,11 @@ class RecordStore:
 
     def rows(self, entity: str) -> LiveRows:
         """Return the live records of an entity."""
-        return self.live.setdefault(entity, Rows())
+        return self.live.get(entity, Rows())
 
     def snapshot(self, entity: str, *, deleted: bool) -> Snapshot:
         """Return the records as they are now; with `deleted`, those in the Recycle Bin too."""
-        live, binned = self.rows(entity), self.recycle_bin.setdefault(entity, {})
+        live, binned = self.live.setdefault(entity, Rows()), self.recycle_bin.setdefault(entity, {})
         snapshot = Snapshot(live, binned, live.ids(binned if deleted else ()))
         self._snapshots.setdefault(entity, WeakSet()).add(snapshot)
         return snapshot
@@ -82,7 +82,7 @@ class RecordStore:
         if record_id in self.live.get(entity, {}) or self.is_deleted(entity, record_id):
             raise LookupError(f"the id {record_id!r} is taken")
         self.moves += 1
-        self.rows(entity)[record_id] = record
+        self.live.setdefault(entity, Rows())[record_id] = record
 
     def remove(self, record: Record) -> None:
         """Undo an insert."""

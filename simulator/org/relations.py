@@ -44,7 +44,7 @@ class Relations:
             (one for one in self._catalogue.entities.values() if parent_id.startswith(one.prefix)),
             None,
         )
-        return self._store.live.get(entity.name, {}).get(parent_id) if entity else None
+        return self._store.rows(entity.name).get(parent_id) if entity else None
 
     def rollups_of(self, record: Record) -> Iterator[tuple[Entity, str]]:
         """Yield the parents, with their id, that have a roll-up of records like this one."""

@@ -141,7 +141,7 @@ class Transaction:
 
     def _roll_up(self, entity: Entity, parent_id: str) -> None:
         """Write the roll-ups of a parent that have changed, as an update of the parent."""
-        if (record := self._store.live.get(entity.name, {}).get(parent_id)) is None:
+        if (record := self._store.rows(entity.name).get(parent_id)) is None:
             return
         values = {
             name: self._relations.rolled_up(rollup, parent_id)
@@ -163,7 +163,7 @@ class Transaction:
         unset = dict.fromkeys(checkboxes(kind), False)
         values = {**stamp, **unset, **deltas.non_empty(fields)}
         if kind.auto_name and "Name" not in values:
-            values["Name"] = kind.auto_name.format(len(self._store.live.get(entity, {})) + 1)
+            values["Name"] = kind.auto_name.format(len(self._store.rows(entity)) + 1)
         record = Record(entity, new_id, values, self._now)
         self._store.insert(record)
         self._undo.append(lambda: self._store.remove(record))

@@ -130,7 +130,7 @@ def updated(request: RestRequest) -> RestAnswer:
     """`GET …/updated?start=…&end=…`."""
     entity = request.records.entity(request.path[1])
     start, end = _window(request, DAYS_OF_UPDATES)
-    live = request.sim.org.store.live.get(entity.name, {}).values()
+    live = request.sim.org.store.rows(entity.name).values()
     ids = [record.record_id for record in _within(live, start, end)]
     return RestAnswer({"ids": ids, "latestDateCovered": _covered(request, end)})
 

@@ -2,11 +2,11 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from simulator.org import description
 from simulator.org.catalogue import Entity
@@ -19,7 +19,7 @@ from simulator.rest.errors import RestError
 from simulator.rest.request import RestAnswer, RestRequest
 from simulator.rest.row_scan import Scan
 from simulator.rest.soql import Order, Query, parse
-from simulator.rest.soql_aggregates import Group
+from simulator.rest.soql_aggregates import Block, Group
 from simulator.rest.soql_tokens import located
 from simulator.rest.soql_where import comparisons, holds, sort_key
 
@@ -33,7 +33,7 @@ class Queries:
     """Runs queries, and keeps the remaining rows of those answered in part."""
 
     batch_size: int
-    _cursors: dict[str, list[JsonObject]] = field(default_factory=dict)
+    _cursors: dict[str, Sequence[JsonObject]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def run(self, request: RestRequest) -> RestAnswer:
@@ -79,15 +79,17 @@ class Queries:
         return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH, self.batch_size)
 
 
-def select(request: RestRequest, *, deleted: bool) -> tuple[Query, list[JsonObject]]:
-    """Return the parsed query and its rows, by default in order of creation. Raises RestError.
+def select(request: RestRequest, *, deleted: bool) -> tuple[Query, Sequence[Any]]:
+    """Return the parsed query and its rows; those of COUNT() are only numbered. Raises RestError.
 
     With `deleted`, records in the Recycle Bin are included.
     """
     org, now = request.sim.org, datetime.fromtimestamp(request.sim.clock.now() / 1000, UTC)
     query, entity, spelt = checked(org, request.query.get("q", ""), now)
     scan = Scan(org, entity, query, spelt, request.version)
-    return query, matching(query, scan.rows(deleted=deleted), spelt)
+    if not query.columns:
+        return query, range(scan.count(deleted=deleted))
+    return query, matching(query, scan.rows(deleted=deleted), spelt, scan.blocks())
 
 
 def checked(
@@ -115,16 +117,22 @@ def checked(
 
 
 def matching(
-    query: Query, rows: Iterable[JsonObject], spelt: Mapping[str, str]
+    query: Query,
+    rows: Iterable[JsonObject],
+    spelt: Mapping[str, str],
+    blocks: Iterable[Block] = (),
 ) -> list[JsonObject]:
     """Return the rows that the query selects, in its order, with its fields.
 
-    `spelt` has the rows' name of each field.
+    `spelt` has the rows' name of each field. A grouped query counts `blocks` of other rows too.
     """
     found: Iterable[JsonObject] = (row for row in rows if holds(query.where, row, spelt))
     end = None if query.limit is None else query.offset + query.limit
     if query.is_grouped:
-        groups = list(soql_aggregates.grouped(found, query.columns, query.group, spelt))
+        orders = (order.column for order in query.order)
+        groups = list(
+            soql_aggregates.grouped(found, blocks, (*query.columns, *orders), query.group, spelt)
+        )
         for order in reversed(query.order):
             groups = _ordered(groups, spelt[order.name], order, partial(_group_value, order))
         return [group.result(query.columns) for group in groups[query.offset : end]]

@@ -8,11 +8,12 @@ from simulator.org.org import Org
 from simulator.org.records import JsonObject, Record, iso
 from simulator.org.seed import MODIFIED_AFTER_MS, Seed
 from simulator.org.seeded_rows import SeededRows
+from simulator.rest.row_blocks import STAMPS, are_countable, blocks
 from simulator.rest.soql import Query
+from simulator.rest.soql_aggregates import Block
 from simulator.rest.soql_bounds import Bounds, bounds
 from simulator.rest.soql_where import holds, ids_wanted
 
-STAMPS = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
 #: Calculated records are in these orders.
 NATURAL_ORDERS = (*(("Id",), ("CreatedDate", "Id")), *((name, "Id") for name in STAMPS[1:]))
 
@@ -44,8 +45,26 @@ class Scan:
         yield from self._shown(stored)
         if deleted:
             yield from self._shown(binned.values(), deleted=True)
-        if isinstance(live, SeededRows):
+        if isinstance(live, SeededRows) and not self._has_blocks:
             yield from self._calculated(live)
+
+    @property
+    def _has_blocks(self) -> bool:
+        query = self._query
+        counts = query.is_grouped or not query.columns
+        return counts and are_countable(query, self._spelt)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the calculated records that `rows` leaves out, as it is enough to count them."""
+        live = self._org.records_of(self._entity)
+        if isinstance(live, SeededRows) and self._has_blocks:
+            yield from blocks(live, self.indexes(live.seed), self._query, self._spelt)
+
+    def count(self, *, deleted: bool) -> int:
+        """Return the number of rows that the query selects."""
+        rows = self.rows(deleted=deleted)
+        found = sum(1 for row in rows if holds(self._query.where, row, self._spelt))
+        return found + sum(block.count for block in self.blocks())
 
     def _shown(self, records: Iterable[Record], *, deleted: bool = False) -> Iterator[JsonObject]:
         for record in records:

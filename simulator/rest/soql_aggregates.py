@@ -88,6 +88,7 @@ def check(columns: Iterable[Column], group: tuple[Column, ...], types: Mapping[s
 
 def grouped(
     rows: Iterable[JsonObject],
+    blocks: Iterable["Block"],
     columns: tuple[Column, ...],
     group: tuple[Column, ...],
     spelt: Mapping[str, str],
@@ -105,8 +106,29 @@ def grouped(
         for name, listed in values.items():
             if (value := row.get(name)) is not None:
                 listed.append(value)
+    for block in blocks:
+        key = tuple(_value(column, block.first.get(spelt[column.name])) for column in group)
+        values = groups.setdefault(key, {name: [] for name in fields})
+        for name, listed in values.items():
+            block.add_to(listed, name)
     for key, values in groups.items():
         yield Group(dict(zip(group, key, strict=True)), values, spelt)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A number of rows of one group, in order of their times, of which two are known."""
+
+    first: JsonObject
+    last: JsonObject
+    count: int
+
+    def add_to(self, values: list[object], name: str) -> None:
+        """Add the ids of all rows, or the least and the greatest value of another field."""
+        if name == "Id":
+            values.extend([self.first[name]] * self.count)
+        else:
+            values += [self.first[name], self.last[name]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,6 +141,31 @@ def test_windows_of_creation_have_every_row_once(rest: RestClient) -> None:
     assert COUNT - 1 <= counts[0] <= COUNT + 1
 
 
+@pytest.mark.parametrize(
+    "selected",
+    [
+        "COUNT(Id), MAX(SystemModstamp), MIN(CreatedDate) FROM Account WHERE {condition}",
+        "CALENDAR_YEAR(CreatedDate) y, CALENDAR_MONTH(CreatedDate) m, COUNT(Id), "
+        "MAX(SystemModstamp) FROM Account WHERE {condition} GROUP BY CALENDAR_YEAR(CreatedDate), "
+        "CALENDAR_MONTH(CreatedDate) ORDER BY MIN(CreatedDate)",
+    ],
+)
+def test_records_that_are_only_counted_have_the_aggregates_of_those_that_are_read(
+    shared_org: SimulatorProcess, rest: RestClient, selected: str
+) -> None:
+    changed, gone = first(rest, "Account", 2_000), first(rest, "Account", 2_001)
+    shared_org.update("Account", changed, Phone="3")
+    shared_org.hard_delete("Account", gone)
+    stamps = rows(rest, "SELECT CreatedDate FROM Account ORDER BY Id LIMIT 1 OFFSET 300")
+    condition = "CreatedDate > " + stamps[0]["CreatedDate"].replace("+0000", "Z")
+
+    counted = rows(rest, "SELECT " + selected.format(condition=condition))
+    read = rows(rest, "SELECT " + selected.format(condition=f"Id != null AND {condition}"))
+
+    assert counted == read
+    assert len(counted) >= 1
+
+
 def test_a_converted_field_is_converted_in_calculated_records(
     shared_org: SimulatorProcess, rest: RestClient
 ) -> None:
