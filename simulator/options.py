@@ -48,6 +48,9 @@ class Options:
     daily_bulk_jobs: int = _option(
         10_000, "number of query jobs in 24 hours, after which they are refused", POSITIVE
     )
+    max_replicated_ids: int = _option(
+        600_000, "maximum number of ids in a response with updated or deleted records", POSITIVE
+    )
     overflow_after: int = _option(
         100_000,
         "number of changes per transaction above which an overflow event replaces them",

@@ -22,6 +22,7 @@ def entities(sim: Simulator, body: Body) -> JsonObject:
     entity = org.catalogue.define(body.text("name"), body.text("prefix", ""))
     entity.selected = body.flag("selected", default=entity.selected)
     entity.visible = body.flag("visible", default=entity.visible)
+    entity.replicateable = body.flag("replicateable", default=entity.replicateable)
     entity.has_bulk = body.flag("bulk", default=entity.has_bulk)
     for field, kind in body.mapping("fields", {}).items():
         org.add_field(entity, field, str(kind))

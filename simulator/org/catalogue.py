@@ -47,6 +47,7 @@ class Entity:
     rollups   how others are calculated from records that refer to this one
     hidden    fields that the integration user has no permission to see
     has_bulk  False: Bulk API 2.0 refuses to query it
+    replicateable  False: the ids of its changed records cannot be asked for
     """
 
     name: str
@@ -61,6 +62,7 @@ class Entity:
     own: tuple[Field, ...] = ()
     added: tuple[Field, ...] = ()
     has_bulk: bool = True
+    replicateable: bool = True
     formulas: dict[str, Formula] = field(default_factory=dict)
     rollups: dict[str, RollUp] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()

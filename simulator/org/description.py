@@ -147,6 +147,7 @@ def summary(entity: Entity, version: str) -> JsonObject:
         "deprecatedAndHidden": False,
         **dict.fromkeys(ABILITIES, True),
         **dict.fromkeys(WRITE_ABILITIES, not is_setup),
+        "replicateable": entity.replicateable,
         "mergeable": entity.name in MERGEABLE,
         "urls": {"sobject": url, "describe": f"{url}/describe", "rowTemplate": f"{url}/{{ID}}"},
     }

@@ -56,6 +56,8 @@ class RecordStore:
     live: dict[str, LiveRows] = field(default_factory=dict)
     recycle_bin: dict[str, dict[str, Record]] = field(default_factory=dict)
     moves: int = 0
+    #: When the last record was deleted that is no longer in the Recycle Bin, by entity.
+    purged: dict[str, int] = field(default_factory=dict)
     #: The names of the fields that were ever written, by entity.
     names: dict[str, set[str]] = field(default_factory=dict)
     _snapshots: dict[str, WeakSet[Snapshot]] = field(default_factory=dict)
@@ -139,8 +141,9 @@ class RecordStore:
         """Delete the records in the bin permanently; real orgs send no event for it."""
         count = sum(len(records) for records in self.recycle_bin.values())
         for entity, records in self.recycle_bin.items():
-            for record_id in records:
+            for record_id, record in records.items():
                 self.keep(entity, record_id)
+                self.purged[entity] = max(record.modified_at, self.purged.get(entity, 0))
             records.clear()
         self.moves += 1
         return count

@@ -83,6 +83,10 @@ class Seed:
         """Return the index of the first record created at or after this time."""
         return bisect_left(self.indexes, at, key=self.created_at)
 
+    def first_modified(self, at: int) -> int:
+        """Return the index of the first record modified at or after this time."""
+        return self.first_created(at - MODIFIED_AFTER_MS)
+
     def record(self, index: int) -> Record:
         """Calculate a record."""
         created_at = self.created_at(index)

@@ -83,10 +83,14 @@ class SeededRows(MutableMapping[str, Record]):
         stored = [record for record in self.stored() if record.fields.get(field) == record_id]
         return [*stored, *self.calculated(self.seed.children(field, record_id))]
 
+    def is_unchanged(self, index: int) -> bool:
+        """Return whether the record with this index is live and not stored."""
+        return index not in self.written and index not in self.gone
+
     def calculated(self, indexes: Iterable[int]) -> Iterator[Record]:
         """Yield the unchanged records with these indexes."""
         for index in indexes:
-            if index not in self.written and index not in self.gone:
+            if self.is_unchanged(index):
                 yield self.seed.record(index)
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from simulator import wire
 from simulator.auth.oauth import identity_url
 from simulator.faults import Fault
-from simulator.rest import collections, objects, tooling
+from simulator.rest import collections, objects, replication, tooling
 from simulator.rest.bulk.resources import QueryJobs
 from simulator.rest.composite import Composite, tree
 from simulator.rest.errors import RestError, method_not_allowed
@@ -68,8 +68,8 @@ class RestEndpoint:
             ("sobjects",): {"GET": objects.describe_all},
             ("sobjects", ANY): {"GET": objects.about, "POST": objects.create},
             ("sobjects", ANY, "describe"): {"GET": objects.describe},
-            ("sobjects", ANY, "updated"): {"GET": objects.updated},
-            ("sobjects", ANY, "deleted"): {"GET": objects.deleted},
+            ("sobjects", ANY, "updated"): {"GET": replication.updated},
+            ("sobjects", ANY, "deleted"): {"GET": replication.deleted},
             ("sobjects", ANY, ANY): {
                 "GET": objects.read,
                 "PATCH": objects.update,

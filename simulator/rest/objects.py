@@ -1,23 +1,16 @@
-"""`/sobjects/…`: descriptions, one record by its id or an external id, and ids of changed ones."""
+"""`/sobjects/…`: descriptions, and one record by its id or an external id."""
 
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 
 from simulator.org import description
 from simulator.org.catalogue import SETUP, Entity
 from simulator.org.changes import Create, Update
-from simulator.org.description import rest_time
-from simulator.org.records import JsonObject, Record, iso
+from simulator.org.records import JsonObject
 from simulator.rest.errors import RestError
 from simulator.rest.records import Records, changed_id
 from simulator.rest.request import RestAnswer, RestRequest
 
 ANSWERS_UPDATES_SINCE = 46.0
-MINUTE_MS = 60_000
-DAYS_OF_UPDATES = 30
-DAYS_OF_DELETIONS = 15
-DAY_MS = 86_400_000
 
 
 def describe_all(request: RestRequest) -> RestAnswer:
@@ -124,63 +117,3 @@ def upsertion(
     if found:
         return records.update(entity, found[0].record_id, body)
     return records.creation(entity, {**body, field: value})
-
-
-def updated(request: RestRequest) -> RestAnswer:
-    """`GET …/updated?start=…&end=…`."""
-    entity = request.records.entity(request.path[1])
-    start, end = _window(request, DAYS_OF_UPDATES)
-    live = request.sim.org.store.rows(entity.name).values()
-    ids = [record.record_id for record in _within(live, start, end)]
-    return RestAnswer({"ids": ids, "latestDateCovered": _covered(request, end)})
-
-
-def deleted(request: RestRequest) -> RestAnswer:
-    """`GET …/deleted?start=…&end=…`: the ids in the Recycle Bin."""
-    entity = request.records.entity(request.path[1])
-    start, end = _window(request, DAYS_OF_DELETIONS)
-    binned = request.sim.org.store.recycle_bin.get(entity.name, {}).values()
-    lines: list[JsonObject] = [
-        {"id": record.record_id, "deletedDate": rest_time(iso(record.modified_at))}
-        for record in _within(binned, start, end)
-    ]
-    earliest = request.sim.clock.now() - DAYS_OF_DELETIONS * DAY_MS
-    return RestAnswer(
-        {
-            "deletedRecords": lines,
-            "earliestDateAvailable": rest_time(iso(earliest)),
-            "latestDateCovered": _covered(request, end),
-        }
-    )
-
-
-def _window(request: RestRequest, days: int) -> tuple[int, int]:
-    start, end = (_minute(request, name) for name in ("start", "end"))
-    if start >= end:
-        raise RestError("INVALID_REPLICATION_DATE", "startDate must be before endDate")
-    if start < request.sim.clock.now() - days * DAY_MS:
-        message = f"startDate cannot be more than {days} days ago"
-        raise RestError("INVALID_REPLICATION_DATE", message)
-    return start, end
-
-
-def _minute(request: RestRequest, name: str) -> int:
-    """Return a time of the query; its seconds are ignored."""
-    text = request.query.get(name, "").replace(" ", "+")  # a plus sign that was not encoded
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{name} must be a date and time with a time zone, not {text!r}"
-        raise RestError("INVALID_REPLICATION_DATE", message) from None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(aware.replace(second=0, microsecond=0).timestamp() * 1000)
-
-
-def _covered(request: RestRequest, end: int) -> str:
-    """Return the end of the window, at most the last full minute."""
-    now = request.sim.clock.now()
-    return rest_time(iso(min(end, now - now % MINUTE_MS)))
-
-
-def _within(records: Iterable[Record], start: int, end: int) -> Iterator[Record]:
-    return (record for record in records if start <= record.modified_at < end)

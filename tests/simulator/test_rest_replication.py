@@ -58,3 +58,51 @@ def test_a_window_that_is_refused(rest: RestClient, resource: str, query: dict[s
 
     [error] = response.json()
     assert (response.status_code, error["errorCode"]) == (400, "INVALID_REPLICATION_DATE")
+
+
+def test_seconds_are_ignored(rest: RestClient) -> None:
+    now = datetime.now(UTC)
+    start, end = (now.replace(second=second).isoformat() for second in (1, 59))
+
+    response = rest.send("GET", "sobjects/Account/updated", start=start, end=end)
+
+    assert response.json()[0]["errorCode"] == "INVALID_REPLICATION_DATE"
+
+
+def test_a_purged_recycle_bin_makes_a_full_replication_necessary(
+    org: SimulatorProcess,
+) -> None:
+    rest, around = RestClient(org), window(-2 * MINUTE, 5 * MINUTE)
+    [gone] = org.create("Account", Name="Gone")
+    org.delete("Account", gone)
+    before = rest.send("GET", "sobjects/Account/deleted", **around).json()
+
+    org.post("recycle-bin/empty")
+
+    [error] = rest.send("GET", "sobjects/Account/deleted", **around).json()
+    assert len(before["deletedRecords"]) == 1
+    assert error["errorCode"] == "INVALID_REPLICATION_DATE"
+    org.advance(120)
+    later = rest.send("GET", "sobjects/Account/deleted", **window(MINUTE, 5 * MINUTE)).json()
+    assert later["earliestDateAvailable"] == before["deletedRecords"][0]["deletedDate"]
+
+
+def test_calculated_records_are_found_unless_there_are_too_many() -> None:
+    options = ("--max-replicated-ids", "30", "--records", "Account=10000")
+    with SimulatorProcess(*options) as org:
+        rest, days = RestClient(org), timedelta(days=1)
+        few = rest.send("GET", "sobjects/Account/updated", **window(-3 * days, 2 * MINUTE)).json()
+        many = rest.send("GET", "sobjects/Account/updated", **window(-9 * days, 2 * MINUTE))
+
+        assert len(few["ids"]) == len(set(few["ids"])) > 10
+        assert many.json()[0]["errorCode"] == "EXCEEDED_ID_LIMIT"
+
+
+def test_an_object_that_is_not_replicateable_is_refused(org: SimulatorProcess) -> None:
+    org.entity("Account", replicateable=False)
+    rest = RestClient(org)
+
+    response = rest.send("GET", "sobjects/Account/updated", **window(-MINUTE, MINUTE))
+
+    assert response.status_code == 400
+    assert rest.send("GET", "sobjects/Account/describe").json()["replicateable"] is False
