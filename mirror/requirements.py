@@ -17,6 +17,8 @@ from listeners.salesforce.channel import entity_of
 from listeners.salesforce.errors import RestRefused
 from mirror.models import Mirror
 from mirror.schema.columns import Columns, NotMirrorable, columns_of, model_named
+from mirror.schema.compare import Level, compare
+from mirror.schema.described import DescribedObject
 
 
 class Refused(ValueError):
@@ -137,14 +139,9 @@ def check_org(listener: Listener, columns: Columns) -> dict[str, Any]:
         raise _unreadable(listener, name, error) from None
     if description.get("queryable") is False:
         raise Refused(f"{name} cannot be queried, so it cannot be mirrored.", "model")
-    missing = columns.against(field_names(description)).missing
-    if missing:
-        raise Refused(
-            f"{columns.label} has columns without a field: {', '.join(missing)}. {name} has no "
-            "such field, or the connection's user may not see it. Correct salesforce_fields, "
-            "remove the column, or grant the user Read on the field.",
-            "model",
-        )
+    findings = compare(columns, DescribedObject.read(description))
+    if texts := [each.text for each in findings if each.level == Level.ERROR or each.is_missing]:
+        raise Refused(" ".join(texts), "model")
     return description
 
 

@@ -23,6 +23,7 @@ from listeners.values import save_fields
 from mirror import runs
 from mirror.models import Mirror, MirrorRun
 from mirror.requirements import Refused, check_local, check_org, clean_choices
+from mirror.schema.described import DescribedObject
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ def add(
     wanted = Mirror(
         model=model, listener=listener, database=database, deletes=deletes, verify=verify
     )
-    check_org(listener, check_local(wanted))
+    wanted.described = DescribedObject.read(check_org(listener, check_local(wanted))).types
     with transaction.atomic(durable=True):
         mirror = store(wanted, by)
     return mirror

@@ -46,6 +46,11 @@ class Finding:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the object has no field for a column."""
+        return self.kind == "missing"
+
 
 def compare(columns: Columns, described: DescribedObject) -> list[Finding]:
     """Return what differs between the model and the object, errors first.

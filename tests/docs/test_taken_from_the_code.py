@@ -29,7 +29,7 @@ def asked_for(page, source):
 
 
 def test_each_command_of_the_product_has_a_section():
-    apps = {"api", "audit", "consumer", "handlers", "listeners", "simulator"}
+    apps = {"api", "audit", "consumer", "handlers", "listeners", "mirror", "simulator"}
     ours = {name for name, app in get_commands().items() if app in apps}
 
     assert set(asked_for("commands.md", "options")) == ours

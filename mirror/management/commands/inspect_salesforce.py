@@ -25,12 +25,24 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("objects", nargs="+", metavar="OBJECT", help="such as Account")
-        parser.add_argument("--connection", required=True, metavar="NAME")
         parser.add_argument(
-            "--fields", default="", metavar="FIELD,…", help="only these fields; Object.Field: of it"
+            "objects", nargs="+", metavar="OBJECT", help="an object, such as Account or Invoice__c"
         )
-        parser.add_argument("--exclude", default="", metavar="FIELD,…", help="all but these fields")
+        parser.add_argument(
+            "--connection", required=True, metavar="NAME", help="the connection to the org"
+        )
+        parser.add_argument(
+            "--fields",
+            default="",
+            metavar="FIELD,…",
+            help="only these; with several objects, write Account.Phone",
+        )
+        parser.add_argument(
+            "--exclude",
+            default="",
+            metavar="FIELD,…",
+            help="all but these; written in the same way",
+        )
         parser.add_argument(
             "--diff",
             action="store_true",
