@@ -48,7 +48,8 @@ def remember(event: EventData) -> None:
 def note_record(event: EventData) -> None:
     """Note the mirrored row."""
     row = event.record
-    note(event, row=row and {"name": row.name, "is_deleted": row.is_deleted})
+    columns = row and {"name": row.name, "phone": row.phone, "is_deleted": row.is_deleted}
+    note(event, data=event.changed_data, row=columns)
 
 
 @cdc_handler(name="tests.note_fields")

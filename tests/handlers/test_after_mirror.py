@@ -153,7 +153,7 @@ def test_the_handler_gets_the_row(followed):
     run_followers()
 
     [line] = read_journal()
-    assert line["row"] == {"name": "Acme", "is_deleted": False}
+    assert line["row"] == {"name": "Acme", "phone": None, "is_deleted": False}
 
 
 def test_the_row_of_a_deleted_record_is_its_tombstone(listener, mirror):
@@ -164,7 +164,7 @@ def test_the_row_of_a_deleted_record_is_its_tombstone(listener, mirror):
 
     run_followers()
 
-    assert read_journal()[0]["row"] == {"name": "Acme", "is_deleted": True}
+    assert read_journal()[0]["row"] == {"name": "Acme", "phone": None, "is_deleted": True}
 
 
 def test_without_a_row_the_record_is_none(followed):
