@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import structlog
 from django.db.models import Exists, OuterRef, Q
 
+from audit.db.prepared import Param, Prepared
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import DeliveryQuerySet
@@ -33,6 +34,13 @@ State = Delivery.State
 Record = tuple[int, str]
 #: Deliveries that the relay examines together.
 ROWS = 1000
+_AWAITED = Prepared(
+    lambda: (
+        Delivery.objects.filter(awaits_mirror=True, entry__among=Param("entries"))
+        .order_by()
+        .values_list("pk")[:1]
+    )
+)
 #: The mirror's deliveries whose changes its rows may lack.
 _UNAPPLIED = (*Delivery.UNENDED, State.DEAD)
 
@@ -69,6 +77,12 @@ def hold(waiting: DeliveryQuerySet) -> int:
     return Delivery.objects.filter(pk__in=held).update(
         state=State.BLOCKED, awaits_mirror=True, due_at=None, queued_at=None, paused=False
     )
+
+
+def is_awaited(entry_ids: Collection[int]) -> bool:
+    """Return whether deliveries of these changes wait for the mirror. One statement, from an index
+    that has no other deliveries."""
+    return bool(entry_ids) and bool(_AWAITED.rows(entries=list(entry_ids)))
 
 
 def release_entries(entry_ids: Collection[int]) -> list[int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
-from django.db import transaction
+import structlog
+from django.db import DatabaseError, transaction
 
 from audit.db.retry import retry
 from handlers.ordering import await_mirror
@@ -17,6 +18,8 @@ from handlers.outbox import publish
 from listeners import crash_points
 from listeners.clock import database_clock
 from mirror.models import Mirror
+
+log = structlog.get_logger(__name__)
 
 #: Seconds for which a release is retried after a database error; the relay makes up for it.
 RETRY_SECONDS = 3.0
@@ -27,7 +30,8 @@ def applied(entry_ids: Collection[int]) -> None:
 
     Not of changes that made their record dirty. Inside any transaction.
     """
-    _release(partial(await_mirror.release_entries, entry_ids))
+    if await_mirror.is_awaited(entry_ids):
+        _release(partial(await_mirror.release_entries, entry_ids))
 
 
 def read(mirror: Mirror, since: Mapping[str, int]) -> None:
@@ -44,8 +48,12 @@ def _release(release: Callable[[], list[int]]) -> None:
     crash_points.reach("mirrored")
     if transaction.get_connection().in_atomic_block:
         _release_once(release)
-    else:
+        return
+    try:
         retry(partial(_release_once, release), "release deliveries", limit=RETRY_SECONDS)
+    except DatabaseError as error:
+        # No failure of the mirror, whose rows are committed.
+        log.warning("deliveries left for the relay to release", reason=str(error).strip())
 
 
 def _release_once(release: Callable[[], list[int]]) -> None:

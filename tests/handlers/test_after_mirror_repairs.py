@@ -1,6 +1,7 @@
 """What waits for a mirror is released after a crash, and says what it waits for."""
 
 import pytest
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from consumer import relay
@@ -124,3 +125,21 @@ def test_the_reason_names_the_mirror(followed, mirror):
     assert waits_for(second).reason == (
         f"It waits for delivery {first.pk}, which waits for the mirror of Account."
     )
+
+
+def test_a_release_that_the_database_refuses_is_left_to_the_relay(followed, monkeypatch):
+    record(followed, update())
+    monkeypatch.setattr(release, "RETRY_SECONDS", 0.0)
+
+    def refuse(execute, sql, params, many, context):
+        if sql.startswith("UPDATE") and "awaits_mirror" in sql:
+            raise OperationalError("no space left on the disk")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse):
+        release.applied(entries_of(*followers()))
+
+    assert states_of_followers() == [WAITING]
+    end_mirror()
+    relay.release_mirrored(timezone.now())
+    assert states_of_followers() == [RELEASED]

@@ -101,7 +101,7 @@ def test_a_worker_that_dies_before_the_release_leaves_no_handler_waiting(
     listener = processes.listener("--until-idle", "1")
     assert listener.wait() == 0, listener.output
     fault = at("mirrored:kill")
-    processes.worker(**fault, CDC_CLAIM_SECONDS="2")
+    processes.worker(**fault, CDC_CLAIM_SECONDS="4")
     wait_for(lambda: reached(fault) == {"mirrored"}, seconds=60, what="the crash point")
 
     def released() -> bool:
