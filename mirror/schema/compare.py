@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import models
 
-from mirror.schema.columns import Columns, Field, names_by_column
+from mirror.schema.columns import Columns, Field, is_custom, names_by_column
 from mirror.schema.described import (
     COMPOUNDS,
     INTEGERS,
@@ -19,6 +19,7 @@ from mirror.schema.described import (
     DescribedField,
     DescribedObject,
 )
+from mirror.schema.naming import column_name
 
 _TEXTS = (models.CharField, models.TextField)
 _NUMBERS = (models.IntegerField, models.FloatField, models.DecimalField)
@@ -164,7 +165,13 @@ def _new(known: Columns, described: DescribedObject) -> Iterator[Finding]:
     for name, field in described.fields.items():
         if name in known.fields or field.type in COMPOUNDS or name in _OWN_FIELDS:
             continue
-        if name not in clear:
+        if holder := _holder(known, name):
+            text = (
+                f"{known.label}.{column_name(name)} holds {holder}, and {name} would have the same "
+                "column name. Say which one the column holds in salesforce_fields."
+            )
+            yield Finding(Level.WARNING, "ambiguous", name, column_name(name), text)
+        elif name not in clear:
             text = (
                 f"{described.name}.{name}: another field has the same column name. To mirror "
                 f'it, add it to salesforce_fields of {known.label}: {{"column": "{name}"}}.'
@@ -173,6 +180,18 @@ def _new(known: Columns, described: DescribedObject) -> Iterator[Finding]:
         else:
             text = f"{described.name}.{name} has no column in {known.label}; raw has its values."
             yield Finding(Level.NOTE, "new", name, "", text)
+
+
+def _holder(known: Columns, name: str) -> str | None:
+    """Return the standard field that an undeclared column holds, and that a custom field resembles.
+
+    The column may have been written for the custom field, before there was a standard one.
+    """
+    column = column_name(name)
+    if not is_custom(name) or column in known.declared:
+        return None
+    holders = (other for other, field in known.fields.items() if field.attname == column)
+    return next(holders, None)
 
 
 #: Fields that the model's own columns hold, or that no event carries.

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.fields import PositiveIntegerRelDbTypeMixin
 
 from listeners.salesforce.rest.records import long_id
 from mirror.schema.storable import DIGITS, storable_json, storable_text
@@ -76,13 +77,7 @@ def raw_value(kind: str | None, value: Any) -> Any:
 
 def _range(field: models.Field[Any, Any]) -> tuple[int, int]:
     bits = next(bits for kind, bits in _BITS if isinstance(field, kind))
-    is_positive = isinstance(
-        field,
-        models.PositiveIntegerField
-        | models.PositiveSmallIntegerField
-        | models.PositiveBigIntegerField,
-    )
-    return (0 if is_positive else -(2**bits)), 2**bits - 1
+    return (0 if isinstance(field, PositiveIntegerRelDbTypeMixin) else -(2**bits)), 2**bits - 1
 
 
 def _boolean(value: Any) -> bool:

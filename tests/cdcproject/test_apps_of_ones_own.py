@@ -74,7 +74,7 @@ def test_an_app_may_be_named_by_its_configuration(project):
 
 
 @pytest.mark.parametrize(
-    "name", ["listeners", "audit", "handlers", "consumer", "api", "console", "simulator"]
+    "name", ["listeners", "audit", "handlers", "mirror", "consumer", "api", "console", "simulator"]
 )
 @pytest.mark.parametrize("file", ["{}/__init__.py", "{}.py"])
 def test_a_package_that_hides_one_of_ours_is_named(project, name, file):

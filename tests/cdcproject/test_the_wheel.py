@@ -17,6 +17,7 @@ PACKAGES = (
     "audit",
     "handlers",
     "consumer",
+    "mirror",
     "api",
     "console",
     "simulator",

@@ -5,6 +5,7 @@ from django.apps.registry import Apps
 from django.db import models
 
 from mirror.schema.columns import NotMirrorable, columns_of, model_named, names_by_column
+from mirror.schema.values import to_columns
 from tests.mirror.crm.models import Account, Employee
 
 
@@ -95,3 +96,31 @@ def test_a_model_that_does_not_exist_is_named():
     with pytest.raises(NotMirrorable, match=r"There is no model 'crm\.Lead'"):
         model_named("crm.Lead")
     assert model_named("crm.Account") is Account
+
+
+def test_columns_that_the_database_computes_hold_no_field():
+    computed = models.GeneratedField(
+        expression=models.F("title"), output_field=models.TextField(), db_persist=True
+    )
+    model = a_model(title=models.TextField(null=True), shown=computed)
+    assert set(columns_of(model).columns) == {"title"}
+
+
+def test_a_foreign_key_holds_its_reference():
+    parent = a_model("Parent")
+    key = models.ForeignKey(parent, models.DO_NOTHING, null=True, db_constraint=False)
+    meta = type("Meta", (), {"apps": parent._meta.apps, "app_label": "things"})
+    columns = columns_of(a_model("Child", parent=key, Meta=meta)).against({"ParentId": "reference"})
+    assert columns.fields["ParentId"].attname == "parent_id"
+    assert to_columns(columns, {"ParentId": "001D000000IRFma"}).values == {
+        "parent_id": "001D000000IRFmaIAH"
+    }
+
+
+def test_a_multi_select_picklist_may_be_an_array():
+    from django.contrib.postgres.fields import ArrayField
+
+    field = ArrayField(models.TextField(), null=True)
+    columns = columns_of(a_model(regions=field)).against(["Regions__c"])
+    converted = to_columns(columns, {"Regions__c": "North; South"})
+    assert converted.values == {"regions": ["North", "South"]}

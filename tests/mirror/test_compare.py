@@ -74,6 +74,16 @@ def test_two_fields_of_one_column_must_be_declared():
     assert ("warning", "ambiguous", "ns__Region__c", "") in found
 
 
+def test_a_column_that_a_standard_field_may_have_taken_is_a_warning():
+    fields = [a_text("Region"), a_text("Region__c")]
+    column = models.TextField(null=True)
+    assert findings(fields, region=column) == [("warning", "ambiguous", "Region__c", "region")]
+    declared = {"region": "Region"}
+    assert findings(fields, region=models.TextField(null=True), salesforce_fields=declared) == [
+        ("note", "new", "Region__c", "")
+    ]
+
+
 @pytest.mark.parametrize(
     ("column", "kind", "holds"),
     [
