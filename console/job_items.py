@@ -10,11 +10,12 @@ from django.urls import reverse
 from django.utils.text import Truncator
 
 from audit.db.row_count import Total
-from audit.jobs.eta import Pace, span
+from audit.jobs.eta import Pace
 from audit.models import Reconciliation, Work
 from handlers.models import Redelivery
 from listeners.access.permissions import User
 from mirror.models import MirrorRun
+from mirror.words import pace_of, result_of
 
 #: The most jobs of each kind that are shown.
 MOST = 50
@@ -88,7 +89,7 @@ def finished(now: datetime, user: User) -> list[Item]:
 
 def _items(now: datetime, user: User, *, are_over: bool) -> list[Item]:
     comparisons = Reconciliation.objects.select_related("listener").defer("cursor")
-    mirror_runs = MirrorRun.objects.select_related("mirror").defer("cursor")
+    mirror_runs = MirrorRun.objects.select_related("mirror")
     kinds: tuple[tuple[str, Any, Any], ...] = (
         ("handlers.view_redelivery", Redelivery.objects.all(), Redelivery.UNENDED),
         ("audit.view_reconciliation", comparisons, _UNENDED),
@@ -160,7 +161,6 @@ def _outcome(row: Reconciliation) -> str:
 
 
 def _of_mirror_run(row: MirrorRun, now: datetime) -> Item:
-    until = row.finished_at or now
     return Item(
         key=f"mirror-run-{row.pk}",
         kind=row.get_kind_display(),
@@ -169,25 +169,12 @@ def _of_mirror_run(row: MirrorRun, now: datetime) -> Item:
         href=reverse("admin:mirror_mirror_change", args=[row.mirror_id]),
         state=row.state,
         state_name=row.get_state_display(),
-        pace=Pace.since(row.started_at, until, row.done, Total(row.total)),
+        pace=pace_of(row, now),
         begun_at=row.started_at or row.created_at,
         finished_at=row.finished_at,
-        outcome=_result_of_run(row, until),
+        outcome=result_of(row),
         error=row.error,
     )
-
-
-def _result_of_run(row: MirrorRun, until: datetime) -> str:
-    """Return the result, such as "1,204 rows in 12 s, 100 rows/s; right"."""
-    text = f"{row.done:,} rows"
-    if row.started_at is not None:
-        text += f" in {span((until - row.started_at).total_seconds())}"
-    if row.state != MirrorRun.State.DONE or row.is_right is None:
-        return text
-    differs = row.kind in (MirrorRun.Kind.VERIFY, MirrorRun.Kind.REPAIR)
-    wrong = "differences found" if differs else "incomplete"
-    right = "no open difference" if differs else "complete"
-    return f"{text}; {right if row.is_right else wrong}"
 
 
 def _of_work(row: Work, now: datetime) -> Item:

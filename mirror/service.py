@@ -155,8 +155,15 @@ def request_run(
         if is_new and by is not None:
             note(by, Action.REQUEST_RUN, mirror, details={"run": run.pk, "kind": kind})
         if is_new:
-            transaction.on_commit(partial(runs.send, run.pk))
+            transaction.on_commit(partial(_send, run.pk))
     return run
+
+
+def _send(run_id: int) -> None:
+    """Send the task message. Without the broker, the relay's next round starts the run."""
+    if not runs.send(run_id):
+        waiting = MirrorRun.objects.filter(pk=run_id, state=MirrorRun.State.WAITING)
+        waiting.update(due_at=database_clock.now())
 
 
 def cancel_run(run: MirrorRun, by: Actor, reason: str = "") -> bool:

@@ -3,7 +3,7 @@ equal to Salesforce. Reads only."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,6 @@ from django.core.cache import cache
 from django.db import DatabaseError
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
-from audit.db.row_count import Total
 from audit.jobs.eta import Pace
 from handlers.models import Delivery
 from listeners.listener_state import Standing, standing
@@ -20,6 +19,7 @@ from listeners.models import Position
 from mirror.models import Difference, Mirror, MirrorRun
 from mirror.proof import deliveries_of, in_sync_as_of
 from mirror.schema.columns import NotMirrorable, model_named
+from mirror.words import pace_of
 
 #: The state of a mirror that needs an operator. The others are the mirror's phases.
 ATTENTION = "attention"
@@ -48,10 +48,14 @@ class Progress:
             why = self.run.waits_for or "a worker"
             done = f"{self.pace.counted} rows, " if self.run.done else ""
             return f"{done}waiting for {why}"
-        percent = "" if self.pace.percent is None else f"{self.pace.percent} %"
-        rate = "" if self.pace.rate is None else f"{self.pace.rate:,.0f} rows/s"
-        counted = f"{self.pace.counted} rows" if not percent else ""
-        return ", ".join(part for part in (percent, counted, rate, self.pace.left) if part)
+        percent = self.pace.percent
+        if percent is None or percent == 100:
+            counted = f"{self.run.done:,} rows" if self.run.done else ""
+        else:
+            counted = f"{percent} %"
+        rate = f"{self.pace.rate:,.0f} rows/s" if self.run.done and self.pace.rate else ""
+        rate = "" if percent == 100 else rate
+        return ", ".join(part for part in (counted, rate, self.pace.left) if part) or "started"
 
     def to_dict(self) -> dict[str, Any]:
         left, rate = self.pace.seconds_left, self.pace.rate
@@ -175,10 +179,6 @@ def progress_of(mirror: Mirror, now: datetime) -> Progress | None:
     return Progress(found[0], pace_of(found[0], now)) if found else None
 
 
-def pace_of(run: MirrorRun, now: datetime) -> Pace:
-    return Pace.since(run.started_at, run.finished_at or now, run.done, Total(run.total))
-
-
 def count_rows(mirror: Mirror) -> int | None:
     """Return the number of rows that are not deleted; up to a minute old for a large table, and
     None if the table cannot be read."""
@@ -225,38 +225,3 @@ def _remark(mirror: Mirror, stands: Standing) -> str:
         why = f": {stands.reason}" if stands.reason else ""
         return f"Listener {mirror.listener} is {stands.state}{why}"
     return ""
-
-
-def table(found: Iterable[MirrorStatus]) -> Iterator[str]:
-    """Yield a line for each mirror, with its remark below."""
-    rows: list[tuple[str, ...]] = [_HEADER]
-    remarks = [""]
-    for status in found:
-        rows.append(_cells(status))
-        remarks.append("" if status.state == ATTENTION else status.reason)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row, remark in zip(rows, remarks, strict=True):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
-        if remark:
-            yield f"  └ {remark}"
-
-
-_HEADER = ("MODEL", "OBJECT", "ROWS", "IN SALESFORCE", "VERIFIED", "DIFFERENCES", "STATE")
-
-
-def _cells(status: MirrorStatus) -> tuple[str, ...]:
-    verified = status.last_verified_at
-    return (
-        status.mirror.model,
-        status.mirror.salesforce_object,
-        _number(status.rows),
-        _number(status.rows_in_salesforce),
-        clock(verified) if verified else "never",
-        f"{status.differences:,}",
-        status.words,
-    )
-
-
-def _number(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"

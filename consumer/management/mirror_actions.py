@@ -13,11 +13,12 @@ from django.utils import timezone
 from audit.action_log import Actor
 from consumer.management.arguments import refuse_unknown_listener
 from consumer.management.mirror_progress import wait_for
+from consumer.status.mirror_table import table
 from listeners.models import Listener
 from mirror import service
 from mirror.models import Mirror, MirrorRun
 from mirror.requirements import Refused
-from mirror.status import statuses, table
+from mirror.status import statuses
 
 _USAGE = 2
 _RUNS = {kind.value: kind for kind in MirrorRun.Kind}
@@ -108,7 +109,7 @@ def _named(models: Sequence[str]) -> list[Mirror]:
 def _follow(command: BaseCommand, runs: Sequence[MirrorRun], options: dict[str, Any]) -> None:
     if options["wait"]:
         if not wait_for(command, runs):
-            raise CommandError("Not done, or not right; see the lines above.")
+            raise CommandError("Not everything is done and right: see the lines above.")
         return
     for run in runs:
         command.stdout.write(f"{run.mirror}: {run.get_kind_display().lower()} requested")

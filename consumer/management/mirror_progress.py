@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from django.core.management.base import BaseCommand
@@ -16,7 +15,8 @@ from handlers.reporting import queue_coverage
 from handlers.sdk.registry import queue_of
 from mirror import runs
 from mirror.models import Mirror, MirrorRun
-from mirror.status import ATTENTION, MirrorStatus, pace_of, status_of
+from mirror.status import ATTENTION, MirrorStatus, status_of
+from mirror.words import result_of
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,5 @@ def _result(run: MirrorRun, status: MirrorStatus) -> str:
         return f"{kind} failed: {run.error}"
     if run.state != State.DONE:
         return f"{kind} {run.get_state_display().lower()}"
-    pace: Any = pace_of(run, timezone.now())
-    done = f"{kind} done, {run.done:,} rows{f', {pace.speed}' if pace.speed else ''}"
-    error = f": {run.error}" if run.error else ""
-    return f"{done}{error} → {status.words}"
+    error = f". {run.error}" if run.error else ""
+    return f"{kind} done, {result_of(run)}{error} → {status.words}"

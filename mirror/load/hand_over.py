@@ -30,7 +30,7 @@ def waiting_for(listener: Listener) -> str:
     receives = Position.objects.filter(
         pk=listener.pk, state=Position.State.RECEIVING, lease_until__gt=Now()
     )
-    if not receives.exists() or position.last_received_at is None:
+    if not receives.exists():
         return f"{name}, which does not receive yet"
     if not _has_position(position, listener):
         return f"{name}, whose position is not stored yet"

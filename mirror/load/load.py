@@ -176,12 +176,15 @@ def _finish(work: Work, sweep: Sweep) -> None:
     mirror, now = work.mirror, database_clock.now()
     is_first = mirror.in_sync_since is None
     until = sweep.covered_until or read_time(work.cursor["start"])
+    counted = work.reader.count(deleted=False)
     with work.claim.step():
         Mirror.objects.filter(pk=mirror.pk).update(
             phase=Phase.IN_SYNC,
             in_sync_since=until,
             problem="",
             # Later changes of the fields are found by verifications, which follow them up.
+            rows_in_salesforce=counted,
+            counted_at=now,
             described=mirror.described or dict(work.fields.types),
         )
         work.claim.extend()

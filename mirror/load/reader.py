@@ -29,10 +29,10 @@ class RestReader:
     def __init__(self, rest: RestClient, fields: ReadFields) -> None:
         self._rest, self._fields = rest, fields
 
-    def count(self) -> int | None:
+    def count(self, *, deleted: bool = True) -> int | None:
         """Return the number of records, including the Recycle Bin; None if it is not countable."""
         soql = f"SELECT COUNT(Id) total FROM {self._fields.entity}"
-        for page in self._rest.query(soql, deleted=True):
+        for page in self._rest.query(soql, deleted=deleted):
             for row in page:
                 found = row.get("total", row.get("expr0"))
                 return found if isinstance(found, int) else None

@@ -4,10 +4,11 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditLogEntry
+from consumer.status.mirror_table import table
 from handlers.models import Delivery
 from listeners.models import Position
 from mirror.models import Difference, DirtyRow
-from mirror.status import status_of, table
+from mirror.status import status_of
 from tests.mirror.adding import add, in_sync
 from tests.mirror.crm.models import Account
 

@@ -42,7 +42,7 @@ def mirror_state(
 ) -> dict[str, Any]:
     """Return the context of the page's parts."""
     status = status_of(mirror, now)
-    rows = mirror.runs.select_related("mirror__listener").defer("cursor")
+    rows = mirror.runs.select_related("mirror__listener")
     unended = list(rows.filter(state__in=MirrorRun.UNENDED))
     ended = list(rows.exclude(state__in=MirrorRun.UNENDED)[:RUNS])
     sight = Sight.in_console(request.user)

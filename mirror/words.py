@@ -1,0 +1,57 @@
+"""The pace and the result of a run in words, for the command and the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from audit.db.row_count import Total
+from audit.jobs.eta import Pace, span
+from mirror.models import MirrorRun
+
+Kind, State = MirrorRun.Kind, MirrorRun.State
+
+
+def began(run: MirrorRun) -> datetime | None:
+    """Return when a run began to process rows: a load waits for its listener first."""
+    begun = run.cursor.get("begun")
+    return datetime.fromisoformat(begun) if isinstance(begun, str) else run.started_at
+
+
+def pace_of(run: MirrorRun, now: datetime) -> Pace:
+    return Pace.since(began(run), run.finished_at or now, run.done, Total(run.total))
+
+
+def result_of(run: MirrorRun) -> str:
+    """Return the result of a run that has ended: "60,000 rows in 37 s; 1 difference, repaired"."""
+    return "; ".join(_parts(run))
+
+
+def _parts(run: MirrorRun) -> Iterator[str]:
+    start = began(run)
+    seconds = (run.finished_at - start).total_seconds() if run.finished_at and start else 0.0
+    took = f" in {span(seconds)}" if seconds >= 1 else ""
+    yield f"{run.done:,} {'row' if run.done == 1 else 'rows'}{took}"
+    if run.state != State.DONE:
+        return
+    if run.kind == Kind.LOAD and (reader := run.report.get("read_by")):
+        yield f"read by {reader}"
+    if run.kind == Kind.VERIFY:
+        yield _compared(run.report)
+    if run.kind == Kind.REPAIR:
+        left = run.report.get("open", 0)
+        yield f"{_differences(left)} left" if left else "no difference left"
+
+
+def _compared(report: dict[str, int]) -> str:
+    found = report.get("differences", 0)
+    if not found:
+        return "no difference"
+    repaired, left = report.get("repaired", 0), report.get("open", 0)
+    parts = [f"{_differences(found)} found", f"{repaired:,} repaired" if repaired else ""]
+    parts.append(f"{left:,} open" if left else "")
+    return ", ".join(part for part in parts if part)
+
+
+def _differences(count: int) -> str:
+    return f"{count:,} {'difference' if count == 1 else 'differences'}"
