@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from simulator.org.description import rest_time
 from simulator.org.ids import USER_ID, base62, with_checksum
 from simulator.org.records import JsonObject, iso
+from simulator.org.rest_form import rest_time
 
 DELIMITERS: Mapping[str, str] = {
     "BACKQUOTE": "`",

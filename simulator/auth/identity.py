@@ -8,9 +8,9 @@ from aiohttp import web
 from simulator import wire
 from simulator.auth.oauth import TokenService, identity_url
 from simulator.org.clock import Clock
-from simulator.org.description import rest_time
 from simulator.org.ids import ORG_ID, USER_ID, long_id
 from simulator.org.records import JsonObject, iso
+from simulator.org.rest_form import rest_time
 
 MISSING_TOKEN, BAD_TOKEN = "Missing_OAuth_Token", "Bad_OAuth_Token"
 WRONG_ORG, BAD_ID = "Wrong_Org", "Bad_Id"

@@ -1,9 +1,10 @@
 """What the integration user sees of a record: without hidden fields, with formulas."""
 
 from simulator.org.catalogue import SETUP, Catalogue
-from simulator.org.description import hidden_names, record_json
+from simulator.org.description import hidden_names
 from simulator.org.records import JsonObject, Record
 from simulator.org.relations import Relations
+from simulator.org.rest_form import record_json
 
 
 class View:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from simulator.org import description
 from simulator.org.catalogue import Entity
-from simulator.org.description import chosen_fields
 from simulator.org.ids import base62
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
+from simulator.org.rest_form import chosen_fields
 from simulator.rest import soql_aggregates
 from simulator.rest.errors import RestError
 from simulator.rest.request import RestAnswer, RestRequest

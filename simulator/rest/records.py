@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from simulator.org.catalogue import SETUP, Entity
 from simulator.org.changes import Create, Delete, Update
 from simulator.org.description import (
-    chosen_fields,
     field_names,
     hidden_names,
     is_writable,
@@ -16,6 +15,7 @@ from simulator.org.description import (
 from simulator.org.ids import with_checksum
 from simulator.org.org import Org
 from simulator.org.records import JsonObject, Record
+from simulator.org.rest_form import chosen_fields
 from simulator.org.seeded_rows import SeededRows
 from simulator.rest.errors import RestError
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from simulator.org.catalogue import Entity
-from simulator.org.description import rest_time
 from simulator.org.records import JsonObject, Record, iso
+from simulator.org.rest_form import rest_time
 from simulator.org.seeded_rows import SeededRows
 from simulator.rest.errors import RestError
 from simulator.rest.request import RestAnswer, RestRequest

@@ -4,8 +4,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from simulator.org.description import rest_time
 from simulator.org.records import JsonObject, iso
+from simulator.org.rest_form import rest_time
 from simulator.org.seed import MODIFIED_AFTER_MS, Seed
 from simulator.org.seeded_rows import SeededRows
 from simulator.rest.soql import Query

@@ -1,5 +1,6 @@
 """Query jobs of Bulk API 2.0: their life and their results."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -384,3 +385,25 @@ def test_a_large_object_is_read_as_it_was() -> None:
     wanted = [row for row in every.values() if row["SystemModstamp"] > middle["SystemModstamp"]]
     assert newest in wanted
     assert {row["Id"]: row for row in wanted} == later
+
+
+def test_a_download_of_many_rows_takes_little_memory() -> None:
+    with SimulatorProcess("--records", "Account=60000") as org:
+        bulk = BulkClient(org)
+        query = "SELECT Id, Name, Phone, Description, SystemModstamp FROM Account"
+        bulk.rows(f"{query} LIMIT 100", "queryAll")
+        before = resident_megabytes(org.pid)
+        count = 0
+        for page in bulk.pages(bulk.run(query, "queryAll")):
+            count += len(rows_of(page))
+        after = resident_megabytes(org.pid)
+
+    assert count == 60_000
+    assert after - before < 20
+
+
+def resident_megabytes(pid: int) -> int:
+    [line] = [
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line
+    ]
+    return int(line.split()[1]) // 1024
