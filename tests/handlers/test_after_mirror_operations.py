@@ -259,7 +259,7 @@ def test_a_redelivery_to_a_new_handler_starts_where_the_mirror_has_the_change(li
     first = Delivery.objects.filter(**MIRROR).order_by("id")[0]
     end_mirror(entry=first.entry_id)
     make_follower(listener, ordering="unordered")
-    request = request_matching(AuditLogFilter(), ANN, new_handlers=True)
+    request = request_matching(AuditLogFilter(handler="tests.note_record"), ANN, new_handlers=True)
 
     redeliver(request, timezone.now())
 
