@@ -1,5 +1,6 @@
 """`--diff` prints what a model's code needs: a patch that adds, removes and changes columns."""
 
+import importlib
 import shutil
 import subprocess
 
@@ -7,9 +8,10 @@ import pytest
 
 from mirror.schema.choose import choose
 from mirror.schema.described import DescribedObject
+from mirror.schema.model_code import module_code
 from mirror.schema.model_diff import diff
 from tests.mirror.crm.models import Employee, Opportunity
-from tests.mirror.every_type import a_field, a_text, an_object
+from tests.mirror.every_type import EVERY_TYPE, a_field, a_text, an_object
 from tests.nursery import ROOT
 
 FIELDS = [
@@ -77,3 +79,23 @@ def test_it_is_a_patch(tmp_path):
     subprocess.run(["patch", "-p1"], input=text, text=True, cwd=tmp_path, check=True)
     assert "score = models.TextField" in copy.read_text()
     compile(copy.read_text(), path, "exec")
+
+
+def test_a_generated_model_has_no_changes(tmp_path, monkeypatch):
+    choice = choose(DescribedObject.read(EVERY_TYPE))
+    meta = (
+        "    class Meta:\n        apps = Apps()\n        app_label = 'written'\n\n    def __str__"
+    )
+    text = module_code([choice]).replace("    def __str__", meta)
+    path = tmp_path / "written_models.py"
+    path.write_text(f"from django.apps.registry import Apps\n{text}", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = importlib.import_module("written_models").EveryType
+
+    assert diff(choice, model) == ""
+
+    described = {**EVERY_TYPE, "fields": [f for f in EVERY_TYPE["fields"] if f["name"] != "WhoId"]}
+    changed = diff(choose(DescribedObject.read(described)), model)
+    removed = [line for line in changed.splitlines() if line.startswith("-    ")]
+    assert any("who_id = " in line for line in removed)
+    assert any("who_type = " in line for line in removed)
