@@ -26,6 +26,8 @@ from handlers.reporting.backlog import STATES, Backlog, backlog
 from handlers.sdk.registry import queue_of
 from listeners.listener_state import STATES as STANDINGS
 from listeners.models import Listener
+from mirror import status as mirror_status
+from mirror.models import DirtyRow, Mirror
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +75,31 @@ DELIVERED = Gauge(
 ORG_LIMIT = Gauge("cdc_org_events_limit", "Daily limit of delivered events of the org.")
 ORG_REMAINING = Gauge("cdc_org_events_remaining", "Events left of the org's daily limit.")
 INCIDENTS = Gauge("cdc_incidents_open", "Open incidents.", ("listener", "kind"))
+MIRROR_ROWS = Gauge("cdc_mirror_rows", "Rows of the mirror that are not deleted.", ("model",))
+MIRROR_THERE = Gauge(
+    "cdc_mirror_rows_in_salesforce",
+    "Records in Salesforce when they were last counted.",
+    ("model",),
+)
+MIRROR_IN_SYNC = Gauge(
+    "cdc_mirror_in_sync", "1 if the mirror is loaded and needs no attention.", ("model",)
+)
+MIRROR_AS_OF = Gauge(
+    "cdc_mirror_as_of_timestamp_seconds",
+    "Time until which the mirror is proven to have every change; no sample without a proof.",
+    ("model",),
+)
+MIRROR_DIRTY = Gauge(
+    "cdc_mirror_dirty", "Records of the mirror that are to be read again.", ("model",)
+)
+MIRROR_OPEN = Gauge(
+    "cdc_mirror_differences_open", "Differences of the mirror that are not repaired.", ("model",)
+)
+MIRROR_PROGRESS = Gauge(
+    "cdc_mirror_progress_ratio",
+    "Part of a mirror's run in progress that is done; no sample if its size is unknown.",
+    ("model", "kind"),
+)
 WORKERS = Gauge("cdc_workers", "Celery workers online.", ())
 QUEUE_WORKERS = Gauge(
     "cdc_queue_workers", "Celery workers online that consume a queue in use.", ("queue",)
@@ -86,6 +113,8 @@ READABLE = Gauge(
 GAUGES = (
     *(ENABLED, STATE, LAST_RECEIVED, LAST_EVENT, LAG, RUNWAY, BACKLOG, OLDEST, PAUSED, DELIVERED),
     *(ORG_LIMIT, ORG_REMAINING, INCIDENTS, WORKERS, QUEUE_WORKERS, READABLE),
+    *(MIRROR_ROWS, MIRROR_THERE, MIRROR_IN_SYNC, MIRROR_AS_OF, MIRROR_DIRTY, MIRROR_OPEN),
+    MIRROR_PROGRESS,
 )
 
 Sample = tuple[Gauge, tuple[str, ...], float]
@@ -126,6 +155,7 @@ def _read(now: datetime) -> Iterator[Sample]:
             yield from _of_listener(listener, status)
             yield from _of_backlog(listener, waiting)
         yield from _incidents()
+        yield from _mirrors(now)
         yield from _workers()
         yield OLDEST, (), _oldest(now)
 
@@ -166,6 +196,25 @@ def _incidents() -> Iterator[Sample]:
     rows = Incident.objects.opened().order_by().values_list("listener__name", "kind")
     for name, kind, count in rows.annotate(Count("id")):
         yield INCIDENTS, (name or "", kind), count
+
+
+def _mirrors(now: datetime) -> Iterator[Sample]:
+    counted = DirtyRow.objects.order_by().values_list("mirror_id").annotate(Count("id"))
+    dirty = Counter[int](dict(counted))
+    for status in mirror_status.statuses(now):
+        model = (status.mirror.model,)
+        values: Mapping[Gauge, float | None] = {
+            MIRROR_ROWS: status.rows,
+            MIRROR_THERE: status.rows_in_salesforce,
+            MIRROR_IN_SYNC: float(status.state == Mirror.Phase.IN_SYNC),
+            MIRROR_AS_OF: _timestamp(status.in_sync_as_of),
+            MIRROR_DIRTY: dirty[status.mirror.pk],
+            MIRROR_OPEN: status.differences,
+        }
+        yield from ((gauge, model, value) for gauge, value in values.items() if value is not None)
+        run = status.progress.run if status.progress else None
+        if run is not None and run.total:
+            yield MIRROR_PROGRESS, (*model, run.kind), min(1.0, run.done / run.total)
 
 
 def _workers() -> Iterator[Sample]:

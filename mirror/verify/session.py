@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from prometheus_client import Counter as Metric
-
 from listeners.clock import database_clock
 from listeners.salesforce.rest.client import MAX_IDS
 from mirror.models import Difference
@@ -18,12 +16,8 @@ from mirror.verify import confirm
 from mirror.verify.compare import Mismatch
 from mirror.verify.comparison import Checked, Comparison
 from mirror.verify.confirm import READS, Confirmed
+from mirror.verify.metrics import DIFFERENCES
 
-DIFFERENCES = Metric(
-    "cdc_mirror_differences",
-    "Differences between a mirror and Salesforce that verifications found.",
-    ["model", "reason"],
-)
 Reason = Difference.Reason
 #: Differences that the platform cannot explain: each opens an incident.
 UNEXPLAINED = frozenset({Reason.UNEXPLAINED, Reason.MISSING_ROW, Reason.NOT_DELETED})

@@ -14,8 +14,11 @@ from consumer.status import db_metrics
 from consumer.stream import metrics as of_listeners
 from handlers.outbox import metrics as of_publishing
 from handlers.worker import metrics as worker_metrics
+from mirror.verify import metrics as of_verifications
 
-COUNTING = (of_incidents, metrics, of_listeners, of_publishing, worker_metrics)
+COUNTING = (
+    *(of_incidents, metrics, of_listeners, of_publishing, of_verifications, worker_metrics),
+)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import psutil
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from prometheus_client import generate_latest
 
@@ -17,6 +17,8 @@ from handlers.models import Delivery, Worker
 from listeners.models import OrgUsage, Position
 from tests.handlers.bundling import deliver
 from tests.metrics.scraped import Scraped
+from tests.mirror.adding import add, in_sync
+from tests.mirror.crm.models import Account
 from tests.sample_data import ANN, change, lease_of, make_listener, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,6 +93,28 @@ def test_which_workers_hear_what_is_sent(listener, now):
     assert found.total("cdc_workers") == 2
     assert found.by("queue", "cdc_queue_workers") == {"cdc": 1, "crm": 2}
     assert found.total("cdc_queue_workers", queue="slow") == 0
+
+
+def test_how_each_mirror_stands(listener, now):
+    with transaction.atomic():
+        mirror = in_sync(add(listener))
+    Account.all_objects.create(salesforce_id="001000000000001AAA", is_complete=True)
+    run = mirror.runs.create(
+        kind="verify", state="running", created_at=now, started_at=now, total=8, done=2
+    )
+    mirror.differences.create(run=run, record_id="001", reason="formula", found_at=now)
+    mirror.dirty_rows.create(record_id="001", since=0, reason="gap", due_at=now)
+
+    found = told()
+
+    of_it = {"model": "crm.Account"}
+    assert found.total("cdc_mirror_rows", **of_it) == 1
+    assert found.total("cdc_mirror_rows_in_salesforce", **of_it) == 0
+    assert found.total("cdc_mirror_in_sync", **of_it) == 1
+    assert found.total("cdc_mirror_as_of_timestamp_seconds", **of_it) < 1  # nothing is proven since
+    assert found.total("cdc_mirror_dirty", **of_it) == 1
+    assert found.total("cdc_mirror_differences_open", **of_it) == 1
+    assert found.by("kind", "cdc_mirror_progress_ratio", **of_it) == {"verify": 0.25}
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
