@@ -5,11 +5,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from simulator.org import deltas
+from simulator.org.events import HEADER
 from simulator.org.records import JsonObject, Record, iso
 
 WITH_ALL_FIELDS = ("CREATE", "UNDELETE")
 #: Texts shorter than this are never sent as diffs.
 LEAST_DIFFED = 1_000
+MAX_EVENT_CHARACTERS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -86,3 +88,27 @@ class Drafts:
             return []
         draft.diffs, diffs = deltas.divided(draft.diffs, draft.separate)
         return [Draft(draft.entity, list(draft.record_ids), "UPDATE", own, diffs, alone=True)]
+
+
+def payload_of(draft: Draft, shared: JsonObject) -> JsonObject:
+    """Return the payload of a draft; one that is too large becomes a gap event."""
+    header: JsonObject = {
+        **shared,
+        "entityName": draft.entity,
+        "changeType": draft.change_type,
+        "changedFields": deltas.names(draft.fields) if draft.change_type == "UPDATE" else [],
+        "recordIds": draft.record_ids,
+    }
+    body = {**draft.fields, **draft.diffs}
+    if draft.change_type.startswith("GAP_"):
+        body = {}
+        if draft.change_type != "GAP_OVERFLOW":
+            header["changeOrigin"] = ""
+    if sum(len(value) for value in body.values() if isinstance(value, str)) > MAX_EVENT_CHARACTERS:
+        header |= {"changeType": f"GAP_{draft.change_type}", "changedFields": []}
+        return {HEADER: header}
+    if draft.change_type == "UPDATE" and (nulled := deltas.nulled(draft.fields)):
+        header["nulledFields"] = nulled
+    if draft.diffs:
+        header["diffFields"] = [name for name in draft.fields if name in draft.diffs]
+    return {**body, HEADER: header}

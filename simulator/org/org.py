@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from simulator.options import Options
-from simulator.org import deltas
 from simulator.org.avro.schema import Schema
 from simulator.org.avro.schemas import Schemas
 from simulator.org.catalogue import Catalogue, Entity, setup_records
 from simulator.org.changes import OVERFLOW_ID, Change
 from simulator.org.channels import Channels
-from simulator.org.drafts import Draft
-from simulator.org.events import HEADER, EventLog, StoredEvent
+from simulator.org.drafts import Draft, payload_of
+from simulator.org.events import EventLog, StoredEvent
 from simulator.org.fields import Field
 from simulator.org.ids import USER_ID, OpaqueIds, RecordIds
 from simulator.org.record_store import RecordStore, Snapshot
@@ -24,7 +23,6 @@ from simulator.org.seeded_rows import SeededRows
 from simulator.org.transaction import Transaction
 from simulator.org.view import View
 
-MAX_EVENT_CHARACTERS = 1_000_000
 FIRST_REPLAY_ID_AFTER = 1_700_000_000_000
 #: Commit numbers grow with time, and exceed 2^53 like those of orgs on Hyperforce.
 COMMITS_PER_MS = 1_000_000
@@ -215,7 +213,7 @@ class Org:
                 draft.fields, schema = self.schemas.in_order(
                     draft.entity, draft.change_type, draft.fields
                 )
-                payload = _payload(draft, {**shared, "sequenceNumber": sequence})
+                payload = payload_of(draft, {**shared, "sequenceNumber": sequence})
                 event = self.publish_payload(payload, entity=draft.entity, now=now, schema=schema)
                 published.append(event)
         return published
@@ -225,27 +223,3 @@ class Org:
         published, overflowing = drafts[: self.overflow_after], drafts[self.overflow_after :]
         entities = dict.fromkeys(draft.entity for draft in overflowing)
         return published + [Draft(entity, [OVERFLOW_ID], "GAP_OVERFLOW") for entity in entities]
-
-
-def _payload(draft: Draft, shared: JsonObject) -> JsonObject:
-    """Return the payload of a draft; one that is too large becomes a gap event."""
-    header: JsonObject = {
-        **shared,
-        "entityName": draft.entity,
-        "changeType": draft.change_type,
-        "changedFields": deltas.names(draft.fields) if draft.change_type == "UPDATE" else [],
-        "recordIds": draft.record_ids,
-    }
-    body = {**draft.fields, **draft.diffs}
-    if draft.change_type.startswith("GAP_"):
-        body = {}
-        if draft.change_type != "GAP_OVERFLOW":
-            header["changeOrigin"] = ""
-    if sum(len(value) for value in body.values() if isinstance(value, str)) > MAX_EVENT_CHARACTERS:
-        header |= {"changeType": f"GAP_{draft.change_type}", "changedFields": []}
-        return {HEADER: header}
-    if draft.change_type == "UPDATE" and (nulled := deltas.nulled(draft.fields)):
-        header["nulledFields"] = nulled
-    if draft.diffs:
-        header["diffFields"] = [name for name in draft.fields if name in draft.diffs]
-    return {**body, HEADER: header}

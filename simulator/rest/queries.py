@@ -14,12 +14,15 @@ from simulator.org.ids import base62
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
 from simulator.org.rest_form import chosen_fields
+from simulator.org.seeded_rows import SeededRows
 from simulator.rest import soql_aggregates
 from simulator.rest.errors import RestError
+from simulator.rest.lazy_rows import LazyRows
 from simulator.rest.request import RestAnswer, RestRequest
 from simulator.rest.row_scan import Scan
-from simulator.rest.soql import Order, Query, parse
+from simulator.rest.soql import parse
 from simulator.rest.soql_aggregates import Block, Group
+from simulator.rest.soql_query import Order, Query
 from simulator.rest.soql_tokens import located
 from simulator.rest.soql_where import comparisons, holds, sort_key
 
@@ -49,7 +52,7 @@ class Queries:
             )
             raise RestError("EXCEEDED_ID_LIMIT", message)
         if len(rows) <= self._size(request):
-            return RestAnswer({"totalSize": len(rows), "done": True, "records": rows})
+            return RestAnswer({"totalSize": len(rows), "done": True, "records": rows[:]})
         cursor = f"01g5g{base62(next(self._numbers), 10)}AAA"
         self._cursors[cursor] = rows
         if len(self._cursors) > MAX_CURSORS:
@@ -89,7 +92,34 @@ def select(request: RestRequest, *, deleted: bool) -> tuple[Query, Sequence[Any]
     scan = Scan(org, entity, query, spelt, request.version)
     if not query.columns:
         return query, range(scan.count(deleted=deleted))
+    if isinstance(org.records_of(entity), SeededRows) and not query.is_grouped:
+        return query, _lazily(request, scan, query, spelt, deleted=deleted)
     return query, matching(query, scan.rows(deleted=deleted), spelt, scan.blocks())
+
+
+def _lazily(
+    request: RestRequest, scan: Scan, query: Query, spelt: Mapping[str, str], *, deleted: bool
+) -> LazyRows:
+    """Return the rows of a query, of which only the ids are kept in memory."""
+    view, version, names = request.sim.org.view, request.version, [spelt[n] for n in query.names]
+    snapshot = request.sim.org.snapshot_of(scan.entity, deleted=deleted)
+    ids: Sequence[str] = snapshot.ids
+    if query.where is not None or query.order or query.limit is not None or query.offset:
+        kept = {"Id", *(spelt[order.name] for order in query.order)}
+        kept |= {spelt[comparison.name] for comparison in comparisons(query.where)}
+        rows = ({name: row.get(name) for name in kept} for row in scan.rows(deleted=deleted))
+        if query.order:
+            ids = [row["Id"] for row in _selected(query, rows, spelt)]
+        else:
+            found = [row["Id"] for row in rows if holds(query.where, row, spelt)]
+            ids = found[query.offset : query.end]
+    return LazyRows(
+        snapshot,
+        ids,
+        lambda record, is_deleted: chosen_fields(
+            view.row(record, version, deleted=is_deleted), names
+        ),
+    )
 
 
 def checked(
@@ -126,21 +156,27 @@ def matching(
 
     `spelt` has the rows' name of each field. A grouped query counts `blocks` of other rows too.
     """
-    found: Iterable[JsonObject] = (row for row in rows if holds(query.where, row, spelt))
-    end = None if query.limit is None else query.offset + query.limit
     if query.is_grouped:
+        found = (row for row in rows if holds(query.where, row, spelt))
         orders = (order.column for order in query.order)
         groups = list(
             soql_aggregates.grouped(found, blocks, (*query.columns, *orders), query.group, spelt)
         )
         for order in reversed(query.order):
             groups = _ordered(groups, spelt[order.name], order, partial(_group_value, order))
-        return [group.result(query.columns) for group in groups[query.offset : end]]
-    chosen = list(found)
+        return [group.result(query.columns) for group in groups[query.offset : query.end]]
+    names = [spelt[name] for name in query.names]
+    return [chosen_fields(row, names) for row in _selected(query, rows, spelt)]
+
+
+def _selected(
+    query: Query, rows: Iterable[JsonObject], spelt: Mapping[str, str]
+) -> list[JsonObject]:
+    """Return the whole rows that an ungrouped query selects, in its order."""
+    chosen = [row for row in rows if holds(query.where, row, spelt)]
     for order in reversed(query.order):
         chosen = ordered(chosen, spelt[order.name], order)
-    names = [spelt[name] for name in query.names]
-    return [chosen_fields(row, names) for row in chosen[query.offset : end]]
+    return chosen[query.offset : query.end]
 
 
 def _group_value(order: Order, group: Group) -> object:

@@ -8,9 +8,9 @@ from simulator.org.records import JsonObject, iso
 from simulator.org.rest_form import rest_time
 from simulator.org.seed import MODIFIED_AFTER_MS, Seed
 from simulator.org.seeded_rows import SeededRows
-from simulator.rest.soql import Query
 from simulator.rest.soql_aggregates import DATE_FUNCTIONS, Block
 from simulator.rest.soql_dates import Span
+from simulator.rest.soql_query import Query
 from simulator.rest.soql_where import Comparison, Joined, Where, holds
 
 STAMPS = ("CreatedDate", "LastModifiedDate", "SystemModstamp")

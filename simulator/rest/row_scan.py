@@ -9,9 +9,9 @@ from simulator.org.records import JsonObject, Record, iso
 from simulator.org.seed import MODIFIED_AFTER_MS, Seed
 from simulator.org.seeded_rows import SeededRows
 from simulator.rest.row_blocks import STAMPS, are_countable, blocks
-from simulator.rest.soql import Query
 from simulator.rest.soql_aggregates import Block
 from simulator.rest.soql_bounds import Bounds, bounds
+from simulator.rest.soql_query import Query
 from simulator.rest.soql_where import holds, ids_wanted
 
 #: Calculated records are in these orders.
@@ -25,7 +25,7 @@ class Scan:
         self, org: Org, entity: Entity, query: Query, spelt: Mapping[str, str], version: str
     ) -> None:
         self._org = org
-        self._entity = entity
+        self.entity = entity
         self._query = query
         self._spelt = spelt
         self._version = version
@@ -33,8 +33,8 @@ class Scan:
 
     def rows(self, *, deleted: bool) -> Iterator[JsonObject]:
         """Yield the rows that the query can select; with `deleted`, of the Recycle Bin too."""
-        live = self._org.records_of(self._entity)
-        binned = self._org.store.recycle_bin.get(self._entity.name, {})
+        live = self._org.records_of(self.entity)
+        binned = self._org.store.recycle_bin.get(self.entity.name, {})
         wanted = ids_wanted(self._query.where)
         if wanted is not None:
             yield from self._shown(filter(None, map(live.get, wanted)))
@@ -56,7 +56,7 @@ class Scan:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the calculated records that `rows` leaves out, as it is enough to count them."""
-        live = self._org.records_of(self._entity)
+        live = self._org.records_of(self.entity)
         if isinstance(live, SeededRows) and self._has_blocks:
             yield from blocks(live, self.indexes(live.seed), self._query, self._spelt)
 

@@ -4,13 +4,13 @@ It selects fields, COUNT(), or aggregates with GROUP BY, and has WHERE, ORDER BY
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
 from simulator.rest.errors import RestError
 from simulator.rest.soql_aggregates import DATE_FUNCTIONS, FUNCTIONS, Column
 from simulator.rest.soql_dates import span
+from simulator.rest.soql_query import Order, Query
 from simulator.rest.soql_tokens import Token, split, unescaped, unexpected
 from simulator.rest.soql_where import (
     Comparison,
@@ -19,56 +19,11 @@ from simulator.rest.soql_where import (
     Negation,
     Value,
     Where,
-    comparisons,
 )
 
 SIGNS = ("=", "!=", "<>", "<", "<=", ">", ">=")
 WORDS: dict[str, Value] = {"null": None, "true": True, "false": False}
 Part = TypeVar("Part")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One key of ORDER BY: a field, or in a grouped query also an expression."""
-
-    column: Column
-    descending: bool = False
-    nulls_last: bool = False
-
-    @property
-    def name(self) -> str:
-        """The name of the field."""
-        return self.column.name
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A SELECT; without `columns` it is a COUNT()."""
-
-    columns: tuple[Column, ...]
-    entity: str
-    where: Where
-    group: tuple[Column, ...]
-    order: tuple[Order, ...]
-    limit: int | None
-    offset: int
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the selected fields."""
-        return tuple(column.name for column in self.columns)
-
-    @property
-    def is_grouped(self) -> bool:
-        """Whether the rows are AggregateResults."""
-        return bool(self.group) or any(column.function for column in self.columns)
-
-    @property
-    def all_names(self) -> tuple[str, ...]:
-        """The field names of the whole query."""
-        wheres = (comparison.name for comparison in comparisons(self.where))
-        groups = (column.name for column in self.group)
-        return (*self.names, *wheres, *groups, *(order.name for order in self.order))
 
 
 def parse(text: str, now: datetime | None = None) -> Query:

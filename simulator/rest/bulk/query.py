@@ -9,7 +9,7 @@ from simulator.org.fields import COMPOUND
 from simulator.org.org import Org
 from simulator.rest.errors import RestError
 from simulator.rest.queries import checked
-from simulator.rest.soql import Query
+from simulator.rest.soql_query import Query
 
 STRING = re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL)
 AGGREGATES = r"\b(?:COUNT|COUNT_DISTINCT|SUM|AVG|MIN|MAX)\s*\("

@@ -12,7 +12,7 @@ from simulator.org.record_store import Snapshot
 from simulator.org.records import JsonObject
 from simulator.org.view import View
 from simulator.rest.queries import ordered
-from simulator.rest.soql import Query
+from simulator.rest.soql_query import Query
 from simulator.rest.soql_where import comparisons, holds
 
 ROWS_AT_ONCE = 500
