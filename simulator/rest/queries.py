@@ -27,7 +27,8 @@ from simulator.rest.soql_tokens import located
 from simulator.rest.soql_where import comparisons, holds, sort_key
 
 SMALLEST_BATCH, LARGEST_BATCH = 200, 2_000
-MAX_CURSORS = 50
+MAX_CURSORS = 1_000
+CURSOR_MS = 2 * 86_400_000
 LOCATOR = re.compile(r"(01g\w{15})-(\d+)")
 
 
@@ -36,7 +37,7 @@ class Queries:
     """Runs queries, and keeps the remaining rows of those answered in part."""
 
     batch_size: int
-    _cursors: dict[str, Sequence[JsonObject]] = field(default_factory=dict)
+    _cursors: dict[str, tuple[int, Sequence[JsonObject]]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def run(self, request: RestRequest) -> RestAnswer:
@@ -54,20 +55,28 @@ class Queries:
         if len(rows) <= self._size(request):
             return RestAnswer({"totalSize": len(rows), "done": True, "records": rows[:]})
         cursor = f"01g5g{base62(next(self._numbers), 10)}AAA"
-        self._cursors[cursor] = rows
-        if len(self._cursors) > MAX_CURSORS:
-            del self._cursors[next(iter(self._cursors))]
+        self._cursors[cursor] = request.sim.clock.now(), rows
+        self._forget(request.sim.clock.now())
         return self._batch(request, cursor, 0)
 
     def more(self, request: RestRequest) -> RestAnswer:
         """`GET …/query/{locator}`."""
+        self._forget(request.sim.clock.now())
         match = LOCATOR.fullmatch(request.path[1])
         if match is None or match[1] not in self._cursors:
             raise RestError("INVALID_QUERY_LOCATOR", "invalid query locator")
         return self._batch(request, match[1], int(match[2]))
 
+    def _forget(self, now: int) -> None:
+        """Forget the results that are older than two days, and the oldest of too many."""
+        while self._cursors:
+            oldest, (at, _) = next(iter(self._cursors.items()))
+            if at > now - CURSOR_MS and len(self._cursors) <= MAX_CURSORS:
+                return
+            del self._cursors[oldest]
+
     def _batch(self, request: RestRequest, cursor: str, start: int) -> RestAnswer:
-        rows = self._cursors[cursor]
+        _, rows = self._cursors[cursor]
         end = start + self._size(request)
         answer: JsonObject = {"totalSize": len(rows), "done": end >= len(rows)}
         if not answer["done"]:

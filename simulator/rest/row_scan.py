@@ -4,8 +4,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 
 from simulator.org.catalogue import Entity
+from simulator.org.cells import cells
 from simulator.org.org import Org
 from simulator.org.records import JsonObject, Record, iso
+from simulator.org.rest_form import is_moment, rest_time
 from simulator.org.seed import MODIFIED_AFTER_MS, Seed
 from simulator.org.seeded_rows import SeededRows
 from simulator.rest.row_blocks import STAMPS, are_countable, blocks
@@ -16,6 +18,8 @@ from simulator.rest.soql_where import holds, ids_wanted
 
 #: Calculated records are in these orders.
 NATURAL_ORDERS = (*(("Id",), ("CreatedDate", "Id")), *((name, "Id") for name in STAMPS[1:]))
+
+ANY = Bounds()
 
 
 class Scan:
@@ -30,6 +34,9 @@ class Scan:
         self._spelt = spelt
         self._version = version
         self._bounds = {name: bounds(query.where, name, spelt) for name in ("Id", *STAMPS)}
+        self._limits = {name: self._bounds[name] for name in STAMPS if self._bounds[name] != ANY}
+        self._counts = query.is_grouped or not query.columns
+        self._cells = cells(entity, org.view, {"Id", *spelt.values()} if self._counts else ())
 
     def rows(self, *, deleted: bool) -> Iterator[JsonObject]:
         """Yield the rows that the query can select; with `deleted`, of the Recycle Bin too."""
@@ -50,9 +57,7 @@ class Scan:
 
     @property
     def _has_blocks(self) -> bool:
-        query = self._query
-        counts = query.is_grouped or not query.columns
-        return counts and are_countable(query, self._spelt)
+        return self._counts and are_countable(self._query, self._spelt)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the calculated records that `rows` leaves out, as it is enough to count them."""
@@ -69,17 +74,28 @@ class Scan:
     def _shown(self, records: Iterable[Record], *, deleted: bool = False) -> Iterator[JsonObject]:
         for record in records:
             if self._can_match(record):
-                yield self._org.view.row(record, self._version, deleted=deleted)
+                yield self._row(record, deleted=deleted)
+
+    def _row(self, record: Record, *, deleted: bool = False) -> JsonObject:
+        """Return the row of a record; one that is only counted has no other fields than needed."""
+        if self._counts:
+            return {name: _rest(cell(record, deleted)) for name, cell in self._cells.items()}
+        return self._org.view.row(record, self._version, deleted=deleted)
 
     def _can_match(self, record: Record) -> bool:
-        modified = self._bounds["SystemModstamp"]
-        return modified == Bounds() or modified.has(iso(record.modified_at))
+        """Return whether the times of a record are within the query's bounds."""
+        return all(
+            limits.has(
+                iso(record.modified_at) if name == "SystemModstamp" else record.fields.get(name, "")
+            )
+            for name, limits in self._limits.items()
+        )
 
     def _calculated(self, rows: SeededRows) -> Iterator[JsonObject]:
         """Yield calculated rows, no more than the query can need."""
         left = self._enough()
         for record in rows.calculated(self.indexes(rows.seed)):
-            row = self._org.view.row(record, self._version)
+            row = self._row(record)
             if holds(self._query.where, row, self._spelt):
                 yield row
                 left -= 1
@@ -115,3 +131,8 @@ class Scan:
             if stamps.high is not None:
                 end = min(end, bisect_right(seed.indexes, stamps.high, key=stamp))
         return range(start, max(start, end))
+
+
+def _rest(value: object) -> object:
+    """Return a value of a record in REST's form."""
+    return rest_time(value) if isinstance(value, str) and is_moment(value) else value

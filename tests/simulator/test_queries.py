@@ -224,3 +224,16 @@ def test_batches_can_be_made_small() -> None:
         ["4"],
     ]
     assert "nextRecordsUrl" not in answers[-1]
+
+
+def test_a_result_can_be_read_on_for_two_days(org: SimulatorProcess) -> None:
+    org.create("Account", *({"Name": str(number)} for number in range(2_100)))
+    with WireClient(org) as client:
+        more = query(client.log_in(), "SELECT Id FROM Account")["nextRecordsUrl"]
+        org.advance(47 * 3_600)
+        before = client.log_in().get(more).json()
+        org.advance(2 * 3_600)
+        after = client.log_in().get(more).json()
+
+    assert len(before["records"]) == 100
+    assert after[0]["errorCode"] == "INVALID_QUERY_LOCATOR"
