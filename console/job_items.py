@@ -53,9 +53,13 @@ class Item:
     share: float | None = None
     outcome: str = ""
     error: str = ""
+    #: Whether the job is done, and found something wrong.
+    is_wrong: bool = False
 
     @property
     def variant(self) -> str:
+        if self.is_wrong:
+            return "warning"
         return _VARIANTS.get(self.state, "info")
 
     @property
@@ -174,6 +178,7 @@ def _of_mirror_run(row: MirrorRun, now: datetime) -> Item:
         finished_at=row.finished_at,
         outcome=result_of(row),
         error=row.error,
+        is_wrong=row.state == MirrorRun.State.DONE and row.is_right is False,
     )
 
 

@@ -28,7 +28,7 @@ GROUPS = (
         ),
     ),
     (
-        "Mirrors",
+        "Data",
         (
             ("Mirrors", "database", "mirror", "mirror"),
             ("Differences", "difference", "mirror", "difference"),

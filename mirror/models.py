@@ -41,7 +41,7 @@ class Mirror(models.Model):
         max_length=100,
         default="default",
         help_text="The alias of the database that has the model's table: default, or the "
-        "lower-case name of a variable DATABASE_URL_<ALIAS>.",
+        "lower-case end of a variable's name, such as shop of DATABASE_URL_SHOP.",
     )
     deletes = models.CharField(max_length=10, choices=Deletes, default=Deletes.SOFT)
     verify = models.CharField(max_length=10, choices=Verify, default=Verify.DAILY)

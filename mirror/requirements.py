@@ -87,7 +87,7 @@ def _check_table(columns: Columns, alias: str) -> None:
             if table not in connection.introspection.table_names(cursor):
                 raise Refused(
                     f"The database {alias!r} has no table {table}. Create it with: manage.py "
-                    f"makemigrations, then manage.py migrate{_option(alias)}.",
+                    f"makemigrations, then manage.py migrate{_where(columns, alias)}.",
                     "database",
                 )
             description = connection.introspection.get_table_description(cursor, table)
@@ -99,13 +99,15 @@ def _check_table(columns: Columns, alias: str) -> None:
     if missing := [name for name in wanted if name not in present]:
         raise Refused(
             f"The table {table} in the database {alias!r} lacks {', '.join(missing)}. Apply the "
-            f"model's migrations: manage.py migrate{_option(alias)}.",
+            f"model's migrations: manage.py migrate{_where(columns, alias)}.",
             "database",
         )
 
 
-def _option(alias: str) -> str:
-    return "" if alias == "default" else f" --database {alias}"
+def _where(columns: Columns, alias: str) -> str:
+    """Return the arguments of `migrate` for a further database, which has only the user's apps."""
+    app = columns.model._meta.app_label
+    return "" if alias == "default" else f" {app} --database {alias}"
 
 
 def _check_channel(listener: Listener, columns: Columns) -> None:

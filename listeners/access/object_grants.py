@@ -2,8 +2,8 @@
 
 A user with any grant on a listener may view its mappings, mirrors, audit log entries, deliveries
 and incidents. A user who may operate the listener may also redeliver, close incidents, and load,
-verify and repair mirrors; a user who may change it may in addition edit its mappings and mirrors. Values of sensitive fields stay
-masked.
+verify and repair mirrors; a user who may change it may in addition edit its mappings and mirrors.
+Values of sensitive fields stay masked.
 """
 
 from __future__ import annotations

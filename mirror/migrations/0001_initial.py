@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                     "database",
                     models.CharField(
                         default="default",
-                        help_text="The alias of the database that has the model's table: default, or the lower-case name of a variable DATABASE_URL_<ALIAS>.",
+                        help_text="The alias of the database that has the model's table: default, or the lower-case end of a variable's name, such as shop of DATABASE_URL_SHOP.",
                         max_length=100,
                     ),
                 ),

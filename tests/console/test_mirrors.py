@@ -217,3 +217,17 @@ def test_a_viewer_sees_and_does_nothing(as_a, mirror):
     assert "Load again" not in text_of(client.get(page(mirror, "change/")))
     assert client.post(page(mirror, "request/verify/")).status_code == 403
     assert client.post(page(mirror, "delete/"), {"post": "yes"}).status_code == 403
+
+
+def test_a_run_has_a_page_with_its_report(admin_client, mirror):
+    run = in_sync(mirror).runs.get()
+    run.report = {"rows_in_salesforce": 60_000, "read_by": "Bulk API"}
+    run.done = 60_000
+    run.save()
+
+    text = text_of(admin_client.get(f"/admin/mirror/mirrorrun/{run.pk}/change/"))
+
+    assert "Rows in salesforce" in text
+    assert "60,000" in text
+    assert "read by Bulk API" in text
+    assert "crm.Account" in text_of(admin_client.get("/admin/mirror/mirrorrun/"))

@@ -85,3 +85,13 @@ class MirrorRunAdmin(LongWorkAdmin):
     empty_title = "No runs yet"
     empty_text = "Loads, sweeps, verifications and repairs of mirrors are listed here."
     change_form_outer_before_template = "console/mirrors/run.html"
+
+    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        facts = {**obj.options, **obj.report}
+        shown = [(name.replace("_", " ").capitalize(), _text(facts[name])) for name in facts]
+        return super().page_context(request, obj) | {"facts": shown}
+
+
+def _text(value: Any) -> str:
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if is_count else text_of(value)
