@@ -31,7 +31,9 @@ class Command(BaseCommand):
         parser.add_argument("action", choices=_ACTIONS, metavar="ACTION", help=", ".join(_ACTIONS))
         parser.add_argument("models", nargs="*", metavar="MODEL", help="such as crm.Account")
         parser.add_argument("--wait", action="store_true", help="show the progress until the end")
-        parser.add_argument("--format", choices=["table", "json"], default="table", help="status")
+        parser.add_argument(
+            "--format", choices=["table", "json"], default="table", help="of status"
+        )
         parser.add_argument(
             "--depth", choices=DEPTHS, default="full", help="verify: how deep; default: full"
         )
@@ -45,7 +47,11 @@ class Command(BaseCommand):
             "--listener", type=word, metavar="NAME", help="default: the only listener there is"
         )
         group.add_argument(
-            "--database", type=word, default="default", metavar="ALIAS", help="has the table"
+            "--database",
+            type=word,
+            default="default",
+            metavar="ALIAS",
+            help="the database of the table",
         )
         group.add_argument(
             "--deletes", choices=Mirror.Deletes.values, default="soft", help="default: soft"
