@@ -34,7 +34,7 @@ def flat(
     if not components:
         yield name, value
         return
-    parts = _named(name, value) if value else dict.fromkeys(components)
+    parts = dict.fromkeys(components) if value is None else _named(name, value)
     yield from ((part, child) for part, child in parts.items() if part not in record)
 
 

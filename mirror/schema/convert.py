@@ -238,6 +238,7 @@ _MAKERS: tuple[tuple[Any, Callable[[Any], Convert]], ...] = (
 )
 _BY_TYPE: Mapping[str, Convert] = {
     "boolean": _boolean,
+    **dict.fromkeys(("id", "reference"), partial(_id, None)),
     **dict.fromkeys(
         ("int", "long", "double", "currency", "percent"), partial(_decimal, None, None)
     ),

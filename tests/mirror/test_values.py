@@ -144,6 +144,7 @@ def test_a_cleared_address_clears_its_components():
         "billing_street": None,
         "billing_latitude": None,
     }
+    assert to_columns(ACCOUNT, {"BillingAddress": {}}, is_whole=False).values == {}
     partly = to_columns(ACCOUNT, {"BillingAddress": {"City": None}}, is_whole=False)
     assert partly.values == {"billing_city": None}
 
@@ -192,6 +193,13 @@ def test_fields_without_a_column_are_kept_in_one_form():
     )
     assert row.raw == expected
     assert row.values == {"name": "Acme"}
+
+
+def test_ids_without_a_column_are_completed():
+    columns = columns_of(Account).against({"Partner__c": "reference"})
+    assert to_columns(columns, {"Partner__c": "001D000000IRFma"}).raw == {
+        "Partner__c": "001D000000IRFmaIAH"
+    }
 
 
 def test_own_columns_and_bookkeeping_are_not_in_raw():
