@@ -21,6 +21,7 @@ from benchmarks import (
     latency,
     many_listeners,
     memory,
+    mirror_load,
     reading,
     wide_event,
 )
@@ -68,6 +69,10 @@ def _memory(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     memory.measure(stage, report, options.transport or "cometd", changes)
 
 
+def _mirror_load(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    mirror_load.measure(stage, report, options.changes or 500_000, options.runs)
+
+
 def _growth(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     entries = options.entries or (10_000_000 if options.long else 300_000)
     growth.measure(
@@ -100,6 +105,7 @@ MEASURES: Mapping[str, Measure] = {
     "many-listeners": _many_listeners,
     "memory": _memory,
     "growth": _growth,
+    "mirror-load": _mirror_load,
 }
 
 

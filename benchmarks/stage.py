@@ -124,6 +124,7 @@ class Stage:
             self._environment = {
                 "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
                 "CDC_HANDLER_MODULES": "benchmarks.handlers",
+                "CDC_APPS": "benchmarks.mirrored",
                 "SECRET_KEY": "only for benchmarks, which serve nobody",
                 "CDC_ENCRYPTION_KEYS": _KEY,
                 "VAR_DIR": str(self._folder / "var"),

@@ -30,9 +30,13 @@ def measured(changes: int, seconds: float, cpu: float, database_cpu: float) -> M
 class Turns:
     """What each way came to in each of its runs. One that fails is reported, and not run again."""
 
-    def __init__(self, stage: Stage, report: Report, ways: Mapping[str, Way]) -> None:
+    def __init__(
+        self, stage: Stage, report: Report, ways: Mapping[str, Way], rate: str = RATE
+    ) -> None:
+        """`rate`: the unit of the figures that have targets."""
         self._stage = stage
         self._report = report
+        self._rate = rate
         self._ways = dict(ways)
         self._found: dict[tuple[str, str], list[float]] = {}
 
@@ -55,12 +59,16 @@ class Turns:
             self._found.setdefault((name, unit), []).append(value)
 
     def rates(self) -> Rates:
-        return {name: tuple(found) for (name, unit), found in self._found.items() if unit == RATE}
+        return {
+            name: tuple(found) for (name, unit), found in self._found.items() if unit == self._rate
+        }
 
     def conclude(self, targets: Callable[[str], tuple[Target, ...]] = lambda name: ()) -> None:
         """Into the report; `targets`: of the rate with that name."""
-        for (name, unit), found in sorted(self._found.items(), key=lambda item: item[0][1] != RATE):
-            judged = targets(name) if unit == RATE else ()
+        for (name, unit), found in sorted(
+            self._found.items(), key=lambda item: item[0][1] != self._rate
+        ):
+            judged = targets(name) if unit == self._rate else ()
             self._report.figures.append(Figure(name, unit, tuple(found), judged))
 
 

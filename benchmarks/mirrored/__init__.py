@@ -1,0 +1,1 @@
+"""The app of the model that benchmarks of mirrors load."""
