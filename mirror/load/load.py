@@ -188,7 +188,7 @@ def _finish(work: Work, sweep: Sweep) -> None:
             described=mirror.described or dict(work.fields.types),
         )
         work.claim.extend()
-        if not is_first:
+        if sweep.needs_ids or not is_first:
             runs.request(mirror, MirrorRun.Kind.VERIFY, now, options={"depth": "ids"},
                          after=timedelta(seconds=5))  # fmt: skip
 

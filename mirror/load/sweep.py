@@ -46,6 +46,11 @@ class Sweep:
     def rows(self) -> int:
         return int(self._progress["rows"])
 
+    @property
+    def needs_ids(self) -> bool:
+        """Whether deletions can be missing, so that the ids of all records must be compared."""
+        return bool(self._progress.get("needs_ids"))
+
     def run(self) -> Later | None:
         """Continue the sweep; return None at its end."""
         work = self._work
@@ -100,8 +105,10 @@ class Sweep:
         try:
             found = self._work.rest.deleted_ids(self._work.mirror.salesforce_object, since, until)
         except RestRefused as refusal:
-            if not is_about_records(refusal):  # the object's deletions are not listed
+            if not is_about_records(refusal):
                 raise
+            # Deletions of the object are not listed, are too many, or were purged from the list.
+            self._save(needs_ids=True)
             return []
         return list(dict.fromkeys(map(long_id, found)))
 

@@ -38,6 +38,6 @@ def _finish(work: Work, sweep: Sweep) -> None:
         work.claim.extend(done=sweep.rows)
         if not loads.exists() and sweep.covered_until is not None:
             waiting.update(phase=Phase.IN_SYNC, in_sync_since=sweep.covered_until)
-        if work.claim.job.options.get(IDS):
+        if sweep.needs_ids or work.claim.job.options.get(IDS):
             runs.request(mirror, MirrorRun.Kind.VERIFY, now, options={"depth": "ids"},
                          after=timedelta(seconds=5))  # fmt: skip

@@ -71,7 +71,7 @@ class Writer:
         names: list[str] | None = None
         values: list[Values] = []
         for record in records:
-            names = names or self._names(record)
+            names = self._names(record) if names is None else names
             converted = to_columns(self.columns, record, prefixes=self.prefixes)
             self.refused += len(converted.refused)
             values.append(
@@ -82,7 +82,7 @@ class Writer:
                     *_tail(converted, names, self._json_names(names)),
                 )
             )
-        if names:
+        if names is not None:
             self._write(names, values, read_at)
 
     def write_deleted(self, ids: Sequence[str], read_at: int) -> None:

@@ -1,0 +1,111 @@
+"""Fields that change during a load, objects with many fields, and limits."""
+
+from datetime import timedelta
+
+import pytest
+
+from listeners.clock import database_clock
+from mirror import runs
+from mirror.load import budget, fields
+from mirror.models import MirrorRun
+from tests.mirror.crm.models import Account
+from tests.mirror.load.loading import load_of, loaded, mirror_of, work_on
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
+
+
+def test_fields_that_appear_during_a_load_are_read_too(org):
+    [record_id] = org.create("Account", Name="Acme")
+    mirror = mirror_of(org)
+    org.fault("job_stuck", times=1)
+    run = work_on(load_of(mirror), until="query job")
+
+    org.entity("Account", fields={"Score__c": "double"})
+    org.update("Account", record_id, Score__c=5.5)
+    org.clear_faults()
+    run = work_on(run)
+
+    mirror.refresh_from_db()
+    assert (run.state, run.cursor["round"]) == ("done", 2)
+    assert Account.objects.get(pk=record_id).raw["Score__c"] == 5.5
+    assert "Score__c" in mirror.described
+
+
+def test_an_object_with_many_fields_is_read_by_id_over_rest(org, monkeypatch):
+    monkeypatch.setattr(fields, "LONGEST_QUERY", 100)
+    org.fault("rest_error", target="bulk", channel="create", code="INVALIDENTITY", times=None)
+    [acme, gone] = org.create("Account", {"Name": "Acme", "Phone": "1"}, {"Name": "Gone"})
+    org.delete("Account", gone)
+    mirror = mirror_of(org)
+
+    run = loaded(mirror)
+
+    assert (run.state, run.done) == ("done", 2)
+    assert Account.objects.get(pk=acme).phone == "1"
+    assert Account.all_objects.get(pk=gone).is_deleted
+
+
+def test_a_load_leaves_a_tenth_of_the_daily_calls_to_others():
+    class Client:
+        usage: tuple[int, int] | None = None
+
+    client = Client()
+    assert budget.pause(client) is None
+    client.usage = (899, 1000)
+    assert budget.pause(client) is None
+
+    client.usage = (900, 1000)
+    pause = budget.pause(client)
+
+    assert pause is not None
+    assert "900 of 1,000 are used" in pause.reason
+
+
+def test_an_object_that_does_not_exist_fails_with_what_to_do(org):
+    mirror = mirror_of(org)
+    org.fault("rest_error", target="rest", channel="describe", code="NOT_FOUND", status=404)
+
+    run = loaded(mirror)
+
+    assert run.state == "failed"
+    assert "Account" in run.error
+    assert "View All Records" in run.error
+
+
+def test_a_mirror_has_one_run_at_a_time(org):
+    mirror = mirror_of(org)
+    now = database_clock.now()
+    claim = runs.RunClaim.of(load_of(mirror).pk, now)
+    other, _ = runs.request(mirror, "verify", now)
+
+    assert runs.RunClaim.of(other.pk, now) is None
+
+    other.refresh_from_db()
+    assert other.waits_for == "Load of the same mirror"
+    claim.release(now)
+    assert runs.RunClaim.of(other.pk, now) is not None
+
+
+def test_few_loads_run_at_once(org):
+    mirrors = [mirror_of(org, model) for model in ("crm.Account", "crm.Contact", "crm.Opportunity")]
+    now = database_clock.now()
+    claims = [runs.RunClaim.of(load_of(mirror).pk, now) for mirror in mirrors]
+
+    assert [claim is None for claim in claims] == [False, False, True]
+    last = load_of(mirrors[2])
+    assert (last.waits_for, last.due_at > now) == ("2 other loads, the most at once", True)
+
+
+def test_a_run_without_progress_fails_in_the_end(org, monkeypatch):
+    mirror = mirror_of(org)
+    run = load_of(mirror)
+    MirrorRun.objects.update(tries=runs.MOST_TRIES)
+
+    assert runs.RunClaim.of(run.pk, database_clock.now() + timedelta(seconds=1)) is None
+
+    run.refresh_from_db()
+    assert (run.state, run.is_right) == ("failed", False)

@@ -1,0 +1,141 @@
+"""Sweeps as runs of their own, and those that lost time requests."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Incident, Trouble
+from listeners.clock import database_clock
+from listeners.models import Position
+from mirror import runs
+from mirror.load import lost_time
+from mirror.sweeps import request_sweep
+from tests.mirror.crm.models import Account
+from tests.mirror.load.loading import loaded, mirror_of, work_on
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
+
+
+@pytest.fixture
+def mirror(org):
+    org.create("Account", *({"Name": f"Account {number}"} for number in range(12)))
+    mirror = mirror_of(org)
+    loaded(mirror)
+    return mirror
+
+
+def sweep(mirror, **options):
+    now = database_clock.now()
+    run = request_sweep(mirror, now - timedelta(minutes=1), now, "a test", **options)
+    return work_on(run)
+
+
+def make_old() -> None:
+    """Make the rows older than any read, as after an hour without changes."""
+    Account.all_objects.update(synced_at=timezone.now() - timedelta(hours=1))
+
+
+def test_a_sweep_writes_what_was_changed_and_deleted(org, mirror):
+    changed, deleted = Account.objects.order_by("pk").values_list("pk", flat=True)[:2]
+    make_old()
+    org.update("Account", changed, Name="Changed")
+    org.delete("Account", deleted)
+
+    run = sweep(mirror)
+
+    assert (run.state, run.is_right) == ("done", True)
+    assert Account.objects.get(pk=changed).name == "Changed"
+    assert Account.all_objects.get(is_deleted=True).pk == deleted
+    assert not mirror.runs.filter(kind="verify").exists()
+
+
+def test_ids_are_compared_when_deletions_were_purged(org, mirror):
+    [gone, *_] = Account.objects.values_list("pk", flat=True)
+    org.delete("Account", gone)
+    org.post("recycle-bin/empty")
+
+    run = sweep(mirror)
+
+    assert run.state == "done"
+    assert mirror.runs.get(kind="verify").options == {"depth": "ids"}
+
+
+def test_sweeps_that_have_not_ended_become_one_with_both_windows(mirror):
+    now = database_clock.now()
+    first = request_sweep(mirror, now - timedelta(hours=1), now, "Overflow")
+    second = request_sweep(mirror, now - timedelta(hours=9), now, "Gap", with_ids=True)
+
+    assert first.pk == second.pk
+    first.refresh_from_db()
+    assert first.options["since"] == (now - timedelta(hours=9)).isoformat()
+    assert first.options["reasons"] == ["Overflow", "Gap"]
+    assert first.options["ids"]
+
+
+def test_a_request_during_a_sweep_starts_it_over(mirror):
+    now = database_clock.now()
+    run = request_sweep(mirror, now, now, "Overflow")
+    claim = runs.RunClaim.of(run.pk, now)
+
+    request_sweep(mirror, now, now, "Gap")
+
+    with pytest.raises(runs.ClaimLost):
+        claim.keep(done=1)
+
+
+def lose_position(mirror, hours=5, kind=Incident.Kind.REPLAY_LOST) -> Incident:
+    now = timezone.now()
+    trouble = Trouble(kind, "", "lost", "", now - timedelta(hours=hours), now)
+    return Incident.objects.report(mirror.listener_id, trouble, now)
+
+
+def sweeps_of(mirror):
+    return mirror.runs.filter(kind="sweep")
+
+
+def test_a_position_that_was_refused_requests_one_sweep_and_then_the_ids(org, mirror):
+    incident = lose_position(mirror)
+
+    assert lost_time.request_due(timezone.now()) == 1
+    assert lost_time.request_due(timezone.now()) == 0
+    mirror.refresh_from_db()
+    assert mirror.phase == "catching_up"
+    run = work_on(sweeps_of(mirror).get())
+
+    mirror.refresh_from_db()
+    assert run.options["since"] == incident.window_start.isoformat()
+    assert (run.state, mirror.phase) == ("done", "in_sync")
+    assert mirror.runs.filter(kind="verify", options={"depth": "ids"}).exists()
+
+
+def test_a_window_that_grows_is_swept_again(mirror):
+    lose_position(mirror)
+    lost_time.request_due(timezone.now())
+    work_on(sweeps_of(mirror).get())
+    lose_position(mirror, hours=1)
+
+    assert lost_time.request_due(timezone.now()) == 1
+
+
+def test_a_short_outage_needs_no_sweep(mirror):
+    lose_position(mirror, hours=71, kind=Incident.Kind.OUTAGE)
+
+    assert lost_time.request_due(timezone.now()) == 0
+
+
+def test_an_outage_longer_than_the_retention_is_swept(mirror):
+    lose_position(mirror, hours=73, kind=Incident.Kind.OUTAGE)
+
+    assert lost_time.request_due(timezone.now()) == 1
+
+
+def test_a_sweep_waits_until_the_listener_receives_again(mirror):
+    lose_position(mirror)
+    Position.objects.update(state=Position.State.CONNECTING)
+
+    assert lost_time.request_due(timezone.now()) == 0
