@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -117,7 +118,7 @@ def _product() -> float:
     now = timezone.now()
     listener = Listener.objects.get(name="bench")
     live = {"state": "receiving", "replay_id": "1", "holder": "bench", "last_received_at": now}
-    until = now + timezone.timedelta(hours=1)
+    until = now + timedelta(hours=1)
     Position.objects.update_or_create(listener=listener, defaults={**live, "lease_until": until})
     with transaction.atomic():
         mirror = service.store(
@@ -192,7 +193,7 @@ def _peer() -> float:
     import django
 
     django.setup()
-    from simple_salesforce import Salesforce
+    from simple_salesforce.api import Salesforce
 
     from benchmarks.mirrored.models import Asset
 

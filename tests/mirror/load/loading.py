@@ -1,6 +1,7 @@
 """A mirror of the simulator's accounts, and its loads in this process."""
 
 import time
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -21,7 +22,7 @@ def live(listener) -> None:
         "channel": listener.channel,
         "holder": "this test",
         "epoch": 1,
-        "lease_until": now + timezone.timedelta(hours=1),
+        "lease_until": now + timedelta(hours=1),
         "last_received_at": now,
         "state_since": now,
     }
