@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +34,9 @@ class Result(Protocol):
 
     @property
     def is_ordered(self) -> bool: ...
+
+    @property
+    def content(self) -> tuple[Hashable, ...]: ...
 
     def select(self) -> Iterator[None]: ...
 

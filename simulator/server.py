@@ -69,4 +69,5 @@ async def serving(simulator: Simulator) -> AsyncIterator[int]:
         if simulator.pubsub_server:
             await simulator.pubsub_server.stop()
         await runner.cleanup()
+        simulator.pages.close()
         await asyncio.sleep(0)

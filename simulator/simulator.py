@@ -15,6 +15,7 @@ from simulator.org.description_log import DescriptionLog
 from simulator.org.ids import ORG_ID
 from simulator.org.org import Org
 from simulator.org.records import JsonObject
+from simulator.page_store import PageStore
 from simulator.pubsub.hub import Hub
 from simulator.query_jobs import Jobs
 from simulator.streaming.bayeux import Bayeux
@@ -43,6 +44,7 @@ class Simulator:
         self.access = Access()
         self.org = Org(options, now=self.clock.now())
         self.descriptions = DescriptionLog(started_at=self.clock.now() // 1000)
+        self.pages = PageStore()
         self.jobs = Jobs(options.bulk_job_seconds)
         self.tls = _server_context(options)
         self.tokens = TokenService(options, self.org.opaque)

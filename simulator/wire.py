@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 from simulator.evidence import Arrival, SeenRequest
 from simulator.faults import ON_ANSWER, ON_ARRIVAL, Fault, Faults
 from simulator.org.clock import Clock
+from simulator.page_store import decompressed
 
 
 def json_response(
@@ -96,14 +97,24 @@ async def _cut_short(request: web.Request, response: web.Response) -> web.Stream
 
 
 async def stream(
-    request: web.Request, parts: Iterator[bytes], headers: Mapping[str, str], fault: Fault | None
+    request: web.Request,
+    parts: Iterator[bytes],
+    headers: Mapping[str, str],
+    fault: Fault | None,
+    *,
+    is_compressed: bool = False,
 ) -> web.StreamResponse:
     """Send a body in parts, compressed if the client accepts it, with the fault applied."""
+    accepts = "gzip" in request.headers.get("Accept-Encoding", "")
+    if is_compressed and (fault or not accepts):
+        parts, is_compressed = decompressed(parts), False
     if fault is not None and fault.kind == "stall":
         await asyncio.sleep(float(fault.options["seconds"]))
     response = web.StreamResponse(headers=headers)
     response.enable_chunked_encoding()
-    if "gzip" in request.headers.get("Accept-Encoding", ""):
+    if is_compressed:
+        response.headers["Content-Encoding"] = "gzip"
+    elif accepts:
         response.enable_compression(web.ContentCoding.gzip)
     await response.prepare(request)
     for part in parts:

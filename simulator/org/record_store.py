@@ -24,6 +24,8 @@ class Snapshot:
     live: Records
     deleted: Records
     ids: Sequence[str]
+    #: The number of changes of the whole store before this moment.
+    version: int = 0
     _before: dict[str, Stored] = field(default_factory=dict)
 
     def get(self, record_id: str) -> Stored:
@@ -60,6 +62,7 @@ class RecordStore:
     purged: dict[str, int] = field(default_factory=dict)
     #: The names of the fields that were ever written, by entity.
     names: dict[str, set[str]] = field(default_factory=dict)
+    changes: int = 0
     _snapshots: dict[str, WeakSet[Snapshot]] = field(default_factory=dict)
 
     def rows(self, entity: str) -> LiveRows:
@@ -69,12 +72,13 @@ class RecordStore:
     def snapshot(self, entity: str, *, deleted: bool) -> Snapshot:
         """Return the records as they are now; with `deleted`, those in the Recycle Bin too."""
         live, binned = self.live.setdefault(entity, Rows()), self.recycle_bin.setdefault(entity, {})
-        snapshot = Snapshot(live, binned, live.ids(binned if deleted else ()))
+        snapshot = Snapshot(live, binned, live.ids(binned if deleted else ()), self.changes)
         self._snapshots.setdefault(entity, WeakSet()).add(snapshot)
         return snapshot
 
     def keep(self, entity: str, record_id: str) -> None:
         """Keep the present version of a record, which is about to change, for the snapshots."""
+        self.changes += 1
         for snapshot in self._snapshots.get(entity, ()):
             snapshot.keep(record_id)
 
@@ -84,6 +88,7 @@ class RecordStore:
         if record_id in self.live.get(entity, {}) or self.is_deleted(entity, record_id):
             raise LookupError(f"the id {record_id!r} is taken")
         self.moves += 1
+        self.changes += 1
         self.live.setdefault(entity, Rows())[record_id] = record
 
     def remove(self, record: Record) -> None:

@@ -145,7 +145,8 @@ class RestEndpoint:
         self, request: web.Request, answer: RestAnswer, parts: Iterator[bytes]
     ) -> web.StreamResponse:
         headers = {**answer.headers, "Sforce-Limit-Info": self._limits.count()}
-        return await wire.stream(request, parts, headers, self._fault_on_answer(request))
+        fault = self._fault_on_answer(request)
+        return await wire.stream(request, parts, headers, fault, is_compressed=answer.is_compressed)
 
     async def _send(self, request: web.Request, response: web.Response) -> web.StreamResponse:
         return await wire.send(request, response, self._fault_on_answer(request))

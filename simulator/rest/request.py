@@ -69,12 +69,16 @@ class RestRequest:
 
 @dataclass(frozen=True, slots=True)
 class RestAnswer:
-    """The response to a request; None is an empty body, `csv` one that is sent in parts."""
+    """The response to a request; None is an empty body.
+
+    `csv` is a body that is sent in parts, which may be compressed with gzip.
+    """
 
     body: object = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     csv: Iterator[bytes] | None = None
+    is_compressed: bool = False
 
 
 def objects_of(body: JsonObject, name: str) -> list[JsonObject]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.simulator.bulk_client import BulkClient, rows_of
 from tests.simulator.process import SimulatorProcess
@@ -407,3 +408,27 @@ def resident_megabytes(pid: int) -> int:
         line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line
     ]
     return int(line.split()[1]) // 1024
+
+
+def test_a_large_page_is_the_same_when_it_is_sent_again() -> None:
+    with SimulatorProcess("--records", "Account=6000") as org:
+        bulk = BulkClient(org)
+        query = "SELECT Id, Name, Phone FROM Account"
+
+        def page(job_id: str, accepted: str = "gzip") -> bytes:
+            url = f"{org.url}/services/data/v61.0/jobs/query/{job_id}/results"
+            headers = {"Authorization": f"Bearer {bulk.token}", "Accept-Encoding": accepted}
+            return org.http.get(url, headers=headers, timeout=30).content
+
+        first = bulk.run(query)
+        written, kept, plain = page(first), page(first), page(first, "identity")
+        from_other_job = page(bulk.run(query))
+        org.fault("close", target="bulk", channel="results")
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            page(first)
+        [record_id] = written.decode().splitlines()[2].split(",")[:1]
+        org.update("Account", record_id.strip('"'), Phone="changed")
+        after, changed = page(first), page(bulk.run(query))
+
+    assert written == kept == plain == from_other_job == after
+    assert (written.count(b"\n"), changed.count(b'"changed"\n')) == (6_001, 1)

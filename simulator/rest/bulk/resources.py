@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from functools import partial
 
 from simulator.faults import Faults
 from simulator.org.records import JsonObject
@@ -16,6 +17,8 @@ from simulator.rest.row_scan import Scan
 
 JOBS_PER_PAGE = 1_000
 PAGES_AT_ONCE = 5
+#: Pages of so many rows are kept, to be sent again at once.
+STORED_ROWS = 5_000
 LAST = "null"
 
 
@@ -106,7 +109,11 @@ class QueryJobs:
         }
         if short := faults.take(("short_page",), target="bulk", entity=job.object_name):
             count = max(count - int(short.options["rows"]), 0)
-        return RestAnswer(headers=headers, csv=result.page(start, count))
+        write = partial(result.page, start, count)
+        if count < STORED_ROWS:
+            return RestAnswer(headers=headers, csv=write())
+        page = request.sim.pages.page((*result.content, start, count), write)
+        return RestAnswer(headers=headers, csv=page, is_compressed=True)
 
     def result_pages(self, request: RestRequest) -> RestAnswer:
         """`GET …/jobs/query/{id}/resultPages?locator=…`: the locations of up to five pages."""

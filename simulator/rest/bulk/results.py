@@ -3,7 +3,7 @@
 import csv
 import io
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from simulator.org.catalogue import Entity
@@ -41,6 +41,16 @@ class Result:
     def count(self) -> int:
         """The number of rows found so far."""
         return len(self._places)
+
+    @property
+    def content(self) -> tuple[Hashable, ...]:
+        """Return values of which at least one is different for a result with other content."""
+        entity, snapshot = self.entity, self.snapshot
+        formulas = tuple((name, formula.text) for name, formula in entity.formulas.items())
+        return (
+            *(entity.name, entity.hidden, entity.added, formulas),
+            *(snapshot.version, len(snapshot.ids), self.query, self.delimiter, self.line_ending),
+        )
 
     def select(self) -> Iterator[None]:
         """Find the rows of the query; yields after some of them, so that others can work."""
