@@ -12,7 +12,9 @@ import pytest
 from simulator.options import Options
 from simulator.org.avro.schema import UnfitError
 from simulator.org.changes import Create, Update
+from simulator.org.conversion import convert
 from simulator.org.events import StoredEvent
+from simulator.org.fields import Field
 from simulator.org.org import Org
 from simulator.pubsub.payloads import encoded
 from simulator.traffic.generator import Traffic
@@ -267,3 +269,30 @@ def test_a_field_is_added_on_request_and_only_once(org: Org) -> None:
         org.schemas.add_field("Account", "Score__c", "date")
     with pytest.raises(UnfitError, match="known are"):
         org.schemas.add_field("Account", "Other__c", "nothing")
+
+
+def test_a_converted_field_has_a_new_schema_and_the_new_type(org: Org) -> None:
+    before = wrote(org, Name="A", Phone="12")
+    [record_id] = before.payload[HEADER]["recordIds"]
+
+    org.commit(convert(org, org.catalogue.get("Account"), "Phone", "double"), now=NOW)
+    org.define_field(org.catalogue.get("Account"), Field("Score__c", "int"))
+    [after] = org.commit([Update("Account", (record_id,), {"Score__c": 3, "Phone": 7})], now=NOW)
+
+    assert after.schema != before.schema
+    assert decoded(org, before)["Phone"] == "12"
+    event = decoded(org, after)
+    assert (event["Phone"], event["Score__c"]) == (7, 3)
+    assert types(named(json.loads(org.schemas.by_id[after.schema].text))["Phone"]) == [
+        "null",
+        "double",
+    ]
+
+
+def test_a_hidden_field_is_in_the_schema_but_in_no_event(org: Org) -> None:
+    org.catalogue.get("Account").hidden = ("Phone",)
+
+    event = wrote(org, Name="A", Phone="12")
+
+    assert decoded(org, event)["Phone"] is None
+    assert "Phone" not in event.payload
