@@ -15,7 +15,7 @@ from audit.models import Reconciliation, Work
 from handlers.models import Redelivery
 from listeners.access.permissions import User
 from mirror.models import MirrorRun
-from mirror.words import pace_of, result_of
+from mirror.words import pace_of, progress_of, result_of
 
 #: The most jobs of each kind that are shown.
 MOST = 50
@@ -55,6 +55,8 @@ class Item:
     error: str = ""
     #: Whether the job is done, and found something wrong.
     is_wrong: bool = False
+    #: The progress in words, if they say more than the pace.
+    words: str = ""
 
     @property
     def variant(self) -> str:
@@ -71,6 +73,8 @@ class Item:
     @property
     def progress(self) -> str:
         """Such as "1,200 of 5,000, 24 %, 310/s, 12 s left"."""
+        if self.words:
+            return self.words
         if self.share is None:
             return str(self.pace)
         about = f"about {self.percent} %" if self.share else ""
@@ -178,6 +182,7 @@ def _of_mirror_run(row: MirrorRun, now: datetime) -> Item:
         finished_at=row.finished_at,
         outcome=result_of(row),
         error=row.error,
+        words=progress_of(row, now),
         is_wrong=row.state == MirrorRun.State.DONE and row.is_right is False,
     )
 

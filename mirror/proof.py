@@ -11,7 +11,8 @@ from django.db.models import Min, Q
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.routing.router import ON
-from mirror.models import DirtyRow, Mirror
+from mirror.models import DirtyRow, Mirror, MirrorRun
+from mirror.sweeps import SINCE
 
 #: The log of a listener that caught up may lack changes that were committed this shortly before.
 _MARGIN = timedelta(seconds=2)
@@ -35,7 +36,8 @@ def in_sync_as_of(mirror: Mirror, position: Any) -> datetime | None:
 
 
 def _pending(mirror: Mirror) -> Iterator[datetime]:
-    """Yield times from which changes may be missing: of deliveries, gaps and records to be read."""
+    """Yield times from which changes may be missing: of deliveries, gaps, lost time that is swept,
+    and records to be read."""
     for state in (*Delivery.UNENDED, Delivery.State.DEAD):
         oldest = deliveries_of(mirror, state).order_by("id")
         for committed in oldest.values_list("entry__commit_timestamp", flat=True)[:1]:
@@ -45,6 +47,10 @@ def _pending(mirror: Mirror) -> Iterator[datetime]:
     )
     if (gap := unscanned.aggregate(at=Min("commit_timestamp"))["at"]) is not None:
         yield _time(gap)
+    sweeps = mirror.runs.filter(kind=MirrorRun.Kind.SWEEP, state__in=MirrorRun.UNENDED)
+    for since in sweeps.values_list(f"options__{SINCE}", flat=True):
+        if since:
+            yield datetime.fromisoformat(since)
     dirty = DirtyRow.objects.filter(mirror=mirror).aggregate(since=Min("since"))["since"]
     if dirty is not None:
         yield _time(dirty)

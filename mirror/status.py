@@ -19,7 +19,7 @@ from listeners.models import Position
 from mirror.models import Difference, Mirror, MirrorRun
 from mirror.proof import deliveries_of, in_sync_as_of
 from mirror.schema.columns import NotMirrorable, model_named
-from mirror.words import pace_of
+from mirror.words import pace_of, progress_of
 
 #: The state of a mirror that needs an operator. The others are the mirror's phases.
 ATTENTION = "attention"
@@ -36,26 +36,12 @@ class Progress:
 
     run: MirrorRun
     pace: Pace
+    #: Such as "43 %, 1,204 rows/s, 2 min left".
+    words: str
 
     @property
     def kind(self) -> str:
         return str(self.run.kind)
-
-    @property
-    def words(self) -> str:
-        """Such as "43 %, 1,204 rows/s, 2 min left"."""
-        if self.run.state == MirrorRun.State.WAITING:
-            why = self.run.waits_for or "a worker"
-            done = f"{self.pace.counted} rows, " if self.run.done else ""
-            return f"{done}waiting for {why}"
-        percent = self.pace.percent
-        if percent is None or percent == 100:
-            counted = f"{self.run.done:,} rows" if self.run.done else ""
-        else:
-            counted = f"{percent} %"
-        rate = f"{self.pace.rate:,.0f} rows/s" if self.run.done and self.pace.rate else ""
-        rate = "" if percent == 100 else rate
-        return ", ".join(part for part in (counted, rate, self.pace.left) if part) or "started"
 
     def to_dict(self) -> dict[str, Any]:
         left, rate = self.pace.seconds_left, self.pace.rate
@@ -146,7 +132,7 @@ def status_of(mirror: Mirror, now: datetime) -> MirrorStatus:
         in_sync_as_of=in_sync_as_of(mirror, position) if is_proven else None,
         last_verified_at=mirror.last_verified_at,
         differences=sum(differences.values()),
-        progress=progress_of(mirror, now),
+        progress=running(mirror, now),
     )
 
 
@@ -172,11 +158,13 @@ def open_differences(mirror: Mirror) -> Any:
     return mirror.differences.filter(repaired_at=None)
 
 
-def progress_of(mirror: Mirror, now: datetime) -> Progress | None:
+def running(mirror: Mirror, now: datetime) -> Progress | None:
     """Return the running run, or else the one that waits longest."""
     unended = mirror.runs.filter(state__in=MirrorRun.UNENDED).order_by("id")
     found = sorted(unended, key=lambda run: run.state != MirrorRun.State.RUNNING)
-    return Progress(found[0], pace_of(found[0], now)) if found else None
+    if not found:
+        return None
+    return Progress(found[0], pace_of(found[0], now), progress_of(found[0], now))
 
 
 def count_rows(mirror: Mirror) -> int | None:

@@ -1,4 +1,4 @@
-"""The pace and the result of a run in words, for the command and the console."""
+"""The progress and the result of a run in words, for the command and the console."""
 
 from __future__ import annotations
 
@@ -20,6 +20,21 @@ def began(run: MirrorRun) -> datetime | None:
 
 def pace_of(run: MirrorRun, now: datetime) -> Pace:
     return Pace.since(began(run), run.finished_at or now, run.done, Total(run.total))
+
+
+def progress_of(run: MirrorRun, now: datetime) -> str:
+    """Return the progress of a run: "43 %, 1,204 rows/s, 2 min left"."""
+    pace = pace_of(run, now)
+    rows = f"{run.done:,} {'row' if run.done == 1 else 'rows'}"
+    if run.state == State.WAITING:
+        return f"{rows if run.done else ''}, waiting for {run.waits_for or 'a worker'}".lstrip(", ")
+    if run.kind == Kind.LOAD and run.cursor.get("is_loaded"):
+        return f"{rows} loaded, sweeping recent changes"
+    if not run.done:
+        return "started"
+    counted = rows if pace.percent is None else f"{pace.percent} %"
+    rate = f"{pace.rate:,.0f} rows/s" if pace.rate else ""
+    return ", ".join(part for part in (counted, rate, pace.left) if part)
 
 
 def result_of(run: MirrorRun) -> str:

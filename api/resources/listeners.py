@@ -140,6 +140,10 @@ class ListenerViewSet(SettingsViewSet[Listener]):
             raise Conflict(
                 f"Listener {instance} has audit log entries and cannot be deleted. Disable it."
             )
+        if mirrors := [str(mirror) for mirror in instance.mirrors.all()]:
+            raise Conflict(
+                f"Listener {instance} keeps mirrors: {', '.join(mirrors)}. Delete them first."
+            )
         super().perform_destroy(instance)
 
     @extend_schema(request=ReasonSerializer, responses=ListenerSerializer)

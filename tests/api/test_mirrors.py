@@ -5,7 +5,7 @@ from audit.models import OperatorAction
 from handlers.models import HandlerMapping
 from mirror.models import Mirror, MirrorRun
 from tests.api.answers import errors, problem
-from tests.api.requests import MAPPINGS, MIRRORS
+from tests.api.requests import LISTENERS, MAPPINGS, MIRRORS
 from tests.mirror.adding import add, in_sync
 from tests.sample_data import make_mapping
 
@@ -136,3 +136,27 @@ def test_an_operator_loads_and_does_not_delete(client_of, mirror):
     assert operator.post(page(mirror, "load/")).status_code == 202
     problem(operator.delete(page(mirror)), 403)
     problem(client_of().get(MIRRORS), 403)
+
+
+def test_a_listener_with_mirrors_is_not_deleted(api, mirror):
+    answer = api.delete(f"{LISTENERS}{mirror.listener.pk}/")
+
+    assert "keeps mirrors: crm.Account" in problem(answer, 409)["detail"]
+
+
+def test_sensitive_values_of_differences_are_masked(client_of, mirror):
+    mirror.listener.sensitive_fields = ["Phone"]
+    mirror.listener.save()
+    mirror.differences.create(
+        run=mirror.runs.get(),
+        record_id="001000000000001AAA",
+        field="Phone",
+        here="+43 1",
+        there="+43 2",
+        reason="unexplained",
+        found_at=timezone.now(),
+    )
+
+    answer = client_of("view_mirror").get(page(mirror, "differences/")).json()
+
+    assert [(row["here"], row["there"]) for row in answer["results"]] == [("***", "***")]

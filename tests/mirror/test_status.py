@@ -9,6 +9,7 @@ from handlers.models import Delivery
 from listeners.models import Position
 from mirror.models import Difference, DirtyRow
 from mirror.status import status_of
+from mirror.sweeps import request_sweep
 from tests.mirror.adding import add, in_sync
 from tests.mirror.crm.models import Account
 
@@ -100,6 +101,15 @@ def test_a_gap_that_was_not_scanned_ends_what_is_proven(mirror):
     assert status(mirror).in_sync_as_of == EARLIER - timedelta(milliseconds=1)
 
     mirror.scanned_entry_id = gap.pk
+    assert status(mirror).in_sync_as_of > EARLIER
+
+
+def test_lost_time_that_is_swept_ends_what_is_proven(mirror):
+    sweep = request_sweep(mirror, EARLIER, NOW, "an outage")
+    assert status(mirror).in_sync_as_of == EARLIER
+
+    sweep.state = "done"
+    sweep.save()
     assert status(mirror).in_sync_as_of > EARLIER
 
 

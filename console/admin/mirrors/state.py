@@ -55,7 +55,7 @@ def mirror_state(
         "rows_here": count(status.rows),
         "rows_there": count(status.rows_in_salesforce),
         "listener_href": links.listener(mirror.listener_id),
-        "running": [(item_of(run, now), run.pk, run.waits_for) for run in unended],
+        "running": [(item_of(run, now), run.pk) for run in unended],
         "ended": [item_of(run, now) for run in ended],
         "no_worker": _no_worker() if unended else "",
         "differing": [_shown(difference, mirror, sight) for difference in differing],

@@ -1,0 +1,110 @@
+import json
+
+import pytest
+from django.core.management import CommandError
+
+from consumer.management import mirror_progress
+from mirror.models import Mirror
+from tests.commands.running import run
+from tests.mirror.adding import add, in_sync
+from tests.mirror.crm.models import Account
+from tests.sample_data import make_listener
+
+
+@pytest.fixture
+def mirror(listener):
+    return in_sync(add(listener))
+
+
+def failure(*arguments: str) -> CommandError:
+    with pytest.raises(CommandError) as found:
+        run("mirror", *arguments)
+    return found.value
+
+
+def test_status_says_how_to_add_the_first(db):
+    assert "manage.py mirror add app.Model" in run("mirror", "status").out
+    assert run("mirror", "status", "--format", "json").out == "[]\n"
+
+
+def test_status_is_a_line_for_each_mirror(mirror):
+    lines = run("mirror", "status", "CRM.account").lines
+
+    assert lines[0].split()[:2] == ["MODEL", "OBJECT"]
+    assert "in sync as of" in lines[1]
+    assert lines[2] == f"  └ Listener {mirror.listener} is stopped"
+    [found] = json.loads(run("mirror", "status", "--format", "json").out)
+    assert (found["model"], found["state"]) == ("crm.Account", "in_sync")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["verify"], 2, "Name the models to verify"),
+        (["load", "crm.Nothing"], 2, "There is no mirror of crm.Nothing; known: none"),
+        (["add", "crm.Account", "--listener", "nobody"], 2, "There is no listener 'nobody'"),
+        (["add", "crm.Account"], 2, "There is no listener; create one"),
+    ],
+)
+def test_wrong_arguments_end_with_2(db, arguments, code, text):
+    error = failure(*arguments)
+
+    assert error.returncode == code
+    assert text in str(error)
+
+
+def test_of_several_listeners_one_must_be_named(db):
+    make_listener(name="a"), make_listener(name="b")
+
+    assert "choose one with --listener: a, b" in str(failure("add", "crm.Account"))
+
+
+def test_an_org_that_does_not_answer_ends_with_1(transactional_db):
+    make_listener(name="a")
+
+    error = failure("add", "crm.Account")
+
+    assert error.returncode == 1
+    assert str(error).startswith("crm.Account: Account could not be read from the org")
+
+
+def test_it_says_that_no_worker_runs_and_what_to_start(mirror, monkeypatch):
+    monkeypatch.setattr(mirror_progress, "PATIENCE", 0.0)
+
+    with pytest.raises(CommandError, match="Not everything is done") as error:
+        run("mirror", "verify", "crm.Account", "--wait")
+
+    assert error.value.returncode == 1
+    assert mirror.runs.get(kind="verify").options == {"depth": "full"}
+
+
+def test_removed_it_is_gone_and_its_table_stays(mirror):
+    Account.all_objects.create(salesforce_id="001000000000001AAA")
+
+    assert "its table and rows stay" in run("mirror", "remove", "crm.Account").out
+
+    assert not Mirror.objects.exists()
+    assert Account.objects.exists()
+
+
+@pytest.mark.timeout(300)
+def test_it_is_loaded_verified_and_repaired_by_workers(processes, org_listener, simulator):
+    simulator.create("Account", Name="Acme")
+    worker, listener = processes.worker(), processes.listener()
+
+    added = processes.born("manage.py", "mirror", "add", "crm.Account", "--wait")
+    assert added.wait() == 0, added.output
+    assert "load done, " in added.output
+    assert "in sync as of" in added.output
+    assert Account.objects.filter(name="Acme").exists()
+
+    Account.objects.update(phone="wrong")
+    verified = processes.born("manage.py", "mirror", "verify", "crm.Account", "--wait")
+    assert verified.wait() == 1, verified.output
+    assert "found" in verified.output
+    assert not Account.objects.filter(phone="wrong").exists()
+
+    again = processes.born("manage.py", "mirror", "verify", "crm.Account", "--wait")
+    assert again.wait() == 0, again.output
+    assert "no difference" in again.output
+    assert worker, listener
