@@ -56,11 +56,13 @@ class Finding:
 def compare(columns: Columns, described: DescribedObject) -> list[Finding]:
     """Return what differs between the model and the object, errors first.
 
-    Kinds: `missing` (the object has no such field, or hides it), `type`, `length`, `compound`,
-    `ambiguous`, `calculated` and `new` (a field without a column, which `raw` has).
+    Kinds: `null` (the column must have a value), `missing` (the object has no such field, or
+    hides it), `type`, `length`, `compound`, `ambiguous`, `calculated`, and `new` (a field without
+    a column, which `raw` has).
     """
     known = columns.against(described.types)
     findings = [
+        *_not_null(known),
         *_missing(known, described),
         *_types(known, described),
         *_new(known, described),
@@ -98,6 +100,16 @@ def _is_of_another_kind(column: Any) -> bool:
     """Return whether the column's values are checked one by one: an array, a UUID, …"""
     known = (*_TEXTS, *_NUMBERS, models.BooleanField, models.DateField, models.TimeField)
     return not isinstance(column, known)
+
+
+def _not_null(known: Columns) -> Iterator[Finding]:
+    for column in known.columns.values():
+        if not column.null and not column.has_default():
+            text = (
+                f"{known.label}.{column.attname} accepts no null and has no default, and any field "
+                "can be empty. Add null=True."
+            )
+            yield Finding(Level.ERROR, "null", "", column.attname, text)
 
 
 def _missing(known: Columns, described: DescribedObject) -> Iterator[Finding]:

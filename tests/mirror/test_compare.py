@@ -44,6 +44,10 @@ def test_a_column_of_ones_own_is_left_alone():
     assert findings([], note=models.TextField(default="")) == []
 
 
+def test_a_column_that_must_have_a_value_is_an_error():
+    assert findings([a_text("Phone")], phone=models.TextField()) == [("error", "null", "", "phone")]
+
+
 def test_a_field_without_a_column_is_noted():
     assert findings([a_text("Phone")]) == [("note", "new", "Phone", "")]
 
