@@ -46,7 +46,9 @@ def run(claim: RunClaim) -> Finished | Later:
             return Later(LOOK, reason)
         _begin(work)
     try:
-        return _continue(work)
+        outcome = _continue(work)
+        claim.extend()  # a run that was cancelled in between is noticed here
+        return outcome
     except ClaimLost:
         if MirrorRun.objects.filter(pk=claim.job.pk, state=MirrorRun.State.CANCELLED).exists():
             BulkLoad(work).abort()

@@ -3,7 +3,8 @@
 import pytest
 from django.utils import timezone
 
-from mirror import kinds, runs
+from mirror import runs
+from mirror.load import load
 from mirror.models import MirrorRun
 from tests.clock import a_moment_ago
 from tests.crash_points import at
@@ -23,10 +24,13 @@ def org():
         yield process
 
 
-def jobs_of(org) -> list[str]:
-    """The query jobs that were created."""
-    calls = [call for call in org.api_requests() if call["path"].endswith("/jobs/query")]
-    return [call for call in calls if call["method"] == "POST"]
+def calls_of(org, path):
+    return [call for call in org.api_requests() if call["path"].endswith(path)]
+
+
+def jobs_of(org):
+    """The requests that created query jobs."""
+    return [call for call in calls_of(org, "/jobs/query") if call["method"] == "POST"]
 
 
 @pytest.mark.parametrize("point", ["rows_written:kill-all:3", "page_read:kill-all:3"])
@@ -69,8 +73,12 @@ def test_a_cancelled_load_stops_and_aborts_its_job(org, transactional_db, broker
     mirror = mirror_of(org)
     run = work_on(load_of(mirror), until="query job")
 
+    claim = runs.RunClaim.of(run.pk, timezone.now())
+
     assert runs.cancel(run.pk, timezone.now())
-    kinds.work(run.pk)
+    with pytest.raises(runs.ClaimLost):
+        load.run(claim)
 
     run.refresh_from_db()
     assert run.state == "cancelled"
+    assert [call["method"] for call in calls_of(org, run.cursor["job"])][-2:] == ["PATCH", "DELETE"]
