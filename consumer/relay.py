@@ -47,6 +47,9 @@ LOST = "Worker crashed or stopped responding while running this handler"
 #: The number of deliveries that a log line names.
 NAMED = 10
 
+#: The delivery up to which this process has examined those that wait for a mirror.
+_examined_to = 0
+
 
 def has_work(now: datetime) -> bool:
     """Return whether a delivery could be published now."""
@@ -144,7 +147,8 @@ def release_mirrored(now: datetime) -> int:
     The worker that applies the changes releases them, unless it dies between the two. Never inside
     a transaction.
     """
-    overdue = await_mirror.overdue()
+    global _examined_to
+    overdue, _examined_to = await_mirror.overdue(_examined_to)
     for start in range(0, len(overdue), await_mirror.ROWS):
         with transaction.atomic(durable=True):
             ready = await_mirror.release(overdue[start : start + await_mirror.ROWS])

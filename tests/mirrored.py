@@ -68,7 +68,7 @@ def update(**fields):
     return change("UPDATE", data={"Phone": "42"}, **fields)
 
 
-def dirty(mirror, since=LATE):
+def dirty(mirror, since=LATE, record_id=RECORD):
     return DirtyRow.objects.create(
-        mirror=mirror, record_id=RECORD, since=since, reason="partial", due_at=timezone.now()
+        mirror=mirror, record_id=record_id, since=since, reason="partial", due_at=timezone.now()
     )

@@ -32,8 +32,9 @@ log = structlog.get_logger(__name__)
 State = Delivery.State
 #: A listener's id and a record.
 Record = tuple[int, str]
-#: Deliveries that the relay examines together.
+#: Deliveries that the relay examines together, and how often in a round.
 ROWS = 1000
+PAGES = 20
 _AWAITED = Prepared(
     lambda: (
         Delivery.objects.filter(awaits_mirror=True, entry__among=Param("entries"))
@@ -118,22 +119,26 @@ def release_applied(deliveries: DeliveryQuerySet) -> list[int]:
     return _release(_applied(_found(deliveries.filter(awaits_mirror=True))))
 
 
-def overdue() -> list[int]:
+def overdue(after: int = 0) -> tuple[list[int], int]:
     """Return ids of deliveries that still wait although the mirror has applied their changes, or
     their mapping does not wait any more.
 
-    Never inside a transaction: the statements must see what is committed before each.
+    Examines a limited number of deliveries with ids above `after`, since a million may wait while
+    a mirror is loaded. Returns also the id to continue after: 0 when none are left. Never inside a
+    transaction: each statement must see what is committed before it.
     """
     own = Delivery.objects.filter(
         entry=OuterRef("entry"), mapping__in=_of_mirrors(), state__in=_UNAPPLIED
     )
     free = _waiting().filter(~Exists(own) | Q(mapping__after=""))
     ids: list[int] = []
-    last = 0
-    while found := _found(free.filter(pk__gt=last), ROWS):
+    for _ in range(PAGES):
+        found = _found(free.filter(pk__gt=after), ROWS)
         ids += [one.pk for one in _applied(found)]
-        last = found[-1].pk
-    return ids
+        if len(found) < ROWS:
+            return ids, 0
+        after = found[-1].pk
+    return ids, after
 
 
 def release(delivery_ids: Sequence[int]) -> list[int]:

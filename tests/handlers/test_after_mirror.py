@@ -4,6 +4,7 @@ import pytest
 
 from consumer import relay
 from handlers.models import Delivery
+from handlers.sdk.mirrored import Rows
 from mirror.apply import release
 from tests.mirrored import (
     AFTER,
@@ -154,6 +155,19 @@ def test_the_handler_gets_the_row(followed):
 
     [line] = read_journal()
     assert line["row"] == {"name": "Acme", "phone": None, "is_deleted": False}
+
+
+def test_the_rows_of_a_batch_are_read_together(followed, django_assert_num_queries):
+    make_row(name="Acme")
+    other = "001000000000002AAA"
+    record(followed, update(), update(records=[other]))
+    entries = [one.entry for one in followers()]
+    rows = Rows(entries)
+
+    with django_assert_num_queries(2):  # the mirror, and its rows
+        found = [rows.row_of(entry)() for entry in entries for _ in range(2)]
+
+    assert [row and row.name for row in found] == ["Acme", "Acme", None, None]
 
 
 def test_the_row_of_a_deleted_record_is_its_tombstone(listener, mirror):

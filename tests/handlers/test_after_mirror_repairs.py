@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from consumer import relay
 from handlers.models import Delivery, HandlerMapping
+from handlers.ordering import await_mirror
 from handlers.reporting.wait_reason import waits_for
 from mirror.apply import release
 from tests.mirrored import (
@@ -143,3 +144,28 @@ def test_a_release_that_the_database_refuses_is_left_to_the_relay(followed, monk
     end_mirror()
     relay.release_mirrored(timezone.now())
     assert states_of_followers() == [RELEASED]
+
+
+def test_a_mirror_that_was_removed_holds_nothing_back(followed):
+    record(followed, update())
+    end_mirror("dead")
+    HandlerMapping.objects.filter(managed=True).delete()
+
+    relay.release_mirrored(timezone.now())
+
+    assert states_of_followers() == [RELEASED]
+
+
+def test_a_round_examines_a_limited_number_and_the_next_goes_on(followed, mirror, monkeypatch):
+    monkeypatch.setattr(await_mirror, "ROWS", 2)
+    monkeypatch.setattr(await_mirror, "PAGES", 1)
+    records = [f"00100000000000{n}AAA" for n in range(5)]
+    record(followed, *[update(records=[one]) for one in records])
+    end_mirror()
+    for one in records[:4]:
+        dirty(mirror, record_id=one)
+
+    for _ in range(3):
+        relay.release_mirrored(timezone.now())
+
+    assert states_of_followers() == [*[WAITING] * 4, RELEASED]
