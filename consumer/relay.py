@@ -23,7 +23,6 @@ from handlers.mappings import pause, soft_delete
 from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, Handover
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
-from handlers.ordering import await_mirror
 from handlers.outbox import broker, handover, publish
 from handlers.outbox.message_size import MOST
 from handlers.redelivery import job
@@ -46,9 +45,6 @@ LIMIT = 5000
 LOST = "Worker crashed or stopped responding while running this handler"
 #: The number of deliveries that a log line names.
 NAMED = 10
-
-#: The delivery up to which this process has examined those that wait for a mirror.
-_examined_to = 0
 
 
 def has_work(now: datetime) -> bool:
@@ -95,7 +91,6 @@ def sweep(now: datetime) -> None:
     reclaim(now)
     halt.release_changed()
     soft_delete.skip_waiting(now)
-    release_mirrored(now)
     promote_stranded()
     requeue_lost(now)
     plan.start_due(now)
@@ -138,24 +133,6 @@ def reclaim(now: datetime) -> int:
             tracing.spans.lost(ended)
         reclaimed += 1
     return reclaimed
-
-
-def release_mirrored(now: datetime) -> int:
-    """Release the deliveries that wait for a mirror that has applied their changes; return how
-    many were found.
-
-    The worker that applies the changes releases them, unless it dies between the two. Never inside
-    a transaction.
-    """
-    global _examined_to
-    overdue, _examined_to = await_mirror.overdue(_examined_to)
-    for start in range(0, len(overdue), await_mirror.ROWS):
-        with transaction.atomic(durable=True):
-            ready = await_mirror.release(overdue[start : start + await_mirror.ROWS])
-        publish.publish_or_leave(ready, now)
-    if overdue:
-        log.info("deliveries released after the mirror", deliveries=len(overdue))
-    return len(overdue)
 
 
 def promote_stranded() -> int:

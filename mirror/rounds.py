@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from mirror import runs
-from mirror.apply import upkeep
+from mirror.apply import release, upkeep
 from mirror.load import lost_time
 from mirror.verify import schedule
 
@@ -22,7 +22,9 @@ def run_due(now: datetime) -> None:
 
 def sweep(now: datetime) -> None:
     """Start what is needed less often: sweeps after lost time, scheduled verifications and
-    refreshes of formulas, and purges of tombstones. Never inside a transaction."""
+    refreshes of formulas, and purges of tombstones. Release deliveries that a crash left waiting.
+    Never inside a transaction."""
+    release.overdue()
     lost_time.request_due(now)
     schedule.start_due(now)
     upkeep.start_purges(now)

@@ -11,7 +11,7 @@ from django.db.models import OuterRef, Q, Subquery
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import HOLDS_CHAIN
-from handlers.ordering.await_mirror import Holder, holders_of
+from handlers.ordering.unapplied import Holder, holders_of
 from handlers.outbox.create import AWAITS_RECORD
 from handlers.sdk import registry
 

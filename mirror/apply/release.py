@@ -1,7 +1,7 @@
 """Release the deliveries that wait for the mirror, once its rows have their changes.
 
 Call these after the rows' commit. A release that a crash prevents is made up for by the relay's
-`handlers.ordering.await_mirror.overdue`.
+`overdue`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds for which a release is retried after a database error; the relay makes up for it.
 RETRY_SECONDS = 3.0
+#: The delivery up to which this process has examined those that wait for a mirror.
+_examined_to = 0
 
 
 def applied(entry_ids: Collection[int]) -> None:
@@ -42,6 +44,22 @@ def read(mirror: Mirror, since: Mapping[str, int]) -> None:
     if since:
         entity = mirror.salesforce_object
         _release(partial(await_mirror.release_records, mirror.listener_id, entity, since))
+
+
+def overdue() -> int:
+    """Release deliveries that still wait although the mirror has applied their changes; return how
+    many were found.
+
+    The worker that applies the changes releases them, unless it dies between the two. Never inside
+    a transaction.
+    """
+    global _examined_to
+    found, _examined_to = await_mirror.overdue(_examined_to)
+    for start in range(0, len(found), await_mirror.ROWS):
+        _release_once(partial(await_mirror.release, found[start : start + await_mirror.ROWS]))
+    if found:
+        log.info("deliveries released after the mirror", deliveries=len(found))
+    return len(found)
 
 
 def _release(release: Callable[[], list[int]]) -> None:

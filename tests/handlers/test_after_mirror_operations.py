@@ -236,7 +236,7 @@ def test_a_redelivery_waits_while_the_mirror_applies_the_change_again(followed, 
 
     assert states_of_followers() == [WAITING]
     end_mirror()
-    relay.release_mirrored(timezone.now())
+    release.overdue()
     assert states_of_followers() == [RELEASED]
 
 
