@@ -25,6 +25,11 @@ def reach(name: str) -> None:
     mirroring     the mirror's rows are written, not committed
     marking       the mirror's rows are committed, its records to read again are not
     mirrored      the mirror has applied the change, and deliveries that wait for it are blocked
+    job_created   by a load: a query job, whose id is not stored
+    rows_written  by a load: a part of a page
+    page_read     by a load: a page, and the place of the next
+    loaded        all pages of a load
+    page_swept    by a sweep: a page
     promoted      by the relay: the next delivery of a stranded chain is ready, not committed
     read          records were read over REST
     added         a backfilled entry is written, not committed
