@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 Kind, State = MirrorRun.Kind, MirrorRun.State
 
 TASK = "mirror.run"
+#: The depths of a verification, cheapest first.
+DEPTHS = ("counts", "ids", "sample", "full")
 #: Consecutive claims without progress after which the run fails.
 MOST_TRIES = 12
 #: Seconds after which a run continues in another task, so that deliveries get their turn.
@@ -154,11 +156,16 @@ def request(
 ) -> tuple[MirrorRun, bool]:
     """Create a run of the mirror, or return the one that has not ended; and whether it is new.
 
+    A run that has not ended does all that is requested: a verification goes deeper.
+
     The caller sends the message after its commit (`send`); without one, the run starts `after`.
     Inside the caller's transaction.
     """
     unended = mirror.runs.filter(kind=kind, state__in=MirrorRun.UNENDED)
     if (run := unended.first()) is not None:
+        wider = _widened(kind, run.options, dict(options or {}))
+        if wider != run.options and unended.filter(pk=run.pk).update(options=wider):
+            run.options = wider
         return run, False
     try:
         with transaction.atomic():
@@ -172,6 +179,21 @@ def request(
     except IntegrityError:  # another process requested the same
         return unended.get(), False
     return run, True
+
+
+def _widened(kind: str, known: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a run that does what both say."""
+    match kind:
+        case Kind.VERIFY:
+            if "fields" in known and "fields" not in wanted:
+                return wanted
+            deeper = max((known, wanted), key=lambda one: DEPTHS.index(one.get("depth", "full")))
+            return known if "fields" in wanted else deeper
+        case Kind.FORMULAS:
+            return {name: known[name] for name in known if name in wanted}
+        case Kind.REPAIR:
+            return known | wanted
+    return known
 
 
 def send(run_id: int) -> bool:

@@ -27,8 +27,7 @@ from mirror.schema.described import DescribedObject
 
 log = structlog.get_logger(__name__)
 
-#: The depths of a verification, cheapest first.
-DEPTHS = ("counts", "ids", "sample", "full")
+DEPTHS = runs.DEPTHS
 
 __all__ = ["Refused", "add", "cancel_run", "change", "remove", "request_run", "store"]
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from listeners.salesforce.errors import RestRefused
 from mirror.runs import RunFailed
 from mirror.verify.buckets import Bucket, Count, first_buckets
 from mirror.verify.here import Here
@@ -21,7 +20,6 @@ YOUNG = timedelta(minutes=1)
 PAUSE = 3.0
 #: Records of a bucket that are listed instead of halving it.
 LISTED = 2_000
-_TIMED_OUT = "QUERY_TIMEOUT"
 
 
 def differing_ids(
@@ -64,23 +62,13 @@ def _differing(
     ours = here.counts(buckets)
     found: dict[Bucket, int | None] = {}
     for bucket in buckets:
-        theirs = _count(there, bucket)
+        theirs = there.count_or_none(bucket)
         keep()
         if theirs is None:
             found[bucket] = None
         elif not _is_same(ours[bucket], theirs):
             found[bucket] = max(ours[bucket].rows, theirs.rows)
     return found
-
-
-def _count(there: There, bucket: Bucket) -> Count | None:
-    """Count a bucket; None if Salesforce says that this takes too long."""
-    try:
-        return there.count(bucket)
-    except RestRefused as refusal:
-        if refusal.error_code != _TIMED_OUT:
-            raise
-        return None
 
 
 def _is_same(ours: Count, theirs: Count) -> bool:

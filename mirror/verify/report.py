@@ -16,6 +16,20 @@ from mirror.verify.session import UNEXPLAINED, Session
 
 #: Depths that see every kind of difference, and may therefore close an incident.
 _DEEP = ("sample", "full")
+_REFUSED = (
+    "record is",
+    "records are",
+    "not in Salesforce. Rows are kept, since the connection's user may have lost access. If the "
+    "records were deleted, run a repair that accepts deletions.",
+)
+_UNREADABLE = ("record was", "records were", "not compared: Salesforce refuses to read them.")
+_PENDING = (
+    "record has",
+    "records have",
+    "changes that have not arrived yet. Check that the listener receives and that workers run, "
+    "then verify again.",
+)
+_OPEN = ("difference is", "differences are", "not repaired.")
 _CLOSED = "A later verification found no difference."
 
 
@@ -26,7 +40,10 @@ def verified(session: Session) -> Finished:
     now = database_clock.now()
     is_partial = bool(run.options.get("fields"))
     session.counts["rows"] = session.comparison.here.total().rows
-    session.counts["rows_in_salesforce"] = session.comparison.there.count(Bucket()).rows
+    there = session.comparison.there.count_or_none(Bucket())
+    session.counts["rows_in_salesforce"] = (
+        there.rows if there else session.mirror.rows_in_salesforce
+    )
     with transaction.atomic(durable=True):
         _keep_counts(session, now, is_verified=not is_partial)
         if depth == "full":
@@ -67,31 +84,19 @@ def _finished(session: Session) -> Finished:
     left = session.mirror.differences.filter(repaired_at=None).count()
     session.counts["open"] = left
     session.counts["pending"] = len(session.pending)
-    errors = [
-        text
-        for count, text in (
-            (
-                session.cursor.get("refused_deletions", 0),
-                "{} records are not in Salesforce. Their rows are kept, since the connection's "
-                "user may have lost access to them. If they were deleted, run a repair with the "
-                "option accept_deletions.",
-            ),
-            (
-                session.counts["unreadable"],
-                "{} records could not be compared: Salesforce refuses to read them.",
-            ),
-            (
-                len(session.pending),
-                "{} records have changes that have not arrived yet. Check that the listener "
-                "receives and that workers run, then verify again.",
-            ),
-            (left, "{} differences are not repaired."),
-        )
-        if count
-        for text in [text.format(f"{count:,}")]
-    ]
+    found = (
+        (session.cursor.get("refused_deletions", 0), _REFUSED),
+        (session.counts["unreadable"], _UNREADABLE),
+        (len(session.pending), _PENDING),
+        (left, _OPEN),
+    )
+    errors = [_sentence(count, *texts) for count, texts in found if count]
     report = {name: count for name, count in session.counts.items() if count}
     return Finished(not errors, report, " ".join(errors))
+
+
+def _sentence(count: int, one: str, many: str, rest: str) -> str:
+    return f"{count:,} {one if count == 1 else many} {rest}"
 
 
 def _open(session: Session, unexplained: int, now: datetime) -> None:

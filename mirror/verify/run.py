@@ -32,13 +32,13 @@ STEPS: Mapping[str, Sequence[str]] = {
     SAMPLE: ("count", "updated", "ids", "sample"),
     FULL: ("count", "full"),
 }
-DEPTHS = tuple(STEPS)
 _BODIES: Mapping[str, Step] = {
     "count": steps.count,
     "updated": steps.updated,
     "ids": steps.ids,
     "sample": steps.sample,
     "full": steps.full,
+    "fields": steps.full,
 }
 #: Seconds until records whose changes are on their way are checked again, and how often.
 PENDING_SECONDS, PENDING_CHECKS = 5.0, 24
@@ -93,10 +93,10 @@ def _wait_for_load(claim: RunClaim) -> Later | None:
 
 def _names(session: Session) -> list[str]:
     """Return the steps of the run's depth; ids too, if buckets could not narrow a difference."""
-    depth = session.run.options.get("depth") or FULL
-    names = list(STEPS.get(depth, STEPS[FULL]))
-    if session.run.options.get("fields"):
-        return ["full"]
+    options = session.options
+    if options.get("fields"):
+        return ["fields"]
+    names = list(STEPS[options.get("depth") or FULL])
     if session.cursor.get("by_ids") and not {"ids", "full"} & {*names}:
         names.append("ids")
     return names

@@ -9,7 +9,7 @@ from typing import Any
 
 from listeners.clock import database_clock
 from listeners.salesforce.rest.client import MAX_IDS
-from mirror.models import Difference
+from mirror.models import Difference, MirrorRun
 from mirror.runs import RunClaim
 from mirror.schema.storable import storable_json
 from mirror.verify import confirm
@@ -37,6 +37,13 @@ class Session:
         self.cursor: dict[str, Any] = dict(claim.job.cursor)
         self.counts: Counter[str] = Counter(claim.job.report)
         self.comparison = Comparison(self.mirror, claim.job.options.get("fields", ()))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the run is to do, which may have become more since it began."""
+        found = MirrorRun.objects.filter(pk=self.run.pk).values_list("options", flat=True)
+        self.run.options = found.first() or {}
+        return self.run.options
 
     def keep(self, **changes: Any) -> None:
         """Save the progress, and renew the claim."""

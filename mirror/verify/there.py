@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from listeners.salesforce.errors import TransportFailed
+from listeners.salesforce.errors import RestRefused, TransportFailed
 from listeners.salesforce.rest.client import RestClient
 from listeners.salesforce.rest.records import RecordsRead, long_id, milliseconds
 from mirror.verify.buckets import Bucket, Count
@@ -17,6 +17,9 @@ IDS_IN_A_QUERY = 200
 PAGE = 2_000
 CREATED, MODIFIED = "CreatedDate", "LastModifiedDate"
 
+_TIMED_OUT = "QUERY_TIMEOUT"
+#: No record is older than Salesforce, apart from those whose date was set.
+_FIRST = datetime(1999, 3, 8, tzinfo=UTC)
 _SELECT = "SELECT {fields} FROM {entity}"
 _COUNT = "COUNT(Id) counted"
 _NEWEST = "MAX(LastModifiedDate) newest"
@@ -34,6 +37,15 @@ class There:
     def has_created(self) -> bool:
         return CREATED in self._types
 
+    def count_or_none(self, bucket: Bucket) -> Count | None:
+        """Count a bucket; None if Salesforce says that this takes too long."""
+        try:
+            return self.count(bucket)
+        except RestRefused as refusal:
+            if refusal.error_code != _TIMED_OUT:
+                raise
+            return None
+
     def count(self, bucket: Bucket) -> Count:
         wanted = [_COUNT, _NEWEST] if MODIFIED in self._types else [_COUNT]
         [row] = self._all(self._select(wanted) + _where(bucket))
@@ -44,7 +56,12 @@ class There:
 
     def oldest(self) -> datetime | None:
         """Return when the oldest record was created; None if there is none."""
-        [row] = self._all(self._select([_OLDEST]))
+        try:
+            [row] = self._all(self._select([_OLDEST]))
+        except RestRefused as refusal:
+            if refusal.error_code != _TIMED_OUT:
+                raise
+            return _FIRST
         return moment(row.get("oldest", row.get("expr0")))
 
     def versions(self, bucket: Bucket) -> dict[str, datetime | None]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from django.utils import timezone
 
-from mirror.verify.run import DEPTHS
+from mirror import kinds, runs
+from mirror.runs import DEPTHS
 from tests.mirror.verify.verifying import Mirrored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -138,6 +140,21 @@ def test_records_that_disappear_all_at_once_are_not_deleted(mirrored, org):
 
     assert mirrored.run("repair", accept_deletions=True).is_right
     assert mirrored.rows.filter(is_deleted=True, pk__in=ids).count() == len(ids)
+
+
+def test_a_verification_that_runs_goes_deeper_when_that_is_requested(mirrored, accounts):
+    mirrored.rows.filter(pk=accounts[0]).update(phone="wrong")
+    now = timezone.now()
+    run, _ = runs.request(mirrored.mirror, "verify", now, options={"depth": "counts"})
+
+    again, is_new = runs.request(mirrored.mirror, "verify", now, options={"depth": "full"})
+    while not run.is_over:
+        kinds.work(run.pk)
+        run.refresh_from_db()
+
+    assert (again.pk, is_new) == (run.pk, False)
+    assert run.options == {"depth": "full"}
+    assert [one.field for one in mirrored.differences()] == ["Phone"]
 
 
 def test_a_repair_applies_open_differences(mirrored, accounts):
