@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -116,7 +116,9 @@ def _lazily(
     if query.where is not None or query.order or query.limit is not None or query.offset:
         kept = {"Id", *(spelt[order.name] for order in query.order)}
         kept |= {spelt[comparison.name] for comparison in comparisons(query.where)}
-        rows = ({name: row.get(name) for name in kept} for row in scan.rows(deleted=deleted))
+        rows: Iterator[JsonObject] = (
+            {name: row.get(name) for name in kept} for row in scan.rows(deleted=deleted)
+        )
         if query.order:
             ids = [row["Id"] for row in _selected(query, rows, spelt)]
         else:
