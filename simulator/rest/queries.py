@@ -120,7 +120,7 @@ def _lazily(
             {name: row.get(name) for name in kept} for row in scan.rows(deleted=deleted)
         )
         if query.order:
-            ids = [row["Id"] for row in _selected(query, rows, spelt)]
+            ids = [str(row["Id"]) for row in _selected(query, rows, spelt)]
         else:
             found = [row["Id"] for row in rows if holds(query.where, row, spelt)]
             ids = found[query.offset : query.end]
