@@ -122,7 +122,7 @@ def _lazily(
         if query.order:
             ids = [str(row["Id"]) for row in _selected(query, rows, spelt)]
         else:
-            found = [row["Id"] for row in rows if holds(query.where, row, spelt)]
+            found = [str(row["Id"]) for row in rows if holds(query.where, row, spelt)]
             ids = found[query.offset : query.end]
     return LazyRows(
         snapshot,
