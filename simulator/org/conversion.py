@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 
 from simulator.org.catalogue import Entity
-from simulator.org.changes import Change, Gap, Wildcard
+from simulator.org.changes import Change, Gap, Overflow, Wildcard
 from simulator.org.description import all_definitions
 from simulator.org.fields import Field
 from simulator.org.org import Org
@@ -41,7 +41,11 @@ def convert(org: Org, entity: Entity, name: str, kind: str) -> list[Change]:
                     for key, old in record.fields.items()
                     if key != name or value is not None
                 }
+    if kind == "boolean":
+        org.store.fill(entity.name, name, value=False)
     if before == "picklist" and kind in ("boolean", "multipicklist"):
+        if len(org.records_of(entity)) > org.overflow_after:
+            return [Overflow(entity.name)]
         return [Gap(entity.name, "GAP_UPDATE", tuple(org.records_of(entity)))]
     return [Wildcard(entity.name)] if before != kind and {before, kind} & {*TOLD} else []
 

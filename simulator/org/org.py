@@ -117,6 +117,8 @@ class Org:
         """Add a field, with a new schema of the entity's events. Raises ValueError."""
         self.schemas.add_field(entity.name, field.name, field.type)
         entity.added += (field,)
+        if field.type == "boolean":
+            self.store.fill(entity.name, field.name, value=False)
 
     def add_external_id(self, entity: Entity, name: str) -> None:
         """Add a unique text field to an entity, unless it has this field."""

@@ -153,6 +153,16 @@ class RecordStore:
         self.moves += 1
         return count
 
+    def fill(self, entity: str, name: str, *, value: object) -> None:
+        """Give every record that has no value in a field this one; its times do not change."""
+        rows = self.rows(entity)
+        if isinstance(rows, SeededRows):
+            rows.seed.defaults[name] = value
+        for record in (*rows.stored(), *self.recycle_bin.get(entity, {}).values()):
+            if name not in record.fields:
+                self.keep(entity, record.record_id)
+                record.fields = {**record.fields, name: value}
+
     def is_deleted(self, entity: str, record_id: str) -> bool:
         """Return whether the record is in the Recycle Bin."""
         return record_id in self.recycle_bin.get(entity, {})

@@ -45,6 +45,7 @@ class Seed:
         self.count = count
         self.indexes = range(count)
         self.conversions: dict[str, Callable[[object], object]] = {}
+        self.defaults: dict[str, object] = {}
         self._seed = seed
         self._first_at = (now - AGE_MS - SPAN_MS) // 1000 * 1000
         self._start = f"{entity.prefix}{POD}00000"
@@ -102,10 +103,14 @@ class Seed:
         for name, convert in self.conversions.items():
             if name in fields and (value_now := convert(fields.pop(name))) is not None:
                 fields[name] = value_now
+        for name, default in self.defaults.items():
+            fields.setdefault(name, default)
         return Record(self.entity, self.record_id(index), fields, created_at + MODIFIED_AFTER_MS)
 
     def convert(self, name: str, function: Callable[[object], object]) -> None:
         """Convert the values of a field of every record; None is an empty field."""
+        if name in self.defaults and (default := function(self.defaults.pop(name))) is not None:
+            self.defaults[name] = default
         before = self.conversions.get(name)
         self.conversions[name] = (lambda value: function(before(value))) if before else function
 

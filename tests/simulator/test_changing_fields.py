@@ -96,6 +96,26 @@ def test_a_picklist_that_becomes_a_checkbox_is_a_gap(org: SimulatorProcess) -> N
     ids = org.create("Account", {"Name": "A", "Level__c": "yes"}, {"Name": "B"})
 
     [event] = org.field_type("Account", "Level__c", "boolean")["events"]
+    levels = [record["fields"]["Level__c"] for record in org.records("Account")]
 
     assert event["header"]["changeType"] == "GAP_UPDATE"
     assert event["header"]["recordIds"] == ids
+    assert levels == [True, False]
+
+
+def test_a_new_checkbox_is_not_empty() -> None:
+    with SimulatorProcess("--records", "Account=2") as org:
+        org.create("Account", Name="C")
+        org.entity("Account", fields={"Flag__c": "boolean"})
+
+        assert [one["fields"]["Flag__c"] for one in org.records("Account")] == [False] * 3
+
+
+def test_a_conversion_of_too_many_records_is_an_overflow() -> None:
+    options = ("--overflow-after", "10", "--records", "Account=11")
+    with SimulatorProcess(*options) as org:
+        org.entity("Account", fields={"Level__c": "picklist"})
+
+        [event] = org.field_type("Account", "Level__c", "boolean")["events"]
+
+    assert event["header"]["changeType"] == "GAP_OVERFLOW"
