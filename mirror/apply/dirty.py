@@ -25,7 +25,7 @@ Reason = DirtyRow.Reason
 #: known in whole seconds and less the time that the request takes.
 DELAY = timedelta(seconds=4)
 #: How long a worker's claim on records lasts.
-CLAIM = timedelta(minutes=2)
+CLAIM = timedelta(seconds=30)
 #: Delays in seconds between attempts to read a record that Salesforce refuses.
 BACKOFF = Backoff(5.0, 3600.0, jitter=0.5)
 _ROWS = 500

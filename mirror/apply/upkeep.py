@@ -26,7 +26,7 @@ TASK = "mirror.upkeep"
 #: Seconds after which a task ends, and the next round starts another.
 BUDGET = 20.0
 #: Time for a worker to begin, and for each step; then another message is sent.
-_SPAN = timedelta(seconds=60)
+_SPAN = timedelta(seconds=30)
 #: When the upkeep is tried again after Salesforce did not answer.
 _AGAIN = timedelta(seconds=10)
 #: How long a tombstone stays with deletes=hard: no event can be older when it arrives.
