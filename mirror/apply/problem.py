@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from django.db import DatabaseError
+
 from audit.db.retry import describe
 from handlers.sdk.outcomes import storable
 from mirror.models import Mirror
@@ -26,7 +30,8 @@ def note_writing(mirror: Mirror, error: Exception) -> None:
     remedy = next(found, _OTHERWISE)
     text = f"{_WRITING} to the database {mirror.database!r}: {reason.rstrip('.')}. {remedy}; the "
     text = storable(f"{text}changes are applied as soon as it takes them.")
-    Mirror.objects.filter(pk=mirror.pk).exclude(problem=text).update(problem=text)
+    with suppress(DatabaseError):  # the default database may be the one that is full
+        Mirror.objects.filter(pk=mirror.pk).exclude(problem=text).update(problem=text)
 
 
 def clear_writing(mirror: Mirror) -> None:
