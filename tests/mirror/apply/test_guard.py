@@ -107,6 +107,8 @@ def test_a_delete_and_a_read_at_the_same_time_are_decided_by_a_read():
 def test_a_record_restored_and_read_during_a_load_is_not_deleted_by_its_old_delete():
     row = from_read(600_000, 0)  # restored at 600 s, while the load that began at 0 s ran
     assert judge_deletion(row, event_time(BASE + 300_000, 1), is_first_attempt=True) is READ
+    same_second = event_time(BASE + 600_500, 1)
+    assert judge_deletion(row, same_second, is_first_attempt=True) is READ
 
 
 def test_a_tombstone_refuses_what_is_older_and_is_cleared_by_an_undelete():
