@@ -11,11 +11,14 @@ from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, wi
 from handlers.listener_rest_client import CANNOT_READ, rest_of
 from listeners.listener_state import standing_now
 from listeners.models import Position
+from mirror.load.fields import ReadFields
 from mirror.models import Mirror
 from mirror.requirements import Refused, check_local, check_org, field_names
 
 #: Fields without a column that a finding names.
 _NAMED = 6
+#: Fields that every mirrored model keeps in columns of its own, or does not need.
+_KEPT_ELSEWHERE = ("Id", "IsDeleted", "LastModifiedDate", "SystemModstamp")
 _COUNT = "SELECT COUNT(Id) total FROM {}"
 
 
@@ -29,10 +32,11 @@ def check_mirror(mirror: Mirror) -> Iterator[Finding]:
         yield _listening(mirror)
         quick = with_short_timeouts(mirror.listener.connection)
         listener = listener_with_short_timeouts(mirror.listener, quick)
-        described = field_names(check_org(listener, columns))
+        description = check_org(listener, columns)
         yield Finding(f"object: {name} can be read by the connection's user", step=Step.ORG)
-        held = columns.against(described).fields
-        yield _fields(len(held), [field for field in described if field not in held])
+        held = columns.against(field_names(description)).fields
+        read = ReadFields.of(description).names
+        yield _fields(len(held), [one for one in read if one not in {*held, *_KEPT_ELSEWHERE}])
         yield _records(rest_of(listener).query(_COUNT.format(name)))
     except Refused as refused:
         yield Finding(str(refused), is_failure=True)

@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from audit.models import AuditLogEntry
 from handlers.mappings import pause
 from handlers.models import HandlerMapping
+from mirror.models import Mirror
 from tests.browser import busy_org
 from tests.browser.crm_handlers import MENDED
 from tests.browser.page_checks import NARROW, WIDE
+from tests.mirror.crm.models import Account
 from tests.sample_data import ANN
+from tests.servers import wait_for
 
 FOLDER = Path(os.environ.get("CDC_SCREENSHOTS", "docs/images"))
 
@@ -65,6 +69,7 @@ def test_the_pictures_are_taken(busy, visitor):
     of_home_and_the_audit_log(camera, account)
     of_deliveries(camera)
     of_listeners(camera, listener)
+    of_a_mirror(camera)
     camera.take("incident", f"/admin/audit/incident/{incident.pk}/change/")
     camera.take("incident-narrow", narrow=True)
 
@@ -120,3 +125,33 @@ def of_listeners(camera: Camera, listener) -> None:
     page.get_by_role("button", name="Test connection").click()
     expect(page.get_by_text("The test passed.")).to_be_visible()
     camera.take("connection", at="#trial-findings li:last-child")
+
+
+def of_a_mirror(camera: Camera) -> None:
+    """Loaded by the workers; then a row is changed by hand, and a verification finds it."""
+    page = camera.page
+    page.set_viewport_size(WIDE)
+    page.goto("/admin/mirror/mirror/add/")
+    page.get_by_label("Model").select_option("crm.Account")
+    page.get_by_label("Listener").select_option(label="salesforceListener")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.get_by_text("The test passed.")).to_be_visible()
+    camera.take("new-mirror", at="#trial-findings li:last-child")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("section").get_by_text("Load", exact=True)).to_be_visible()
+    wait_for(lambda: Mirror.objects.get().phase == Mirror.Phase.IN_SYNC, seconds=120)
+    account = Account.objects.exclude(phone=None).first()
+    mirror, now = Mirror.objects.get(), timezone.now()
+    verified = mirror.runs.create(
+        kind="verify", state="done", is_right=False, done=Account.objects.count(),
+        options={"depth": "full"}, report={"differences": 1, "open": 1}, requested_by="ann",
+        created_at=now, started_at=now, finished_at=now,
+    )  # fmt: skip
+    mirror.differences.create(
+        run=verified, record_id=account.pk, field="Phone", here="+49 40 5550 999",
+        there=account.phone, reason="unexplained", found_at=now,
+    )  # fmt: skip
+    Mirror.objects.update(last_verified_at=now)
+    camera.take("mirror", f"/admin/mirror/mirror/{mirror.pk}/change/")
+    camera.take("mirror-narrow", narrow=True)
+    camera.take("mirrors", "/admin/mirror/mirror/")
