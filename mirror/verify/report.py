@@ -42,7 +42,7 @@ def verified(session: Session) -> Finished:
     session.counts["rows"] = session.comparison.here.total().rows
     there = session.comparison.there.count_or_none(Bucket())
     session.counts["rows_in_salesforce"] = (
-        there.rows if there else session.mirror.rows_in_salesforce
+        there.rows if there else session.mirror.rows_in_salesforce or 0
     )
     with transaction.atomic(durable=True):
         _keep_counts(session, now, is_verified=not is_partial)

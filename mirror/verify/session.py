@@ -42,8 +42,9 @@ class Session:
     def options(self) -> dict[str, Any]:
         """What the run is to do, which may have become more since it began."""
         found = MirrorRun.objects.filter(pk=self.run.pk).values_list("options", flat=True)
-        self.run.options = found.first() or {}
-        return self.run.options
+        options: dict[str, Any] = found.first() or {}
+        self.run.options = options
+        return options
 
     def keep(self, **changes: Any) -> None:
         """Save the progress, and renew the claim."""
