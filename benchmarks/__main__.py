@@ -22,6 +22,7 @@ from benchmarks import (
     many_listeners,
     memory,
     mirror_load,
+    mirror_verify,
     reading,
     wide_event,
 )
@@ -95,6 +96,10 @@ def _many_listeners(stage: Stage, report: Report, options: argparse.Namespace) -
     many_listeners.measure(stage, report, options.transport or "cometd", options.listeners, events)
 
 
+def _mirror_verify(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    mirror_verify.measure(stage, report, options.changes or 500_000, options.runs)
+
+
 MEASURES: Mapping[str, Measure] = {
     "simulator": _reading,
     "backlog": _backlog,
@@ -106,6 +111,7 @@ MEASURES: Mapping[str, Measure] = {
     "memory": _memory,
     "growth": _growth,
     "mirror-load": _mirror_load,
+    "mirror-verify": _mirror_verify,
 }
 
 

@@ -41,7 +41,7 @@ _KINDS = {"Text": ("string", 10), "Amount": ("double", 4), "Number": ("int", 2),
 _SYSTEM = ("Id", "Name", "OwnerId", "CreatedDate", "CreatedById", "LastModifiedById",
            "LastModifiedDate", "IsDeleted", "SystemModstamp")  # fmt: skip
 _CUSTOM = [f"{name}_{n + 1}__c" for name, (_, count) in _KINDS.items() for n in range(count)]
-_LISTENER = """\
+LISTENER = """\
   - name: bench
     connection: bench
     channel: /data/ChangeEvents
@@ -85,7 +85,7 @@ def _targets(rates: Rates, name: str) -> tuple[Target, ...]:
 
 def _script(org: SimulatorProcess, way: str, records: int, run: Run) -> dict[str, float]:
     if way == "product":
-        configure(run, org, _LISTENER)
+        configure(run, org, LISTENER)
     known = {"ORG_URL": org.url, "ORG_CLIENT_ID": org.credentials["client_id"]}
     run.environment |= {**known, "ORG_CLIENT_SECRET": org.credentials["client_secret"]}
     said = json.loads(run.python("-m", "benchmarks.mirror_load", way).splitlines()[-1])
@@ -96,13 +96,13 @@ def _script(org: SimulatorProcess, way: str, records: int, run: Run) -> dict[str
 
 
 def main(way: str) -> None:
-    ways: dict[str, Callable[[], float]] = {"product": _product, "floor": _floor, "peer": _peer}
+    ways: dict[str, Callable[[], float]] = {"product": load_product, "floor": _floor, "peer": _peer}
     seconds = ways[way]()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "memory": memory}))
 
 
-def _product() -> float:
+def load_product() -> float:
     """The load as a worker runs it, from its first slice to the end of its sweep."""
     import django
 

@@ -14,10 +14,9 @@ from listeners.clock import database_clock
 from listeners.salesforce.rest.answers import CLOCK_ERROR
 from mirror.models import Mirror
 from mirror.runs import Finished, Later, RunClaim
-from mirror.verify.pages import read_page
+from mirror.verify.pages import read_pages
 from mirror.verify.schema_changes import check_schema
 from mirror.verify.session import Session
-from mirror.verify.there import PAGE
 
 
 def refresh(claim: RunClaim) -> Finished | Later:
@@ -29,10 +28,11 @@ def refresh(claim: RunClaim) -> Finished | Later:
     check_schema(session.mirror, session.comparison.described, database_clock.now())
     names = _names(session)
     if names and not claim.job.options.get("schema_only"):
-        while True:
-            if _is_last(session, names):
-                break
-            if claim.is_slice_over:
+        # Rows with changes since the query began are left alone.
+        session.cursor["read_at"] = round(time.time() * 1000) - CLOCK_ERROR
+        for page, last in read_pages(session.comparison, session.cursor.get("after", ""), names):
+            _refresh(session, page, last)
+            if last is not None and claim.is_slice_over:
                 return Later()
         Mirror.objects.filter(pk=session.mirror.pk).update(
             formulas_refreshed_at=claim.job.started_at
@@ -47,15 +47,9 @@ def _names(session: Session) -> list[str]:
     return sorted(readable & comparison.rules.uncarried - {"Id"})
 
 
-def _is_last(session: Session, names: list[str]) -> bool:
-    """Refresh a page; return whether it was the last one."""
-    read_at = round(time.time() * 1000) - CLOCK_ERROR
-    page: list[dict[str, Any]] = read_page(
-        session.comparison, session.cursor.get("after", ""), names
-    )
+def _refresh(session: Session, page: list[dict[str, Any]], last: str | None) -> None:
     checked = session.comparison.differing(page)
-    checked.read.read_at = read_at
+    checked.read.read_at = session.cursor["read_at"]
     session.refresh(checked, even_if_different=True)
-    session.cursor["after"] = page[-1]["Id"] if page else ""
+    session.cursor["after"] = last or ""
     session.keep(done=session.run.done + len(page))
-    return len(page) < PAGE

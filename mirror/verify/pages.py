@@ -9,15 +9,25 @@ from mirror.load.fields import LONGEST_QUERY
 from mirror.verify.comparison import Comparison
 
 
-def read_page(comparison: Comparison, after: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a page of records with these fields, also if they are too many for a URL."""
+def read_pages(
+    comparison: Comparison, after: str, names: Sequence[str]
+) -> Iterator[tuple[list[dict[str, Any]], str | None]]:
+    """Yield pages of records with these fields, also if they are too many for a URL; each with its
+    last id, None for the last page."""
     there = comparison.there
-    if sum(len(name) + 2 for name in names) < LONGEST_QUERY:
-        return there.page(after, names)
-    page = there.page(after)
-    if not page:
-        return []
-    read = there.read([record["Id"] for record in page])
+    is_wide = sum(len(name) + 2 for name in names) > LONGEST_QUERY
+    pages = there.pages(after, () if is_wide else names)
+    page = next(pages, [])
+    while page is not None:
+        following = next(pages, None)
+        last = page[-1]["Id"] if following else None
+        yield (_whole(comparison, page) if is_wide else page), last
+        page = following
+
+
+def _whole(comparison: Comparison, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of a page with all fields."""
+    read = comparison.there.read([record["Id"] for record in page])
     # A record that was deleted in between is confirmed like any other that seems to differ.
     return [read.records.get(record["Id"], record) for record in page]
 

@@ -12,9 +12,8 @@ from listeners.salesforce.rest.records import long_id
 from mirror.runs import Later
 from mirror.verify.count_buckets import differing_ids
 from mirror.verify.merge import one_sided
-from mirror.verify.pages import Ahead, read_page
+from mirror.verify.pages import Ahead, read_pages
 from mirror.verify.session import Session
-from mirror.verify.there import PAGE
 
 #: The window of changed ids, at most; it ends where changes may still be on their way.
 WINDOW, OVERLAP, LAG = timedelta(hours=24), timedelta(minutes=10), timedelta(minutes=2)
@@ -80,12 +79,9 @@ def _pages(session: Session, *, with_fields: bool) -> Later | None:
     comparison, after = session.comparison, session.cursor.get("after", "")
     names = comparison.rules.readable if with_fields else ()
     ours = Ahead(comparison.here.ids(after))
-    while True:
-        page = read_page(comparison, after, names)
-        last = page[-1]["Id"] if len(page) == PAGE else None
-        differing = {
-            one.record_id for one in one_sided(ours.until(last), (record["Id"] for record in page))
-        }
+    for page, last in read_pages(comparison, after, names):
+        there = (record["Id"] for record in page)
+        differing = {one.record_id for one in one_sided(ours.until(last), there)}
         if with_fields:
             checked = comparison.differing(page)
             differing.update(checked.differing)
@@ -93,8 +89,9 @@ def _pages(session: Session, *, with_fields: bool) -> Later | None:
         session.counts["compared"] += len(page)
         session.settle(differing)
         if last is None:
-            return None
-        session.cursor["after"] = after = last
+            break
+        session.cursor["after"] = last
         session.keep(done=session.counts["compared"])
         if session.claim.is_slice_over:
             return Later()
+    return None

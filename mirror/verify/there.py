@@ -13,8 +13,6 @@ from mirror.verify.buckets import Bucket, Count
 
 #: A query is part of the URL, which proxies and servers limit to 8 KB.
 IDS_IN_A_QUERY = 200
-#: Records of a page.
-PAGE = 2_000
 CREATED, MODIFIED = "CreatedDate", "LastModifiedDate"
 
 _TIMED_OUT = "QUERY_TIMEOUT"
@@ -70,14 +68,15 @@ class There:
         rows = self._all(self._select(wanted) + _where(bucket))
         return {long_id(row["Id"]): moment(row.get(MODIFIED)) for row in rows}
 
-    def page(self, after: str, fields: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """Return a page of records in the order of their ids; the last has fewer than PAGE.
+    def pages(self, after: str, fields: Sequence[str] = ()) -> Iterator[list[dict[str, Any]]]:
+        """Yield pages of the records behind `after`, in the order of their ids; at least one.
 
-        By keyset, which needs no cursor that could expire, and continues after a crash.
+        After a crash, the query begins behind the last id: no cursor has to be kept.
         """
         where = f" WHERE Id > '{after}'" if after else ""
-        soql = f"{self._select(['Id', *fields])}{where} ORDER BY Id LIMIT {PAGE}"
-        return [{**row, "Id": long_id(row["Id"])} for row in self._all(soql)]
+        soql = f"{self._select(['Id', *fields])}{where} ORDER BY Id"
+        for page in self.rest.query(soql):
+            yield [{**row, "Id": long_id(row["Id"])} for row in page]
 
     def read(self, ids: Sequence[str]) -> RecordsRead:
         """Read at most MAX_IDS records with all their fields."""
