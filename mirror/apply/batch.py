@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 
 from audit.db.retry import describe
 from handlers import EventData, Skipped
@@ -70,7 +70,7 @@ def _write(mirror: Mirror, columns: Columns, changes: Sequence[Change]) -> Decid
     """Write the rows of the changes. A record whose row the database refuses is to be read."""
     try:
         return _write_together(mirror, columns, changes)
-    except (DataError, IntegrityError) as error:
+    except upsert.REFUSED as error:
         if len(changes) == 1:
             return Decided(marks=[_refused(changes[0], error)])
     except (DatabaseError, InterfaceError) as error:

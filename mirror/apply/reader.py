@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+from django.db import DatabaseError, InterfaceError
 
 from audit.db.retry import describe
 from handlers.listener_rest_client import CANNOT_READ, rest_of
@@ -110,7 +110,7 @@ def _write_rows(
     """Write rows together; one by one if the database refuses one of them."""
     try:
         written = upsert.write(columns, mirror.database, names, rows, read_at)
-    except (DataError, IntegrityError) as error:
+    except upsert.REFUSED as error:
         if len(rows) == 1:
             result.failed[rows[0][0]] = describe(error)
             return

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connections, models, transaction
+from django.db import DataError, IntegrityError, connections, models, transaction
 
 from mirror.apply.guard import (
     MARGIN,
@@ -59,6 +59,10 @@ _MERGED = {
     "postgresql": "(COALESCE({old}, '{{}}'::jsonb) - %s::text[]) || excluded.{new}",
     "sqlite": "json_patch(json_patch(COALESCE({old}, '{{}}'), %s), excluded.{new})",
 }
+
+
+#: Errors about a row's values: the database, its driver or a field refuses one.
+REFUSED = (DataError, IntegrityError, ValueError, ArithmeticError)
 
 
 class Overtaken(Exception):

@@ -10,6 +10,7 @@ from mirror.apply.guard import read_time
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import columns_of
 from tests.mirror.apply.changing import ACME, START, a_mirror, apply, event, time_of
+from tests.mirror.apply.refusing import refusing
 from tests.mirror.crm.models import Account
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -235,3 +236,17 @@ def test_a_backlog_of_many_records_is_written_together(listener, mirror):
     apply(listener, event("CREATE", records=ids, Name="Acme"))
     apply(listener, event("UPDATE", 10, records=ids, Phone="1"))
     assert Account.objects.filter(phone="1", name="Acme").count() == 150
+
+
+def test_a_row_that_the_database_refuses_holds_up_no_other(listener, mirror):
+    ids = [f"001{number:012d}AAA" for number in range(5)]
+    with refusing("Forbidden"):
+        created = [
+            event("CREATE", n, [key], Name="Forbidden" if n == 3 else "Acme")
+            for n, key in enumerate(ids)
+        ]
+        apply(listener, *created)
+    assert Account.objects.filter(name="Acme").count() == 4
+    assert dirty() == {ids[3]: ("difference", 3)}
+    assert DirtyRow.objects.get().error
+    assert states() == {"succeeded"}

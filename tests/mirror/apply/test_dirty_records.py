@@ -4,7 +4,6 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
@@ -12,6 +11,7 @@ from listeners import crash_points
 from mirror.apply import dirty, reader, upkeep
 from mirror.models import DirtyRow, Mirror
 from tests.mirror.adding import in_sync
+from tests.mirror.apply.refusing import refusing
 from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import mirror_of
 
@@ -164,31 +164,6 @@ def test_a_row_that_the_database_refuses_is_named_and_holds_up_no_other(org, mir
     left = DirtyRow.objects.get()
     assert (left.record_id, left.attempts) == (second, 1)
     assert left.error
-
-
-class refusing:
-    """The table refuses a name meanwhile."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def __enter__(self):
-        if connection.vendor == "postgresql":
-            check = f"ALTER TABLE crm_account ADD CONSTRAINT no CHECK (name <> '{self.name}')"
-        else:
-            check = (
-                "CREATE TRIGGER no BEFORE INSERT ON crm_account "
-                f"WHEN new.name = '{self.name}' BEGIN SELECT RAISE(ABORT, 'refused'); END"
-            )
-        with connection.cursor() as cursor:
-            cursor.execute(check)
-
-    def __exit__(self, *_):
-        drop = "DROP TRIGGER no"
-        if connection.vendor == "postgresql":
-            drop = "ALTER TABLE crm_account DROP CONSTRAINT no"
-        with connection.cursor() as cursor:
-            cursor.execute(drop)
 
 
 def test_the_relay_starts_the_upkeep_once(org, mirror):
