@@ -14,6 +14,7 @@ from requests.auth import AuthBase
 from listeners.salesforce.errors import AnswerTooLarge, DestinationRefused, TransportFailed
 from listeners.salesforce.http.addresses import host_of
 from listeners.salesforce.http.answer_limits import MIB, ORG, shown
+from listeners.salesforce.http.read_ahead import ReadAhead
 from listeners.salesforce.http.request import (
     KNOWN_FAILURES,
     SLOWEST,
@@ -38,6 +39,7 @@ class Body(io.RawIOBase):
         self.headers: Mapping[str, str] = response.headers
         self._raw: Any = response.raw
         self._host, self._timeout = host, timeout
+        self._ahead: ReadAhead | None = None
         self._waited, self._size, self._line = 0.0, 0, 0
 
     def readable(self) -> bool:
@@ -54,8 +56,14 @@ class Body(io.RawIOBase):
 
     def lines(self) -> io.TextIOWrapper:
         """Return the body as lines of UTF-8 text, which end with a line feed only."""
-        buffered = io.BufferedReader(self, _CHUNK)
+        self._ahead = ReadAhead(self)
+        buffered = io.BufferedReader(self._ahead, _CHUNK)
         return io.TextIOWrapper(buffered, "utf-8", errors="replace", newline="\n")
+
+    def stop(self) -> None:
+        """Let the thread end that reads ahead."""
+        if self._ahead is not None:
+            self._ahead.stop()
 
     def _chunk(self, size: int) -> bytes:
         began = time.monotonic()
@@ -110,7 +118,10 @@ def open_exchange(
     with response:
         body = Body(response, host, timeout)
         if response.status_code == 200:
-            yield body
+            try:
+                yield body
+            finally:
+                body.stop()
         else:
             yield Answer(response.status_code, response.headers, (), _beginning(body))
 
