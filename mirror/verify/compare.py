@@ -13,7 +13,7 @@ from typing import Any
 
 from mirror.models import Difference
 from mirror.schema.columns import Columns
-from mirror.schema.values import Converted, to_columns
+from mirror.schema.values import Converted
 from mirror.verify.equality import is_equal
 
 Reason = Difference.Reason
@@ -74,18 +74,20 @@ class Compared:
 def compare(
     columns: Columns,
     record_id: str,
-    record: Mapping[str, Any],
+    converted: Converted,
     row: Row | None,
     rules: FieldRules,
 ) -> Compared:
-    """Compare an existing record with its row."""
+    """Compare an existing record, as the values of columns, with its row."""
     if row is None or not row["is_complete"]:
         return Compared([Mismatch(record_id, "", None, "exists", Reason.MISSING_ROW)])
     if row["is_deleted"]:
         return Compared([Mismatch(record_id, IS_DELETED, True, False, Reason.NOT_DELETED)])
     result = Compared()
-    for name, here, there, attname in _pairs(columns, to_columns(columns, record), row):
-        if not rules.has(name) or is_equal(here, there, rules.types.get(name, "")):
+    for name, here, there, attname in _pairs(columns, converted, row):
+        if here == there or not rules.has(name):
+            continue
+        if is_equal(here, there, rules.types.get(name, "")):
             continue
         if name in rules.uncarried:
             if attname:
@@ -109,9 +111,11 @@ def _pairs(columns: Columns, converted: Converted, row: Row) -> Iterator[tuple[s
 
     A value that does not fit its column is in `raw` on both sides.
     """
+    values = converted.values
     for name, column in columns.fields.items():
-        if column.attname in converted.values:
-            yield name, row[column.attname], converted.values[column.attname], column.attname
+        attname = column.attname
+        if attname in values:
+            yield name, row[attname], values[attname], attname
     raw = row["raw"] or {}
     for name, value in converted.raw.items():
         yield name, raw.get(name), value, ""

@@ -17,6 +17,7 @@ from mirror.load.writer import Writer
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import columns_of, model_named
 from mirror.schema.described import DescribedObject
+from mirror.schema.values import RowConverter, to_columns
 from mirror.verify.compare import Compared, Mismatch, Row, compare, compare_gone
 from mirror.verify.field_rules import rules_of
 from mirror.verify.here import Here
@@ -96,17 +97,36 @@ class Comparison:
                 checked.changed_at[record_id] = at
         return checked
 
-    def differing(self, records: Sequence[Mapping[str, Any]]) -> Checked:
-        """Compare records that a query returned, with 18-character ids."""
+    def differing(self, records: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> Checked:
+        """Compare records that a query returned, with 18-character ids.
+
+        `names`: the fields of every record, which makes it faster.
+        """
         by_id = {str(record["Id"]): dict(record) for record in records}
         rows = self.here.rows(list(by_id))
-        compared = {key: self._compare(key, record, rows) for key, record in by_id.items()}
+        columns = self.here.columns
+        if names and records and all(name in records[0] for name in names):
+            convert = RowConverter(columns, names).convert
+            compared = {
+                key: compare(
+                    columns,
+                    key,
+                    convert([record[name] or _text(record[name]) for name in names]),
+                    rows.get(key),
+                    self.rules,
+                )
+                for key, record in by_id.items()
+            }
+        else:
+            compared = {key: self._compare(key, record, rows) for key, record in by_id.items()}
         return Checked(RecordsRead(0, by_id), compared)
 
     def _compare(
         self, record_id: str, record: Mapping[str, Any], rows: Mapping[str, Row]
     ) -> Compared:
-        return compare(self.here.columns, record_id, record, rows.get(record_id), self.rules)
+        columns = self.here.columns
+        converted = to_columns(columns, record)
+        return compare(columns, record_id, converted, rows.get(record_id), self.rules)
 
     def on_their_way(self, checked: Checked, ids: Sequence[str]) -> set[str]:
         """Return those of the records whose changes the stream or a worker is still to apply."""
@@ -137,6 +157,13 @@ class Comparison:
         found = Position.objects.filter(pk=self.mirror.listener_id)
         caught_up_at = found.values_list("caught_up_at", flat=True).first()
         return None if caught_up_at is None else caught_up_at - ON_ITS_WAY
+
+
+def _text(value: Any) -> str:
+    """Return the text that a file of the Bulk API has for a value that is false or empty."""
+    if value is None or value == "":
+        return ""
+    return "false" if value is False else str(value)
 
 
 def _changed_at(record: dict[str, Any]) -> datetime | None:

@@ -83,7 +83,7 @@ def _pages(session: Session, *, with_fields: bool) -> Later | None:
         there = (record["Id"] for record in page)
         differing = {one.record_id for one in one_sided(ours.until(last), there)}
         if with_fields:
-            checked = comparison.differing(page)
+            checked = comparison.differing(page, names)
             differing.update(checked.differing)
             session.settle_differing([key for key in checked.stale if key not in differing])
         session.counts["compared"] += len(page)
