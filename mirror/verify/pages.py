@@ -17,7 +17,7 @@ def read_pages(
     there = comparison.there
     is_wide = sum(len(name) + 2 for name in names) > LONGEST_QUERY
     pages = there.pages(after, () if is_wide else names)
-    page = next(pages, [])
+    page: list[dict[str, Any]] | None = next(pages, [])
     while page is not None:
         following = next(pages, None)
         last = page[-1]["Id"] if following else None
