@@ -133,7 +133,7 @@ def test_a_worker_killed_in_mid_batch_loses_no_change(simulator, processes, mirr
     keys = simulator.create("Account", *({"Name": f"New {n}", "Phone": "1"} for n in range(60)))
     simulator.update("Account", keys, Phone="2")
     simulator.delete("Account", keys[:5])
-    fault = at(f"{point}:kill-all:2")
+    fault = at(f"{point}:kill-all")
     killed = processes.worker(**QUICK, **fault)
     wait_for(lambda: reached(fault), seconds=SECONDS, what=point)
     killed.kill()
