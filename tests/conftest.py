@@ -92,9 +92,11 @@ def _valkey():
 def broker(_valkey):
     """The broker, empty."""
     from cdcproject.celery import app
+    from handlers.outbox import message_size
 
     with app.connection_for_write() as connection:
         connection.default_channel.client.flushall()
+    message_size._lengths.clear()  # the lengths of an earlier test's queues
     return _valkey
 
 

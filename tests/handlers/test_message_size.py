@@ -12,11 +12,6 @@ from tests.sample_data import change, lease_of, make_mapping, received
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def unseen(monkeypatch):
-    monkeypatch.setattr(message_size, "_lengths", {})
-
-
 def published(listener, mapping, numbers):
     changes = received(*(change(records=[f"001{n}"]) for n in numbers))
     to_publish = ingest(listener, lease_of(listener), changes, [mapping]).to_publish
