@@ -23,7 +23,7 @@ from audit.models import AuditLogEntry, DirtyRecord
 from consumer.gaps import plan
 from handlers import tracing
 from handlers.listener_rest_client import CANNOT_READ, rest_of
-from handlers.ordering.read_records import end_waiting
+from handlers.ordering.read_records import release_gaps
 from handlers.outbox import publish
 from handlers.sdk.outcomes import storable
 from listeners import crash_points
@@ -159,7 +159,7 @@ def _add_whole(listener: Listener, rows: Sequence[DirtyRecord], read: RecordsRea
         else:
             delivers = listener.gap_policy == Policy.DELIVER
             ends = {entry.pk: entry if delivers else RECORDED_ONLY for entry in incomplete}
-        ready = end_waiting(ends, now)
+        ready = release_gaps(ends, now)
         DirtyRecord.objects.filter(pk__in=list(ends)).delete()
         plan.note_progress(listener, rows[0].entity_name, now)
         crash_points.reach("added")

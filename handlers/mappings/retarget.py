@@ -56,7 +56,9 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     moved = _move(mapping, mappings, known, now)
     if mapping.after:
         waiting = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
-        await_mirror.hold(waiting.exclude(is_external=True, queued_at__gte=now - SENDING))
+        await_mirror.block_until_applied(
+            waiting.exclude(is_external=True, queued_at__gte=now - SENDING)
+        )
     return moved
 
 

@@ -1,5 +1,5 @@
-"""The query for the next delivery of each chain: the first blocked one, if no earlier one is open,
-holds the chain back, and if it awaits neither its record nor the mirror."""
+"""The query for the next delivery of each chain: the first blocked one, provided that no delivery
+of the chain is open or halts it, and that it awaits neither its record nor the mirror."""
 
 from __future__ import annotations
 

@@ -16,8 +16,9 @@ from handlers.sdk.registry import attempts_allowed
 class Delivery(models.Model):
     """One change for one handler: the outbox's row and its state.
 
-    A new delivery is ready, or blocked if its chain is occupied (`handlers.outbox.create`);
-    `promote` unblocks it.
+    A new delivery is ready, or blocked (`handlers.outbox.create`): behind another delivery of its
+    chain, until its record is read, or until the mirror has applied the change. `promote` makes the
+    next delivery of a chain ready.
 
     blocked → ready → queued → running → succeeded | skipped | dead, with retrying between two
     attempts; ready → sent for an external task; skipped from the start if the mapping ignores the

@@ -30,6 +30,7 @@ IN_CHAIN = HOLDS_CHAIN | Q(state="blocked")
 _NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping")))
 #: State conditions to combine with ids. They differ from the conditions of the partial indexes on
 #: purpose: PostgreSQL would scan such an index with all rows that left it since the last vacuum.
+#: No state is an empty text.
 _IS_BLOCKED, _IS_RUNNING = Q(state__in=("blocked", "")), Q(state__in=("running", ""))
 #: A worker that ends a delivery has locked it and then locks the next one of its chain. To avoid
 #: deadlocks, all code locks the delivery that holds a chain before the ones that wait in it. A
@@ -239,9 +240,9 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         Inside the caller's transaction, which has locked the deliveries that it ended: another
         transaction that adds to the chain waits for that lock, or has committed before.
         """
-        heads = followers(set(chains) - {""})
-        if not heads:
+        found = followers(set(chains) - {""})
+        if not found:
             return []
-        ids = [follower.id for follower in heads]
+        ids = [follower.id for follower in found]
         can_begin = self.filter(_IS_BLOCKED, pk__in=ids, awaits_record=False, awaits_mirror=False)
-        return heads if can_begin.update(state="ready") else []
+        return found if can_begin.update(state="ready") else []

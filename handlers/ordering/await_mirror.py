@@ -63,9 +63,9 @@ def await_mirror(
             delivery.state, delivery.awaits_mirror = State.BLOCKED, True
 
 
-def hold(waiting: DeliveryQuerySet) -> int:
-    """Make those of a mapping's waiting deliveries wait for the mirror whose changes it has not
-    applied yet; return how many.
+def block_until_applied(waiting: DeliveryQuerySet) -> int:
+    """Block a mapping's waiting deliveries whose changes the mirror has not applied yet; return how
+    many.
 
     Inside the caller's transaction, which has locked the listener's position and saved the mapping.
     """

@@ -136,7 +136,7 @@ def _known(changes: Collection[AuditLogEntry]) -> dict[str, list[Known]]:
     return known
 
 
-def end_waiting(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[int]:
+def release_gaps(ends: Mapping[int, AuditLogEntry | str], now: datetime) -> list[int]:
     """Release the deliveries of gap entries and return the ids of those that can start.
 
     `ends` maps each gap entry's id to the entry that has its data (the gap entry itself if it is

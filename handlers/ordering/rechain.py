@@ -40,7 +40,7 @@ def follow(
 
     mappings  all mappings of the listener
     known     the lanes stored with the position, if the caller has read them
-    entering  ids of mappings whose deliveries may be in no lane, although their lane is known
+    entering  ids of mappings that named a task before: their deliveries have no chain yet
 
     Inside the caller's transaction, which has locked the listener's position.
     """
@@ -153,8 +153,8 @@ def _move_some(goal_of: dict[int, str], chains: set[str]) -> set[int]:
     goals = {row.pk: goal_of.get(row.pk, row.chain) for row in rows}
     staying = _leave_second_runs(rows, goals)
     moving = [row for row in rows if goals[row.pk] != row.chain]
-    parked = _second_ones(rows, goals)
-    _write(moving, parked, goals)
+    to_block = _surplus(rows, goals)
+    _write(moving, to_block, goals)
     Delivery.objects.promote(chains)  # the relay publishes them
     log.info("deliveries moved to other lanes", deliveries=len(moving), left=len(staying))
     return {row.mapping_id for row in staying if row.mapping_id}
@@ -183,7 +183,7 @@ def _leave_second_runs(rows: Sequence[Delivery], goals: dict[int, str]) -> list[
         staying += seconds
 
 
-def _second_ones(rows: Sequence[Delivery], goals: Mapping[int, str]) -> list[int]:
+def _surplus(rows: Sequence[Delivery], goals: Mapping[int, str]) -> list[int]:
     """Return the ids of open deliveries to block, so that each chain has at most one open delivery.
 
     A chain with a running or halting delivery keeps no other open one.
@@ -192,20 +192,22 @@ def _second_ones(rows: Sequence[Delivery], goals: Mapping[int, str]) -> list[int
     for row in rows:
         if goals[row.pk]:
             members[goals[row.pk]].append(row)
-    parked: list[int] = []
+    to_block: list[int] = []
     for group in members.values():
         is_held = any(row.halts or row.state == State.RUNNING for row in group)
         waiting = sorted(
             row.pk for row in group if row.state in OPEN and row.state != State.RUNNING
         )
-        parked += waiting if is_held else waiting[1:]
-    return parked
+        to_block += waiting if is_held else waiting[1:]
+    return to_block
 
 
-def _write(moving: Sequence[Delivery], parked: Sequence[int], goals: Mapping[int, str]) -> None:
+def _write(moving: Sequence[Delivery], to_block: Sequence[int], goals: Mapping[int, str]) -> None:
     """Write the moves. Open deliveries leave all chains first, so that no two of them are ever in
     one chain, which a constraint forbids."""
-    Delivery.objects.filter(pk__in=parked).update(state=State.BLOCKED, due_at=None, queued_at=None)
+    Delivery.objects.filter(pk__in=to_block).update(
+        state=State.BLOCKED, due_at=None, queued_at=None
+    )
     by_lane: dict[str, list[int]] = defaultdict(list)
     for row in moving:
         by_lane[goals[row.pk].partition(":")[0]].append(row.pk)

@@ -73,7 +73,7 @@ def planned(
         _await_records(deliveries, {entry.pk for entry in entries if entry.change_type in GAPS})
     await_mirror(deliveries, (entry for entry, _, _ in pairs), mappings)
     _block_behind_earlier(deliveries)
-    _set_aside(deliveries, {mapping.pk for mapping in mappings if mapping.paused_at is not None})
+    _mark_paused(deliveries, {mapping.pk for mapping in mappings if mapping.paused_at is not None})
     return deliveries
 
 
@@ -147,7 +147,8 @@ def _receivers(
 
 
 def _block_behind_earlier(deliveries: Sequence[Delivery]) -> None:
-    """Block each delivery whose chain has an earlier one that has not ended, or that halts it."""
+    """Block each delivery whose chain has an earlier one that has not ended, or that halts the
+    chain."""
     occupied = Delivery.objects.lock_occupied_chains({delivery.chain for delivery in deliveries})
     for delivery in deliveries:
         if delivery.chain in occupied:
@@ -156,8 +157,8 @@ def _block_behind_earlier(deliveries: Sequence[Delivery]) -> None:
             occupied.add(delivery.chain)
 
 
-def _set_aside(deliveries: Sequence[Delivery], paused: Collection[int]) -> None:
-    """Set aside the ready deliveries of paused mappings."""
+def _mark_paused(deliveries: Sequence[Delivery], paused: Collection[int]) -> None:
+    """Mark the ready deliveries of paused mappings as paused."""
     for delivery in deliveries:
         if delivery.mapping_id in paused:
             delivery.paused = delivery.state == Delivery.State.READY

@@ -25,7 +25,8 @@ _FOLLOWED = ("handler", "is_external", "queue", "chain")
 class Plan:
     """The ids of the deliveries to change in a step, by their new state.
 
-    `others` were stranded in the same chains, ahead of the targets. `awaiting` are those blocked
+    `others` are blocked deliveries that are not redelivered, but come first in a chain that nothing
+    holds; they become ready. `awaiting` are those blocked
     ones that run after the mirror.
     """
 

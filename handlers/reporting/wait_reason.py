@@ -18,7 +18,7 @@ from handlers.sdk import registry
 State = Delivery.State
 
 FOR_ITS_RECORD = f"It {AWAITS_RECORD}."
-FOR_ITS_TURN = (
+NOTHING_HOLDS_IT = (
     "Nothing holds it back; the relay makes it ready within seconds. If it stays blocked, check "
     "that a listener process or beat runs."
 )
@@ -32,7 +32,7 @@ class Wait:
     reason: str
 
 
-_NEXT = Wait(None, FOR_ITS_TURN)
+_NOTHING = Wait(None, NOTHING_HOLDS_IT)
 _AWAITING = Q(awaits_record=True) | Q(awaits_mirror=True)
 
 _WHY = {
@@ -53,14 +53,16 @@ def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
     """Return why each blocked or paused delivery waits, by id. At most five queries."""
     waiting = [delivery for delivery in deliveries if delivery.state in WAITING]
     blocked = [delivery for delivery in waiting if delivery.state == State.BLOCKED]
-    before = _before([delivery for delivery in blocked if delivery.chain and not delivery.awaits])
+    before = _holders_by_id(
+        [delivery for delivery in blocked if delivery.chain and not delivery.awaits]
+    )
     paused = _paused(waiting)
     waits = {delivery.pk: _wait(delivery, before.get(delivery.pk)) for delivery in blocked}
     waits |= _for_mirror([delivery for delivery in blocked if delivery.awaits_mirror])
     for delivery in waiting:
         mapping = paused.get(delivery.mapping_id)
         # An earlier delivery of the chain is the reason even if the mapping is paused.
-        if mapping is not None and waits.get(delivery.pk, _NEXT) == _NEXT:
+        if mapping is not None and waits.get(delivery.pk, _NOTHING) == _NOTHING:
             waits[delivery.pk] = Wait(None, f"Its handler is paused {_since(mapping)}.")
     return waits
 
@@ -80,8 +82,8 @@ def _wait(delivery: Delivery, before: Delivery | None) -> Wait:
     if delivery.awaits_record:
         return Wait(None, FOR_ITS_RECORD)
     if before is None:
-        return _NEXT
-    return Wait(before.pk, f"It waits for delivery {before.pk}, which {_what(before)}.")
+        return _NOTHING
+    return Wait(before.pk, f"It waits for delivery {before.pk}, which {_why_unended(before)}.")
 
 
 def _for_mirror(deliveries: list[Delivery]) -> dict[int, Wait]:
@@ -111,7 +113,7 @@ def awaits_mirror(entity: str) -> str:
     return f"waits for the mirror of {entity}"
 
 
-def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
+def _holders_by_id(deliveries: list[Delivery]) -> dict[int, Delivery]:
     """Return for each delivery the one that it waits for, by id.
 
     That is the delivery that holds its chain, or an earlier one that awaits its record or the
@@ -132,7 +134,7 @@ def _before(deliveries: list[Delivery]) -> dict[int, Delivery]:
     return {pk: held_by[before] for pk, before in ids.items() if before in held_by}
 
 
-def _what(delivery: Delivery) -> str:
+def _why_unended(delivery: Delivery) -> str:
     if delivery.awaits_record:  # resuming a paused handler would not make it start
         return AWAITS_RECORD
     if delivery.awaits_mirror:

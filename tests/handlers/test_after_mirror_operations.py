@@ -8,7 +8,7 @@ from audit.models import AuditLogEntry, AuditLogFilter
 from consumer import relay
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping
-from handlers.ordering.read_records import end_waiting
+from handlers.ordering.read_records import release_gaps
 from handlers.redelivery.request import RedeliveryRequest, request_matching
 from handlers.reporting.wait_reason import waits_for
 from mirror.apply import release
@@ -155,7 +155,7 @@ def test_a_gap_event_waits_for_its_record_and_then_for_the_mirror(make_listener)
     assert waits_for(delivery).reason == "It waits until its record is read from Salesforce."
 
     with transaction.atomic():
-        assert delivery.pk not in end_waiting({delivery.entry_id: delivery.entry}, timezone.now())
+        assert delivery.pk not in release_gaps({delivery.entry_id: delivery.entry}, timezone.now())
     delivery.refresh_from_db()
     assert (delivery.awaits_record, delivery.awaits_mirror) == (False, True)
     assert waits_for(delivery).reason.startswith("It waits for the mirror of Account")
@@ -175,7 +175,7 @@ def test_a_gap_event_that_the_mirror_released_still_waits_for_its_record(make_li
     assert states_of_followers() == [BEHIND]
 
     with transaction.atomic():
-        assert delivery.pk in end_waiting({delivery.entry_id: delivery.entry}, timezone.now())
+        assert delivery.pk in release_gaps({delivery.entry_id: delivery.entry}, timezone.now())
 
 
 def test_a_gap_event_whose_record_is_gone_is_skipped_without_the_mirror(make_listener):
@@ -185,7 +185,7 @@ def test_a_gap_event_whose_record_is_gone_is_skipped_without_the_mirror(make_lis
     record(listener, change("GAP_UPDATE"))
 
     with transaction.atomic():
-        end_waiting({followers()[0].entry_id: "it no longer exists"}, timezone.now())
+        release_gaps({followers()[0].entry_id: "it no longer exists"}, timezone.now())
 
     assert states_of_followers() == [("skipped", False)]
 
@@ -200,7 +200,7 @@ def test_changes_that_a_reading_contains_are_skipped_without_the_mirror(make_lis
     gap.entry.refresh_from_db()
 
     with transaction.atomic():
-        end_waiting({gap.entry_id: gap.entry}, timezone.now())
+        release_gaps({gap.entry_id: gap.entry}, timezone.now())
 
     assert states_of_followers() == [WAITING, ("skipped", False)]
 
