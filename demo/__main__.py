@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -48,6 +49,7 @@ def _prepare(folder: Path) -> None:
         "CDC_ENCRYPTION_KEYS": _secret(
             folder / "encryption_keys", lambda: Fernet.generate_key().decode()
         ),
+        "CDC_APPS": "demo.crm",
         "PYTHONUNBUFFERED": "1",
     }
     for name in ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "DEBUG", "CDC_HANDLER_MODULES"):
@@ -55,6 +57,7 @@ def _prepare(folder: Path) -> None:
     import django
 
     django.setup()
+    logging.getLogger("mirror").setLevel(logging.WARNING)  # the demo says it in its own words
 
 
 def _secret(path: Path, make: Callable[[], str]) -> str:

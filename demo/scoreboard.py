@@ -10,10 +10,16 @@ from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from listeners.salesforce.http.request import NoAuth
 
+#: The handler that gets each change once.
+HANDLER = "handlers.log_change"
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Counts of record changes; `sent` is how many the org published."""
+    """Counts of record changes; `sent` is how many the org published.
+
+    `failed` and `waiting` count deliveries to mirrors and to handlers that run after them too.
+    """
 
     sent: int
     recorded: int
@@ -30,10 +36,11 @@ class Score:
     def is_perfect(self) -> bool:
         return self.is_complete and self.failed == 0 and self.handled == self.recorded > 0
 
-    def line(self, seconds: float) -> str:
+    def line(self, seconds: float, mirrored: str) -> str:
         return (
             f"{seconds:5.0f} s   received {self.sent}   recorded {self.recorded}   "
-            f"handled {self.handled}   failed {self.failed}   waiting {self.waiting}   {self.last}"
+            f"handled {self.handled}   failed {self.failed}   waiting {self.waiting}   "
+            f"{mirrored}   {self.last}"
         )
 
 
@@ -44,11 +51,12 @@ def read(simulator: str) -> Score:
     ).json()
     sent = sum(len(event["header"]["recordIds"]) for event in state["events"])
     counts = Delivery.objects.counts()
+    handled = Delivery.objects.filter(handler=HANDLER, state=Delivery.State.SUCCEEDED)
     latest = AuditLogEntry.objects.order_by("-id").first()
     return Score(
         sent=sent,
         recorded=AuditLogEntry.objects.count(),
-        handled=counts.get("succeeded", 0),
+        handled=handled.count(),
         failed=counts.get("dead", 0),
         waiting=sum(counts.get(state, 0) for state in Delivery.UNENDED),
         last=str(latest or ""),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -15,21 +14,20 @@ from typing import Any
 
 import requests
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
 from cdcproject.process.embedded_broker import is_present
-from demo import scoreboard
+from demo import configuration, mirrors, scoreboard
+from demo.mirrors import Verified
 from demo.processes import ChildDied, Children, Interrupted
 from demo.scoreboard import Score
-from handlers.models import HandlerMapping
-from listeners.models import Connection, Listener
 from listeners.salesforce.http.request import NoAuth
 
 RATE = 10
 USER = "demo"
 START_SECONDS = 60.0
 CATCH_UP_SECONDS = 60.0
+VERIFY_SECONDS = 120.0
 
 
 def play(folder: Path, seconds: float) -> int:
@@ -61,8 +59,10 @@ def _play(children: Children, seconds: float) -> int:
     call_command("migrate", verbosity=0)
     _start_broker(children)
     org = _start_simulator(children)
-    password = _create_user()
-    _create_listener(org)
+    password = configuration.create_user(USER)
+    configuration.create_listener(org)
+    mirrors.add()
+    configuration.map_after_mirror()
     port = _port(8000)
     children.start("worker", "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", "2")
     children.start("listener", "manage.py", "run_cdc_listener")
@@ -74,10 +74,12 @@ def _play(children: Children, seconds: float) -> int:
   Salesforce  {org["url"]} (simulated; {RATE} changes a second)
   Logs        {children.log_of("listener").parent}
 """)
+    _change_one(org["url"])
     _traffic(org["url"], RATE)
     _watch(children, org["url"], seconds)
     _traffic(org["url"], 0)
-    return _judge(_catch_up(children, org["url"]))
+    score = _catch_up(children, org["url"])
+    return _judge(score, _verify(children, org["url"]))
 
 
 def _start_broker(children: Children) -> None:
@@ -90,35 +92,12 @@ def _start_broker(children: Children) -> None:
 
 
 def _start_simulator(children: Children) -> dict[str, Any]:
-    children.start("simulator", "-m", "simulator", "--json", "--split-updates")
+    records = [f"--records={name}={count}" for name, count in mirrors.RECORDS.items()]
+    children.start("simulator", "-m", "simulator", "--json", "--split-updates", *records)
     log = children.log_of("simulator")
     _wait(children, lambda: "\n" in log.read_text(), "the simulator")
     announced: dict[str, Any] = json.loads(log.read_text().splitlines()[0])
     return announced
-
-
-def _create_user() -> str:
-    password = secrets.token_urlsafe(9)
-    get_user_model().objects.create_superuser(USER, password=password)
-    return password
-
-
-def _create_listener(org: dict[str, Any]) -> None:
-    connection = Connection(
-        name="demo",
-        auth=Connection.Auth.CLIENT_CREDENTIALS,
-        base_url=org["url"],
-        client_id=org["client_id"],
-        client_secret=org["client_secret"],
-    )
-    connection.full_clean()
-    connection.save()
-    listener = Listener(connection=connection, replay_from="earliest")
-    listener.full_clean()
-    listener.save()
-    for mapping in HandlerMapping.objects.create_defaults(listener):
-        mapping.handler = "handlers.log_change"
-        mapping.save()
 
 
 def _watch(children: Children, simulator: str, seconds: float) -> None:
@@ -129,36 +108,66 @@ def _watch(children: Children, simulator: str, seconds: float) -> None:
         children.check()
         left = seconds - (time.monotonic() - started) if seconds else pause
         time.sleep(max(0.0, min(pause, left)))
-        _show(scoreboard.read(simulator).line(time.monotonic() - started))
+        _show(scoreboard.read(simulator).line(time.monotonic() - started, mirrors.line()))
 
 
 def _catch_up(children: Children, simulator: str) -> Score:
-    """Wait until the last changes are recorded and handled, and return the score."""
+    """Wait until the last changes are recorded, handled and mirrored, and return the score."""
     deadline = time.monotonic() + CATCH_UP_SECONDS
     while True:
         children.check()
         score = scoreboard.read(simulator)
-        if score.is_complete or time.monotonic() > deadline:
+        is_done = score.is_complete and mirrors.are_settled()
+        if is_done or time.monotonic() > deadline:
             return score
         time.sleep(0.2)
 
 
-def _judge(score: Score) -> int:
+def _verify(children: Children, simulator: str) -> list[Verified]:
+    """Compare every field of every mirrored record with the org."""
+    _say("\nVerifying the mirrors: every field of every record …")
+    runs = mirrors.request_verifications()
+    deadline = time.monotonic() + VERIFY_SECONDS
+    while not mirrors.are_over(runs) and time.monotonic() < deadline:
+        children.check()
+        time.sleep(0.2)
+    return mirrors.verified(simulator, runs)
+
+
+def _judge(score: Score, verified: list[Verified]) -> int:
     _say(
-        f"\n\nchanges received {score.sent}, recorded {score.recorded}, "
+        f"\nchanges received {score.sent}, recorded {score.recorded}, "
         f"handled {score.handled}, failed {score.failed}"
     )
+    for one in verified:
+        _say(one.line())
+    are_right = len(verified) == len(mirrors.MODELS) and all(one.is_right for one in verified)
     _say(
         "Every change was recorded and handled."
         if score.is_perfect
         else "Some changes were not recorded or not handled."
     )
-    return 0 if score.is_perfect else 1
+    _say(
+        "Every mirror is equal to Salesforce."
+        if are_right
+        else "A mirror could not be shown to be equal to Salesforce."
+    )
+    return 0 if score.is_perfect and are_right else 1
+
+
+def _change_one(simulator: str) -> None:
+    """Create a record: from then on, the traffic changes the org's first records too."""
+    change = {"op": "create", "entity": "Account", "records": [{"Name": "Demo"}]}
+    _control(simulator, "changes", change)
 
 
 def _traffic(simulator: str, rate: float) -> None:
-    url = f"{simulator}/_simulator/traffic"
-    requests.post(url, json={"rate": rate}, auth=NoAuth(), timeout=10).raise_for_status()
+    _control(simulator, "traffic", {"rate": rate})
+
+
+def _control(simulator: str, operation: str, body: dict[str, Any]) -> None:
+    url = f"{simulator}/_simulator/{operation}"
+    requests.post(url, json=body, auth=NoAuth(), timeout=10).raise_for_status()
 
 
 def _wait(children: Children, condition: Callable[[], bool], name: str) -> None:

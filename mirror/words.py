@@ -46,7 +46,7 @@ def _parts(run: MirrorRun) -> Iterator[str]:
     start = began(run)
     seconds = (run.finished_at - start).total_seconds() if run.finished_at and start else 0.0
     took = f" in {span(seconds)}" if seconds >= 1 else ""
-    yield f"{run.done:,} {'row' if run.done == 1 else 'rows'}{took}"
+    yield f"{_processed(run)}{took}"
     if run.state != State.DONE:
         return
     if run.kind == Kind.LOAD and (reader := run.report.get("read_by")):
@@ -56,6 +56,13 @@ def _parts(run: MirrorRun) -> Iterator[str]:
     if run.kind == Kind.REPAIR:
         left = run.report.get("open", 0)
         yield f"{_differences(left)} left" if left else "no difference left"
+
+
+def _processed(run: MirrorRun) -> str:
+    """Return the number of rows; a verification by counts reads none."""
+    if run.kind == Kind.VERIFY and not run.done and (counted := run.report.get("rows")):
+        return f"{counted:,} {'row' if counted == 1 else 'rows'} counted"
+    return f"{run.done:,} {'row' if run.done == 1 else 'rows'}"
 
 
 def _compared(report: dict[str, int]) -> str:

@@ -81,7 +81,7 @@ def _help_text(field: DescribedField) -> str:
 
 
 def _one_of(names: Sequence[str]) -> str:
-    shown = [f"{'an' if name[0] in 'AEIOU' else 'a'} {name}" for name in names[:6]]
+    shown = [f"{'an' if name[0] in 'AEIO' else 'a'} {name}" for name in names[:6]]
     if len(names) > len(shown):
         return f"{', '.join(shown)} or one of {len(names) - len(shown)} other objects"
     return " or ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))

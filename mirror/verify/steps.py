@@ -88,10 +88,11 @@ def _pages(session: Session, *, with_fields: bool) -> Later | None:
             session.settle_differing([key for key in checked.stale if key not in differing])
         session.counts["compared"] += len(page)
         session.settle(differing)
+        if last is not None:
+            session.cursor["after"] = last
+        session.keep(done=session.counts["compared"])
         if last is None:
             break
-        session.cursor["after"] = last
-        session.keep(done=session.counts["compared"])
         if session.claim.is_slice_over:
             return Later()
     return None

@@ -91,6 +91,7 @@ def test_what_a_reader_should_know_is_written():
     text = code(hidden=["Salary__c"])
     assert 'help_text="Parent: the id of an Account"' in text
     assert 'help_text="Name ID: the id of a Contact or a Lead"' in text
+    assert "the id of a Group or a User" in text
     assert "# Formula, read-only." in text
     assert "# Roll-up summary, read-only." in text
     assert "# Encrypted: masked" in text

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from mirror import kinds, runs
 from mirror.runs import DEPTHS
+from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -33,6 +34,8 @@ def test_an_equal_mirror_is_right(mirrored, depth):
     assert mirrored.incident() is None
     assert mirrored.mirror.last_verified_at is not None
     assert mirrored.mirror.rows == mirrored.mirror.rows_in_salesforce == run.report["rows"]
+    counted = " counted" if depth == "counts" else ""
+    assert result_of(run) == f"{run.report['rows']} rows{counted}; no difference"
 
 
 def test_a_different_value_is_recorded_with_both_values_and_repaired(mirrored, accounts):
