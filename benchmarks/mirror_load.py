@@ -28,6 +28,9 @@ from benchmarks.stage import Run, Stage, configure
 from benchmarks.turns import Rates, Turns, Way
 from tests.simulator.process import SimulatorProcess
 
+#: Seconds, and seconds of this process's CPU.
+Spent = tuple[float, float]
+
 ENTITY = "Asset__c"
 ROWS = "rows/s"
 MEMORY = "MB"
@@ -110,15 +113,21 @@ def _script(org: SimulatorProcess, way: str, records: int, run: Run) -> dict[str
 
 
 def main(way: str) -> None:
-    ways: dict[str, Callable[[], float]] = {"product": load_product, "floor": _floor, "peer": _peer}
-    before = time.process_time()
-    seconds = ways[way]()
-    cpu = time.process_time() - before
+    ways: dict[str, Callable[[], Spent]] = {"product": load_product, "floor": _floor, "peer": _peer}
+    seconds, cpu = ways[way]()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "memory": memory, "cpu": cpu}))
 
 
-def load_product() -> float:
+class _Clock:
+    def __init__(self) -> None:
+        self._began, self._cpu = time.monotonic(), time.process_time()
+
+    def spent(self) -> Spent:
+        return time.monotonic() - self._began, time.process_time() - self._cpu
+
+
+def load_product() -> Spent:
     """The load as a worker runs it, from its first slice to the end of its sweep."""
     import django
 
@@ -141,14 +150,14 @@ def load_product() -> float:
             Mirror(model="mirrored.Asset", listener=listener), Actor("bench", "bench")
         )
     run = MirrorRun.objects.get(mirror=mirror)
-    began = time.monotonic()
+    clock = _Clock()
     while not run.is_over:
         kinds.work(run.pk)
         run.refresh_from_db()
         time.sleep(0.02)
     if not run.is_right:
         raise RuntimeError(run.error)
-    return time.monotonic() - began
+    return clock.spent()
 
 
 def _token() -> dict[str, Any]:
@@ -174,7 +183,7 @@ def _pages(url: str, access_token: str) -> Iterator[requests.Response]:
         locator = page.headers["Sforce-Locator"]
 
 
-def _floor() -> float:
+def _floor() -> Spent:
     """Download the pages of a job, parse them, and COPY the texts into the table."""
     import psycopg
 
@@ -182,7 +191,7 @@ def _floor() -> float:
     names = [_column(field) for field in FIELDS if field != "SystemModstamp"]
     left_out = FIELDS.index("SystemModstamp")
     copy_into = f"COPY mirrored_asset ({', '.join(names)}, is_complete, raw) FROM STDIN"
-    began = time.monotonic()
+    clock = _Clock()
     with psycopg.connect(os.environ["DATABASE_URL"]) as database:
         for page in _pages(os.environ["ORG_URL"], access_token):
             rows = csv.reader(io.StringIO(page.content.decode(), newline=""))
@@ -192,7 +201,7 @@ def _floor() -> float:
                     del row[left_out]
                     copy.write_row([*(text or None for text in row), "true", "{}"])
             database.commit()
-    return time.monotonic() - began
+    return clock.spent()
 
 
 def _column(field: str) -> str:
@@ -210,7 +219,7 @@ class _PlainSession(requests.Session):
         return super().request(method, str(url).replace("https:", "http:", 1), *args, **kwargs)
 
 
-def _peer() -> float:
+def _peer() -> Spent:
     """What a team would write: simple-salesforce's Bulk 2.0 client and `bulk_create`."""
     import django
 
@@ -230,7 +239,7 @@ def _peer() -> float:
     names = {field: _column(field) for field in FIELDS if field != "SystemModstamp"}
     texts = {field for field in names if field.startswith(("Text", "Id", "Name"))}
     flags = {field for field in names if field.startswith(("Flag", "IsDeleted"))}
-    began = time.monotonic()
+    clock = _Clock()
     for page in getattr(org.bulk2, ENTITY).query(f"SELECT {', '.join(FIELDS)} FROM {ENTITY}"):
         assets = []
         for row in csv.DictReader(io.StringIO(page, newline="")):
@@ -247,7 +256,7 @@ def _peer() -> float:
             unique_fields=["salesforce_id"],
             update_fields=[name for name in names.values() if name != "salesforce_id"],
         )
-    return time.monotonic() - began
+    return clock.spent()
 
 
 if __name__ == "__main__":

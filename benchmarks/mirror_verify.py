@@ -44,7 +44,7 @@ def _verified(org: SimulatorProcess, run: Run) -> dict[str, float]:
 
 
 def main() -> None:
-    seconds = {"load": load_product()}
+    seconds = {"load": load_product()[0]}
     from django.utils import timezone
 
     from mirror import kinds, runs

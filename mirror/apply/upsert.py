@@ -1,7 +1,8 @@
 """Writes rows of mirrored tables in bulk: one statement, INSERT … ON CONFLICT DO UPDATE.
 
 PostgreSQL gets many rows by COPY into a temporary table; few rows, and those of SQLite, are sent
-one statement each. Rows have Python values; `raw` may be a dict or its JSON text.
+one statement each. Rows have Python values; `raw` may be a dict or its JSON text, and for
+PostgreSQL any value a text that it reads as that value.
 
     write           records that were read; the statement's condition is the version guard
     write_decided   rows that were judged under a lock, such as those of events
@@ -263,6 +264,7 @@ class _Page:
             (index, self._field(name))
             for index, name in enumerate(self.names)
             if type(self._field(name)) not in plain
+            and not (name == "raw" and all(isinstance(row[index], str) for row in rows))
         ]
         return (_adapted(row, changed, database) for row in rows) if changed else rows
 

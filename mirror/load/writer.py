@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from django.db import models
+from django.db import connections
 
 from listeners.salesforce.rest.client import RestClient
 from listeners.salesforce.rest.records import long_id
@@ -18,8 +18,9 @@ from mirror.apply.upsert import Written, write, write_absent
 from mirror.load.fields import ReadFields
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.csv_columns import RowsConverter
 from mirror.schema.key_prefixes import STANDARD_PREFIXES
-from mirror.schema.values import Converted, RowConverter, to_columns
+from mirror.schema.values import to_columns
 
 Values = tuple[Any, ...]
 #: Rows in one statement.
@@ -40,31 +41,33 @@ class Writer:
         self._indices = {name: index for index, name in enumerate(fields.names)}
 
     @cached_property
-    def _converter(self) -> RowConverter:
-        return RowConverter(self.columns, self._fields.names, prefixes=self.prefixes)
+    def _converter(self) -> RowsConverter:
+        keeps_texts = connections[self._mirror.database].vendor == "postgresql"
+        names = self._fields.names
+        return RowsConverter(self.columns, names, prefixes=self.prefixes, keeps_texts=keeps_texts)
 
-    def write_rows(self, rows: Iterable[Sequence[str]], read_at: int) -> None:
+    def write_rows(self, rows: Sequence[Sequence[str]], read_at: int) -> None:
         """Write rows of CSV texts in the order of the fields; `read_at` in ms since 1970.
 
         Never inside a transaction.
         """
-        convert, indices = self._converter.convert, self._indices
-        deleted, version = indices.get("IsDeleted"), indices.get("LastModifiedDate")
+        converted = self._converter.convert(rows)
+        self.refused += converted.refused
         names = self._names(self._fields.names)
-        jsons = self._json_names(names)
-        values = []
-        for row in rows:
-            converted = convert(row)
-            self.refused += len(converted.refused)
-            values.append(
-                (
-                    long_id(row[0]),
-                    deleted is not None and row[deleted] == "true",
-                    _version(row[version]) if version is not None else None,
-                    *_tail(converted, names, jsons),
-                )
-            )
-        self._write(names, values, read_at)
+        values = zip(
+            [long_id(row[0]) for row in rows],
+            [text == "true" for text in self._texts(rows, "IsDeleted")],
+            [_version(text) for text in self._texts(rows, "LastModifiedDate")],
+            [_json(converted.raw.get(number)) for number in range(len(rows))],
+            *(converted.values[name] for name in names),
+            strict=True,
+        )
+        self._write(names, list(values), read_at)
+
+    def _texts(self, rows: Sequence[Sequence[str]], field: str) -> list[str]:
+        """Return the texts of a field; empty ones if the object does not have it."""
+        index = self._indices.get(field)
+        return [""] * len(rows) if index is None else [row[index] for row in rows]
 
     def write_records(self, records: Iterable[Mapping[str, Any]], read_at: int) -> None:
         """Write records of REST that have all fields. Never inside a transaction."""
@@ -79,7 +82,8 @@ class Writer:
                     long_id(str(record["Id"])),
                     record.get("IsDeleted") is True,
                     _version(record.get("LastModifiedDate")),
-                    *_tail(converted, names, self._json_names(names)),
+                    _json(converted.raw),
+                    *map(converted.values.get, names),
                 )
             )
         if names is not None:
@@ -114,10 +118,6 @@ class Writer:
         direct = [c.attname for name, c in self.columns.fields.items() if name in known]
         return direct + [c.attname for name, c in self.columns.types.items() if name in known]
 
-    def _json_names(self, names: Sequence[str]) -> frozenset[str]:
-        columns = self.columns.columns
-        return frozenset(name for name in names if isinstance(columns[name], models.JSONField))
-
 
 def prefixes_of(rest: RestClient, columns: Columns) -> Mapping[str, str]:
     """Return the org's objects by key prefix, if the model has columns for types of references."""
@@ -128,12 +128,8 @@ def prefixes_of(rest: RestClient, columns: Columns) -> Mapping[str, str]:
     return {**found, **STANDARD_PREFIXES}
 
 
-def _tail(converted: Converted, names: Sequence[str], jsons: frozenset[str]) -> Iterable[Any]:
-    values = converted.values
-    yield json.dumps(converted.raw, default=str) if converted.raw else "{}"
-    for name in names:
-        value = values.get(name)
-        yield json.dumps(value, default=str) if name in jsons and value is not None else value
+def _json(raw: Mapping[str, Any] | None) -> str:
+    return json.dumps(raw, default=str) if raw else "{}"
 
 
 def _version(value: Any) -> datetime | None:

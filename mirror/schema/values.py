@@ -68,7 +68,7 @@ def to_columns(
     the types of polymorphic references.
     """
     known = columns.resolution
-    plan = _plan(known)
+    plan = plan_of(known)
     result = Converted(unknown=_unknown(known, record, is_whole=is_whole))
     for name, value in record.items():
         for part, child in flat(known.names, record, name, value, is_whole=is_whole):
@@ -89,7 +89,7 @@ class RowConverter:
     ) -> None:
         self._known = columns.resolution
         self._header, self._prefixes = tuple(header), prefixes
-        plan = _plan(self._known)
+        plan = plan_of(self._known)
         self._fields = [
             (index, name, *plan.columns[name])
             for index, name in enumerate(header)
@@ -123,7 +123,7 @@ Empty: TypeAlias = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """How each field of an object is converted."""
 
     columns: Mapping[str, tuple[str, Convert, Empty]]
@@ -143,16 +143,17 @@ class _Plan:
 
 
 @lru_cache(maxsize=256)
-def _plan(known: Resolved) -> _Plan:
+def plan_of(known: Resolved) -> Plan:
+    """Return how each field of the resolved columns is converted."""
     columns = {
         name: (
             column.attname,
-            converter(column, is_id=_is_reference(known, name)),
+            converter(column, is_id=is_reference(known, name)),
             _null if column.null else column.get_default,
         )
         for name, column in known.fields.items()
     }
-    return _Plan(columns, known.described)
+    return Plan(columns, known.described)
 
 
 def _null() -> None:
@@ -165,7 +166,8 @@ def _refuse(result: Converted, refused: RefusedValue, empty: Empty) -> None:
     result.values[refused.column] = empty()
 
 
-def _is_reference(known: Resolved, name: str) -> bool:
+def is_reference(known: Resolved, name: str) -> bool:
+    """Return whether a field holds ids of records."""
     kind = known.described.get(name)
     return kind in _REFERENCES if kind else name.endswith("Id")
 

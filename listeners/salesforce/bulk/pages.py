@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from listeners.salesforce.bulk.errors import PageIncomplete
 from listeners.salesforce.http.answer_limits import MIB
@@ -33,20 +34,19 @@ class Page:
 
         Raises PageIncomplete at the latest after the last row, and TransportFailed.
         """
-        chunk: list[list[str]] = []
-        for row in self._read():
-            chunk.append(row)
+        last: list[list[str]] = []
+        for chunk in self._read(size):
+            self.rows += len(chunk)
             if len(chunk) == size:
-                self.rows += size
                 yield chunk
-                chunk = []
-        self.rows += len(chunk)
+            else:
+                last = chunk
         if self.rows != self.announced:
             raise PageIncomplete(f"a page of {self.announced:,} records has {self.rows:,}")
-        if chunk:
-            yield chunk
+        if last:
+            yield last
 
-    def _read(self) -> Iterator[list[str]]:
+    def _read(self, size: int) -> Iterator[list[list[str]]]:
         # `strict`: a value that is cut off is an error and not a shorter value.
         rows = csv.reader(self._body.lines(), strict=True)
         width = len(self.columns)
@@ -56,10 +56,10 @@ class Page:
                 return
             if not self._is_header(first):
                 raise PageIncomplete("the first line of a page does not name the columns")
-            for row in rows:
-                if len(row) != width:
-                    raise PageIncomplete(f"a row has {len(row)} values, not {width}")
-                yield row
+            while chunk := list(islice(rows, size)):
+                if other := set(map(len, chunk)) - {width}:
+                    raise PageIncomplete(f"a row has {min(other)} values, not {width}")
+                yield chunk
         except csv.Error as error:
             raise PageIncomplete(f"a page is not CSV: {error}") from None
 
