@@ -152,8 +152,9 @@ def field_names(description: Mapping[str, Any]) -> list[str]:
 
 
 def _unreadable(listener: Listener, name: str, error: Exception) -> Refused:
+    reason = str(error).removesuffix(".")
     return Refused(
-        f"{name} could not be read from the org of connection {listener.connection}: {error}. "
+        f"{name} could not be read from the org of connection {listener.connection}: {reason}. "
         f"Check it with: manage.py check_cdc_connection {listener.connection}",
         "listener",
     )

@@ -48,6 +48,12 @@ _REMEDY = {
     Reaction.CONFIGURATION: "Correct the configuration or the permissions, then start the listener "
     "again.",
 }
+#: A caller of the REST API may be a command or a background job.
+_REST_REMEDY = _REMEDY | {
+    Reaction.RETRY: "The org may answer later.",
+    Reaction.BACK_OFF_LONG: "If this repeats, check the org and the user's permissions.",
+    Reaction.CONFIGURATION: "Correct the configuration or the user's permissions.",
+}
 
 
 AUTHORIZE_AGAIN = "Authorize again and enter the new refresh token."
@@ -240,7 +246,9 @@ class RestRefused(SalesforceError):
 
     def __init__(self, status: int, error_code: str, description: str, reaction: Reaction) -> None:
         reason = quoted(f"HTTP {status} {error_code} {description}").removesuffix(".")
-        super().__init__(f"REST request refused: {reason}. {_REMEDY[reaction]}", reaction=reaction)
+        super().__init__(
+            f"REST request refused: {reason}. {_REST_REMEDY[reaction]}", reaction=reaction
+        )
         self.status = status
         self.error_code = error_code
 

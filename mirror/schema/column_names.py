@@ -10,7 +10,13 @@ from django.db import models
 from mirror.schema.columns import names_by_column
 from mirror.schema.naming import LONGEST, OWN, column_name
 
-_TAKEN = frozenset({*dir(models.Model), "id", "all_objects", "objects", "salesforce_fields"})
+#: Attributes of the model, and `models`, whose place in the class's body a column would take.
+_TAKEN = frozenset(
+    {
+        *dir(models.Model),
+        *("id", "models", "objects", "all_objects", "salesforce_object", "salesforce_fields"),
+    }
+)
 
 
 def column_names(described: Iterable[str], chosen: Iterable[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ def class_names(objects: Iterable[str]) -> list[str]:
         parts = column_name(name).split("_")
         plain = name if name.isidentifier() and "_" not in name else ""
         wanted = plain or "".join(part.capitalize() for part in parts)
-        if wanted in names or wanted == "MirrorManager":
+        if wanted in names or wanted == "MirrorManager" or keyword.iskeyword(wanted):
             wanted = f"Custom{wanted}"
         while wanted in names:
             wanted = f"{wanted}2"

@@ -140,3 +140,24 @@ def test_several_models_share_a_manager():
     assert text.count("class MirrorManager") == 1
     assert ruff("format", "--diff", text=text).returncode == 0
     assert str(model_of(text, "Thing")(salesforce_id="a01")) == "a01"
+
+
+def test_a_column_takes_no_name_that_the_class_needs():
+    fields = [a_text(name) for name in ("Id", "models__c", "salesforce_object__c", "Title__c")]
+    model = model_of(
+        module_code([choose(DescribedObject.read(an_object("Thing__c", fields)))]), "Thing"
+    )
+    columns = columns_of(model).against([field["name"] for field in fields])
+    assert model.salesforce_object == "Thing__c"
+    assert columns.fields["models__c"].attname == "models_field"
+    assert columns.fields["salesforce_object__c"].attname == "salesforce_object_field"
+
+
+def test_a_class_is_not_named_like_a_keyword():
+    assert class_names(["None__c", "True__c"]) == ["CustomNone", "CustomTrue"]
+
+
+def test_objects_have_their_articles():
+    owner = a_text("Id"), {"name": "OwnerId", "type": "reference", "referenceTo": ["User", "Asset"]}
+    text = module_code([choose(DescribedObject.read(an_object("Thing__c", [*owner])))])
+    assert "the id of a User or an Asset" in text

@@ -68,8 +68,8 @@ class Command(BaseCommand):
             raise CommandError(message, returncode=_FAILED) from None
         except CANNOT_READ as error:
             message = (
-                f"The org could not be read: {error}. Check it with: manage.py "
-                f"check_cdc_connection {options['connection']}"
+                f"The org could not be read: {str(error).removesuffix('.')}. Check it with: "
+                f"manage.py check_cdc_connection {options['connection']}"
             )
             raise CommandError(message, returncode=_FAILED) from None
         if options["diff"] and text:
