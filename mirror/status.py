@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import DatabaseError
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
 
 from audit.jobs.eta import Pace
 from handlers.models import Delivery
@@ -171,9 +171,8 @@ def count_rows(mirror: Mirror) -> int | None:
     """Return the number of rows that are not deleted; up to a minute old for a large table, and
     None if the table cannot be read."""
     try:
-        manager: Any = getattr(model_named(mirror.model), "all_objects", None)
-        manager = manager or model_named(mirror.model)._base_manager
-        rows: QuerySet[Any] = manager.using(mirror.database).filter(is_deleted=False).order_by()
+        every = model_named(mirror.model)._base_manager.using(mirror.database)
+        rows = every.filter(is_deleted=False).order_by()
         few = rows[: SMALL + 1].count()
         if few <= SMALL:
             return int(few)

@@ -51,7 +51,7 @@ def act(command: BaseCommand, action: str, models: list[str], options: dict[str,
 def _add(command: BaseCommand, models: Sequence[str], options: dict[str, Any]) -> list[Mirror]:
     listener = _listener(options["listener"])
     found = []
-    for model in models:
+    for model in {model.lower(): model for model in models}.values():
         try:
             mirror = service.add(
                 model,
@@ -62,7 +62,8 @@ def _add(command: BaseCommand, models: Sequence[str], options: dict[str, Any]) -
                 by=Actor.at_the_shell(),
             )
         except Refused as refused:
-            raise CommandError(f"{model}: {refused}") from None
+            text = str(refused)
+            raise CommandError(text if model in text else f"{model}: {text}") from None
         command.stdout.write(f"{mirror.model}: mirrors {mirror.salesforce_object}, by {listener}")
         found.append(mirror)
     return found

@@ -14,8 +14,8 @@ def rows(listener_id: int, entity: str, record_ids: Collection[str]) -> Mapping[
     mirror = Mirror.objects.filter(listener=listener_id, salesforce_object=entity).first()
     if mirror is None:
         return {}
-    model: Any = model_named(mirror.model)
-    found = model.all_objects.using(mirror.database).filter(pk__in=list(record_ids))
+    every = model_named(mirror.model)._base_manager.using(mirror.database)
+    found = every.filter(pk__in=list(record_ids))
     return {row.pk: row for row in found}
 
 

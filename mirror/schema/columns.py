@@ -135,15 +135,20 @@ def columns_of(model: type[models.Model]) -> Columns:
 
 
 def _problems_of_own(model: type[models.Model], concrete: Mapping[str, Field]) -> Iterable[str]:
+    missing = [f"{name} ({kind.__name__})" for name, kind in _KINDS.items() if name not in concrete]
+    if missing:
+        yield f"A mirror needs the columns {', '.join(missing)}."
     for column, kind in _KINDS.items():
-        field = concrete.get(column)
-        if not isinstance(field, kind):
+        if column in concrete and not isinstance(concrete[column], kind):
             yield f"The column {column} must be a {kind.__name__}."
     key = model._meta.pk
     if key is None or key.attname != "salesforce_id":
         yield "salesforce_id must be the primary key."
     elif (key.max_length or _ID_LENGTH) < _ID_LENGTH:
         yield f"salesforce_id must hold {_ID_LENGTH} characters."
+    for column in ("version", "synced_at"):
+        if column in concrete and not concrete[column].null:
+            yield f"{column} is unknown until a record is read: add null=True to it."
 
 
 def _declared(

@@ -90,7 +90,7 @@ def _pages(session: Session, *, with_fields: bool) -> Later | None:
         session.settle(differing)
         if last is not None:
             session.cursor["after"] = last
-        session.keep(done=session.counts["compared"])
+        session.keep(done=session.counts["compared"], total=session.mirror.rows_in_salesforce)
         if last is None:
             break
         if session.claim.is_slice_over:

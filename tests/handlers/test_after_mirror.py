@@ -5,7 +5,8 @@ import pytest
 from consumer import relay
 from handlers.models import Delivery
 from handlers.sdk.mirrored import Rows
-from mirror.apply import release
+from mirror.apply import event_rows, release
+from tests.mirror.crm.models import Account
 from tests.mirrored import (
     AFTER,
     BEHIND,
@@ -46,6 +47,13 @@ def test_the_mirror_itself_and_other_handlers_do_not_wait(followed):
     others = Delivery.objects.exclude(**AFTER)
     assert others.count() == 2
     assert not others.filter(state="blocked").exists()
+
+
+def test_rows_are_read_without_a_second_manager(followed, monkeypatch):
+    make_row(name="Alpha", is_complete=True)
+    monkeypatch.delattr(Account, "all_objects")
+    rows = event_rows.rows(followed.pk, "Account", [RECORD])
+    assert rows[RECORD].name == "Alpha"
 
 
 def test_deliveries_of_one_record_are_released_in_order(followed):

@@ -26,7 +26,7 @@ def test_the_models_of_the_tests_are_right():
 def test_a_model_that_cannot_be_mirrored_is_an_error(installed):
     [(found, message)] = installed(a_model(raw=None))
     assert found == "mirror.E001"
-    assert "things.Thing: The column raw must be a JSONField" in message
+    assert "things.Thing: A mirror needs the columns raw (JSONField)" in message
 
 
 def test_columns_must_accept_null_or_have_a_default(installed):

@@ -77,8 +77,9 @@ def test_columns_without_an_object_have_no_fields():
     ("attributes", "words"),
     [
         ({"salesforce_object": None}, "add salesforce_object"),
-        ({"raw": None}, "The column raw must be a JSONField"),
+        ({"raw": None}, r"needs the columns raw \(JSONField\)"),
         ({"version": models.TextField()}, "The column version must be a DateTimeField"),
+        ({"version": models.DateTimeField()}, "version is unknown .* add null=True"),
         (
             {"salesforce_id": models.CharField(max_length=15, primary_key=True)},
             "must hold 18 characters",
