@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import DatabaseError
-from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models import Case, Count, Exists, OuterRef, Q, When
 
 from audit.jobs.eta import Pace
 from handlers.models import Delivery
@@ -28,6 +28,15 @@ STATES = [*Mirror.Phase.values, ATTENTION]
 SMALL, COUNTED_FOR = 20_000, 60
 #: Differences that say nothing about the stream: no event announces them.
 _EXPECTED = ("formula", "late", "converted", "new_field")
+Kind, State = MirrorRun.Kind, MirrorRun.State
+#: The kinds of runs that, by their later success, do what a failed run was to do.
+_MENDED_BY = {
+    Kind.LOAD: [Kind.LOAD],
+    Kind.SWEEP: [Kind.SWEEP, Kind.LOAD],
+    Kind.VERIFY: [Kind.VERIFY, Kind.LOAD],
+    Kind.REPAIR: [Kind.REPAIR, Kind.VERIFY, Kind.LOAD],
+    Kind.FORMULAS: [Kind.FORMULAS, Kind.LOAD],
+}
 
 
 @dataclass(frozen=True)
@@ -138,13 +147,12 @@ def status_of(mirror: Mirror, now: datetime) -> MirrorStatus:
 
 def in_attention() -> list[tuple[Mirror, str]]:
     """Return the mirrors that need an operator, with the reason. One query, and a few for each."""
-    ended = MirrorRun.objects.filter(mirror=OuterRef("pk")).exclude(state__in=MirrorRun.UNENDED)
     open_ones = Difference.objects.filter(mirror=OuterRef("pk"), repaired_at=None)
     rows = Mirror.objects.annotate(
-        last_state=Subquery(ended.order_by("-id").values("state")[:1]),
+        has_failed=Exists(_failures().filter(mirror=OuterRef("pk"))),
         is_unexplained=Exists(open_ones.filter(reason=Difference.Reason.UNEXPLAINED)),
     )
-    bad = ~Q(problem="") | Q(last_state=MirrorRun.State.FAILED) | Q(is_unexplained=True)
+    bad = ~Q(problem="") | Q(has_failed=True) | Q(is_unexplained=True)
     return [(mirror, _problem(mirror, _counted(mirror))) for mirror in rows.filter(bad)]
 
 
@@ -193,9 +201,8 @@ def _problem(mirror: Mirror, differences: dict[str, int]) -> str:
     """Return why the mirror needs an operator; empty if it does not."""
     if mirror.problem:
         return mirror.problem
-    last = mirror.runs.exclude(state__in=MirrorRun.UNENDED).first()
-    if last is not None and last.state == MirrorRun.State.FAILED:
-        return f"{last.get_kind_display()} failed: {last.error}"
+    if (failed := _failures().filter(mirror=mirror).order_by("rank", "-id").first()) is not None:
+        return f"{failed.get_kind_display()} failed: {failed.error}"
     if count := differences.get("unexplained", 0):
         noun = "difference" if count == 1 else "differences"
         return f"{count:,} unexplained {noun} from Salesforce"
@@ -203,6 +210,18 @@ def _problem(mirror: Mirror, differences: dict[str, int]) -> str:
         noun = "change was" if count == 1 else "changes were"
         return f"{count:,} {noun} not applied: see the dead letters of mirror.apply"
     return ""
+
+
+def _failures() -> Any:
+    """Return the failed runs whose work no later run did, with a `rank`: loads come first."""
+    done = MirrorRun.objects.filter(
+        mirror=OuterRef("mirror"), state=State.DONE, finished_at__gte=OuterRef("finished_at")
+    )
+    is_left = Q()
+    for kind, others in _MENDED_BY.items():
+        is_left |= Q(~Exists(done.filter(kind__in=others)), kind=kind)
+    rank = Case(*(When(kind=kind, then=index) for index, kind in enumerate(_MENDED_BY)))
+    return MirrorRun.objects.filter(is_left, state=State.FAILED).annotate(rank=rank)
 
 
 def _remark(mirror: Mirror, stands: Standing) -> str:

@@ -78,7 +78,8 @@ def to_columns(
 
 
 class RowConverter:
-    """Converts the rows of a CSV file that has this header, faster than `to_columns`."""
+    """Converts rows of values in the order of a header, faster than `to_columns`: the texts of a
+    CSV file, or values of REST."""
 
     def __init__(
         self,
@@ -101,16 +102,17 @@ class RowConverter:
             if name not in plan.columns and name not in LEFT_OUT and "." not in name
         ]
 
-    def convert(self, row: Sequence[str]) -> Converted:
-        """Return the values of a row, which has as many texts as the header."""
+    def convert(self, row: Sequence[Any]) -> Converted:
+        """Return the columns' values for a row, which is as long as the header."""
         result = Converted()
         values = result.values
         for index, name, column, convert, empty in self._fields:
-            text = row[index]
+            value = row[index]
             try:
-                values[column] = convert(text) if text else empty()
+                # `is_empty`, without the call. A 0 and a false of REST are values.
+                values[column] = empty() if value is None or value == "" else convert(value)
             except Refused as refusal:
-                _refuse(result, RefusedValue(name, column, text, str(refusal)), empty)
+                _refuse(result, RefusedValue(name, column, value, str(refusal)), empty)
         for index, name, kind in self._others:
             result.raw[name] = raw_value(kind, row[index])
         if self._known.types:

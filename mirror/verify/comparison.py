@@ -111,7 +111,7 @@ class Comparison:
                 key: compare(
                     columns,
                     key,
-                    convert([record[name] or _text(record[name]) for name in names]),
+                    convert([record[name] for name in names]),
                     rows.get(key),
                     self.rules,
                 )
@@ -157,13 +157,6 @@ class Comparison:
         found = Position.objects.filter(pk=self.mirror.listener_id)
         caught_up_at = found.values_list("caught_up_at", flat=True).first()
         return None if caught_up_at is None else caught_up_at - ON_ITS_WAY
-
-
-def _text(value: Any) -> str:
-    """Return the text that a file of the Bulk API has for a value that is false or empty."""
-    if value is None or value == "":
-        return ""
-    return "false" if value is False else str(value)
 
 
 def _changed_at(record: dict[str, Any]) -> datetime | None:

@@ -8,7 +8,7 @@ from consumer.status.mirror_table import table
 from handlers.models import Delivery
 from listeners.models import Position
 from mirror.models import Difference, DirtyRow
-from mirror.status import status_of
+from mirror.status import in_attention, status_of
 from mirror.sweeps import request_sweep
 from tests.mirror.adding import add, in_sync
 from tests.mirror.crm.models import Account
@@ -162,6 +162,47 @@ def test_a_problem_and_a_failed_run_need_attention(mirror):
 
     mirror.problem = "The table is gone."
     assert (status(mirror).state, status(mirror).reason) == ("attention", "The table is gone.")
+
+
+def ended(mirror, kind, state, minutes=0, **fields):
+    at = NOW + timedelta(minutes=minutes)
+    return mirror.runs.create(kind=kind, state=state, created_at=at, finished_at=at, **fields)
+
+
+@pytest.mark.parametrize("kind", ["verify", "sweep", "formulas"])
+def test_a_failed_load_is_a_problem_until_a_later_load_succeeds(mirror, kind):
+    ended(mirror, "load", "failed", 1, error="Salesforce lists 3 of 5 records.")
+    ended(mirror, kind, "done", 2)
+    ended(mirror, "load", "cancelled", 3)
+
+    shown = status(mirror)
+    assert (shown.state, shown.reason) == (
+        "attention", "Load failed: Salesforce lists 3 of 5 records.",
+    )  # fmt: skip
+    assert in_attention() == [(mirror, shown.reason)]
+
+    ended(mirror, "load", "done", 4)
+    assert (status(mirror).state, in_attention()) == ("in_sync", [])
+
+
+@pytest.mark.parametrize(
+    ("failed", "mending"),
+    [("sweep", "sweep"), ("verify", "verify"), ("repair", "verify"), ("sweep", "load")],
+)
+def test_a_failed_run_is_a_problem_until_one_did_its_work(mirror, failed, mending):
+    ended(mirror, failed, "failed", 1, error="no")
+    ended(mirror, "formulas", "done", 2)
+    assert status(mirror).state == "attention"
+
+    ended(mirror, mending, "done", 3)
+    assert status(mirror).state == "in_sync"
+
+
+def test_the_failed_load_is_named_before_other_failures(mirror):
+    ended(mirror, "load", "failed", 1, error="a load")
+    ended(mirror, "verify", "failed", 2, error="a verification")
+
+    assert status(mirror).reason == "Load failed: a load"
 
 
 def test_a_load_shows_its_pace_in_one_line(mirror):

@@ -242,3 +242,22 @@ def test_a_row_of_a_file_becomes_the_same_as_the_record():
     assert refused.values == {"annual_revenue": None}
     assert refused.raw == {"AnnualRevenue": "much"}
     assert refused.refused
+
+
+def test_a_zero_and_a_false_of_rest_are_values_in_a_row():
+    model = a_model(
+        amount=NUMBER(null=True, max_digits=38, decimal_places=18),
+        count=models.FloatField(null=True),
+        flag=models.BooleanField(null=True),
+    )
+    columns = columns_of(model).against(["Amount__c", "Count__c", "Flag__c"])
+    header = ["Amount__c", "Count__c", "Flag__c"]
+    record = {"Amount__c": Decimal(0), "Count__c": 0, "Flag__c": False}
+
+    row = RowConverter(columns, header).convert(list(record.values()))
+
+    assert row.values == {"amount": Decimal(0), "count": 0.0, "flag": False}
+    assert row == to_columns(columns, record)
+    assert RowConverter(columns, header).convert([None, "", None]).values == {
+        "amount": None, "count": None, "flag": None,
+    }  # fmt: skip
