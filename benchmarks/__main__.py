@@ -21,6 +21,7 @@ from benchmarks import (
     latency,
     many_listeners,
     memory,
+    mirror_apply,
     mirror_load,
     mirror_verify,
     reading,
@@ -96,6 +97,10 @@ def _many_listeners(stage: Stage, report: Report, options: argparse.Namespace) -
     many_listeners.measure(stage, report, options.transport or "cometd", options.listeners, events)
 
 
+def _mirror_apply(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    mirror_apply.measure(stage, report, options.changes or 50_000, options.runs)
+
+
 def _mirror_verify(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     mirror_verify.measure(stage, report, options.changes or 500_000, options.runs)
 
@@ -111,6 +116,7 @@ MEASURES: Mapping[str, Measure] = {
     "memory": _memory,
     "growth": _growth,
     "mirror-load": _mirror_load,
+    "mirror-apply": _mirror_apply,
     "mirror-verify": _mirror_verify,
 }
 

@@ -64,6 +64,11 @@ def empty_batch(events: list[EventData]) -> None:
     """Nothing, for many changes at once."""
 
 
+@cdc_handler(name="bench.empty_thousand", batch=1000)
+def empty_thousand(events: list[EventData]) -> None:
+    """Nothing, for as many changes at once as a mirror takes."""
+
+
 @cdc_handler(name="bench.upsert_batch", batch=BATCH)
 def upsert_batch(events: list[EventData]) -> None:
     """A row of each record in one statement."""

@@ -69,7 +69,7 @@ def org_with(records: int) -> Iterator[SimulatorProcess]:
 def _read_pages(org: SimulatorProcess) -> None:
     """Read all pages once, so that the org has written them before what is measured reads them."""
     known = (org.credentials["client_id"], org.credentials["client_secret"])
-    for page in _pages(org.url, log_in(org.url, *known)["access_token"]):
+    for page in pages_of(org.url, log_in(org.url, *known)["access_token"]):
         page.close()
 
 
@@ -165,7 +165,7 @@ def _token() -> dict[str, Any]:
     return log_in(*(os.environ[key] for key in keys))
 
 
-def _pages(url: str, access_token: str) -> Iterator[requests.Response]:
+def pages_of(url: str, access_token: str) -> Iterator[requests.Response]:
     """The pages of a job that reads the fields that a mirror's load reads, as it reads them."""
     http = requests.Session()
     http.trust_env = False
@@ -193,7 +193,7 @@ def _floor() -> Spent:
     copy_into = f"COPY mirrored_asset ({', '.join(names)}, is_complete, raw) FROM STDIN"
     clock = _Clock()
     with psycopg.connect(os.environ["DATABASE_URL"]) as database:
-        for page in _pages(os.environ["ORG_URL"], access_token):
+        for page in pages_of(os.environ["ORG_URL"], access_token):
             rows = csv.reader(io.StringIO(page.content.decode(), newline=""))
             next(rows)
             with database.cursor() as cursor, cursor.copy(copy_into) as copy:
