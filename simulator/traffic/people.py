@@ -96,7 +96,7 @@ def edit(entity: str, rng: random.Random) -> JsonObject:
 def campaign(entity: str, rng: random.Random) -> JsonObject:
     """Return a value that no record has yet, as a mass update writes it."""
     name = f"Campaign {rng.getrandbits(40):010x}"
-    fields = {"Account": "Description", "Contact": "Description", "Opportunity": "NextStep"}
+    fields = {"Account": "Description", "Contact": "Title", "Opportunity": "NextStep"}
     return {fields.get(entity, "Notes__c"): name}
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from simulator.options import Options
 from simulator.org.changes import Delete
+from simulator.org.description import field_names
 from simulator.org.org import Org
-from simulator.traffic.generator import Traffic, UnknownMixError
+from simulator.traffic.generator import SPLIT_MIX, Traffic, UnknownMixError
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
@@ -169,3 +170,13 @@ def test_traffic_can_be_started_and_stopped(org: SimulatorProcess) -> None:
     stopped = org.traffic(rate=0)
 
     assert (started, stopped) == ({"running": True}, {"running": False})
+
+
+def test_every_generated_field_is_described() -> None:
+    org = Org(Options(seed=3), now=NOW)
+
+    events = Traffic(org, 3, SPLIT_MIX).burst(500, NOW)
+
+    for event in events:
+        described = field_names(org.catalogue.get(event.entity))
+        assert event.payload.keys() - {"ChangeEventHeader"} <= {*described}
