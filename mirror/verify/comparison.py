@@ -153,10 +153,14 @@ class Comparison:
         return {by_id[one] for one in unended.values_list("entry__record_id", flat=True)}
 
     def _horizon(self) -> datetime | None:
-        """Return the time until which all changes are recorded; None: unknown."""
+        """Return the time until which all changes are recorded; None: unknown.
+
+        A stream that is never idle does not catch up; its last event shows how far it has come.
+        """
         found = Position.objects.filter(pk=self.mirror.listener_id)
-        caught_up_at = found.values_list("caught_up_at", flat=True).first()
-        return None if caught_up_at is None else caught_up_at - ON_ITS_WAY
+        times = found.values_list("caught_up_at", "last_event_at").first() or ()
+        known = [at for at in times if at is not None]
+        return max(known) - ON_ITS_WAY if known else None
 
 
 def _changed_at(record: dict[str, Any]) -> datetime | None:

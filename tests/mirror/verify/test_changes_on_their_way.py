@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from listeners.models import Position
 from mirror.models import DirtyRow
 from mirror.verify import confirm, run
 from mirror.verify.comparison import Comparison
@@ -43,6 +44,18 @@ def test_a_change_that_the_stream_has_not_passed_is_not_counted(mirrored, org, a
     assert verification.report["pending"] == 1
     assert not verification.is_right  # not proven
     assert "have not arrived yet" in verification.error
+
+
+def test_a_stream_that_is_never_idle_shows_by_its_last_event_how_far_it_has_come(mirrored, account):
+    positions = Position.objects.filter(pk=mirrored.mirror.listener_id)
+    positions.update(caught_up_at=None, last_event_at=timezone.now() + timedelta(minutes=1))
+    mirrored.rows.filter(pk=account).update(phone="wrong")
+
+    mirrored.verify("full")
+
+    [found] = mirrored.differences()
+    assert (found.here, found.there, found.reason) == ("wrong", "1", "unexplained")
+    assert found.repaired_at is not None
 
 
 @pytest.mark.usefixtures("impatient")
