@@ -1,0 +1,62 @@
+"""Waits until nothing is left to do, by raw SQL."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+
+from tests.chaos.mirror.copies import COPIES
+from tests.chaos.mirror.database import Database, Errors
+
+LOOK_SECONDS = 0.5
+_OPEN: Mapping[str, str] = {
+    "deliveries": "SELECT count(*) FROM handlers_delivery WHERE state IN "
+    "('blocked', 'ready', 'queued', 'running', 'retrying')",
+    "dead letters": "SELECT count(*) FROM handlers_delivery WHERE state = 'dead'",
+    "dirty records": "SELECT count(*) FROM mirror_dirtyrow",
+    "runs": "SELECT count(*) FROM mirror_mirrorrun WHERE state IN ('waiting', 'running')",
+    "mirrors that are not in sync": "SELECT count(*) FROM mirror_mirror WHERE phase <> 'in_sync'",
+    "mirrors to search for gaps": "SELECT count(*) FROM mirror_mirror WHERE scanned_entry_id < "
+    "(SELECT max(id) FROM audit_auditlogentry)",
+    "redeliveries": "SELECT count(*) FROM handlers_redelivery WHERE state IN "
+    "('waiting', 'running')",
+}
+
+
+def wait(database: Database, marks: Mapping[str, str], patience: float) -> str:
+    """Wait until the marks are there and nothing is open; what is left when nothing has moved for
+    `patience` seconds, or an empty text."""
+    before, since = "", time.monotonic()
+    while left := _left(database, marks):
+        if left != before:
+            before, since = left, time.monotonic()
+        if time.monotonic() - since > patience:
+            return f"{left}, and nothing has moved for {patience:g} s"
+        time.sleep(LOOK_SECONDS)
+    return ""
+
+
+def _left(database: Database, marks: Mapping[str, str]) -> str:
+    try:
+        found = [
+            f"no row of {copy.entity} {marks[copy.entity]}"
+            for copy in COPIES
+            if not database.number(
+                f"SELECT count(*) FROM {copy.table} WHERE salesforce_id = '{marks[copy.entity]}'"
+            )
+        ]
+        counts = {name: database.number(query) for name, query in _OPEN.items()}
+        found += [f"{count} {name}" for name, count in counts.items() if count]
+        found += [f"{name} is not compared" for name in _uncompared(database)]
+    except Errors as error:
+        return str(error)
+    return ", ".join(found)
+
+
+def _uncompared(database: Database) -> list[str]:
+    names = []
+    for (text,) in database.rows("SELECT field_changes FROM mirror_mirror"):
+        changes = text if isinstance(text, dict) else json.loads(text or "{}")
+        names += [name for name, change in changes.items() if not change["compared"]]
+    return names

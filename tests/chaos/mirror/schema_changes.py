@@ -1,0 +1,52 @@
+"""What the org's administrators change in the middle of a run: a field is added, one is hidden and
+shown again, and two get another type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.simulator.control_client import ControlClient
+
+HIDDEN = ("Account", "Website")
+#: Fields whose values no event announces after the change: only a verification finds them.
+SILENT = {
+    "Account": frozenset({"Website", "Score__c", "Is_Key__c"}),
+    "Contact": frozenset({"Birthdate"}),
+    "Employee__c": frozenset({"Tenure__c"}),
+}
+
+
+class SchemaChanges:
+    """`due` makes those whose part of the run has come."""
+
+    def __init__(self, org: ControlClient) -> None:
+        self.done: list[str] = []
+        self._org = org
+        self._left: list[tuple[float, Callable[[], object]]] = [
+            (0.35, self.add_fields),
+            (0.45, self.hide_a_field),
+            (0.55, self.convert_a_number_to_text),
+            (0.6, self.convert_a_date_to_a_time),
+            (0.75, self.show_the_field_again),
+        ]
+
+    def due(self, part: float) -> None:
+        while self._left and self._left[0][0] <= part:
+            _, change = self._left.pop(0)
+            change()
+            self.done.append(change.__name__.replace("_", " "))
+
+    def add_fields(self) -> None:
+        self._org.entity("Account", fields={"Score__c": "double", "Is_Key__c": "boolean"})
+
+    def hide_a_field(self) -> None:
+        self._org.entity(HIDDEN[0], hidden=[HIDDEN[1]])
+
+    def show_the_field_again(self) -> None:
+        self._org.entity(HIDDEN[0], hidden=[])
+
+    def convert_a_number_to_text(self) -> None:
+        self._org.field_type("Employee__c", "Tenure__c", "string")
+
+    def convert_a_date_to_a_time(self) -> None:
+        self._org.field_type("Contact", "Birthdate", "datetime")
