@@ -177,6 +177,9 @@ class DirtyRow(models.Model):
     record_id = models.CharField(max_length=18)
     # Milliseconds since 1970, Salesforce's clock: a read that began later includes what is unknown.
     since = models.BigIntegerField()
+    # The same clock: the row has every change that was committed before. Later marks move `since`
+    # forward, and this time never.
+    complete_until = models.BigIntegerField()
     reason = models.CharField(max_length=20, choices=Reason)
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)

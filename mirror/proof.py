@@ -51,7 +51,7 @@ def _pending(mirror: Mirror) -> Iterator[datetime]:
     for since in sweeps.values_list(f"options__{SINCE}", flat=True):
         if since:
             yield datetime.fromisoformat(since)
-    dirty = DirtyRow.objects.filter(mirror=mirror).aggregate(since=Min("since"))["since"]
+    dirty = DirtyRow.objects.filter(mirror=mirror).aggregate(at=Min("complete_until"))["at"]
     if dirty is not None:
         yield _time(dirty)
 

@@ -70,5 +70,10 @@ def update(**fields):
 
 def dirty(mirror, since=LATE, record_id=RECORD):
     return DirtyRow.objects.create(
-        mirror=mirror, record_id=record_id, since=since, reason="partial", due_at=timezone.now()
+        mirror=mirror,
+        record_id=record_id,
+        since=since,
+        complete_until=since,
+        reason="partial",
+        due_at=timezone.now(),
     )

@@ -63,7 +63,7 @@ def apply(events: Sequence[EventData]) -> Skipped | None:
 
 
 def _mark(change: Change) -> Mark:
-    return Mark(change.record_id, change.since, change.unread or Reason.PARTIAL)
+    return Mark(change.record_id, change.since, change.since, change.unread or Reason.PARTIAL)
 
 
 def _write(mirror: Mirror, columns: Columns, changes: Sequence[Change]) -> Decided:
@@ -82,7 +82,7 @@ def _write(mirror: Mirror, columns: Columns, changes: Sequence[Change]) -> Decid
 
 
 def _refused(change: Change, error: Exception) -> Mark:
-    return Mark(change.record_id, change.since, Reason.DIFFERENCE, describe(error))
+    return Mark(change.record_id, change.since, change.since, Reason.DIFFERENCE, describe(error))
 
 
 def _write_together(mirror: Mirror, columns: Columns, changes: Sequence[Change]) -> Decided:
@@ -133,7 +133,8 @@ def decide(
         if verdict is Verdict.READ or (verdict is Verdict.APPLY and new is None):
             known = milliseconds(row.synced_at) if row is not None and row.synced_at else 0
             since = max(change.since, known)
-            decided.marks.append(Mark(change.record_id, since, change.reason(row)))
+            reason = change.reason(row)
+            decided.marks.append(Mark(change.record_id, since, change.since, reason))
             new = _placeholder(columns, change) if values is None else None
         else:
             decided.applied.append(change.event.id)

@@ -17,6 +17,7 @@ from audit.jobs.claim import unclaimed
 from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock
 from listeners.salesforce.backoff import Backoff
+from mirror.apply.guard import MARGIN
 from mirror.models import DirtyRow, Mirror
 
 Reason = DirtyRow.Reason
@@ -24,6 +25,7 @@ Reason = DirtyRow.Reason
 #: A record is read when this time has passed: MARGIN, and the error of the time of a read, which is
 #: known in whole seconds and less the time that the request takes.
 DELAY = timedelta(seconds=4)
+MARGIN_MS = MARGIN // timedelta(milliseconds=1)
 #: How long a worker's claim on records lasts.
 CLAIM = timedelta(seconds=30)
 #: Delays in seconds between attempts to read a record that Salesforce refuses.
@@ -31,29 +33,43 @@ BACKOFF = Backoff(5.0, 3600.0, jitter=0.5)
 _ROWS = 500
 
 _MARK = """
-INSERT INTO mirror_dirtyrow (mirror_id, record_id, since, reason, attempts, error, due_at)
-VALUES (%s, %s, %s, %s, 0, %s, %s)
+INSERT INTO mirror_dirtyrow
+(mirror_id, record_id, since, complete_until, reason, attempts, error, due_at)
+VALUES (%s, %s, %s, %s, %s, 0, %s, %s)
 ON CONFLICT (mirror_id, record_id) DO UPDATE SET
 since = CASE WHEN excluded.since > mirror_dirtyrow.since
     THEN excluded.since ELSE mirror_dirtyrow.since END,
+complete_until = CASE WHEN excluded.complete_until < mirror_dirtyrow.complete_until
+    THEN excluded.complete_until ELSE mirror_dirtyrow.complete_until END,
 error = CASE WHEN excluded.error <> '' THEN excluded.error ELSE mirror_dirtyrow.error END
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A record to read by a read that begins after `since`, in ms since 1970."""
+    """A record to read by a read that begins after `since`, in ms since 1970. Its row has every
+    change that was committed before `complete_until`, in ms too."""
 
     record_id: str
     since: int
+    complete_until: int
     reason: str
     error: str = ""
 
 
-def mark(mirror: Mirror, since: Mapping[str, int], reason: str) -> None:
+def mark(
+    mirror: Mirror, since: Mapping[str, int], reason: str, *, complete_until: int | None = None
+) -> None:
     """Mark records to be read by a read that begins after `since`, in ms since 1970, by id. Inside
-    any transaction."""
-    mark_all(mirror, (Mark(key, moment, reason) for key, moment in since.items()))
+    any transaction.
+
+    `complete_until` is the time before which no change is missing in any of the rows, if that may
+    be longer ago than the error of a time.
+    """
+    known = {key: moment - MARGIN_MS for key, moment in since.items()}
+    if complete_until is not None:
+        known = {key: min(moment, complete_until) for key, moment in known.items()}
+    mark_all(mirror, (Mark(key, moment, known[key], reason) for key, moment in since.items()))
 
 
 def mark_all(mirror: Mirror, marks: Iterable[Mark]) -> None:
@@ -63,7 +79,10 @@ def mark_all(mirror: Mirror, marks: Iterable[Mark]) -> None:
     if not ordered:
         return
     due_at = connection.ops.adapt_datetimefield_value(database_clock.now() + DELAY)
-    rows = [(mirror.pk, one.record_id, one.since, one.reason, one.error, due_at) for one in ordered]
+    rows = [
+        (mirror.pk, one.record_id, one.since, one.complete_until, one.reason, one.error, due_at)
+        for one in ordered
+    ]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(_MARK, rows)
 
@@ -110,6 +129,12 @@ def clear(marks: Iterable[DirtyRow]) -> list[DirtyRow]:
 def release(marks: Collection[DirtyRow], due_at: datetime, *, error: str = "") -> None:
     """Give marks back, to be read after `due_at`. Inside any transaction."""
     _mine(marks).update(claimed_until=None, due_at=due_at, error=storable(error), attempts=0)
+
+
+def note_read(marks: Collection[DirtyRow], complete_until: int) -> None:
+    """Note that the rows of marks that moved while the records were read have what was committed
+    before that time, in ms since 1970. Inside any transaction."""
+    _mine(marks).filter(complete_until__lt=complete_until).update(complete_until=complete_until)
 
 
 def postpone(rows: Iterable[tuple[DirtyRow, str]], now: datetime) -> None:

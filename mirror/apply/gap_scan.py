@@ -92,12 +92,15 @@ def _mark_gaps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
         for entry in entries
         if entry.change_type in _GAPS and not entry.record_id.endswith(_ALL_RECORDS)
     )
-    # The last mark of a record is the one with the highest `since`.
-    marks = {
-        entry.record_id: Mark(long_id(entry.record_id), entry.commit_timestamp, Reason.GAP)
-        for entry in sorted(gaps, key=lambda entry: entry.commit_timestamp)
-    }
-    dirty.mark_all(mirror, marks.values())
+    dirty.mark_all(
+        mirror,
+        (
+            Mark(
+                long_id(entry.record_id), entry.commit_timestamp, entry.commit_timestamp, Reason.GAP
+            )
+            for entry in gaps
+        ),
+    )
 
 
 def _request_sweeps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:

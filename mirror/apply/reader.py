@@ -21,7 +21,8 @@ from listeners.salesforce.errors import Reaction, SalesforceError
 from listeners.salesforce.rest.client import MAX_IDS, RestClient
 from listeners.salesforce.rest.records import RecordsRead, last_modified_ms
 from mirror.apply import dirty, problem, release, upsert
-from mirror.apply.guard import MARGIN, read_time
+from mirror.apply.dirty import MARGIN_MS
+from mirror.apply.guard import read_time
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import Columns, columns_of, model_named
 from mirror.schema.values import to_columns
@@ -33,7 +34,6 @@ _AGAIN = timedelta(seconds=1)
 #: When records are read again after the org's limit was reached, or did not answer.
 _PAUSES = {Reaction.QUOTA: timedelta(minutes=15), Reaction.BACK_OFF_LONG: timedelta(minutes=2)}
 _PAUSE = timedelta(seconds=10)
-_MARGIN_MS = MARGIN // timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
@@ -156,11 +156,13 @@ def _settle(mirror: Mirror, marks: Sequence[DirtyRow], answer: RecordsRead, resu
     decided = [
         mark
         for mark in left
-        if mark.since + _MARGIN_MS < answer.read_at and mark.record_id not in result.doubtful
+        if mark.since + MARGIN_MS < answer.read_at and mark.record_id not in result.doubtful
     ]
     cleared = dirty.clear(decided)
-    gone = {mark.pk for mark in cleared}
-    dirty.release(_others(left, gone), now + _AGAIN)
+    others = _others(left, {mark.pk for mark in cleared})
+    moved = [mark for mark in others if mark.record_id not in result.doubtful]
+    dirty.note_read(moved, answer.read_at - MARGIN_MS)
+    dirty.release(others, now + _AGAIN)
     release.read(mirror, {mark.record_id: mark.since for mark in cleared})
     log.info(
         "dirty records read",

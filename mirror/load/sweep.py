@@ -17,7 +17,7 @@ from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.answers import is_about_records
 from listeners.salesforce.rest.client import MAX_IDS
 from listeners.salesforce.rest.records import long_id
-from mirror.apply.guard import read_time
+from mirror.apply.guard import milliseconds, read_time
 from mirror.load import budget
 from mirror.load.work import Work
 from mirror.runs import Later
@@ -54,6 +54,7 @@ class Sweep:
     def run(self) -> Later | None:
         """Continue the sweep; return None at its end."""
         work = self._work
+        work.writer.complete_until = milliseconds(self.since)
         modstamp = work.fields.modstamp
         while modstamp is not None and not self._progress.get("is_read"):
             self._read_page(modstamp)

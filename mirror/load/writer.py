@@ -31,6 +31,8 @@ class Writer:
     """Converts records, writes them as the version guard lets it, and marks doubtful ones dirty.
 
     `applied`, `doubtful` and `refused` count rows, and values that did not fit their columns.
+    `complete_until` is the time, in ms since 1970, from which doubtful rows may lack changes that
+    the stream did not deliver; None: it delivers all of them.
     """
 
     def __init__(self, mirror: Mirror, fields: ReadFields) -> None:
@@ -38,6 +40,7 @@ class Writer:
         self.prefixes: Mapping[str, str] = STANDARD_PREFIXES
         self.columns: Columns = columns_of(model_named(mirror.model)).against(fields.types)
         self.applied = self.doubtful = self.refused = 0
+        self.complete_until: int | None = None
         self._indices = {name: index for index, name in enumerate(fields.names)}
 
     @cached_property
@@ -110,7 +113,8 @@ class Writer:
         self.applied += written.applied
         self.doubtful += len(written.doubtful)
         if written.doubtful:
-            mark(self._mirror, written.doubtful, DirtyRow.Reason.SAME_SECOND)
+            reason = DirtyRow.Reason.SAME_SECOND
+            mark(self._mirror, written.doubtful, reason, complete_until=self.complete_until)
 
     def _names(self, fields: Iterable[str]) -> list[str]:
         """Return the attribute names of the columns that these fields fill."""

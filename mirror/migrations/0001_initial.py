@@ -129,6 +129,7 @@ class Migration(migrations.Migration):
                 ),
                 ("record_id", models.CharField(max_length=18)),
                 ("since", models.BigIntegerField()),
+                ("complete_until", models.BigIntegerField()),
                 (
                     "reason",
                     models.CharField(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,7 +52,7 @@ def start_due(now: datetime) -> int:
 def _due(mirror: Mirror, now: datetime) -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
     if names := to_compare(mirror):
-        if not _was_requested(mirror, Kind.VERIFY, now - SCHEMA):
+        if not _was_compared(mirror, names, now - SCHEMA):
             found.append((Kind.VERIFY, {"depth": FULL, "fields": names}))
     elif depth := _depth(mirror, now):
         found.append((Kind.VERIFY, {"depth": depth}))
@@ -85,6 +85,13 @@ def _was_sampled(mirror: Mirror, now: datetime) -> bool:
 
 def _was_requested(mirror: Mirror, kind: str, since: datetime) -> bool:
     return bool(mirror.runs.filter(kind=kind, created_at__gt=since).exists())
+
+
+def _was_compared(mirror: Mirror, names: Sequence[str], since: datetime) -> bool:
+    """Return whether a comparison of these fields was requested since then."""
+    recent = mirror.runs.filter(kind=Kind.VERIFY, created_at__gt=since)
+    options = recent.values_list("options__fields", flat=True)
+    return any(set(names) <= {*(compared or ())} for compared in options)
 
 
 def _has_unknown_field(mirror: Mirror, now: datetime) -> bool:

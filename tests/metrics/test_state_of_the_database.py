@@ -103,7 +103,7 @@ def test_how_each_mirror_stands(listener, now):
         kind="verify", state="running", created_at=now, started_at=now, total=8, done=2
     )
     mirror.differences.create(run=run, record_id="001", reason="formula", found_at=now)
-    mirror.dirty_rows.create(record_id="001", since=0, reason="gap", due_at=now)
+    mirror.dirty_rows.create(record_id="001", since=0, complete_until=0, reason="gap", due_at=now)
 
     found = told()
 

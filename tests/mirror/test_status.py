@@ -7,6 +7,7 @@ from audit.models import AuditLogEntry
 from consumer.status.mirror_table import table
 from handlers.models import Delivery
 from listeners.models import Position
+from mirror.apply import dirty
 from mirror.models import Difference, DirtyRow
 from mirror.status import in_attention, status_of
 from mirror.sweeps import request_sweep
@@ -89,11 +90,17 @@ def test_an_applied_change_does_not(mirror):
 
 
 def test_a_record_to_be_read_ends_what_is_proven(mirror):
-    DirtyRow.objects.create(
-        mirror=mirror, record_id="001", since=milliseconds(EARLIER), reason="gap", due_at=NOW
-    )
+    dirty.mark_all(mirror, [dirty.Mark("001", milliseconds(NOW), milliseconds(EARLIER), "gap")])
 
     assert status(mirror).in_sync_as_of == EARLIER - timedelta(milliseconds=1)
+
+
+def test_a_record_that_changes_again_before_it_is_read_proves_nothing_more(mirror):
+    dirty.mark(mirror, {"001": milliseconds(EARLIER)}, "gap")
+    dirty.mark(mirror, {"001": milliseconds(NOW)}, "gap")
+
+    assert status(mirror).in_sync_as_of < EARLIER
+    assert DirtyRow.objects.get().since == milliseconds(NOW)
 
 
 def test_a_gap_that_was_not_scanned_ends_what_is_proven(mirror):

@@ -101,6 +101,7 @@ def test_a_record_that_changed_while_it_was_read_stays_dirty(org, mirror, monkey
     monkeypatch.undo()
 
     assert DirtyRow.objects.get().since == later
+    assert now_ms() - 8_000 < DirtyRow.objects.get().complete_until < later, "what was read counts"
     pass_by(30)
     read(mirror)
     assert not DirtyRow.objects.exists()

@@ -63,7 +63,12 @@ def test_a_record_that_waits_to_be_read_is_not_counted(mirrored, account):
     mirrored.rows.filter(pk=account).update(phone="wrong")
     now = timezone.now()
     DirtyRow.objects.create(
-        mirror=mirrored.mirror, record_id=account, since=0, reason="gap", due_at=now
+        mirror=mirrored.mirror,
+        record_id=account,
+        since=0,
+        complete_until=0,
+        reason="gap",
+        due_at=now,
     )
 
     assert mirrored.verify("full").report["pending"] == 1

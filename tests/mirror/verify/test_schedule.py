@@ -102,7 +102,22 @@ def test_formulas_are_refreshed_every_six_hours_and_the_description_is_read_each
 
 def test_an_event_with_an_unknown_field_has_the_description_read_soon(mirror):
     now = mirror.in_sync_since
-    mirror.dirty_rows.create(record_id="001000000000001AAA", since=0, reason="field", due_at=now)
+    mirror.dirty_rows.create(
+        record_id="001000000000001AAA", since=0, complete_until=0, reason="field", due_at=now
+    )
 
     assert requested(now + timedelta(minutes=1)) == []
     assert requested(now + timedelta(minutes=2)) == ["formulas"]
+
+
+def test_another_verification_does_not_put_off_the_comparison_of_a_changed_field(mirror):
+    changed = {"Name": {"was": "string", "is": "picklist", "at": "", "compared": False}}
+    Mirror.objects.update(field_changes=changed)
+    now = mirror.in_sync_since + HOUR / 2
+    mirror.runs.create(kind="verify", state="done", options={"depth": "ids"}, created_at=now)
+
+    [run_id] = schedule.request_due(now + timedelta(seconds=1))
+
+    assert MirrorRun.objects.get(pk=run_id).options == {"depth": "full", "fields": ["Name"]}
+    MirrorRun.objects.update(state="failed")
+    assert requested(now + timedelta(minutes=2)) == []

@@ -1,0 +1,34 @@
+"""A short run of `python -m tests.chaos.mirror`: every row becomes what the org says, and none goes
+back in between."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import connection
+
+from tests.nursery import ROOT
+
+pytestmark = pytest.mark.any_python
+
+
+@pytest.mark.timeout(900)
+def test_mirrors_survive_kills_faults_and_changes_of_the_schema():
+    database = "sqlite" if connection.vendor == "sqlite" else "postgres"
+    amount = ["--seed", "1", "--records", "300", "--seconds", "25", "--patience", "90"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.mirror", *amount, "--database", database],
+        cwd=ROOT,
+        env={name: text for name, text in os.environ.items() if not name.startswith("CDC_")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as chaos:
+        try:
+            said, _ = chaos.communicate()
+        finally:
+            chaos.terminate()  # when this test is given up: it ends what it has started
+
+    assert chaos.returncode == 0, said
