@@ -51,6 +51,7 @@ def test_what_is_selected_comes_first_and_custom_channels_are_there(admin_client
         ],
         "Not selected in Setup: no changes are published yet": [
             "/data/CaseChangeEvent",
+            "/data/Field_Types__ChangeEvent",
             "/data/Tool__ChangeEvent",
         ],
     }
@@ -68,7 +69,7 @@ def test_who_may_not_view_setup_is_offered_all_that_may_be_seen(admin_client, or
     told = offered(admin_client, connection)
 
     assert list(by_heading(told)) == ["Several entities", "Single entities"]
-    assert len(by_heading(told)["Single entities"]) == 6
+    assert len(by_heading(told)["Single entities"]) == 7
     assert "requires the permission View Setup and Configuration (INSUFFICIENT" in told["notes"][0]
 
 
