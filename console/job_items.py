@@ -171,7 +171,7 @@ def _outcome(row: Reconciliation) -> str:
 def _of_mirror_run(row: MirrorRun, now: datetime) -> Item:
     return Item(
         key=f"mirror-run-{row.pk}",
-        kind=row.get_kind_display(),
+        kind=row.title,
         about=row.mirror.model,
         who=row.requested_by or "Schedule",
         href=reverse("admin:mirror_mirror_change", args=[row.mirror_id]),

@@ -149,7 +149,14 @@ class MirrorRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} of {self.mirror}"
+        return f"{self.title} of {self.mirror}"
+
+    @property
+    def title(self) -> str:
+        """Return what the run does, such as "Verification"."""
+        if self.kind == self.Kind.FORMULAS and self.options.get("schema_only"):
+            return "Check of the object's fields"
+        return str(self.get_kind_display())
 
     @property
     def is_over(self) -> bool:

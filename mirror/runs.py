@@ -139,7 +139,7 @@ def _must_wait(run: MirrorRun, now: datetime) -> str:
     running = MirrorRun.objects.filter(state=State.RUNNING, claimed_until__gte=now)
     other = running.filter(mirror=run.mirror_id).exclude(pk=run.pk).first()
     if other is not None:
-        return f"{other.get_kind_display()} of the same mirror"
+        return f"{other.title} of the same mirror"
     if run.kind == Kind.LOAD and running.filter(kind=Kind.LOAD).count() >= LOADS_AT_ONCE:
         return f"{LOADS_AT_ONCE} other loads, the most at once"
     return ""

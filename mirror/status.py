@@ -202,7 +202,7 @@ def _problem(mirror: Mirror, differences: dict[str, int]) -> str:
     if mirror.problem:
         return mirror.problem
     if (failed := _failures().filter(mirror=mirror).order_by("rank", "-id").first()) is not None:
-        return f"{failed.get_kind_display()} failed: {failed.error}"
+        return f"{failed.title} failed: {failed.error}"
     if count := differences.get("unexplained", 0):
         noun = "difference" if count == 1 else "differences"
         return f"{count:,} unexplained {noun} from Salesforce"

@@ -43,6 +43,9 @@ def result_of(run: MirrorRun) -> str:
 
 
 def _parts(run: MirrorRun) -> Iterator[str]:
+    if run.kind == Kind.FORMULAS and run.state == State.DONE:
+        yield _refreshed(run)
+        return
     start = began(run)
     seconds = (run.finished_at - start).total_seconds() if run.finished_at and start else 0.0
     took = f" in {span(seconds)}" if seconds >= 1 else ""
@@ -63,6 +66,14 @@ def _processed(run: MirrorRun) -> str:
     if run.kind == Kind.VERIFY and not run.done and (counted := run.report.get("rows")):
         return f"{counted:,} {'row' if counted == 1 else 'rows'} counted"
     return f"{run.done:,} {'row' if run.done == 1 else 'rows'}"
+
+
+def _refreshed(run: MirrorRun) -> str:
+    if run.options.get("schema_only"):
+        return "compared with the model"
+    if not run.done:
+        return "no formula fields"
+    return f"{_processed(run)} compared, {run.report.get('formulas', 0):,} refreshed"
 
 
 def _compared(report: dict[str, int]) -> str:

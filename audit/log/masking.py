@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from listeners.access.permissions import SEE_SENSITIVE, User, may
 from listeners.field_masking import Fields, fields_of, is_touched, masked, redacted
+from listeners.salesforce.rest.records import event_paths
 
 if TYPE_CHECKING:
     from audit.models import AuditLogEntry
@@ -55,8 +56,11 @@ class Sight:
         if not fields or value is None:
             return value
         if field:
-            return self.mask if is_touched((field,), fields) else value
-        return masked(value, fields, self.mask) if isinstance(value, dict) else value
+            return self.mask if _is_sensitive(field, fields) else value
+        if not isinstance(value, dict):
+            return value
+        shown = masked(value, fields, self.mask)
+        return shown | {name: self.mask for name in value if _is_sensitive(name, fields)}
 
     def hides_raw(self, listener: Listener) -> bool:
         """Return whether to withhold an undecodable message, in which fields cannot be located."""
@@ -65,6 +69,11 @@ class Sight:
     def _hidden(self, entry: AuditLogEntry) -> Fields:
         patterns = () if self.sees_all else entry.listener.sensitive_fields
         return fields_of(tuple(patterns), entry.entity_name) if patterns else ()
+
+
+def _is_sensitive(name: str, fields: Fields) -> bool:
+    """Return whether a field of a record is sensitive; the patterns are written for events."""
+    return any(is_touched(path, fields) for path in event_paths(name))
 
 
 #: The sight without a user: sensitive fields are masked.

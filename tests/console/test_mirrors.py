@@ -54,6 +54,44 @@ def test_the_list_shows_rows_here_and_there(admin_client, mirror):
     assert "In sync" in text
 
 
+def test_the_list_refreshes_its_table_with_the_filters(admin_client, mirror):
+    mirror.runs.update(state="running", done=430, total=1000, started_at=timezone.now())
+    Mirror.objects.update(phase="loading")
+
+    chosen = f"listener__id__exact={mirror.listener_id}"
+    assert f'data-refresh="{MIRRORS}rows/?{chosen}"' in text_of(
+        admin_client.get(f"{MIRRORS}?{chosen}")
+    )
+    text = text_of(admin_client.get(f"{MIRRORS}rows/?{chosen}"))
+    assert "Loading 43 %" in text
+    assert "<html" not in text
+    assert "crm.Account" not in text_of(admin_client.get(f"{MIRRORS}rows/?q=Contact"))
+
+
+def test_the_list_is_refreshed_for_those_who_may_see_it(client, mirror):
+    assert client.get(f"{MIRRORS}rows/").status_code == 302
+
+
+def test_hourly_checks_of_fields_do_not_hide_other_runs(admin_client, mirror):
+    in_sync(mirror)
+    now = timezone.now()
+    for state in ("done", "failed"):
+        mirror.runs.create(
+            kind="formulas",
+            options={"schema_only": True},
+            state=state,
+            error="no answer" if state == "failed" else "",
+            created_at=now,
+            finished_at=now,
+        )
+
+    text = text_of(admin_client.get(page(mirror, "parts/")))
+
+    assert text.count("Check of the object&#x27;s fields") == 2  # the failed one, and the reason
+    listed = text_of(admin_client.get("/admin/mirror/mirrorrun/"))
+    assert "compared with the model" in listed
+
+
 def test_the_page_shows_a_load_in_progress_and_that_no_worker_runs_it(admin_client, mirror):
     mirror.runs.update(state="running", done=430, total=1000, started_at=timezone.now())
     Mirror.objects.update(phase="loading")
@@ -89,6 +127,28 @@ def test_sensitive_values_are_masked(as_a, mirror):
         text = text_of(client.get(address))
         assert "+43" not in text
         assert "•••" in text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "field"),
+    [
+        ("*.Name.LastName", "LastName"),
+        ("Account.Name", "FirstName"),
+        ("BillingAddress", "BillingCity"),
+        ("Account.BillingAddress.City", "BillingCity"),
+        ("Site__c", "Site__Latitude__s"),
+    ],
+)
+def test_parts_of_a_sensitive_compound_are_masked(as_a, mirror, pattern, field):
+    mirror.listener.sensitive_fields = [pattern]
+    mirror.listener.save()
+    differ(mirror, field=field)
+    differ(mirror, field="", here={field: "+43 1"}, there=None)
+
+    text = text_of(as_a("CDC Viewer").get("/admin/mirror/difference/"))
+
+    assert "+43" not in text
+    assert text.count("•••") == 3
 
 
 @pytest.mark.parametrize(
@@ -227,7 +287,7 @@ def test_a_run_has_a_page_with_its_report(admin_client, mirror):
 
     text = text_of(admin_client.get(f"/admin/mirror/mirrorrun/{run.pk}/change/"))
 
-    assert "Rows in salesforce" in text
+    assert "Records in Salesforce" in text
     assert "60,000" in text
     assert "read by Bulk API" in text
     assert "crm.Account" in text_of(admin_client.get("/admin/mirror/mirrorrun/"))

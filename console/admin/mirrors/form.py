@@ -56,8 +56,8 @@ class MirrorForm(FormWithDefaults):
         help_texts = {
             "listener": "Receives the object's changes: a listener of /data/ChangeEvents, or of "
             "the object's own channel.",
-            "deletes": "What happens to the row of a record that is deleted in Salesforce. The "
-            "manager objects leaves such rows out in both cases.",
+            "deletes": "What happens to the row of a record that is deleted in Salesforce. In both "
+            "cases Model.objects leaves such rows out, and Model.all_objects has them.",
             "verify": "How often the rows are compared with Salesforce.",
         }
 

@@ -10,11 +10,38 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 
 from audit.log.masking import Sight
+from console import links
 from console.admin.jobs import LongWorkAdmin
 from console.admin.mirrors.state import text_of
 from console.admin.read_only import ReadOnlyAdmin, ReadOnlyChangeList, StateFilter
 from console.labels import label, moment_column
+from console.navigation import may_see
 from mirror.models import Difference
+
+#: Options and counts of runs whose names do not say enough.
+_NAMES = {
+    "schema_only": "Without formulas",
+    "rows_in_salesforce": "Records in Salesforce",
+    "swept": "Changed during the load",
+    "applied": "Rows written",
+    "doubtful": "Records to read again",
+    "refused": "Values kept in raw",
+    "rest_because": "Not read by Bulk API because",
+    "updated": "Changed ids compared",
+    "compared": "Records compared",
+    "late": "Changes on their way",
+    "unreadable": "Records that cannot be read",
+    "stored": "Differences recorded",
+    "formulas": "Formula values refreshed",
+    "open": "Open differences",
+    "pending": "Changes still on their way",
+    "reason_missing_row": "Missing rows",
+    "reason_hard_deleted": "Hard-deleted records",
+    "reason_not_deleted": "Rows wrongly deleted",
+    "reason_new_field": "Values of new fields",
+    "reason_converted": "Values of changed types",
+    "reason_unexplained": "Unexplained differences",
+}
 
 
 class OpenFilter(StateFilter):
@@ -88,8 +115,13 @@ class MirrorRunAdmin(LongWorkAdmin):
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         facts = {**obj.options, **obj.report}
-        shown = [(name.replace("_", " ").capitalize(), _text(facts[name])) for name in facts]
-        return super().page_context(request, obj) | {"facts": shown}
+        shown = [(_NAMES.get(name, _words(name)), _text(facts[name])) for name in facts]
+        href = links.mirror(obj.mirror_id) if may_see(request, "mirror", "mirror") else ""
+        return super().page_context(request, obj) | {"facts": shown, "mirror_href": href}
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -54,7 +55,9 @@ class MirrorAdmin(RunningAdmin):
     add_form_template = "console/mirrors/add.html"
     change_form_outer_before_template = "console/mirrors/page.html"
     delete_confirmation_template = "console/mirrors/delete.html"
+    change_list_template = "console/mirrors/list.html"
     pages = (
+        ("rows/", "rows", "rows"),
         ("check/", "check", "check_view"),
         ("<int:pk>/parts/", "parts", "parts"),
         ("<int:pk>/load/", "load", "load_view"),
@@ -68,6 +71,14 @@ class MirrorAdmin(RunningAdmin):
             Script("console/trial.js", defer=True),
         ]
         css: ClassVar = {"all": ["console/work.css", "console/connecting.css"]}
+
+    def rows(self, request: HttpRequest) -> HttpResponse:
+        """Render the list's table alone, for `refresh.js`."""
+        response = self.changelist_view(request)
+        if isinstance(response, TemplateResponse):
+            response.template_name = "console/mirrors/list_rows.html"
+            response.headers["Cache-Control"] = "no-store"
+        return response
 
     # Columns
 

@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -24,6 +25,8 @@ from mirror.status import ATTENTION, MirrorStatus, open_differences, status_of
 #: The most runs and differences that the page shows; links lead to the others.
 RUNS, DIFFERENCES = 8, 20
 _LONGEST = 120
+#: Runs to show: hourly checks of the object's fields would hide the others.
+_TELLING = Q(options__schema_only__isnull=True) | Q(state=MirrorRun.State.FAILED)
 _VARIANTS = {"in_sync": "success", "loading": "info", "catching_up": "info", ATTENTION: "danger"}
 _NAMES = {**dict(Mirror.Phase.choices), ATTENTION: "Needs attention"}
 
@@ -33,7 +36,11 @@ def count(number: int | None) -> str:
 
 
 def state_label(status: MirrorStatus) -> SafeString:
+    """Return the state, while a mirror is loading with its progress."""
     text, variant = _NAMES[status.state], _VARIANTS.get(status.state, "")
+    percent = status.progress.pace.percent if status.progress else None
+    if status.state == Mirror.Phase.LOADING and percent is not None:
+        text = f"{text} {percent} %"
     return label(text, variant, title=status.reason)
 
 
@@ -44,7 +51,7 @@ def mirror_state(
     status = status_of(mirror, now)
     rows = mirror.runs.select_related("mirror__listener")
     unended = list(rows.filter(state__in=MirrorRun.UNENDED))
-    ended = list(rows.exclude(state__in=MirrorRun.UNENDED)[:RUNS])
+    ended = list(rows.exclude(state__in=MirrorRun.UNENDED).filter(_TELLING)[:RUNS])
     sight = Sight.in_console(request.user)
     differing = list(open_differences(mirror)[:DIFFERENCES])
     return {
@@ -60,7 +67,9 @@ def mirror_state(
         "no_worker": _no_worker() if unended else "",
         "differing": [_shown(difference, mirror, sight) for difference in differing],
         "more_differences": max(0, status.differences - len(differing)),
-        "differences_href": links.listed("mirror_difference", mirror__id__exact=mirror.pk),
+        "differences_href": links.listed("mirror_difference", mirror__id__exact=mirror.pk)
+        if may_see(request, "mirror", "difference")
+        else "",
         "can_operate": operates,
         "may_accept_deletions": any("accept_deletions" in run.error for run in ended[:1]),
         "entries_href": links.listed("audit_auditlogentry", entity=mirror.salesforce_object)

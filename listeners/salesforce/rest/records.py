@@ -103,6 +103,20 @@ def _parts_of(name: str, value: object, record: Record) -> Iterable[str]:
     return parts if isinstance(value, Mapping) or any(part in record for part in parts) else ()
 
 
+def event_paths(name: str) -> list[tuple[str, ...]]:
+    """Return the places in an event where a field of a record may be: `LastName` is also
+    `Name.LastName`, and `BillingCity` also `BillingAddress.City`."""
+    paths: list[tuple[str, ...]] = [(name,)]
+    if name in PERSON:
+        paths.append(("Name", name))
+    for part in _PLACE:
+        if name.endswith(f"__{part}__s"):
+            paths.append((f"{name.removesuffix(f'__{part}__s')}__c", part))
+        elif name.endswith(part):
+            paths.append((f"{name.removesuffix(part)}Address", part))
+    return paths
+
+
 def place_components(name: str) -> Iterable[str]:
     if name.endswith("Address"):
         return (name.removesuffix("Address") + part for part in _PLACE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 from tests.simulator.process import SimulatorProcess
 
@@ -46,6 +47,7 @@ def test_a_formula_that_changes_with_the_parent_is_refreshed(mirrored, org, acco
     assert after.title == "Acme Inc"
     assert (after.version, after.synced_at) == (before.version, before.synced_at)
     assert run.report["formulas"] == 1
+    assert result_of(run).endswith("compared, 1 refreshed")
     assert mirrored.mirror.formulas_refreshed_at == run.started_at
 
 
