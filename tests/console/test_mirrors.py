@@ -74,8 +74,8 @@ def test_the_list_is_refreshed_for_those_who_may_see_it(client, mirror):
 
 def test_hourly_checks_of_fields_do_not_hide_other_runs(admin_client, mirror):
     in_sync(mirror)
-    now = timezone.now()
     for state in ("done", "failed"):
+        now = timezone.now()
         mirror.runs.create(
             kind="formulas",
             options={"schema_only": True},
