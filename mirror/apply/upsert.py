@@ -32,7 +32,8 @@ from mirror.schema.columns import Columns
 MANY = 100
 #: Ids in one query.
 IDS = 1000
-_PAGE = "mirror_page"
+#: The temporary table.
+PAGE = "mirror_page"
 #: Fields whose Python values the database's driver takes as they are.
 _TEXTS_AND_NUMBERS = (
     *(models.CharField, models.TextField, models.BooleanField, models.FloatField),
@@ -95,13 +96,13 @@ def write(
     In a transaction of that database, its own or the caller's.
     """
     constants = {"synced_at": read_at, "is_complete": True}
-    page = _Page(columns, alias, names, constants, merges_raw="raw" in names)
+    page = Page(columns, alias, names, constants, merges_raw="raw" in names)
     return _write_guarded(page, rows, read_at)
 
 
 def write_absent(columns: Columns, alias: str, ids: Collection[str], read_at: datetime) -> Written:
     """Mark the records as deleted that a read begun at `read_at` did not find, as `write` does."""
-    page = _Page(
+    page = Page(
         columns,
         alias,
         ("salesforce_id", "is_deleted"),
@@ -111,7 +112,7 @@ def write_absent(columns: Columns, alias: str, ids: Collection[str], read_at: da
     return _write_guarded(page, [(record_id, True) for record_id in ids], read_at)
 
 
-def _write_guarded(page: _Page, rows: Collection[Values], read_at: datetime) -> Written:
+def _write_guarded(page: Page, rows: Collection[Values], read_at: datetime) -> Written:
     unique = {row[0]: row for row in rows}
     if not unique:
         return Written(0)
@@ -124,7 +125,7 @@ def _write_guarded(page: _Page, rows: Collection[Values], read_at: datetime) -> 
     return Written(applied, doubtful)
 
 
-def _doubtful(page: _Page, rows: Mapping[str, Values], read_at: datetime) -> dict[str, int]:
+def _doubtful(page: Page, rows: Mapping[str, Values], read_at: datetime) -> dict[str, int]:
     """Return the records whose rows the guard could not judge. The statement has locked all rows,
     and those that it has written count as the same read, which is skipped."""
     deleted = page.names.index("is_deleted")
@@ -169,7 +170,7 @@ def write_decided(
 
     Inside the caller's transaction of that database. Raises Overtaken.
     """
-    page = _Page(columns, alias, names)
+    page = Page(columns, alias, names)
     if inserted and page.execute(inserted, "DO NOTHING") < len(inserted):
         raise Overtaken
     if updated:
@@ -177,7 +178,7 @@ def write_decided(
 
 
 @dataclass(frozen=True)
-class _Page:
+class Page:
     """Rows of some columns for one table. `constants` are the same in all rows; `defaults` too, but
     they are only inserted. `merges_raw`: a stored `raw` keeps fields that the new one lacks."""
 
@@ -207,19 +208,19 @@ class _Page:
             *self._raw_params(),
             *(database.ops.adapt_datetimefield_value(value) for value in params),
         ]
-        into = f"INSERT INTO {self.table} ({', '.join(map(self._column, targets))})"
+        into = f"INSERT INTO {self.table} ({', '.join(map(self.column, targets))})"
         changes = ", ".join(
-            f"{self._column(name)} = {self._new_value(name)}"
+            f"{self.column(name)} = {self._new_value(name)}"
             for name in (*self.names[1:], *self.constants)
         )
-        then = f"ON CONFLICT ({self._column('salesforce_id')}) {on_conflict.format(changes)}"
+        then = f"ON CONFLICT ({self.column('salesforce_id')}) {on_conflict.format(changes)}"
         places = ", ".join(["%s"] * len(fixed))
         with database.cursor() as cursor:
             if database.vendor == "postgresql" and len(rows) >= MANY:
-                self._copy(cursor, rows)
-                columns = ", ".join(map(self._column, self.names))
+                self.put(cursor, rows)
+                columns = ", ".join(map(self.column, self.names))
                 values = ", ".join(filter(None, (columns, places)))
-                source = f"SELECT {values} FROM {_PAGE} ORDER BY 1"
+                source = f"SELECT {values} FROM {PAGE} ORDER BY 1"
                 cursor.execute(f"{into} {source} {then}", [*fixed, *params])
                 return int(cursor.rowcount)
             slots = ", ".join(["%s"] * len(targets))
@@ -231,7 +232,7 @@ class _Page:
 
     def _new_value(self, name: str) -> str:
         """Return the SQL of a column's value in a row that exists already."""
-        column = self._column(name)
+        column = self.column(name)
         if name != "raw" or not self.merges_raw:
             return f"excluded.{column}"
         return _MERGED[connections[self.alias].vendor].format(
@@ -247,12 +248,19 @@ class _Page:
         is_postgres = connections[self.alias].vendor == "postgresql"
         return [names if is_postgres else json.dumps(dict.fromkeys(names))]
 
-    def _copy(self, cursor: Any, rows: Collection[Values]) -> None:
-        columns = ", ".join(map(self._column, self.names))
-        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{_PAGE}")
-        like = f"SELECT {columns} FROM {self.table} WITH NO DATA"
-        cursor.execute(f"CREATE TEMPORARY TABLE {_PAGE} ON COMMIT DROP AS {like}")
-        with cursor.copy(f"COPY {_PAGE} ({columns}) FROM STDIN") as copy:
+    def put(self, cursor: Any, rows: Collection[Values]) -> None:
+        """Put the rows into the temporary table, which lasts as long as the transaction."""
+        columns = ", ".join(map(self.column, self.names))
+        is_postgres = connections[self.alias].vendor == "postgresql"
+        cursor.execute(f"DROP TABLE IF EXISTS {'pg_temp' if is_postgres else 'temp'}.{PAGE}")
+        as_rows = f"AS SELECT {columns} FROM {self.table} LIMIT 0"
+        on_commit = " ON COMMIT DROP" if is_postgres else ""
+        cursor.execute(f"CREATE TEMPORARY TABLE {PAGE}{on_commit} {as_rows}")
+        if not is_postgres:
+            slots = ", ".join(["%s"] * len(self.names))
+            cursor.executemany(f"INSERT INTO {PAGE} VALUES ({slots})", self._prepared(rows))
+            return
+        with cursor.copy(f"COPY {PAGE} ({columns}) FROM STDIN") as copy:
             for row in self._prepared(rows):
                 copy.write_row(row)
 
@@ -286,7 +294,8 @@ class _Page:
         meta = self.columns.model._meta
         return {column.attname: column for column in meta.local_concrete_fields}
 
-    def _column(self, name: str) -> str:
+    def column(self, name: str) -> str:
+        """Return a column's quoted name."""
         return self._quoted(str(self._field(name).column))
 
     def _quoted(self, name: str) -> str:

@@ -47,8 +47,9 @@ _LONGEST_LOOK = 30.0
 class BulkLoad:
     """The job's part of a load. Raises BulkUnsupported and BulkLimit when REST must be used."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, work: Work, *, deleted: bool = True) -> None:
+        """`deleted`: read the records in the Recycle Bin too."""
+        self._work, self._deleted = work, deleted
 
     @cached_property
     def client(self) -> BulkClient:
@@ -85,7 +86,7 @@ class BulkLoad:
         """Return the complete job, or wait for it."""
         work = self._work
         if "job" not in work.cursor:
-            job = self.client.create(work.fields.query, deleted=True)
+            job = self.client.create(work.fields.query, deleted=self._deleted)
             crash_points.reach("job_created")
             now = database_clock.now().isoformat()
             work.save(

@@ -11,6 +11,7 @@ from django.db.models import Case, Count, F, Max, Q, Value, When
 from django.db.models.functions import Collate
 
 from mirror.apply.guard import read_time
+from mirror.apply.upsert import IDS
 from mirror.schema.columns import Columns
 from mirror.verify import buckets
 from mirror.verify.buckets import Bucket
@@ -18,6 +19,8 @@ from mirror.verify.buckets import Bucket
 CREATED = "CreatedDate"
 #: Ids in one query: a database that sorts in another order than bytes sorts the table for each.
 _FETCHED = 200_000
+#: Ids in one answer of the database, where the order does not matter.
+_AT_ONCE = 10_000
 _BYTE_ORDER = {"postgresql": "C", "sqlite": "BINARY"}
 #: What a comparison reads of every row beside the fields' columns.
 OWN = ("salesforce_id", "is_deleted", "is_complete", "synced_at", "version", "raw")
@@ -84,6 +87,21 @@ class Here:
         while found := list(rows.filter(key__gt=after).values_list("key", flat=True)[:_FETCHED]):
             yield from found
             after = found[-1]
+
+    def every_id(self) -> Iterator[str]:
+        """Yield the ids of all live rows, in any order."""
+        if connections[self._alias].vendor == "postgresql":
+            yield from self.live.values_list("salesforce_id", flat=True).iterator(_AT_ONCE)
+        else:
+            yield from self.ids("")
+
+    def live_among(self, ids: Sequence[str]) -> list[str]:
+        """Return those of the ids that have a live row."""
+        found: list[str] = []
+        for start in range(0, len(ids), IDS):
+            rows = self.live.filter(salesforce_id__in=ids[start : start + IDS])
+            found += rows.values_list("salesforce_id", flat=True)
+        return found
 
     def some_ids(self, number: int) -> list[str]:
         """Return the ids of a random sample of the live rows."""

@@ -38,7 +38,7 @@ _BODIES: Mapping[str, Step] = {
     "ids": steps.ids,
     "sample": steps.sample,
     "full": steps.full,
-    "fields": steps.full,
+    "fields": steps.fields,
 }
 #: Seconds until records whose changes are on their way are checked again, and how often.
 PENDING_SECONDS, PENDING_CHECKS = 5.0, 24

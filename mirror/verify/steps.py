@@ -10,6 +10,7 @@ from listeners.clock import database_clock
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.records import long_id
 from mirror.runs import Later
+from mirror.verify import bulk
 from mirror.verify.count_buckets import differing_ids
 from mirror.verify.merge import one_sided
 from mirror.verify.pages import Ahead, read_pages
@@ -65,7 +66,17 @@ def ids(session: Session) -> Later | None:
 
 
 def full(session: Session) -> Later | None:
-    """Compare every field of every record; continues in the next slice of time."""
+    """Compare every field of every record, in a query job if there are many; continues in the next
+    slice of time."""
+    if (later := bulk.compare(session)) is not None:
+        return later
+    if bulk.needs_rest(session):
+        return _pages(session, with_fields=True)
+    return _pages(session, with_fields=False) if bulk.needs_ids(session) else None
+
+
+def fields(session: Session) -> Later | None:
+    """Compare some fields of every record; continues in the next slice of time."""
     return _pages(session, with_fields=True)
 
 
@@ -86,7 +97,8 @@ def _pages(session: Session, *, with_fields: bool) -> Later | None:
             checked = comparison.differing(page, names)
             differing.update(checked.differing)
             session.settle_differing([key for key in checked.stale if key not in differing])
-        session.counts["compared"] += len(page)
+        if with_fields or not bulk.is_used(session):
+            session.counts["compared"] += len(page)
         session.settle(differing)
         if last is not None:
             session.cursor["after"] = last
