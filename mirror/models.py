@@ -179,6 +179,7 @@ class DirtyRow(models.Model):
         SUPERSEDED = "superseded", "Redelivered after later changes"
         MERGE = "merge", "A merge may have moved it to another parent"
         DIFFERENCE = "difference", "Verification found a difference"
+        FAILED = "failed", "Its change could not be applied"
 
     mirror = models.ForeignKey(Mirror, models.CASCADE, related_name="dirty_rows")
     record_id = models.CharField(max_length=18)

@@ -39,7 +39,7 @@ def check_local(mirror: Mirror) -> Columns:
     mirror.model = columns.label
     _check_unique(mirror, columns)
     _check_table(columns, mirror.database)
-    _check_channel(mirror.listener, columns)
+    check_channel(mirror.listener, columns.salesforce_object, columns.label)
     return columns
 
 
@@ -110,15 +110,15 @@ def _where(columns: Columns, alias: str) -> str:
     return "" if alias == "default" else f" {app} --database {alias}"
 
 
-def _check_channel(listener: Listener, columns: Columns) -> None:
+def check_channel(listener: Listener, salesforce_object: str, label: str) -> None:
     """Refuse a channel of another object. Whether a channel of several objects carries this one is
     part of the org's Setup, which the user may not see."""
     only = entity_of(listener.channel)
-    if only is not None and only != columns.salesforce_object:
+    if only is not None and only != salesforce_object:
         raise Refused(
-            f"Listener {listener} receives {only} alone ({listener.channel}), and {columns.label} "
-            f"is a mirror of {columns.salesforce_object}. Name a listener of /data/ChangeEvents, "
-            "or of that object.",
+            f"Listener {listener} receives {only} alone ({listener.channel}), and {label} is a "
+            f"mirror of {salesforce_object}. Name a listener of /data/ChangeEvents, or of that "
+            "object.",
             "listener",
         )
 

@@ -185,15 +185,22 @@ def _widened(kind: str, known: dict[str, Any], wanted: dict[str, Any]) -> dict[s
     """Return the options of a run that does what both say."""
     match kind:
         case Kind.VERIFY:
-            if "fields" in known and "fields" not in wanted:
-                return wanted
-            deeper = max((known, wanted), key=lambda one: DEPTHS.index(one.get("depth", "full")))
-            return known if "fields" in wanted else deeper
+            since = min(filter(None, (known.get("since"), wanted.get("since"))), default=None)
+            return _deeper(known, wanted) | ({} if since is None else {"since": since})
         case Kind.FORMULAS:
             return {name: known[name] for name in known if name in wanted}
         case Kind.REPAIR:
             return known | wanted
     return known
+
+
+def _deeper(known: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of the verification that finds more."""
+    if "fields" in wanted:
+        return known
+    if "fields" in known:
+        return wanted
+    return max((known, wanted), key=lambda one: DEPTHS.index(one.get("depth", "full")))
 
 
 def send(run_id: int) -> bool:

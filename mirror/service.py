@@ -16,11 +16,11 @@ from django.db.models import Max
 from audit.action_log import Action, Actor, note, note_change
 from audit.models import AuditLogEntry
 from handlers.models import HandlerMapping
-from handlers.models.mapping import MIRROR_HANDLER
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.values import save_fields
 from mirror import runs
+from mirror.mappings import create_mappings, managed_mappings
 from mirror.models import Mirror, MirrorRun
 from mirror.requirements import Refused, check_local, check_org, clean_choices
 from mirror.schema.described import DescribedObject
@@ -66,15 +66,7 @@ def store(mirror: Mirror, by: Actor) -> Mirror:
     last = AuditLogEntry.objects.aggregate(last=Max("pk"))["last"]
     mirror.scanned_entry_id = last or 0
     mirror.save(force_insert=True)
-    for on in HandlerMapping.On.values:
-        HandlerMapping.objects.create(
-            listener=mirror.listener,
-            on=on,
-            entity=mirror.salesforce_object,
-            handler=MIRROR_HANDLER,
-            options={"mirror": mirror.pk},
-            managed=True,
-        )
+    create_mappings(mirror)
     note(by, Action.ADD, mirror)
     log.info("mirror added", mirror=mirror.model, listener=mirror.listener.name)
     request_run(mirror, MirrorRun.Kind.LOAD, {}, by)
@@ -114,12 +106,6 @@ def remove(mirror: Mirror, by: Actor) -> None:
         note(by, Action.DELETE, mirror)
         log.info("mirror removed", mirror=mirror.model)
         mirror.delete()
-
-
-def managed_mappings(mirror: Mirror) -> Any:
-    """Return the four mappings that bring the object's changes to the mirror."""
-    mappings = HandlerMapping.objects.filter(listener=mirror.listener_id, managed=True)
-    return mappings.filter(handler=MIRROR_HANDLER, entity=mirror.salesforce_object)
 
 
 def mirror_of(mapping: HandlerMapping) -> Mirror | None:

@@ -10,14 +10,14 @@ from typing import Any
 
 from django.core.cache import cache
 from django.db import DatabaseError
-from django.db.models import Case, Count, Exists, OuterRef, Q, When
+from django.db.models import Count
 
 from audit.jobs.eta import Pace
-from handlers.models import Delivery
 from listeners.listener_state import Standing, standing
 from listeners.models import Position
-from mirror.models import Difference, Mirror, MirrorRun
-from mirror.proof import deliveries_of, in_sync_as_of
+from mirror.models import Mirror, MirrorRun
+from mirror.problems import problem_of, receives_changes
+from mirror.proof import in_sync_as_of
 from mirror.schema.columns import NotMirrorable, model_named
 from mirror.words import pace_of, progress_of
 
@@ -28,15 +28,6 @@ STATES = [*Mirror.Phase.values, ATTENTION]
 SMALL, COUNTED_FOR = 20_000, 60
 #: Differences that say nothing about the stream: no event announces them.
 _EXPECTED = ("formula", "late", "converted", "new_field")
-Kind, State = MirrorRun.Kind, MirrorRun.State
-#: The kinds of runs that, by their later success, do what a failed run was to do.
-_MENDED_BY = {
-    Kind.LOAD: [Kind.LOAD],
-    Kind.SWEEP: [Kind.SWEEP, Kind.LOAD],
-    Kind.VERIFY: [Kind.VERIFY, Kind.LOAD],
-    Kind.REPAIR: [Kind.REPAIR, Kind.VERIFY, Kind.LOAD],
-    Kind.FORMULAS: [Kind.FORMULAS, Kind.LOAD],
-}
 
 
 @dataclass(frozen=True)
@@ -109,7 +100,7 @@ class MirrorStatus:
         elif self.in_sync_as_of is not None:
             text = f"in sync as of {clock(self.in_sync_as_of)}"
         else:
-            text = str(self.mirror.get_phase_display()).lower()
+            text = str(Mirror.Phase(self.state).label).lower()
         return "; ".join(part for part in (text, running) if part)
 
 
@@ -130,15 +121,18 @@ def status_of(mirror: Mirror, now: datetime) -> MirrorStatus:
     position = Position.objects.with_life().filter(pk=mirror.listener_id).first()
     stands = _standing(mirror, position, now)
     differences = _counted(mirror)
-    problem = _problem(mirror, differences)
-    is_proven = mirror.phase == Mirror.Phase.IN_SYNC and not differences.keys() - {*_EXPECTED}
+    problem = problem_of(mirror, differences)
+    is_in_sync = mirror.phase == Mirror.Phase.IN_SYNC and not differences.keys() - {*_EXPECTED}
+    as_of = in_sync_as_of(mirror, position) if is_in_sync and receives_changes(mirror) else None
+    is_unproven = mirror.phase == Mirror.Phase.IN_SYNC and as_of is None
+    phase = Mirror.Phase.CATCHING_UP.value if is_unproven else mirror.phase
     return MirrorStatus(
         mirror=mirror,
-        state=ATTENTION if problem else mirror.phase,
+        state=ATTENTION if problem else phase,
         reason=problem or _remark(mirror, stands),
         rows=count_rows(mirror),
         rows_in_salesforce=mirror.rows_in_salesforce,
-        in_sync_as_of=in_sync_as_of(mirror, position) if is_proven else None,
+        in_sync_as_of=as_of,
         last_verified_at=mirror.last_verified_at,
         differences=sum(differences.values()),
         progress=running(mirror, now),
@@ -146,14 +140,10 @@ def status_of(mirror: Mirror, now: datetime) -> MirrorStatus:
 
 
 def in_attention() -> list[tuple[Mirror, str]]:
-    """Return the mirrors that need an operator, with the reason. One query, and a few for each."""
-    open_ones = Difference.objects.filter(mirror=OuterRef("pk"), repaired_at=None)
-    rows = Mirror.objects.annotate(
-        has_failed=Exists(_failures().filter(mirror=OuterRef("pk"))),
-        is_unexplained=Exists(open_ones.filter(reason=Difference.Reason.UNEXPLAINED)),
-    )
-    bad = ~Q(problem="") | Q(has_failed=True) | Q(is_unexplained=True)
-    return [(mirror, _problem(mirror, _counted(mirror))) for mirror in rows.filter(bad)]
+    """Return the mirrors that need an operator, with the reason. A few queries for each mirror."""
+    mirrors = Mirror.objects.select_related("listener")
+    found = ((mirror, problem_of(mirror, _counted(mirror))) for mirror in mirrors)
+    return [(mirror, problem) for mirror, problem in found if problem]
 
 
 def _counted(mirror: Mirror) -> dict[str, int]:
@@ -195,33 +185,6 @@ def _standing(mirror: Mirror, position: Any, now: datetime) -> Standing:
         return Standing(Position.State.STOPPED.value)
     is_live = bool(getattr(position, "is_held", False))
     return standing(mirror.listener, position, now, is_live=is_live)
-
-
-def _problem(mirror: Mirror, differences: dict[str, int]) -> str:
-    """Return why the mirror needs an operator; empty if it does not."""
-    if mirror.problem:
-        return mirror.problem
-    if (failed := _failures().filter(mirror=mirror).order_by("rank", "-id").first()) is not None:
-        return f"{failed.title} failed: {failed.error}"
-    if count := differences.get("unexplained", 0):
-        noun = "difference" if count == 1 else "differences"
-        return f"{count:,} unexplained {noun} from Salesforce"
-    if count := deliveries_of(mirror, Delivery.State.DEAD).count():
-        noun = "change was" if count == 1 else "changes were"
-        return f"{count:,} {noun} not applied: see the dead letters of mirror.apply"
-    return ""
-
-
-def _failures() -> Any:
-    """Return the failed runs whose work no later run did, with a `rank`: loads come first."""
-    done = MirrorRun.objects.filter(
-        mirror=OuterRef("mirror"), state=State.DONE, finished_at__gte=OuterRef("finished_at")
-    )
-    is_left = Q()
-    for kind, others in _MENDED_BY.items():
-        is_left |= Q(~Exists(done.filter(kind__in=others)), kind=kind)
-    rank = Case(*(When(kind=kind, then=index) for index, kind in enumerate(_MENDED_BY)))
-    return MirrorRun.objects.filter(is_left, state=State.FAILED).annotate(rank=rank)
 
 
 def _remark(mirror: Mirror, stands: Standing) -> str:

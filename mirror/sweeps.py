@@ -1,22 +1,34 @@
 """Requests sweeps: reads of the records that were modified since a time, after lost changes.
 
-A sweep that has not ended is widened and started over, so that no request is lost.
+A sweep that has not ended is widened and started over, and one that failed or was cancelled is part
+of the next, so that no request is lost. Until a sweep is done, its window is uncovered.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from mirror import runs
 from mirror.models import Mirror, MirrorRun
 
-#: Keys of `MirrorRun.options`: the beginning of the window, the reasons, the incidents of lost
-#: time, and whether records that were permanently deleted are looked for after the sweep.
-SINCE, REASONS, INCIDENTS, IDS = "since", "reasons", "incidents", "ids"
+Kind, State = MirrorRun.Kind, MirrorRun.State
+
+#: Keys of `MirrorRun.options`: the beginning of the window, the reasons, the losses of changes, and
+#: whether records that were permanently deleted are looked for after the sweep.
+SINCE, REASONS, LOSSES, IDS = "since", "reasons", "losses", "ids"
+#: Runs that cover a window which a run of the kind left uncovered, when they are done.
+_COVERING = {
+    Kind.SWEEP: Q(kind__in=(Kind.SWEEP, Kind.LOAD)),
+    Kind.VERIFY: Q(
+        kind=Kind.VERIFY, options__depth__in=("ids", "sample", "full"), options__fields__isnull=True
+    ),
+}
 
 
 def request_sweep(
@@ -25,7 +37,7 @@ def request_sweep(
     now: datetime,
     reason: str,
     *,
-    incident: str | None = None,
+    loss: str | None = None,
     with_ids: bool = False,
 ) -> MirrorRun:
     """Request a sweep of the records that were modified at `since` or later.
@@ -35,29 +47,73 @@ def request_sweep(
     """
     with transaction.atomic():
         Mirror.objects.select_for_update().get(pk=mirror.pk)
-        unended = mirror.runs.filter(kind=MirrorRun.Kind.SWEEP, state__in=MirrorRun.UNENDED)
+        unended = mirror.runs.filter(kind=Kind.SWEEP, state__in=MirrorRun.UNENDED)
         run = unended.select_for_update().first()
-        options = _widened(run.options if run else {}, since, reason, incident, with_ids)
+        options = _request(since, reason, loss, with_ids)
+        for known in _uncovered(mirror, Kind.SWEEP).order_by("-pk"):
+            options = _widened(known.options, options)
         if run is None:
-            run, _ = runs.request(mirror, MirrorRun.Kind.SWEEP, now, options=options)
+            run, _ = runs.request(mirror, Kind.SWEEP, now, options=options)
         else:
             unended.update(
-                state=MirrorRun.State.WAITING, claimed_until=None, due_at=now, options=options,
+                state=State.WAITING, claimed_until=None, due_at=now, options=options,
                 cursor={}, done=0, total=None, tries=0, error="", waits_for="",
             )  # fmt: skip
         transaction.on_commit(partial(runs.send, run.pk))
     return run
 
 
-def _widened(
-    options: dict[str, Any], since: datetime, reason: str, incident: str | None, with_ids: bool
-) -> dict[str, Any]:
-    """Return the options of a sweep that includes this request."""
-    begins = [since, *(datetime.fromisoformat(text) for text in [options.get(SINCE)] if text)]
-    incidents = [*options.get(INCIDENTS, []), *([] if incident is None else [incident])]
-    return {
-        SINCE: min(begins).isoformat(),
-        REASONS: list(dict.fromkeys([*options.get(REASONS, []), reason])),
-        INCIDENTS: list(dict.fromkeys(incidents)),
-        IDS: with_ids or options.get(IDS, False),
+def request_ids(
+    mirror: Mirror, now: datetime, since: datetime | None, *, after: timedelta
+) -> MirrorRun:
+    """Request a comparison of all ids, since records may have been permanently deleted since then;
+    None: at any time. Inside the caller's transaction."""
+    options = {"depth": "ids"} | ({} if since is None else {SINCE: since.isoformat()})
+    run, _ = runs.request(mirror, Kind.VERIFY, now, options=options, after=after)
+    return run
+
+
+def uncovered(mirror: Mirror) -> Iterator[datetime]:
+    """Yield the beginnings of the windows in which the rows may lack changes or deletions."""
+    for kind in _COVERING:
+        for since in _uncovered(mirror, kind).values_list(f"options__{SINCE}", flat=True):
+            if since:
+                yield datetime.fromisoformat(since)
+
+
+def unsuccessful(mirror: Mirror) -> MirrorRun | None:
+    """Return a sweep or comparison of ids that failed or was cancelled, if its window is
+    uncovered."""
+    for kind in _COVERING:
+        runs_of_kind = _uncovered(mirror, kind).exclude(state__in=MirrorRun.UNENDED)
+        for run in runs_of_kind.order_by("pk"):
+            if run.options.get(SINCE):
+                return run
+    return None
+
+
+def _uncovered(mirror: Mirror, kind: str) -> QuerySet[MirrorRun]:
+    """Return the runs that have not ended, and those without success that no later run made up
+    for."""
+    done = mirror.runs.filter(_COVERING[Kind(kind)], state=State.DONE).order_by("-pk")
+    last = done.values_list("pk", flat=True).first() or 0
+    is_open = Q(state__in=MirrorRun.UNENDED) | Q(pk__gt=last)
+    found: QuerySet[MirrorRun] = mirror.runs.filter(is_open, kind=kind).exclude(state=State.DONE)
+    return found
+
+
+def _request(since: datetime, reason: str, loss: str | None, with_ids: bool) -> dict[str, Any]:
+    losses = [] if loss is None else [loss]
+    return {SINCE: since.isoformat(), REASONS: [reason], LOSSES: losses, IDS: with_ids}
+
+
+def _widened(known: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a sweep that does what both say."""
+    both = (known, wanted)
+    begins = [datetime.fromisoformat(one[SINCE]) for one in both if one.get(SINCE)]
+    joined = {
+        name: list(dict.fromkeys([*known.get(name, []), *wanted.get(name, [])]))
+        for name in (REASONS, LOSSES)
     }
+    is_with_ids = any(one.get(IDS, False) for one in both)
+    return {SINCE: min(begins).isoformat(), **joined, IDS: is_with_ids}

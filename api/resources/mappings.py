@@ -30,6 +30,8 @@ from mirror.service import mirror_of
 
 _PAUSE = ("paused_at", "paused_by", "pause_reason")
 _DELETED = ("deleted_at", "emptied_at")  # always null, since deleted mappings are not shown
+#: What the mirror of a managed mapping does with it, and no one else.
+_OF_THE_OWNER = ("update", "partial_update", "destroy", "pause")
 _MANAGED = "This mapping belongs to the mirror {}: change or delete that at /api/v1/mirrors/."
 
 
@@ -114,7 +116,7 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
 
     def get_object(self) -> HandlerMapping:
         mapping = super().get_object()
-        if mapping.managed and self.action in ("update", "partial_update", "destroy"):
+        if mapping.managed and self.action in _OF_THE_OWNER:
             raise Conflict(_MANAGED.format(mirror_of(mapping) or "of its object"))
         return mapping
 

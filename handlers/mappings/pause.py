@@ -50,11 +50,14 @@ class Paused:
 
 
 def pause(mappings: Iterable[HandlerMapping], by: Actor, reason: str, now: datetime) -> int:
-    """Pause mappings in one transaction, or the caller's; return how many were not paused."""
+    """Pause mappings in one transaction, or the caller's; return how many were not paused.
+
+    Managed mappings are left alone: a mirror that gets no changes would not be in sync.
+    """
     number = 0
     with transaction.atomic():
         for mapping in mappings:
-            running = HandlerMapping.objects.filter(pk=mapping.pk, paused_at=None)
+            running = HandlerMapping.objects.filter(pk=mapping.pk, paused_at=None, managed=False)
             if running.update(paused_at=now, paused_by=str(by)[:150], pause_reason=reason):
                 note(by, Action.PAUSE, mapping, reason=reason)
                 _log_when_committed("handler paused", mapping, by)

@@ -82,6 +82,8 @@ def _lacking_of_listener(
 
 
 def _is_wanted(mapping: HandlerMapping, handler: str) -> bool:
+    if mapping.managed:  # a mirror has loaded what changed before it was added
+        return False
     if mapping.handler and registry.find(mapping.handler) is None:
         return False
     return not handler or handler in (mapping.handler, mapping.task)

@@ -51,7 +51,7 @@ def apply(events: Sequence[EventData]) -> Skipped | None:
     if mirror is None:
         return Skipped(REMOVED)
     columns = columns_of(model_named(mirror.model)).against(mirror.described)
-    changes = [decode(columns, event) for event in events]
+    changes = [decode(columns, event, loaded_from=mirror.load_started_at) for event in events]
     marked = dirty.marked_among(mirror, [change.record_id for change in changes])
     moved = [_mark(change) for change in changes if change.record_id in marked]
     decided = _write(mirror, columns, [c for c in changes if c.record_id not in marked])

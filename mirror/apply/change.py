@@ -31,6 +31,9 @@ class Change:
     version: datetime | None = None
     converted: Converted = field(default_factory=Converted)
     unread: str = ""
+    #: Whether it was committed before the mirror's first load, which does not find the record if it
+    #: was permanently deleted in between.
+    is_before_load: bool = False
 
     @property
     def is_deletion(self) -> bool:
@@ -50,6 +53,8 @@ class Change:
         if self.unread:
             return Verdict.READ
         is_first_attempt = self.event.attempt == 1
+        if row is None and self.is_before_load and not self.is_deletion:
+            return Verdict.READ
         if self.is_deletion:
             return judge_deletion(row, self.at, is_first_attempt=is_first_attempt)
         return judge_event(
@@ -68,11 +73,15 @@ class Change:
         return Reason.PARTIAL if is_unknown else Reason.SAME_SECOND
 
 
-def decode(columns: Columns, event: EventData) -> Change:
-    """Return the change of an event. `columns` are resolved against the object's fields."""
+def decode(columns: Columns, event: EventData, *, loaded_from: datetime | None = None) -> Change:
+    """Return the change of an event. `columns` are resolved against the object's fields.
+
+    `loaded_from` is when the mirror's first load began; None: it has not begun.
+    """
     metadata = event.metadata
     at = event_time(metadata.commit_timestamp, metadata.sequence_number)
     change = Change(event, long_id(metadata.record_id), at)
+    change.is_before_load = loaded_from is not None and at < loaded_from
     change.unread = _why_unread(columns, event)
     if change.unread or change.is_deletion:
         return change

@@ -11,7 +11,7 @@ A listener's entries are recorded one batch after the other, so that their ids a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from django.db.models import Max, Q, QuerySet
@@ -26,6 +26,7 @@ from mirror.apply.dirty import Mark, Reason
 from mirror.apply.guard import read_time
 from mirror.models import Mirror
 from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.described import DescribedObject
 from mirror.sweeps import request_sweep
 
 #: The longest time between saving a record and committing the change that stands for it.
@@ -36,6 +37,8 @@ _WITH_FIELDS = ("CREATE", "UPDATE", "UNDELETE")
 _ONE_RECORD = (*_WITH_FIELDS, "DELETE")
 _GAPS = ("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE")
 _ALL_RECORDS = "*"
+#: The field that names the record that a merged one went into.
+_MASTER = "MasterRecordId"
 
 
 def last_entry_ids(listener_ids: Sequence[int]) -> dict[int, int]:
@@ -52,13 +55,20 @@ def last_entry_ids(listener_ids: Sequence[int]) -> dict[int, int]:
 def found_between(mirror: Mirror, last_id: int) -> QuerySet[AuditLogEntry]:
     """Return the mirror's entries after the last search, up to `last_id`, that are searched for."""
     plain = _WITH_FIELDS if has_children(mirror) else _ONE_RECORD
-    sought = ~Q(change_type__in=plain) | Q(record_id__endswith=_ALL_RECORDS)
+    return _unsearched(mirror, plain).filter(pk__lte=last_id)
+
+
+def without_data(mirror: Mirror) -> QuerySet[AuditLogEntry]:
+    """Return the entries after the last search whose changes the mirror's rows lack."""
+    return _unsearched(mirror, _ONE_RECORD)
+
+
+def _unsearched(mirror: Mirror, plain: Collection[str]) -> QuerySet[AuditLogEntry]:
     found: QuerySet[AuditLogEntry] = AuditLogEntry.objects.filter(
-        sought,
+        ~Q(change_type__in=plain) | Q(record_id__endswith=_ALL_RECORDS),
         listener=mirror.listener_id,
         entity_name=mirror.salesforce_object,
         pk__gt=mirror.scanned_entry_id,
-        pk__lte=last_id,
     )
     return found
 
@@ -169,11 +179,17 @@ def _references(columns: Columns) -> Iterator[str]:
 
 
 def _merged(mirror: Mirror, ids: Sequence[str]) -> set[str]:
-    """Return those of the deleted records that were merged into others."""
-    rest, merged = rest_of(mirror.listener), set()
+    """Return those of the deleted records that were merged into others; none of an object whose
+    records cannot be merged."""
+    rest, merged = rest_of(mirror.listener), set[str]()
+    described = (
+        mirror.described or DescribedObject.read(rest.describe(mirror.salesforce_object)).types
+    )
+    if _MASTER not in described:
+        return merged
     for start in range(0, len(ids), 200):
         listed = ", ".join(f"'{record_id}'" for record_id in ids[start : start + 200])
-        soql = f"SELECT Id, MasterRecordId FROM {mirror.salesforce_object} WHERE Id IN ({listed})"
+        soql = f"SELECT Id, {_MASTER} FROM {mirror.salesforce_object} WHERE Id IN ({listed})"
         for page in rest.query(soql, deleted=True):
-            merged |= {long_id(str(row["Id"])) for row in page if row.get("MasterRecordId")}
+            merged |= {long_id(str(row["Id"])) for row in page if row.get(_MASTER)}
     return merged

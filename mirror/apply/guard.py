@@ -20,7 +20,7 @@ from enum import Enum
 
 #: Times of Salesforce's servers may differ by this much.
 MARGIN = timedelta(seconds=2)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST = 999  # microseconds for the sequence number
 
 
@@ -47,17 +47,17 @@ class Row:
 def event_time(commit_timestamp: int, sequence_number: int) -> datetime:
     """Return `synced_at` for a row that an event writes; `commit_timestamp` in ms since 1970."""
     sequence = min(max(sequence_number, 1), _MOST)
-    return _EPOCH + timedelta(milliseconds=commit_timestamp, microseconds=sequence)
+    return EPOCH + timedelta(milliseconds=commit_timestamp, microseconds=sequence)
 
 
 def read_time(read_at: int) -> datetime:
     """Return `synced_at` for a row that was read; `read_at` in ms since 1970."""
-    return _EPOCH + timedelta(milliseconds=read_at)
+    return EPOCH + timedelta(milliseconds=read_at)
 
 
 def milliseconds(moment: datetime) -> int:
     """Return a time in ms since 1970, rounded up, so that it is never before the time."""
-    return -((_EPOCH - moment) // timedelta(milliseconds=1))
+    return -((EPOCH - moment) // timedelta(milliseconds=1))
 
 
 def judge_read(row: Row | None, version: datetime | None, read_at: datetime) -> Verdict:

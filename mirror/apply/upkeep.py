@@ -1,4 +1,5 @@
-"""The upkeep of mirrors: gap search, reading of dirty records, and removal of old tombstones.
+"""The upkeep of mirrors: recovery of dead letters, gap search, reading of dirty records, and
+removal of old tombstones.
 
 `start_due` looks for work in each round of the relay and starts a task for each mirror that has
 some; `work` is the task. One worker at a time does a mirror's upkeep.
@@ -7,6 +8,7 @@ some; `work` is the task. One worker at a time does a mirror's upkeep.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -14,9 +16,9 @@ from django.core.cache import cache
 from django.db.models import Q
 
 from handlers.listener_rest_client import CANNOT_READ
-from handlers.outbox import broker
+from handlers.outbox import broker, publish
 from listeners.clock import database_clock
-from mirror.apply import dirty, gap_scan, reader
+from mirror.apply import dead_letters, dirty, gap_scan, reader
 from mirror.models import Mirror
 from mirror.schema.columns import columns_of, model_named
 
@@ -44,11 +46,12 @@ def start_due(now: datetime) -> int:
     if not mirrors:
         return 0
     last_ids = gap_scan.last_entry_ids(sorted({mirror.listener_id for mirror in mirrors}))
-    with_dirty = set(dirty.due(now).values_list("mirror_id", flat=True).distinct())
+    with_dead = dead_letters.mirrors_with_halted_chains()
     started = 0
     for mirror in mirrors:
         last_id = last_ids.get(mirror.listener_id, 0)
-        if mirror.pk in with_dirty or _has_gaps(mirror, last_id):
+        is_dirty = mirror.pk in with_dead or dirty.due(now).filter(mirror=mirror).exists()
+        if is_dirty or _has_gaps(mirror, last_id):
             started += _start(mirror, now)
     return started
 
@@ -75,25 +78,44 @@ def _start(mirror: Mirror, now: datetime) -> bool:
 
 
 def work(mirror_id: int) -> None:
-    """Search for gaps, read dirty records until none is due, and purge tombstones.
+    """Recover dead letters, search for gaps, read dirty records, and purge tombstones.
 
     Never inside a transaction.
     """
     mirror = Mirror.objects.filter(pk=mirror_id).select_related("listener__connection").first()
     if mirror is None:
         return
-    ends_at = time.monotonic() + BUDGET
     until = None
+    for step in (_recover, gap_scan.scan, _read, _purge_hard):
+        if not _is_done(step, mirror):
+            until = database_clock.now() + _AGAIN
+    _extend(mirror, until)
+
+
+def _is_done(step: Callable[[Mirror], object], mirror: Mirror) -> bool:
+    """Take a step; return False if Salesforce did not answer, which holds up no other step."""
     try:
-        gap_scan.scan(mirror)
-        while reader.read_page(mirror) and time.monotonic() < ends_at:
-            _extend(mirror, database_clock.now() + _SPAN)
-        if mirror.deletes == Mirror.Deletes.HARD:
-            purge(mirror, database_clock.now())
+        step(mirror)
     except CANNOT_READ as error:
         log.warning("upkeep postponed", mirror=mirror.model, reason=str(error))
-        until = database_clock.now() + _AGAIN
-    _extend(mirror, until)
+        return False
+    return True
+
+
+def _recover(mirror: Mirror) -> None:
+    publish.publish_or_leave(dead_letters.recover(mirror), database_clock.now())
+
+
+def _read(mirror: Mirror) -> None:
+    """Read dirty records until none is due, or the time is over."""
+    ends_at = time.monotonic() + BUDGET
+    while reader.read_page(mirror) and time.monotonic() < ends_at:
+        _extend(mirror, database_clock.now() + _SPAN)
+
+
+def _purge_hard(mirror: Mirror) -> None:
+    if mirror.deletes == Mirror.Deletes.HARD:
+        purge(mirror, database_clock.now())
 
 
 def _extend(mirror: Mirror, until: datetime | None) -> None:

@@ -18,8 +18,7 @@ from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.salesforce.bulk.errors import BulkLimit, BulkUnsupported
 from listeners.salesforce.errors import RestRefused
-from mirror import runs
-from mirror.apply.guard import read_time
+from mirror.apply.guard import EPOCH, read_time
 from mirror.load import budget
 from mirror.load.bulk import BulkLoad
 from mirror.load.hand_over import waiting_for
@@ -27,6 +26,7 @@ from mirror.load.sweep import OVERLAP, Sweep
 from mirror.load.work import Work
 from mirror.models import Mirror, MirrorRun
 from mirror.runs import Finished, Later, RunClaim, RunFailed
+from mirror.sweeps import request_ids
 
 Phase = Mirror.Phase
 #: Seconds between two looks at a stream that is not live yet.
@@ -61,13 +61,21 @@ def _begin(work: Work) -> None:
     mine = Mirror.objects.filter(pk=work.mirror.pk)
     mine.update(load_started_at=Coalesce("load_started_at", now))
     work.use(work.describe())
-    work.save(begun=now.isoformat(), round=1)
+    has_old_rows = work.writer.has_rows_before(work.mirror.created_at)
+    mine.filter(described={}).update(described=dict(work.fields.types))
+    work.save(begun=now.isoformat(), round=1, has_old_rows=has_old_rows)
 
 
 def _continue(work: Work) -> Finished | Later:
     """Continue with the first step that is not done."""
     while not work.cursor.get("is_loaded"):
-        if (pause := _load(work)) is not None:
+        try:
+            pause = _load(work)
+        except RestRefused as refusal:
+            work.use_other_fields(refusal)
+            _load_again(work, work.fields)
+            continue
+        if pause is not None:
             return pause
         fields = work.describe()
         if fields.fingerprint == work.fields.fingerprint:
@@ -79,8 +87,12 @@ def _continue(work: Work) -> Finished | Later:
         return pause
     _set_phase(work.mirror, {Phase.LOADING: Phase.CATCHING_UP})
     sweep = Sweep(work, read_time(work.cursor["start"]) - OVERLAP)
-    if (pause := sweep.run()) is not None:
-        return pause
+    try:
+        if (pause := sweep.run()) is not None:
+            return pause
+    except RestRefused as refusal:
+        work.use_other_fields(refusal)
+        return Later()
     _finish(work, sweep)
     return Finished(is_right=True, report=_report(work, sweep))
 
@@ -105,12 +117,6 @@ def _load(work: Work) -> Later | None:
             return BulkLoad(work).run()
         except (BulkUnsupported, BulkLimit) as refusal:
             work.save(rest=str(refusal), after="", rows=0, done=0)
-        except RestRefused as refusal:
-            if refusal.error_code in ("INVALID_FIELD", "MALFORMED_QUERY", "INVALIDJOB"):
-                raise RunFailed(
-                    f"Salesforce refused the query of {work.mirror.salesforce_object}: {refusal}"
-                ) from None
-            raise
     return _load_by_rest(work)
 
 
@@ -170,13 +176,15 @@ def _load_again(work: Work, fields: Any) -> None:
     if "rest" in work.cursor:
         work.cursor["after"] = ""
     work.use(fields)
+    # After the first load, `verify.schema_changes` follows changes up.
+    first = Mirror.objects.filter(pk=work.mirror.pk, in_sync_since=None)
+    first.update(described=dict(fields.types))
     work.save(round=work.cursor["round"] + 1, rows=0, done=0)
 
 
 def _finish(work: Work, sweep: Sweep) -> None:
     """Mark the mirror as in sync, and look for rows whose records no longer exist."""
     mirror, now = work.mirror, database_clock.now()
-    is_first = mirror.in_sync_since is None
     until = sweep.covered_until or read_time(work.cursor["start"])
     counted = work.reader.count(deleted=False)
     with work.claim.step():
@@ -184,15 +192,21 @@ def _finish(work: Work, sweep: Sweep) -> None:
             phase=Phase.IN_SYNC,
             in_sync_since=until,
             problem="",
-            # Later changes of the fields are found by verifications, which follow them up.
             rows_in_salesforce=counted,
             counted_at=now,
-            described=mirror.described or dict(work.fields.types),
         )
         work.claim.extend()
-        if sweep.needs_ids or not is_first:
-            runs.request(mirror, MirrorRun.Kind.VERIFY, now, options={"depth": "ids"},
-                         after=timedelta(seconds=5))  # fmt: skip
+        is_first = mirror.in_sync_since is None
+        if sweep.needs_ids or not is_first or work.cursor.get("has_old_rows"):
+            request_ids(mirror, now, _ghosts_since(work), after=timedelta(seconds=5))
+
+
+def _ghosts_since(work: Work) -> datetime | None:
+    """Return since when rows may be of records that were permanently deleted: after a first load,
+    those that the table had before. None: the load leaves nothing more in doubt than before it."""
+    if work.mirror.in_sync_since is not None:
+        return None
+    return EPOCH if work.cursor.get("has_old_rows") else read_time(work.cursor["start"])
 
 
 def _report(work: Work, sweep: Sweep) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.client import MAX_IDS, RestClient
 from listeners.salesforce.rest.records import long_id
 from mirror.load.fields import ReadFields
@@ -30,13 +31,17 @@ class RestReader:
         self._rest, self._fields = rest, fields
 
     def count(self, *, deleted: bool = True) -> int | None:
-        """Return the number of records, including the Recycle Bin; None if it is not countable."""
+        """Return the number of records, including the Recycle Bin; None if it is not countable, or
+        counting takes too long."""
         soql = f"SELECT COUNT(Id) total FROM {self._fields.entity}"
-        for page in self._rest.query(soql, deleted=deleted):
-            for row in page:
-                found = row.get("total", row.get("expr0"))
-                return found if isinstance(found, int) else None
-        return None
+        try:
+            rows = [row for page in self._rest.query(soql, deleted=deleted) for row in page]
+        except RestRefused as refusal:
+            if refusal.error_code != "QUERY_TIMEOUT":
+                raise
+            return None
+        found = rows[0].get("total", rows[0].get("expr0")) if rows else None
+        return found if isinstance(found, int) else None
 
     def page(self, where: str, order: str) -> tuple[list[Chunk], Record | None]:
         """Read up to MAX_IDS records; return them, and the last one unless it was the last page."""

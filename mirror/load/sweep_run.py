@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from listeners.clock import database_clock
-from mirror import runs
+from listeners.salesforce.errors import RestRefused
 from mirror.load.sweep import OVERLAP, Sweep
 from mirror.load.work import Work
 from mirror.models import Mirror, MirrorRun
 from mirror.runs import Finished, Later, RunClaim
-from mirror.sweeps import IDS, SINCE
+from mirror.sweeps import IDS, SINCE, request_ids
 
 Phase = Mirror.Phase
 
@@ -22,8 +22,12 @@ def run(claim: RunClaim) -> Finished | Later:
         work.use(work.describe())
         work.save(begun=database_clock.now().isoformat())
     sweep = Sweep(work, datetime.fromisoformat(claim.job.options[SINCE]) - OVERLAP)
-    if (pause := sweep.run()) is not None:
-        return pause
+    try:
+        if (pause := sweep.run()) is not None:
+            return pause
+    except RestRefused as refusal:
+        work.use_other_fields(refusal)
+        return Later()
     _finish(work, sweep)
     report = {"rows": sweep.rows, **work.cursor.get("counts", {})}
     return Finished(is_right=True, report=report)
@@ -38,6 +42,7 @@ def _finish(work: Work, sweep: Sweep) -> None:
         work.claim.extend(done=sweep.rows)
         if not loads.exists() and sweep.covered_until is not None:
             waiting.update(phase=Phase.IN_SYNC, in_sync_since=sweep.covered_until)
-        if sweep.needs_ids or work.claim.job.options.get(IDS):
-            runs.request(mirror, MirrorRun.Kind.VERIFY, now, options={"depth": "ids"},
-                         after=timedelta(seconds=5))  # fmt: skip
+        options = work.claim.job.options
+        if sweep.needs_ids or options.get(IDS):
+            since = datetime.fromisoformat(options[SINCE])
+            request_ids(mirror, now, since, after=timedelta(seconds=5))

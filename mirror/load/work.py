@@ -15,6 +15,8 @@ from mirror.models import Mirror
 from mirror.runs import RunClaim, RunFailed
 from mirror.schema.columns import NotMirrorable
 
+#: Salesforce's codes for a query that names a field which the user may not see any more.
+_ABOUT_FIELDS = ("INVALID_FIELD", "MALFORMED_QUERY", "INVALIDJOB")
 #: Numbers that add up over all slices of a run, and are its report.
 COUNTS = ("applied", "doubtful", "refused")
 
@@ -72,6 +74,19 @@ class Work:
             self.__dict__.pop(name, None)
         self._counted = dict.fromkeys(COUNTS, 0)
         self.cursor |= {"names": list(fields.names), "types": dict(fields.types)}
+
+    def use_other_fields(self, refusal: RestRefused) -> None:
+        """Read other fields from here on, since a query was refused because of its fields. Raises
+        the refusal if it has another reason."""
+        if refusal.error_code not in _ABOUT_FIELDS:
+            raise refusal
+        fields = self.describe()
+        if fields.fingerprint == self.fields.fingerprint:
+            raise RunFailed(
+                f"Salesforce refused the query of {self.mirror.salesforce_object}: {refusal}"
+            ) from None
+        self.use(fields)
+        self.save()
 
     def save(self, *, done: int | None = None, total: int | None = None, **cursor: Any) -> None:
         """Store the progress of a step, and renew the claim."""

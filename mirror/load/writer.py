@@ -98,6 +98,11 @@ class Writer:
             found = write_absent(self.columns, self._mirror.database, ids, read_time(read_at))
             self._count(found)
 
+    def has_rows_before(self, moment: datetime) -> bool:
+        """Return whether the table has rows that were written before a time."""
+        rows = self.columns.model._base_manager.using(self._mirror.database)
+        return bool(rows.filter(synced_at__lt=moment).exists())
+
     def not_deleted(self, ids: Sequence[str]) -> list[str]:
         """Return those of the ids that have a row which is not marked as deleted."""
         rows = self.columns.model._base_manager.using(self._mirror.database)

@@ -146,6 +146,7 @@ class Migration(migrations.Migration):
                             ("superseded", "Redelivered after later changes"),
                             ("merge", "A merge may have moved it to another parent"),
                             ("difference", "Verification found a difference"),
+                            ("failed", "Its change could not be applied"),
                         ],
                         max_length=20,
                     ),

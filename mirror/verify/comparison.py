@@ -9,11 +9,12 @@ from functools import cached_property
 from typing import Any
 
 from handlers.listener_rest_client import rest_of
-from handlers.models import Delivery, HandlerMapping
+from handlers.models import Delivery
 from listeners.models import Position
 from listeners.salesforce.rest.records import RecordsRead
 from mirror.load.fields import ReadFields
 from mirror.load.writer import Writer
+from mirror.mappings import deliveries_of
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import columns_of, model_named
 from mirror.schema.described import DescribedObject
@@ -142,13 +143,8 @@ class Comparison:
 
     def _undelivered(self, ids: Sequence[str]) -> set[str]:
         by_id = {one: one for one in ids} | {one[:_SHORT]: one for one in ids}
-        mappings = HandlerMapping.objects.filter(
-            listener=self.mirror.listener_id, managed=True, entity=self.mirror.salesforce_object
-        )
-        unended = Delivery.objects.filter(
-            state__in=Delivery.UNENDED,
-            mapping__in=list(mappings.values_list("pk", flat=True)),
-            entry__record_id__in=list(by_id),
+        unended = deliveries_of(self.mirror, *Delivery.UNENDED).filter(
+            entry__record_id__in=list(by_id)
         )
         return {by_id[one] for one in unended.values_list("entry__record_id", flat=True)}
 

@@ -3,6 +3,7 @@
 from django.db import transaction
 from django.utils import timezone
 
+from audit.models import AuditLogEntry
 from mirror import service
 from mirror.models import Mirror
 from tests.sample_data import ANN
@@ -12,6 +13,22 @@ def add(listener, model="crm.Account", **fields) -> Mirror:
     """Store a mirror as the service does, with its mappings and its first load requested."""
     with transaction.atomic():
         return service.store(Mirror(model=model, listener=listener, **fields), ANN)
+
+
+def logged(mirror, at, change_type="UPDATE", record_id="001000000000001AAA") -> AuditLogEntry:
+    """An entry of the audit log that was committed at a time, and has no deliveries."""
+    return AuditLogEntry.objects.create(
+        listener=mirror.listener,
+        channel="/data/ChangeEvents",
+        entity_name=mirror.salesforce_object,
+        record_id=record_id,
+        change_type=change_type,
+        transaction_key="t1",
+        sequence_number=1,
+        commit_timestamp=round(at.timestamp() * 1000),
+        changed_data={},
+        received_at=at,
+    )
 
 
 def in_sync(mirror) -> Mirror:

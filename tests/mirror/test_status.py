@@ -3,7 +3,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from audit.models import AuditLogEntry
 from consumer.status.mirror_table import table
 from handlers.models import Delivery
 from listeners.models import Position
@@ -11,7 +10,7 @@ from mirror.apply import dirty
 from mirror.models import Difference, DirtyRow
 from mirror.status import in_attention, status_of
 from mirror.sweeps import request_sweep
-from tests.mirror.adding import add, in_sync
+from tests.mirror.adding import add, in_sync, logged
 from tests.mirror.crm.models import Account
 
 NOW = timezone.now()
@@ -36,27 +35,12 @@ def milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def entry(mirror, change_type="UPDATE", at=EARLIER) -> AuditLogEntry:
-    return AuditLogEntry.objects.create(
-        listener=mirror.listener,
-        channel="/data/ChangeEvents",
-        entity_name="Account",
-        record_id="001000000000001AAA",
-        change_type=change_type,
-        transaction_key="t1",
-        sequence_number=1,
-        commit_timestamp=milliseconds(at),
-        changed_data={},
-        received_at=NOW,
-    )
-
-
 def delivery(mirror, state) -> Delivery:
     mapping = mirror.listener.mappings.get(managed=True, on="update")
     more = {"claim_deadline": NOW} if state == "running" else {}
     more |= {"due_at": NOW} if state == "retrying" else {}
     return Delivery.objects.create(
-        entry=entry(mirror),
+        entry=logged(mirror, EARLIER),
         mapping=mapping,
         handler="mirror.apply",
         state=state,
@@ -104,7 +88,7 @@ def test_a_record_that_changes_again_before_it_is_read_proves_nothing_more(mirro
 
 
 def test_a_gap_that_was_not_scanned_ends_what_is_proven(mirror):
-    gap = entry(mirror, "GAP_UPDATE")
+    gap = logged(mirror, EARLIER, "GAP_UPDATE")
     assert status(mirror).in_sync_as_of == EARLIER - timedelta(milliseconds=1)
 
     mirror.scanned_entry_id = gap.pk
@@ -123,6 +107,7 @@ def test_lost_time_that_is_swept_ends_what_is_proven(mirror):
 @pytest.mark.parametrize("phase", ["new", "loading", "catching_up"])
 def test_nothing_is_proven_before_the_hand_over(mirror, phase):
     mirror.phase = phase
+    mirror.runs.update(state="waiting", finished_at=None)
 
     found = status(mirror)
 

@@ -61,8 +61,8 @@ class DeadLettersAdmin(RedeliveringAdmin):
         """Return a group with the addresses of its buttons; empty: no button."""
         known = {"state": group.state, "group": group.name}
         can_redeliver = self.has_redeliver_permission(request)
-        can_pause = may(request.user, OPERATE)
         mapping = group.example.mapping
+        can_pause = may(request.user, OPERATE) and not mapping.managed
         return {
             "group": group,
             "is_paused": bool(mapping.paused_at),

@@ -56,7 +56,7 @@ class PausingAdmin(LoggedAdmin):
         found: list[Any] = super().get_actions_detail(request, object_id)
         mapping = _found(object_id)
         idle = {"pause", "resume"}
-        if mapping is not None and (mapping.handler or mapping.task):
+        if mapping is not None and (mapping.handler or mapping.task) and not mapping.managed:
             idle.remove("resume" if mapping.paused_at else "pause")
         return [entry for entry in found if entry.method.original_function_name not in idle]
 
@@ -87,7 +87,8 @@ class PausingAdmin(LoggedAdmin):
         name = request.GET.get("name", "")
         if "\0" in name:
             raise Http404
-        mappings = list(HandlerMapping.objects.filter(mappings_pause.to_handler(name)))
+        of_handler = HandlerMapping.objects.filter(mappings_pause.to_handler(name))
+        mappings = list(of_handler.filter(managed=False))
         if not mappings:
             raise Http404
         number = "" if len(mappings) == 1 else f", {len(mappings)} mappings"

@@ -250,3 +250,12 @@ def test_a_row_that_the_database_refuses_holds_up_no_other(listener, mirror):
     assert dirty() == {ids[3]: ("difference", 3)}
     assert DirtyRow.objects.get().error
     assert states() == {"succeeded"}
+
+
+def test_a_record_created_before_the_load_is_read_since_it_may_not_exist_any_more(listener, mirror):
+    Mirror.objects.update(load_started_at=time_of(START + 10_000))
+
+    apply(listener, event("CREATE", 0, Name="Acme"))
+
+    assert not Account.objects.exists()
+    assert DirtyRow.objects.get().record_id == ACME

@@ -2,9 +2,10 @@
 
 import pytest
 
+from listeners.salesforce.errors import TransportFailed
 from mirror.apply import gap_scan, upkeep
 from mirror.models import DirtyRow, Mirror, MirrorRun
-from tests.mirror.apply.changing import ACME, START, a_mirror, event, record
+from tests.mirror.apply.changing import ACCOUNT, ACME, START, a_mirror, event, record
 from tests.mirror.crm.models import Account, Contact
 from tests.sample_data import listener_of
 
@@ -79,7 +80,7 @@ def test_children_of_a_merged_record_are_read_again(simulator):
     org = simulator
     kept, lost, deleted = org.create("Account", {"Name": "A"}, {"Name": "B"}, {"Name": "C"})
     listener = listener_of(org)
-    accounts = a_mirror(listener)
+    accounts = a_mirror(listener, described={**ACCOUNT, "MasterRecordId": "reference"})
     a_mirror(listener, "crm.Contact", {"AccountId": "reference"})
     for number, account in enumerate((kept, lost, deleted)):
         Contact.all_objects.create(pk=f"003{number:012d}AAA", account_id=account)
@@ -91,3 +92,41 @@ def test_children_of_a_merged_record_are_read_again(simulator):
 
     assert dirty() == {"003000000000001AAA": ("merge", 10)}
     assert not Account.all_objects.exists()
+
+
+def test_a_deleted_record_of_an_object_that_is_not_merged_holds_up_no_search(simulator):
+    [gone] = simulator.create("Opportunity", {"Name": "A"})
+    listener = listener_of(simulator)
+    listener.gap_policy = "record"
+    listener.save()
+    opportunities = a_mirror(listener, "crm.Opportunity", {"Id": "id", "Name": "string"})
+    a_mirror(listener, "crm.Contact", {"AccountId": "reference"})
+    Contact.all_objects.create(pk="003000000000001AAA", account_id=gone)
+    simulator.delete("Opportunity", gone)
+    record(listener, event("DELETE", 10, [gone], entity="Opportunity"))
+
+    scan(opportunities)
+
+    assert not dirty()
+    last = Mirror.objects.get(pk=opportunities.pk).scanned_entry_id
+    assert last == gap_scan.last_entry_ids([listener.pk])[listener.pk]
+
+
+def test_records_are_read_although_the_search_is_refused(simulator, monkeypatch):
+    [acme] = simulator.create("Account", {"Name": "Acme"})
+    listener = listener_of(simulator)
+    mirror = a_mirror(listener)
+    long_ago = START - 3_600_000
+    DirtyRow.objects.create(
+        mirror=mirror, record_id=acme, since=long_ago, reason="gap", due_at=mirror.created_at
+    )
+
+    def refuse(_mirror):
+        raise TransportFailed("no answer")
+
+    monkeypatch.setattr(gap_scan, "scan", refuse)
+    upkeep.work(mirror.pk)
+
+    assert not DirtyRow.objects.exists()
+    assert Account.objects.get().name == "Acme"
+    assert Mirror.objects.get().upkeep_until is not None, "it is tried again"

@@ -1,0 +1,164 @@
+"""What limits the time as of which a mirror is proven to be in sync."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from audit.models import Incident, Quarantined, Trouble
+from consumer.listener_control import forget_position
+from handlers.mappings import pause
+from listeners.models import Listener, Position
+from mirror import runs
+from mirror.load import lost_time
+from mirror.models import Mirror
+from mirror.status import status_of
+from mirror.sweeps import request_sweep
+from tests.mirror.adding import add, in_sync, logged
+from tests.sample_data import ANN
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+NOW = timezone.now().replace(microsecond=0)
+EARLIER, LATER = NOW - timedelta(hours=5), NOW + timedelta(hours=1)
+
+
+@pytest.fixture
+def mirror(listener):
+    mirror = in_sync(add(listener))
+    mirror.in_sync_since = mirror.load_started_at = mirror.created_at = EARLIER - timedelta(days=1)
+    mirror.save()
+    live = {"state": "receiving", "lease_until": NOW + timedelta(hours=1), "holder": "a test"}
+    Position.objects.update_or_create(listener=listener, defaults={"caught_up_at": NOW, **live})
+    return mirror
+
+
+def as_of(mirror):
+    return status_of(Mirror.objects.select_related("listener").get(pk=mirror.pk), NOW).in_sync_as_of
+
+
+def lose_position(mirror):
+    trouble = Trouble(Incident.Kind.REPLAY_LOST, "", "lost", "", EARLIER, NOW)
+    Incident.objects.report(mirror.listener_id, trouble, NOW)
+
+
+def end(mirror, state, kind="sweep"):
+    mirror.runs.filter(kind=kind).update(state=state, error="refused", finished_at=LATER)
+
+
+def test_a_refused_position_ends_it_before_the_sweep_is_requested(mirror):
+    assert as_of(mirror) > EARLIER
+
+    lose_position(mirror)
+
+    assert as_of(mirror) < EARLIER
+
+
+def test_a_forgotten_position_ends_it_until_what_was_lost_is_swept(listener, mirror):
+    logged(mirror, EARLIER)
+    Position.objects.update(replay_id="7", epoch=1, lease_until=None, holder="")
+    forget_position(Listener.objects.get(pk=listener.pk), ANN, "", NOW)
+    Position.objects.update(caught_up_at=NOW, state="receiving", lease_until=NOW + timedelta(1))
+    assert as_of(mirror) < EARLIER
+
+    assert lost_time.request_due(NOW) == 1
+    assert lost_time.request_due(NOW) == 0
+    assert mirror.runs.get(kind="sweep").options["since"] == EARLIER.isoformat()
+
+
+def test_an_event_that_cannot_be_decoded_ends_it_until_its_record_is_swept(listener, mirror):
+    for number in range(2):
+        Quarantined.objects.create(
+            listener=listener, channel="c", raw="?", digest=str(number), error="?",
+            received_at=EARLIER,
+        )  # fmt: skip
+
+    assert as_of(mirror) < EARLIER
+    assert lost_time.request_due(NOW) == 1
+    assert lost_time.request_due(NOW) == 0
+    mirror.refresh_from_db()
+    assert mirror.phase == "catching_up"
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_sweep_without_success_ends_it_until_a_later_one_covers_its_window(mirror, state):
+    request_sweep(mirror, EARLIER, NOW, "an overflow")
+    end(mirror, state)
+    runs.request(mirror, "verify", NOW, options={"depth": "counts"})
+    end(mirror, "done", "verify")
+
+    status = status_of(mirror, NOW)
+    assert status.in_sync_as_of < EARLIER
+    assert status.state == "attention"
+    assert "weep" in status.reason
+
+    later = request_sweep(mirror, NOW, NOW, "another overflow")
+    assert later.options["since"] == EARLIER.isoformat()
+    mirror.runs.filter(pk=later.pk).update(state="done")
+    assert as_of(mirror) > EARLIER
+    assert status_of(mirror, NOW).state == "in_sync"
+
+
+def test_a_load_covers_the_window_of_a_failed_sweep(mirror):
+    request_sweep(mirror, EARLIER, NOW, "an overflow")
+    end(mirror, "failed")
+    runs.request(mirror, "load", NOW)
+    end(mirror, "done", "load")
+
+    assert as_of(mirror) > EARLIER
+
+
+def test_a_change_to_every_record_ends_it_until_it_is_searched(mirror):
+    logged(mirror, EARLIER, record_id="001*")
+
+    assert as_of(mirror) < EARLIER
+
+
+def test_ids_that_are_to_be_compared_end_it(mirror):
+    options = {"depth": "ids", "since": EARLIER.isoformat()}
+    runs.request(mirror, "verify", NOW, options=options)
+    deeper, _ = runs.request(mirror, "verify", NOW, options={"depth": "full"})
+    assert deeper.options == {"depth": "full", "since": EARLIER.isoformat()}
+    assert as_of(mirror) < EARLIER
+
+    end(mirror, "done", "verify")
+    assert as_of(mirror) > EARLIER
+
+
+def test_a_mirror_without_its_mappings_is_not_in_sync(mirror):
+    mirror.listener.mappings.get(managed=True, on="update").delete()
+
+    status = status_of(mirror, NOW)
+
+    assert (status.state, status.in_sync_as_of) == ("attention", None)
+    assert "mappings" in status.reason
+
+
+def test_the_mappings_of_a_mirror_are_not_paused(mirror):
+    assert pause.pause(mirror.listener.mappings.all(), ANN, "", NOW) == 0
+
+
+def test_a_listener_of_another_object_keeps_no_mirror_in_sync(listener, mirror):
+    listener.channel = "/data/ContactChangeEvent"
+    listener.save()
+
+    assert as_of(mirror) is None
+
+
+def test_a_first_load_that_was_cancelled_needs_attention(mirror):
+    mirror.phase, mirror.in_sync_since = "loading", None
+    mirror.save()
+    end(mirror, "cancelled", "load")
+
+    status = status_of(mirror, NOW)
+
+    assert status.state == "attention"
+    assert "mirror load crm.Account" in status.reason
+
+
+def test_records_that_cannot_be_read_need_attention(mirror):
+    mirror.dirty_rows.create(
+        record_id="001000000000001AAA", since=0, reason="gap", due_at=NOW, attempts=3,
+        error="no permission",
+    )  # fmt: skip
+
+    assert status_of(mirror, NOW).reason.endswith("such as 001000000000001AAA: no permission")
