@@ -93,7 +93,7 @@ def test_a_sweep_without_success_ends_it_until_a_later_one_covers_its_window(mir
 
     later = request_sweep(mirror, NOW, NOW, "another overflow")
     assert later.options["since"] == EARLIER.isoformat()
-    mirror.runs.filter(pk=later.pk).update(state="done")
+    mirror.runs.filter(pk=later.pk).update(state="done", finished_at=LATER)
     assert as_of(mirror) > EARLIER
     assert status_of(mirror, NOW).state == "in_sync"
 
