@@ -55,6 +55,7 @@ def _recover(mirror: Mirror, ids: list[int]) -> list[int]:
             Mark(
                 long_id(one.entry.record_id),
                 one.entry.commit_timestamp,
+                one.entry.commit_timestamp,
                 Reason.FAILED,
                 one.error,
             )

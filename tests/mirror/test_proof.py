@@ -157,8 +157,13 @@ def test_a_first_load_that_was_cancelled_needs_attention(mirror):
 
 def test_records_that_cannot_be_read_need_attention(mirror):
     mirror.dirty_rows.create(
-        record_id="001000000000001AAA", since=0, reason="gap", due_at=NOW, attempts=3,
+        record_id="001000000000001AAA",
+        since=0,
+        complete_until=0,
+        reason="gap",
+        due_at=NOW,
+        attempts=3,
         error="no permission",
-    )  # fmt: skip
+    )
 
     assert status_of(mirror, NOW).reason.endswith("such as 001000000000001AAA: no permission")

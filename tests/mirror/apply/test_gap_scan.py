@@ -3,6 +3,7 @@
 import pytest
 
 from listeners.salesforce.errors import TransportFailed
+from mirror.apply import dirty as dirty_rows
 from mirror.apply import gap_scan, upkeep
 from mirror.models import DirtyRow, Mirror, MirrorRun
 from tests.mirror.apply.changing import ACCOUNT, ACME, START, a_mirror, event, record
@@ -116,10 +117,8 @@ def test_records_are_read_although_the_search_is_refused(simulator, monkeypatch)
     [acme] = simulator.create("Account", {"Name": "Acme"})
     listener = listener_of(simulator)
     mirror = a_mirror(listener)
-    long_ago = START - 3_600_000
-    DirtyRow.objects.create(
-        mirror=mirror, record_id=acme, since=long_ago, reason="gap", due_at=mirror.created_at
-    )
+    dirty_rows.mark(mirror, {acme: START - 3_600_000}, "gap")
+    DirtyRow.objects.update(due_at=mirror.created_at)
 
     def refuse(_mirror):
         raise TransportFailed("no answer")
