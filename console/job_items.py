@@ -181,7 +181,7 @@ def _of_mirror_run(row: MirrorRun, now: datetime) -> Item:
         begun_at=row.started_at or row.created_at,
         finished_at=row.finished_at,
         outcome=result_of(row),
-        error=row.error,
+        error="" if row.error in row.waits_for else row.error,  # the progress has it
         words=progress_of(row, now),
         is_wrong=row.state == MirrorRun.State.DONE and row.is_right is False,
     )

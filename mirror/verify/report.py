@@ -116,7 +116,8 @@ def _open(session: Session, unexplained: int, now: datetime) -> None:
         f"(verification {run.pk}).",
         "Look at the differences on the mirror's page, check that the connection's user still sees "
         "all records and fields, and that nothing else writes to the table. Then compare "
-        f"everything: manage.py mirror verify {mirror.model} --wait",
+        f"everything: manage.py mirror verify {mirror.model} --wait. The incident closes when that "
+        "or a scheduled verification of fields finds no difference.",
         action="The verification reads records that differ again, and applies what it read.",
         window_start=mirror.last_verified_at or mirror.in_sync_since or now,
         window_end=now,

@@ -3,7 +3,7 @@ import json
 import pytest
 from django.utils import timezone
 
-from audit.models import OperatorAction
+from audit.models import Incident, OperatorAction, Trouble
 from handlers.models import HandlerMapping
 from mirror.models import Mirror, MirrorRun
 from tests.mirror.adding import add, in_sync
@@ -115,6 +115,34 @@ def test_differences_have_both_values_and_the_reason(admin_client, mirror):
     for shown in ("001000000000001AAA", "Phone", "+43 1", "+43 2", "Unexplained", "Repair"):
         assert shown in text
     assert "+43 1" in text_of(admin_client.get("/admin/mirror/difference/"))
+
+
+def test_open_incidents_are_linked(admin_client, mirror):
+    now = timezone.now()
+    trouble = Trouble(
+        Incident.Kind.MIRROR_DIFFERS,
+        mirror.model,
+        "crm.Account differs",
+        "Look at them.",
+        window_start=now,
+        window_end=now,
+    )
+    Incident.objects.report(mirror.listener_id, trouble, now)
+    pk = Incident.objects.get().pk
+
+    text = text_of(admin_client.get(page(mirror, "parts/")))
+    assert f"/admin/audit/incident/{pk}/change/" in text
+    assert "crm.Account differs" in text
+
+    Incident.objects.update(closed_at=now)
+    assert "crm.Account differs" not in text_of(admin_client.get(page(mirror, "parts/")))
+
+
+def test_an_error_is_shown_once(admin_client, mirror):
+    waits = {"error": "HTTP 503", "waits_for": "another attempt after: HTTP 503"}
+    mirror.runs.update(state="waiting", **waits)
+
+    assert text_of(admin_client.get(page(mirror, "parts/"))).count("HTTP 503") == 1
 
 
 def test_sensitive_values_are_masked(as_a, mirror):

@@ -85,7 +85,7 @@ class DifferenceAdmin(ReadOnlyAdmin):
 
     @admin.display(description="field")
     def of_field(self, difference: Difference) -> str:
-        return str(difference.field or "whole record")
+        return str(difference.field or "whole\u00a0record")
 
     @admin.display(description="in the mirror")
     def in_mirror(self, difference: Any) -> str:
@@ -96,9 +96,10 @@ class DifferenceAdmin(ReadOnlyAdmin):
         return str(difference.shown_there)
 
     @admin.display(description="reason")
-    def why(self, difference: Difference) -> SafeString:
+    def why(self, difference: Difference) -> SafeString | str:
+        text = str(difference.get_reason_display())
         is_bad = difference.reason == Difference.Reason.UNEXPLAINED and not difference.repaired_at
-        return label(difference.get_reason_display(), "danger" if is_bad else "")
+        return label(text, "danger") if is_bad else text
 
 
 class MirrorRunAdmin(LongWorkAdmin):

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from audit.log.masking import Sight
+from audit.models import Incident
 from console import links
 from console.job_items import item_of
 from console.labels import label
@@ -72,10 +73,18 @@ def mirror_state(
         else "",
         "can_operate": operates,
         "may_accept_deletions": any("accept_deletions" in run.error for run in ended[:1]),
+        "incidents": _incidents(mirror) if may_see(request, "audit", "incident") else (),
         "entries_href": links.listed("audit_auditlogentry", entity=mirror.salesforce_object)
         if may_see(request, "audit", "auditlogentry")
         else "",
     }
+
+
+def _incidents(mirror: Mirror) -> list[Incident]:
+    """Return the open incidents of the mirror."""
+    kinds = (Incident.Kind.MIRROR_DIFFERS, Incident.Kind.MIRROR_SCHEMA)
+    found = Incident.objects.filter(listener=mirror.listener_id, kind__in=kinds, closed_at=None)
+    return list(found.filter(key=mirror.model).order_by("id"))
 
 
 def _no_worker() -> str:
