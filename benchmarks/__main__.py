@@ -73,6 +73,8 @@ def _memory(stage: Stage, report: Report, options: argparse.Namespace) -> None:
 
 def _mirror_load(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     mirror_load.measure(stage, report, options.changes or 500_000, options.runs)
+    if options.long:
+        mirror_load.measure_memory(stage, report)
 
 
 def _growth(stage: Stage, report: Report, options: argparse.Namespace) -> None:

@@ -39,7 +39,8 @@ CPU, DATABASE_CPU = "us of CPU/row", "us of database CPU/row"
 PEER_RECORDS = 20_000
 _PRODUCT, _FLOOR, _PEER = "mirror load", "floor: download, parse, COPY", "peer: bulk2, bulk_create"
 _SHARES = ((_FLOOR, 0.5, "half the floor"), (_PEER, 5.0, "five times the peer"))
-_MOST_MEMORY = Target(200.0, "flat memory", at_most=True)
+_MOST_MEMORY = Target(200.0, "bounded memory", at_most=True)
+MEMORY_SIZES = (100_000, 1_000_000)
 _KINDS = {"Text": ("string", 10), "Amount": ("double", 4), "Number": ("int", 2),
           "Day": ("date", 2), "Moment": ("datetime", 2), "Flag": ("boolean", 1)}  # fmt: skip
 _SYSTEM = ("Id", "Name", "OwnerId", "CreatedDate", "CreatedById", "LastModifiedById",
@@ -87,6 +88,21 @@ def measure(stage: Stage, report: Report, records: int, runs: int) -> None:
     for number, figure in enumerate(report.figures):
         if (figure.name, figure.unit) == (_PRODUCT, MEMORY):
             report.figures[number] = Figure(_PRODUCT, MEMORY, figure.values, (_MOST_MEMORY,))
+
+
+def measure_memory(stage: Stage, report: Report) -> None:
+    """The memory of loads of more and more records."""
+    found: dict[int, float] = {}
+    for records in MEMORY_SIZES:
+        with org_with(records) as org, stage.run() as run:
+            found[records] = _script(org, "product", records, run)[MEMORY]
+    first = found[MEMORY_SIZES[0]]
+    flat = Target(first * 1.1, "within 10 % since 100,000", at_most=True)
+    for records, memory in found.items():
+        targets = (_MOST_MEMORY, flat) if records > MEMORY_SIZES[0] else (_MOST_MEMORY,)
+        report.figures.append(
+            Figure(f"{_PRODUCT}, {records:,} records", MEMORY, (memory,), targets)
+        )
 
 
 def _targets(rates: Rates, name: str) -> tuple[Target, ...]:

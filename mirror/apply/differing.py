@@ -36,6 +36,9 @@ def differing(
     page = Page(columns, alias, names)
     with transaction.atomic(using=alias, durable=True), connections[alias].cursor() as cursor:
         page.put(cursor, rows)
+        if connections[alias].vendor == "postgresql":
+            # The planner knows nothing of the page, and would read the whole table for each one.
+            cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
         cursor.execute(_query(page))
         found = [str(record_id) for (record_id,) in cursor.fetchall()]
         cursor.execute(f"DROP TABLE {PAGE}")

@@ -6,7 +6,7 @@ the result reports it. `raw` also has every field without a column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -75,50 +75,6 @@ def to_columns(
             plan.add(result, part, child)
     _add_types(known, result, record, prefixes)
     return result
-
-
-class RowConverter:
-    """Converts rows of values in the order of a header, faster than `to_columns`: the texts of a
-    CSV file, or values of REST."""
-
-    def __init__(
-        self,
-        columns: Columns,
-        header: Sequence[str],
-        *,
-        prefixes: Mapping[str, str] = STANDARD_PREFIXES,
-    ) -> None:
-        self._known = columns.resolution
-        self._header, self._prefixes = tuple(header), prefixes
-        plan = plan_of(self._known)
-        self._fields = [
-            (index, name, *plan.columns[name])
-            for index, name in enumerate(header)
-            if name in plan.columns
-        ]
-        self._others = [
-            (index, name, self._known.described.get(name))
-            for index, name in enumerate(header)
-            if name not in plan.columns and name not in LEFT_OUT and "." not in name
-        ]
-
-    def convert(self, row: Sequence[Any]) -> Converted:
-        """Return the columns' values for a row, which is as long as the header."""
-        result = Converted()
-        values = result.values
-        for index, name, column, convert, empty in self._fields:
-            value = row[index]
-            try:
-                # `is_empty`, without the call. A 0 and a false of REST are values.
-                values[column] = empty() if value is None or value == "" else convert(value)
-            except Refused as refusal:
-                _refuse(result, RefusedValue(name, column, value, str(refusal)), empty)
-        for index, name, kind in self._others:
-            result.raw[name] = raw_value(kind, row[index])
-        if self._known.types:
-            record = dict(zip(self._header, row, strict=True))
-            _add_types(self._known, result, record, self._prefixes)
-        return result
 
 
 Empty: TypeAlias = Callable[[], Any]

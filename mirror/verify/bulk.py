@@ -6,6 +6,7 @@ that no page had are noticed by the number of ids and their sum; then all ids ar
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
@@ -100,10 +101,14 @@ class _ComparingWork(Work):
         self._count(set(ids).difference(found), self._here.live_among(found))
         self._compared += len(rows)
 
-    def _raw(self, raw: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the fields without a column whose values do not change without an event."""
+    def _raw(self, raw: Mapping[str, Any] | None) -> str:
+        """Return the fields without a column as JSON, apart from those whose values change without
+        an event."""
+        if not raw:
+            return "{}"
         uncarried = self._session.comparison.rules.uncarried
-        return {name: value for name, value in (raw or {}).items() if name not in uncarried}
+        compared = {name: value for name, value in raw.items() if name not in uncarried}
+        return json.dumps(compared, default=str)
 
     def _count(self, equal: Iterable[str], settled: Iterable[str]) -> None:
         for ids in (equal, settled):

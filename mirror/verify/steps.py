@@ -94,7 +94,7 @@ def _pages(session: Session, *, with_fields: bool) -> Later | None:
         there = (record["Id"] for record in page)
         differing = {one.record_id for one in one_sided(ours.until(last), there)}
         if with_fields:
-            checked = comparison.differing(page, names)
+            checked = comparison.differing(page)
             differing.update(checked.differing)
             session.settle_differing([key for key in checked.stale if key not in differing])
         if with_fields or not bulk.is_used(session):

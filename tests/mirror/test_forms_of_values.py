@@ -10,8 +10,9 @@ from mirror.schema.columns import columns_of
 from mirror.schema.compare import compare
 from mirror.schema.described import NOT_IN_BULK, DescribedObject
 from mirror.schema.model_code import module_code
-from mirror.schema.values import RowConverter, to_columns
+from mirror.schema.values import to_columns
 from tests.mirror.test_model_code import model_of, ruff
+from tests.mirror.test_values import in_a_file
 from tests.simulator.bulk_client import BulkClient
 from tests.simulator.process import SimulatorProcess
 
@@ -77,7 +78,7 @@ def test_both_apis_give_the_same_row(org, client, described, columns, values):
     record = client.send("GET", f"sobjects/{NAME}/{record_id}").json()
 
     by_rest = to_columns(columns, record)
-    by_bulk = RowConverter(columns, header).convert(row)
+    by_bulk = in_a_file(columns, header, row)
 
     assert not by_rest.refused + by_bulk.refused
     rest_only = by_rest.values.keys() - by_bulk.values.keys()

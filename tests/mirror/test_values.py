@@ -7,7 +7,8 @@ import pytest
 from django.db import models
 
 from mirror.schema.columns import columns_of
-from mirror.schema.values import RowConverter, to_columns
+from mirror.schema.csv_columns import RowsConverter
+from mirror.schema.values import Converted, to_columns
 from tests.mirror.crm.models import Account, Contact
 from tests.mirror.test_columns import a_model
 
@@ -26,6 +27,13 @@ CONTACT = columns_of(Contact).against(
 def one(field, value, *, api="Value__c", kind=""):
     columns = columns_of(a_model(value=field)).against({api: kind})
     return to_columns(columns, {api: value})
+
+
+def in_a_file(columns, header, texts):
+    """Return the values of the only row of a CSV file."""
+    found = RowsConverter(columns, header).convert([texts])
+    values = {name: value for name, [value] in found.values.items()}
+    return Converted(values, found.raw.get(0, {}), ["refused"] * found.refused)
 
 
 def noon(year=2024, microsecond=0):
@@ -188,8 +196,10 @@ def test_fields_without_a_column_are_kept_in_one_form():
     ]
     for record in forms:
         assert to_columns(columns, record).raw == expected
-    row = RowConverter(columns, [*expected, "Name"]).convert(
-        ["true", "1.5", "2024-06-30T12:00:00.000+0000", "Acme"]
+    row = in_a_file(
+        columns,
+        [*expected, "Name"],
+        ["true", "1.5", "2024-06-30T12:00:00.000+0000", "Acme"],
     )
     assert row.raw == expected
     assert row.values == {"name": "Acme"}
@@ -227,7 +237,7 @@ def test_the_object_of_a_polymorphic_reference_is_named():
     assert kind(**{"WhoId": record_id, "Who.Type": "Lead"}) == "Lead"
     assert kind(WhoId=None) is None
     assert to_columns(columns, {}).values == {}
-    row = RowConverter(columns, ["WhoId", "Who.Type"]).convert([record_id, "Lead"])
+    row = in_a_file(columns, ["WhoId", "Who.Type"], [record_id, "Lead"])
     assert row.values == {"who_id": record_id, "who_type": "Lead"}
     assert not row.raw
 
@@ -235,29 +245,10 @@ def test_the_object_of_a_polymorphic_reference_is_named():
 def test_a_row_of_a_file_becomes_the_same_as_the_record():
     header = ["Id", "Name", "AnnualRevenue", "CreatedDate", "BillingCity", "Phone"]
     texts = ["001D000000IRFma", "Acme", "1.50", "2024-06-30T12:00:00.000Z", "", "bad\0"]
-    row = RowConverter(ACCOUNT, header).convert(texts)
+    row = in_a_file(ACCOUNT, header, texts)
     assert row == to_columns(ACCOUNT, dict(zip(header, texts, strict=True)))
     assert row.values["billing_city"] is None
-    refused = RowConverter(ACCOUNT, ["AnnualRevenue"]).convert(["much"])
+    refused = in_a_file(ACCOUNT, ["AnnualRevenue"], ["much"])
     assert refused.values == {"annual_revenue": None}
     assert refused.raw == {"AnnualRevenue": "much"}
     assert refused.refused
-
-
-def test_a_zero_and_a_false_of_rest_are_values_in_a_row():
-    model = a_model(
-        amount=NUMBER(null=True, max_digits=38, decimal_places=18),
-        count=models.FloatField(null=True),
-        flag=models.BooleanField(null=True),
-    )
-    columns = columns_of(model).against(["Amount__c", "Count__c", "Flag__c"])
-    header = ["Amount__c", "Count__c", "Flag__c"]
-    record = {"Amount__c": Decimal(0), "Count__c": 0, "Flag__c": False}
-
-    row = RowConverter(columns, header).convert(list(record.values()))
-
-    assert row.values == {"amount": Decimal(0), "count": 0.0, "flag": False}
-    assert row == to_columns(columns, record)
-    assert RowConverter(columns, header).convert([None, "", None]).values == {
-        "amount": None, "count": None, "flag": None,
-    }  # fmt: skip
