@@ -17,7 +17,7 @@ from listeners.salesforce.channel import entity_of
 from listeners.salesforce.errors import RestRefused
 from mirror.models import Mirror
 from mirror.schema.columns import Columns, NotMirrorable, columns_of, model_named
-from mirror.schema.compare import Level, compare
+from mirror.schema.compare import flaws
 from mirror.schema.described import DescribedObject
 
 
@@ -141,9 +141,8 @@ def check_org(listener: Listener, columns: Columns) -> dict[str, Any]:
         raise _unreadable(listener, name, error) from None
     if description.get("queryable") is False:
         raise Refused(f"{name} cannot be queried, so it cannot be mirrored.", "model")
-    findings = compare(columns, DescribedObject.read(description))
-    if texts := [each.text for each in findings if each.level == Level.ERROR or each.is_missing]:
-        raise Refused(" ".join(texts), "model")
+    if text := flaws(columns, DescribedObject.read(description)):
+        raise Refused(text, "model")
     return description
 
 

@@ -68,7 +68,9 @@ def store(mirror: Mirror, by: Actor) -> Mirror:
     mirror.save(force_insert=True)
     create_mappings(mirror)
     note(by, Action.ADD, mirror)
-    log.info("mirror added", mirror=mirror.model, listener=mirror.listener.name)
+    transaction.on_commit(
+        partial(log.info, "mirror added", mirror=mirror.model, listener=mirror.listener.name)
+    )
     request_run(mirror, MirrorRun.Kind.LOAD, {}, by)
     return mirror
 
@@ -104,7 +106,7 @@ def remove(mirror: Mirror, by: Actor) -> None:
             )
         managed_mappings(mirror).delete()
         note(by, Action.DELETE, mirror)
-        log.info("mirror removed", mirror=mirror.model)
+        transaction.on_commit(partial(log.info, "mirror removed", mirror=mirror.model))
         mirror.delete()
 
 

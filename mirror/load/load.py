@@ -61,6 +61,8 @@ def _begin(work: Work) -> None:
     mine = Mirror.objects.filter(pk=work.mirror.pk)
     mine.update(load_started_at=Coalesce("load_started_at", now))
     work.use(work.describe())
+    if work.mirror.in_sync_since is None:
+        work.check_model()
     has_old_rows = work.writer.has_rows_before(work.mirror.created_at)
     mine.filter(described={}).update(described=dict(work.fields.types))
     work.save(begun=now.isoformat(), round=1, has_old_rows=has_old_rows)

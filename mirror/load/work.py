@@ -13,7 +13,9 @@ from mirror.load.reader import RestReader
 from mirror.load.writer import Writer, prefixes_of
 from mirror.models import Mirror
 from mirror.runs import RunClaim, RunFailed
-from mirror.schema.columns import NotMirrorable
+from mirror.schema.columns import NotMirrorable, columns_of, model_named
+from mirror.schema.compare import flaws
+from mirror.schema.described import DescribedObject
 
 #: Salesforce's codes for a query that names a field which the user may not see any more.
 _ABOUT_FIELDS = ("INVALID_FIELD", "MALFORMED_QUERY", "INVALIDJOB")
@@ -67,6 +69,14 @@ class Work:
                 f"The org has no object {name}, or the connection's user may not see it. Correct "
                 "salesforce_object, or grant the user Read and View All Records."
             ) from None
+
+    def check_model(self) -> None:
+        """Raise RunFailed if the model does not fit the object. The configuration file adds mirrors
+        without asking the org."""
+        columns = columns_of(model_named(self.mirror.model))
+        description = self.rest.describe(self.mirror.salesforce_object)
+        if text := flaws(columns, DescribedObject.read(description)):
+            raise RunFailed(text)
 
     def use(self, fields: ReadFields) -> None:
         """Read these fields from here on."""

@@ -71,6 +71,12 @@ def compare(columns: Columns, described: DescribedObject) -> list[Finding]:
     return sorted(findings, key=lambda finding: order.index(finding.level))
 
 
+def flaws(columns: Columns, described: DescribedObject) -> str:
+    """Return why a new mirror's model does not fit the object; empty if it does."""
+    findings = compare(columns, described)
+    return " ".join(each.text for each in findings if each.level == Level.ERROR or each.is_missing)
+
+
 def can_hold(column: Field, field: DescribedField) -> bool:
     """Return whether the column can hold values of the field's type."""
     target: Any = getattr(column, "target_field", column) if column.is_relation else column

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from listeners.clock import database_clock
-from mirror import runs
+from mirror import runs, service
 from mirror.load import budget, fields
 from mirror.models import MirrorRun
 from tests.mirror.crm.models import Account
@@ -33,6 +33,31 @@ def test_fields_that_appear_during_a_load_are_read_too(org):
     assert (run.state, run.cursor["round"]) == ("done", 2)
     assert Account.objects.get(pk=record_id).raw["Score__c"] == 5.5
     assert "Score__c" in mirror.described
+
+
+def test_the_first_load_of_a_model_that_does_not_fit_fails(org):
+    org.entity("Account", hidden=["Phone"])
+    mirror = mirror_of(org)
+
+    run = loaded(mirror)
+
+    assert run.state == "failed"
+    assert "crm.Account.phone: Account has no field for it" in run.error
+    assert not Account.all_objects.exists()
+    mirror.refresh_from_db()
+    assert mirror.in_sync_since is None
+
+
+def test_a_field_that_is_hidden_later_does_not_stop_a_load(org):
+    [record_id] = org.create("Account", Name="Acme", Phone="1")
+    mirror = mirror_of(org)
+    assert loaded(mirror).state == "done"
+    org.entity("Account", hidden=["Phone"])
+
+    service.request_run(mirror, "load")
+
+    assert work_on(load_of(mirror)).state == "done"
+    assert Account.objects.get(pk=record_id).phone == "1"
 
 
 def test_an_object_with_many_fields_is_read_by_id_over_rest(org, monkeypatch):
