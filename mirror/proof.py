@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Min
+from django.db.models import Min, Subquery
 
 from handlers.models import Delivery
 from mirror.apply import gap_scan
 from mirror.apply.guard import EPOCH, read_time
 from mirror.load import lost_time
 from mirror.mappings import deliveries_of
-from mirror.models import DirtyRow, Mirror
-from mirror.sweeps import uncovered
+from mirror.models import DirtyRow, Mirror, MirrorRun
+from mirror.sweeps import SINCE, uncovered
 
 #: The log of a listener that caught up may lack changes that were committed this shortly before.
 _MARGIN = timedelta(seconds=2)
@@ -39,14 +39,42 @@ def in_sync_as_of(mirror: Mirror, position: Any) -> datetime | None:
 
 
 def _pending(mirror: Mirror) -> Iterator[datetime]:
-    """Yield times from which changes may be missing: of deliveries, records to be read, gaps, and
-    lost time that is not swept yet."""
-    for state in (*Delivery.UNENDED, Delivery.State.DEAD):
-        oldest = deliveries_of(mirror, state).order_by("id")
-        for committed in oldest.values_list("entry__commit_timestamp", flat=True)[:1]:
-            yield read_time(committed)
-    gaps = gap_scan.without_data(mirror).aggregate(at=Min("commit_timestamp"))
-    dirty = DirtyRow.objects.filter(mirror=mirror).aggregate(at=Min("complete_until"))
-    yield from (read_time(found["at"]) for found in (gaps, dirty) if found["at"] is not None)
+    """Yield times from which changes may be missing: of deliveries, gaps, lost time that is not
+    swept yet, and records to be read.
+
+    Whatever ends one of them begins a later one before: records are marked before the delivery, the
+    gap or the sweep ends. In this order, none is overlooked in between.
+    """
+    yield from map(read_time, _undelivered(mirror))
+    yield from unread_from(mirror)
     yield from uncovered(mirror)
+    dirty = DirtyRow.objects.filter(mirror=mirror).aggregate(at=Min("complete_until"))["at"]
+    if dirty is not None:
+        yield read_time(dirty)
+
+
+def unread_from(mirror: Mirror) -> Iterator[datetime]:
+    """Yield the times from which records may have changes that no delivery brings: of gaps that
+    were not searched for, and of lost time until it is swept."""
+    gap = gap_scan.without_data(mirror).aggregate(at=Min("commit_timestamp"))["at"]
+    if gap is not None:
+        yield read_time(gap)
     yield from (loss.since for loss in lost_time.unrequested(mirror))
+    sweeps = mirror.runs.filter(kind=MirrorRun.Kind.SWEEP, state__in=MirrorRun.UNENDED)
+    for since in sweeps.values_list(f"options__{SINCE}", flat=True):
+        if since:
+            yield datetime.fromisoformat(since)
+
+
+def _undelivered(mirror: Mirror) -> Iterator[int]:
+    """Yield the commit times of the oldest deliveries in each state that has not ended well.
+
+    In one statement: between two, a delivery that is retried could go from a state that is still to
+    be asked for to one that was.
+    """
+    oldest = (
+        Subquery(deliveries_of(mirror, state).order_by("id").values("entry__commit_timestamp")[:1])
+        for state in (*Delivery.UNENDED, Delivery.State.DEAD)
+    )
+    for found in Mirror.objects.filter(pk=mirror.pk).values_list(*oldest):
+        yield from (committed for committed in found if committed is not None)

@@ -16,10 +16,11 @@ from mirror.load.fields import ReadFields
 from mirror.load.writer import Writer
 from mirror.mappings import deliveries_of
 from mirror.models import DirtyRow, Mirror
+from mirror.proof import unread_from
 from mirror.schema.columns import columns_of, model_named
 from mirror.schema.described import DescribedObject
 from mirror.schema.values import to_columns
-from mirror.verify.compare import Compared, Mismatch, Row, compare, compare_gone
+from mirror.verify.compare import Compared, FieldRules, Mismatch, Row, compare, compare_gone
 from mirror.verify.field_rules import rules_of
 from mirror.verify.here import Here
 from mirror.verify.there import There, moment
@@ -70,10 +71,15 @@ class Comparison:
         self.described = DescribedObject.read(description)
         self.read_fields = ReadFields.of(description)
         types = self.read_fields.types
-        self.rules = rules_of(mirror, self.rest, types, frozenset(only) or None)
+        self._only = frozenset(only) or None
         columns = columns_of(model_named(mirror.model)).against(types)
         self.here = Here(columns, mirror.database)
         self.there = There(self.rest, mirror.salesforce_object, types)
+
+    @cached_property
+    def rules(self) -> FieldRules:
+        """The rules, which depend on the changes of fields that are known when it is first used."""
+        return rules_of(self.mirror, self.rest, self.read_fields.types, self._only)
 
     @cached_property
     def writer(self) -> Writer:
@@ -134,12 +140,15 @@ class Comparison:
     def _horizon(self) -> datetime | None:
         """Return the time until which all changes are recorded; None: unknown.
 
+        Changes that a sweep is to read are not on the way of the stream, and later than that time.
         A stream that is never idle does not catch up; its last event shows how far it has come.
         """
         found = Position.objects.filter(pk=self.mirror.listener_id)
         times = found.values_list("caught_up_at", "last_event_at").first() or ()
         known = [at for at in times if at is not None]
-        return max(known) - ON_ITS_WAY if known else None
+        # Read anew: gaps are searched for while this runs.
+        mirror = Mirror.objects.get(pk=self.mirror.pk)
+        return min([max(known) - ON_ITS_WAY, *unread_from(mirror)]) if known else None
 
 
 def _changed_at(record: dict[str, Any]) -> datetime | None:

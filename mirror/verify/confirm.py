@@ -49,12 +49,29 @@ def confirm(
         time.sleep(PAUSE)
         checked = comparison.check(left)
     differing = checked.differing
-    pending = comparison.on_their_way(checked, differing) if differing else set()
-    lasting = [record_id for record_id in differing if record_id not in pending]
+    checked, pending = _pending(comparison, checked) if differing else (checked, set[str]())
+    lasting = [record_id for record_id in checked.differing if record_id not in pending]
     return Confirmed(
         checked,
         checked.mismatches(lasting),
-        sorted(pending.intersection(differing)),
-        late=number - len(differing) - refused,
+        sorted(pending.intersection(checked.differing)),
+        late=number - len(checked.differing) - refused,
         refused=refused,
     )
+
+
+def _pending(comparison: Comparison, checked: Checked) -> tuple[Checked, set[str]]:
+    """Return the last check of the records that differ, and those whose changes are on their way.
+
+    A change that was applied between a check and the look at what is on its way is in neither: so
+    the others are checked again, and a difference that is another one then does not last either.
+    """
+    differing = checked.differing
+    pending = comparison.on_their_way(checked, differing)
+    again = comparison.check(differing)
+    pending |= {
+        record_id
+        for record_id in again.differing
+        if again.mismatches([record_id]) != checked.mismatches([record_id])
+    }
+    return again, pending

@@ -87,7 +87,7 @@ class Run:
         self.status.stop()
         sights = self.watcher.stop()
         self._judge(sights)
-        self.violations["the harness"] = [*self.faults.failures, *self.operators.errors]
+        self.violations["the harness"] = self.faults.failures
         self.violations["a listener's exit code"] = self.stage.stop_services()
         return self._report(sights, before, after, time.monotonic() - began, recovered)
 
@@ -171,6 +171,7 @@ class Run:
             "differences": dict(
                 database.rows("SELECT reason, count(*) FROM mirror_difference GROUP BY 1")
             ),
+            "commands that failed": len(self.operators.errors),
             "looks": sights.looks,
             "rows seen": sights.others + sum(map(len, sights.rows.values())),
             "claims to be in sync": len(sights.claims),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from listeners.models import Position
 from mirror.models import DirtyRow
+from mirror.sweeps import request_sweep
 from mirror.verify import confirm, run
 from mirror.verify.comparison import Comparison
 from tests.mirror.verify.verifying import Mirrored
@@ -73,6 +75,33 @@ def test_a_record_that_waits_to_be_read_is_not_counted(mirrored, account):
 
     assert mirrored.verify("full").report["pending"] == 1
     assert mirrored.differences() == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_record_that_a_sweep_is_to_read_is_not_counted(mirrored, org, account):
+    since = timezone.now() - timedelta(minutes=1)
+    org.update("Account", account, Phone="2")  # one of an overflow
+    with transaction.atomic():
+        request_sweep(mirrored.mirror, since, timezone.now(), "an overflow")
+
+    assert mirrored.verify("full").report["pending"] == 1
+    assert mirrored.differences() == []
+
+
+def test_a_change_that_is_applied_after_the_last_check_is_no_difference(
+    mirrored, org, account, monkeypatch
+):
+    org.update("Account", account, Phone="2")
+    original = Comparison.on_their_way
+
+    def arrive(comparison, checked, ids):
+        mirrored.rows.filter(pk=account).update(phone="2")
+        return original(comparison, checked, ids)
+
+    monkeypatch.setattr(Comparison, "on_their_way", arrive)
+    confirmed = confirm.confirm(Comparison(mirrored.mirror), [account])
+
+    assert (confirmed.mismatches, confirmed.late) == ([], 1)
 
 
 def test_a_change_that_arrives_during_the_check_is_no_difference(mirrored, org, account):

@@ -76,6 +76,17 @@ def test_rows_do_not_disappear_when_a_field_is_added(mirrored, org, contact):
     assert run.is_right
 
 
+def test_a_verification_that_finds_a_new_field_explains_its_values(mirrored, org, contact):
+    org.entity("Contact", fields={"Is_Key__c": "boolean"})
+
+    mirrored.verify("full")
+
+    assert [(one.field, one.reason) for one in mirrored.differences()] == [
+        ("Is_Key__c", "new_field")
+    ]
+    assert mirrored.incident() is None
+
+
 def test_a_hidden_field_keeps_its_values(mirrored, org, contact):
     org.entity("Contact", hidden=["Email"])
 
