@@ -30,8 +30,8 @@ class Redeliveries(threading.Thread):
         self._operator, self._rng, self._known, self._every = operator, rng, known, every
         self._ended = threading.Event()
         self._acts: dict[Callable[[], list[str]], int] = {
-            self.redeliver_a_record: 6,
-            self.redeliver_an_object: 2,
+            self.redeliver_a_record: 8,
+            self.redeliver_an_object: 3,
             self.redeliver_everything: 1,
             self.load: 2,
             self.verify: 2,

@@ -67,7 +67,7 @@ class Run:
         self.faults = Faults(stage)
         every_id = [record_id for ids in self.known.values() for record_id in ids]
         acts = random.Random(f"operators {wanted.seed}")
-        self.operators = Redeliveries(stage.operator, acts, every_id, 2 * wanted.every)
+        self.operators = Redeliveries(stage.operator, acts, every_id, wanted.every)
         self.violations: dict[str, Sequence[str]] = {}
 
     def play(self) -> Report:
