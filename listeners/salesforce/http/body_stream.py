@@ -30,7 +30,7 @@ LONGEST_LINE = 64 * MIB
 
 
 class Body(io.RawIOBase):
-    """The decompressed body of an answer, without NUL bytes, which PostgreSQL cannot store.
+    """The decompressed body of an answer.
 
     Reading raises `TransportFailed` when the connection is cut or too slow.
     """
@@ -46,13 +46,9 @@ class Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        while chunk := self._chunk(len(buffer)):
-            if b"\0" in chunk:
-                chunk = chunk.replace(b"\0", b"")
-            if chunk:
-                buffer[: len(chunk)] = chunk
-                return len(chunk)
-        return 0
+        chunk = self._chunk(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
 
     def lines(self) -> io.TextIOWrapper:
         """Return the body as lines of UTF-8 text, which end with a line feed only."""

@@ -1,11 +1,18 @@
 """The first load of a mirror."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.utils import timezone
 
+from handlers.listener_rest_client import rest_of
+from mirror import runs
+from mirror.load.fields import ReadFields
+from mirror.load.reader import RestReader
+from mirror.status import status_of
 from tests.mirror.crm.models import Account
-from tests.mirror.load.loading import load_of, loaded, mirror_of, names
+from tests.mirror.load.loading import load_of, loaded, mirror_of, names, work_on
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -67,3 +74,43 @@ def test_an_object_without_records_is_in_sync(org):
     run = loaded(mirror)
 
     assert (run.state, run.done, mirror.phase) == ("done", 0, "in_sync")
+
+
+def test_a_text_with_a_nul_character_is_the_same_as_over_rest(org):
+    org.create("Account", Name="a\0b", Rating="\0")
+    mirror = mirror_of(org)
+
+    loaded(mirror)
+
+    row = Account.objects.get()
+    assert row.name == "a\ufffdb"
+    run, _ = runs.request(mirror, "verify", timezone.now(), options={"depth": "full"})
+    assert work_on(run).report.get("differences", 0) == 0
+
+
+def test_rows_of_an_earlier_mirror_are_compared_before_anything_is_proven(org):
+    org.create("Account", Name="Acme")
+    gone = Account.all_objects.create(
+        pk="001000000000009AAA", synced_at=timezone.now() - timedelta(days=9), is_complete=True
+    )
+    mirror = mirror_of(org)
+
+    loaded(mirror)
+
+    assert status_of(mirror, timezone.now()).in_sync_as_of is None
+    assert status_of(mirror, timezone.now()).state == "catching_up"
+    run = work_on(mirror.runs.get(kind="verify"))
+    assert run.state == "done"
+    gone.refresh_from_db()
+    assert gone.is_deleted
+    assert status_of(mirror, timezone.now()).in_sync_as_of is not None
+
+
+def test_records_that_take_too_long_to_count_are_loaded(org):
+    org.create("Account", Name="Acme")
+    mirror = mirror_of(org)
+    org.fault("rest_error", target="rest", channel="queryAll", code="QUERY_TIMEOUT", times=None)
+
+    reader = RestReader(rest_of(mirror.listener), ReadFields("Account", ["Id"], {"Id": "id"}))
+
+    assert reader.count() is None

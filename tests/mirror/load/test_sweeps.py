@@ -6,10 +6,12 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident, Trouble
+from handlers.listener_rest_client import rest_of
 from listeners.clock import database_clock
 from listeners.models import Position
 from mirror import runs
 from mirror.load import lost_time
+from mirror.load.fields import ReadFields
 from mirror.sweeps import request_sweep
 from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import loaded, mirror_of, work_on
@@ -139,3 +141,23 @@ def test_a_sweep_waits_until_the_listener_receives_again(mirror):
     Position.objects.update(state=Position.State.CONNECTING)
 
     assert lost_time.request_due(timezone.now()) == 0
+
+
+def test_a_field_that_is_hidden_during_a_sweep_keeps_its_values_and_ends_nothing(org, mirror):
+    row = Account.objects.order_by("pk").first()
+    org.update("Account", row.pk, Phone="1")
+    sweep(mirror)
+    make_old()
+    now = database_clock.now()
+    run = request_sweep(mirror, now - timedelta(minutes=1), now, "a test")
+    described = ReadFields.of(rest_of(mirror.listener).describe("Account"))
+    run.cursor = {"begun": now.isoformat(), "names": described.names, "types": described.types}
+    run.save()
+    org.entity("Account", hidden=["Phone"])
+    org.update("Account", row.pk, Name="Changed")
+
+    run = work_on(run)
+
+    assert (run.state, run.error) == ("done", "")
+    row.refresh_from_db()
+    assert (row.name, row.phone) == ("Changed", "1")
