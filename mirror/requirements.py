@@ -16,6 +16,7 @@ from listeners.models import Listener
 from listeners.salesforce.channel import entity_of
 from listeners.salesforce.errors import RestRefused
 from mirror.models import Mirror
+from mirror.schema.carried import not_carried
 from mirror.schema.columns import Columns, NotMirrorable, columns_of, model_named
 from mirror.schema.compare import flaws
 from mirror.schema.described import DescribedObject
@@ -111,8 +112,8 @@ def _where(columns: Columns, alias: str) -> str:
 
 
 def check_channel(listener: Listener, salesforce_object: str, label: str) -> None:
-    """Refuse a channel of another object. Whether a channel of several objects carries this one is
-    part of the org's Setup, which the user may not see."""
+    """Refuse a channel of another object. The org knows whether a channel of several objects
+    carries this one (`not_carried`)."""
     only = entity_of(listener.channel)
     if only is not None and only != salesforce_object:
         raise Refused(
@@ -128,7 +129,9 @@ def check_org(listener: Listener, columns: Columns) -> dict[str, Any]:
     does not exist or cannot be read. Outside any transaction."""
     name = columns.salesforce_object
     try:
-        description = rest_of(listener).describe(name)
+        rest = rest_of(listener)
+        description = rest.describe(name)
+        text = not_carried(rest, listener.channel, name)
     except RestRefused as refused:
         if refused.status != 404:
             raise _unreadable(listener, name, refused) from None
@@ -141,6 +144,8 @@ def check_org(listener: Listener, columns: Columns) -> dict[str, Any]:
         raise _unreadable(listener, name, error) from None
     if description.get("queryable") is False:
         raise Refused(f"{name} cannot be queried, so it cannot be mirrored.", "model")
+    if text:
+        raise Refused(text, "listener")
     if text := flaws(columns, DescribedObject.read(description)):
         raise Refused(text, "model")
     return description

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any
 
-from listeners.salesforce.channel import channel_of, entity_of
+from listeners.salesforce.channel import change_event_of, channel_of, entity_of
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.client import RestClient
 
@@ -99,6 +99,23 @@ def offered(rest: RestClient) -> Offer:
         ),
         tuple(notes),
     )
+
+
+def is_carried(rest: RestClient, channel: str, entity: str) -> bool | None:
+    """Return whether the channel carries changes of the entity; None if the user may not see that.
+
+    Raises any error of the login or the REST client but a refusal.
+    """
+    event = change_event_of(entity)
+    try:
+        setup = _setup(rest, [event])
+    except RestRefused:
+        return None
+    if not setup.selected:
+        return None
+    if entity_of(channel) is not None:  # any selection is enough for the channel of one entity
+        return event in setup.selected
+    return event in setup.members.get(channel.removeprefix("/data/"), ())
 
 
 def _code(refused: RestRefused) -> str:

@@ -13,6 +13,7 @@ from mirror.load.reader import RestReader
 from mirror.load.writer import Writer, prefixes_of
 from mirror.models import Mirror
 from mirror.runs import RunClaim, RunFailed
+from mirror.schema.carried import not_carried
 from mirror.schema.columns import NotMirrorable, columns_of, model_named
 from mirror.schema.compare import flaws
 from mirror.schema.described import DescribedObject
@@ -71,11 +72,12 @@ class Work:
             ) from None
 
     def check_model(self) -> None:
-        """Raise RunFailed if the model does not fit the object. The configuration file adds mirrors
-        without asking the org."""
+        """Raise RunFailed if the model does not fit the object, or its changes do not arrive. The
+        configuration file adds mirrors without asking the org."""
         columns = columns_of(model_named(self.mirror.model))
-        description = self.rest.describe(self.mirror.salesforce_object)
-        if text := flaws(columns, DescribedObject.read(description)):
+        name, channel = self.mirror.salesforce_object, self.mirror.listener.channel
+        text = not_carried(self.rest, channel, name)
+        if text := text or flaws(columns, DescribedObject.read(self.rest.describe(name))):
             raise RunFailed(text)
 
     def use(self, fields: ReadFields) -> None:

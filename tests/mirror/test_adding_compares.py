@@ -43,3 +43,15 @@ def test_a_column_without_a_field_is_refused(listener, org):
             service.add(Opportunity._meta.label, listener, by=ANN)
     finally:
         org.entity("Opportunity", hidden=[])
+
+
+def test_an_object_that_the_channel_does_not_carry_is_refused(listener, org):
+    org.entity("Opportunity", selected=False)
+    try:
+        with pytest.raises(service.Refused, match="does not carry changes of Opportunity"):
+            service.add("crm.Opportunity", listener, by=ANN)
+        org.access(view_setup=False)
+        assert service.add("crm.Opportunity", listener, by=ANN).pk  # nothing is known of it
+    finally:
+        org.access(view_setup=True)
+        org.entity("Opportunity", selected=True)

@@ -40,7 +40,7 @@ class MirrorForm(FormWithDefaults):
     model = forms.ChoiceField(
         widget=UnfoldAdminSelectWidget,
         help_text="A Django model that says which Salesforce object it mirrors. Generate one with "
-        "manage.py inspect_salesforce Account, and migrate.",
+        "manage.py inspect_salesforce Account --connection NAME, then migrate.",
     )
     database = forms.ChoiceField(
         widget=UnfoldAdminSelectWidget,

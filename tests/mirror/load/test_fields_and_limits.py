@@ -48,6 +48,15 @@ def test_the_first_load_of_a_model_that_does_not_fit_fails(org):
     assert mirror.in_sync_since is None
 
 
+def test_the_first_load_of_an_object_without_changes_fails(org):
+    org.entity("Account", selected=False)
+
+    run = loaded(mirror_of(org))
+
+    assert run.state == "failed"
+    assert "/data/ChangeEvents does not carry changes of Account" in run.error
+
+
 def test_a_field_that_is_hidden_later_does_not_stop_a_load(org):
     [record_id] = org.create("Account", Name="Acme", Phone="1")
     mirror = mirror_of(org)
