@@ -74,7 +74,7 @@ class MirrorAdmin(RunningAdmin):
 
     def rows(self, request: HttpRequest) -> HttpResponse:
         """Render the list's table alone, for `refresh.js`."""
-        response = self.changelist_view(request)
+        response: HttpResponse = self.changelist_view(request)
         if isinstance(response, TemplateResponse):
             response.template_name = "console/mirrors/list_rows.html"
             response.headers["Cache-Control"] = "no-store"
