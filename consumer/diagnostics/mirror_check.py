@@ -56,7 +56,8 @@ def _listening(mirror: Mirror) -> Finding:
 
 def _fields(held: int, others: Sequence[str]) -> Finding:
     named = ", ".join(others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
-    rest = f"; {len(others)} without a column go to raw: {named}" if others else ""
+    verb = "goes" if len(others) == 1 else "go"
+    rest = f"; {len(others)} without a column {verb} to raw: {named}" if others else ""
     return Finding(f"fields: {held} have a column{rest}", step=Step.ORG)
 
 
