@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from consumer.configuration.apply import apply_file
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_OURS = {"connections", "listeners", "handlers"}
+_OURS = {"connections", "listeners", "handlers", "mirrors"}
 _CONNECTION = {
     "auth": "client_credentials",
     "base_url": "https://example.my.salesforce.com",
@@ -23,8 +23,11 @@ _CONNECTION = {
 
 
 def load(text: str) -> None:
-    """A whole file or a part of one: `listeners` without their connection, `handlers` without
-    their listener. What is no configuration of ours is parsed. Raises ConfigurationRefused."""
+    """A whole file or a part of one: `listeners` without their connection, `handlers` or `mirrors`
+    without their listener. What is no configuration of ours is parsed.
+
+    Raises ConfigurationRefused.
+    """
     yaml = YAML(typ="safe", pure=True)
     tree = yaml.load(text)
     if not isinstance(tree, dict) or not tree.keys() <= _OURS:
@@ -45,8 +48,17 @@ def _whole(tree: dict[str, Any]) -> dict[str, Any]:
     listeners = tree.get("listeners") or [{"name": "listener", "connection": "prod"}]
     if "handlers" in tree:
         listeners[0]["handlers"] = tree["handlers"]
+    # The reader's further databases are not here.
+    mirrors = [{**one, "database": "default"} for one in tree.get("mirrors", [])]
+    known = {one.get("name") for one in listeners}
+    listeners += [
+        {"name": name, "connection": "prod"}
+        for name in dict.fromkeys(one["listener"] for one in mirrors)
+        if name not in known
+    ]
     names = dict.fromkeys(one["connection"] for one in listeners)
     return {
         "connections": [{"name": name, **_CONNECTION} for name in names],
         "listeners": listeners,
+        "mirrors": mirrors,
     }

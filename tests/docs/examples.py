@@ -59,6 +59,7 @@ LANGUAGES: dict[str, Run] = {
     "json": _of_text(json.loads),
     "dockerfile": _of_text(dockerfile.check),
     "promql": _of_text(promql.check),
+    "sql": _of_text(str),  # the page's own test runs it, on PostgreSQL
     "text": _of_text(str),  # no code: what a program prints
 }
 

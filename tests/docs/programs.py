@@ -140,6 +140,13 @@ def _openssl(arguments: list[str]) -> None:
         raise WrongCommand(done.stderr)
 
 
+def _folders(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("mkdir")
+    parser.add_argument("-p", action="store_true")
+    parser.add_argument("folders", nargs="+")
+    parser.parse_args(arguments)
+
+
 def _echo(_: list[str]) -> None:
     """It takes anything."""
 
@@ -200,6 +207,8 @@ _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "-m benchmarks": _benchmarks,
     "-m benchmarks.console": _console_benchmarks,
     "openssl": _openssl,
+    "mkdir": _folders,
+    "touch": _echo,
     "echo": _echo,
     "docker": _docker,
 }

@@ -36,6 +36,11 @@ def test_python_blocks_share_what_they_define(page):
         ("yaml", ["handlers:", "  - {on: create, entities: Account}"], "no key 'entities'"),
         ("yaml", ["listeners:", "  - {connection: prod, channel: nothing}"], "channel"),
         ("yaml", ["connections:", "  - {name: prod, auth: nothing}"], "auth"),
+        (
+            "yaml",
+            ["mirrors:", "  - {model: crm.Nothing, listener: prod}"],
+            "no model 'crm.Nothing'",
+        ),
         ("sh", ["manage.py cdc_status --format xml"], "invalid choice: 'xml'"),
         ("sh", ["python manage.py cdc_statuses"], "no command 'cdc_statuses'"),
         ("sh", ["A=1 make demo && make coffee"], "no target 'coffee'"),
@@ -67,6 +72,7 @@ def test_a_block_that_is_wrong_is_told_with_its_line(page, language, lines, why)
         ("json", ['{"a": 1}']),
         ("yaml", ["a: [1]"]),
         ("yaml", ["handlers:", "  - {on: create, entity: Account, handler: my.handler}"]),
+        ("yaml", ["mirrors:", "  - {model: crm.Account, listener: prod}"]),
         (
             "yaml",
             [

@@ -7,10 +7,22 @@ from django.db import models
 apps = Apps()
 
 
+class Live(models.Manager):
+    """As the manager of a mirrored model."""
+
+    def get_queryset(self) -> models.QuerySet:
+        return super().get_queryset().filter(is_deleted=False)
+
+
 class Account(models.Model):
     salesforce_id = models.CharField(max_length=18, unique=True)
     name = models.CharField(max_length=255, default="")
     phone = models.CharField(max_length=40, default="")
+    billing_city = models.CharField(max_length=40, default="")
+    is_deleted = models.BooleanField(default=False)
+
+    objects = Live()
+    all_objects = models.Manager()
 
     class Meta:
         apps = apps
@@ -23,7 +35,7 @@ class Account(models.Model):
 
 class Contact(models.Model):
     salesforce_id = models.CharField(max_length=18, unique=True)
-    account_id = models.CharField(max_length=18, blank=True, default="")
+    account_id = models.CharField(max_length=18, blank=True, null=True, default="")  # noqa: DJ001
     email = models.EmailField(blank=True, default="")
 
     class Meta:
