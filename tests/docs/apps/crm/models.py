@@ -7,10 +7,10 @@ from django.db import models
 apps = Apps()
 
 
-class Live(models.Manager):
+class Live(models.Manager):  # type: ignore[type-arg]
     """As the manager of a mirrored model."""
 
-    def get_queryset(self) -> models.QuerySet:
+    def get_queryset(self):
         return super().get_queryset().filter(is_deleted=False)
 
 
