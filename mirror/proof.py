@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Min, Subquery
+from django.db.models import F, Min, Subquery
 
 from handlers.models import Delivery
 from mirror.apply import gap_scan
@@ -72,8 +72,10 @@ def _undelivered(mirror: Mirror) -> Iterator[int]:
     In one statement: between two, a delivery that is retried could go from a state that is still to
     be asked for to one that was.
     """
+    # Not by the id itself: PostgreSQL would search all ended deliveries by the primary key.
+    by_id = F("id") + 0
     oldest = (
-        Subquery(deliveries_of(mirror, state).order_by("id").values("entry__commit_timestamp")[:1])
+        Subquery(deliveries_of(mirror, state).order_by(by_id).values("entry__commit_timestamp")[:1])
         for state in (*Delivery.UNENDED, Delivery.State.DEAD)
     )
     for found in Mirror.objects.filter(pk=mirror.pk).values_list(*oldest):

@@ -66,9 +66,10 @@ def judge_read(row: Row | None, version: datetime | None, read_at: datetime) -> 
         return Verdict.APPLY
     is_known = version is not None and row.version is not None
     if read_at > row.synced_at + MARGIN:  # the read includes everything that the row knows
-        # The row may be from a read that began earlier and ended later, such as a bulk load.
+        # A row that was read may be from a read that began earlier and ended later, such as a bulk
+        # load. The versions of events need not ascend: the clocks of two servers differ.
         is_older = is_known and version < row.version  # type: ignore[operator]
-        return Verdict.SKIP if is_older else Verdict.APPLY
+        return Verdict.SKIP if is_older and not row.is_from_event else Verdict.APPLY
     if row.synced_at == read_at and version == row.version:  # the same read again
         return Verdict.SKIP
     if row.is_deleted:

@@ -51,10 +51,15 @@ Values = Sequence[Any]
 _GUARD = """
 {old}.synced_at IS NULL
 OR ({old}.synced_at < %s AND (excluded.is_deleted OR excluded.version >= {old}.version
-    OR excluded.version IS NULL OR {old}.version IS NULL))
+    OR excluded.version IS NULL OR {old}.version IS NULL OR {is_from_event}))
 OR ({old}.synced_at >= %s AND NOT {old}.is_deleted AND NOT excluded.is_deleted
     AND excluded.version > {old}.version)
 """
+#: `Row.is_from_event` in SQL.
+_IS_FROM_EVENT = {
+    "postgresql": "EXTRACT(MICROSECONDS FROM {old}.synced_at)::bigint %% 1000 <> 0",
+    "sqlite": "substr({old}.synced_at, 24, 3) NOT IN ('', '000')",
+}
 
 #: A stored `raw` without some fields, and with those of the new one.
 _MERGED = {
@@ -117,7 +122,8 @@ def _write_guarded(page: Page, rows: Collection[Values], read_at: datetime) -> W
     if not unique:
         return Written(0)
     earliest = read_at - MARGIN
-    guard = _GUARD.format(old=page.table)
+    is_from_event = _IS_FROM_EVENT[connections[page.alias].vendor].format(old=page.table)
+    guard = _GUARD.format(old=page.table, is_from_event=is_from_event)
     with transaction.atomic(using=page.alias):
         applied = page.execute(list(unique.values()), f"DO UPDATE SET {{}} WHERE {guard}",
                                [earliest, earliest])  # fmt: skip

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Max, Min
@@ -24,6 +24,8 @@ from mirror.models import Mirror, MirrorRun
 from mirror.sweeps import LOSSES, request_sweep
 
 Kind = Incident.Kind
+#: Time between two sweeps after events that cannot be decoded: each costs requests.
+_PAUSE = timedelta(minutes=10)
 _FORGOTTEN = {
     "action": OperatorAction.Action.FORGET_POSITION,
     "object_type": Listener._meta.model_name,
@@ -37,6 +39,8 @@ class Loss:
     key: str
     since: datetime
     reason: str
+    #: Whether only single events are lost, which may go on for hours.
+    is_of_events: bool = False
 
 
 def request_due(now: datetime) -> int:
@@ -49,9 +53,15 @@ def request_due(now: datetime) -> int:
     receiving = Position.objects.filter(state=Position.State.RECEIVING, lease_until__gt=Now())
     for mirror in Mirror.objects.filter(listener__in=receiving.values("pk")):
         for loss in unrequested(mirror):
+            if loss.is_of_events and _was_swept(mirror, now - _PAUSE):
+                continue
             _request(mirror, loss, now)
             requested += 1
     return requested
+
+
+def _was_swept(mirror: Mirror, since: datetime) -> bool:
+    return bool(mirror.runs.filter(kind=MirrorRun.Kind.SWEEP, created_at__gt=since).exists())
 
 
 def unrequested(mirror: Mirror) -> list[Loss]:
@@ -76,7 +86,8 @@ def _losses(mirror: Mirror, began_at: datetime) -> Iterator[Loss]:
     ).aggregate(first=Min("received_at"), last=Max("pk"))
     if undecoded["last"] is not None:
         since = _last_commit(mirror, undecoded["first"], began_at)
-        yield Loss(f"quarantine {undecoded['last']}", since, "An event that cannot be decoded")
+        key, reason = f"quarantine {undecoded['last']}", "An event that cannot be decoded"
+        yield Loss(key, since, reason, is_of_events=True)
 
 
 def _of_incidents(mirror: Mirror, began_at: datetime) -> Iterator[Loss]:
@@ -106,6 +117,8 @@ def _last_commit(mirror: Mirror, at: datetime, earliest: datetime) -> datetime:
 
 def _request(mirror: Mirror, loss: Loss, now: datetime) -> None:
     with transaction.atomic(durable=True):
-        synced = Mirror.objects.filter(pk=mirror.pk, phase=Mirror.Phase.IN_SYNC)
-        synced.update(phase=Mirror.Phase.CATCHING_UP)
-        request_sweep(mirror, loss.since, now, loss.reason, loss=loss.key, with_ids=True)
+        if not loss.is_of_events:
+            synced = Mirror.objects.filter(pk=mirror.pk, phase=Mirror.Phase.IN_SYNC)
+            synced.update(phase=Mirror.Phase.CATCHING_UP)
+        with_ids = not loss.is_of_events
+        request_sweep(mirror, loss.since, now, loss.reason, loss=loss.key, with_ids=with_ids)

@@ -41,6 +41,12 @@ def lose_position(mirror):
     Incident.objects.report(mirror.listener_id, trouble, NOW)
 
 
+def quarantine(listener):
+    unreadable = {"channel": "c", "raw": "?", "error": "?", "received_at": EARLIER}
+    digest = str(Quarantined.objects.count())
+    Quarantined.objects.create(listener=listener, digest=digest, **unreadable)
+
+
 def end(mirror, state, kind="sweep"):
     mirror.runs.filter(kind=kind).update(state=state, error="refused", finished_at=LATER)
 
@@ -66,17 +72,16 @@ def test_a_forgotten_position_ends_it_until_what_was_lost_is_swept(listener, mir
 
 
 def test_an_event_that_cannot_be_decoded_ends_it_until_its_record_is_swept(listener, mirror):
-    for number in range(2):
-        Quarantined.objects.create(
-            listener=listener, channel="c", raw="?", digest=str(number), error="?",
-            received_at=EARLIER,
-        )  # fmt: skip
+    quarantine(listener)
+    quarantine(listener)
 
     assert as_of(mirror) < EARLIER
     assert lost_time.request_due(NOW) == 1
     assert lost_time.request_due(NOW) == 0
-    mirror.refresh_from_db()
-    assert mirror.phase == "catching_up"
+    quarantine(listener)
+    assert lost_time.request_due(NOW) == 0, "each sweep costs requests"
+    assert lost_time.request_due(NOW + timedelta(minutes=11)) == 1
+    assert as_of(mirror) < EARLIER
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])

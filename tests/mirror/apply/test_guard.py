@@ -140,6 +140,12 @@ def test_a_slow_read_does_not_overwrite_what_a_long_load_saw_later():
     assert judge_read(row, second(BASE + 5_000), read_time(BASE + 100_000)) is SKIP
 
 
+def test_a_read_overwrites_an_event_although_another_servers_clock_was_behind():
+    row = from_event(50_000)
+    assert event(row, 49_000, 50_500) is READ
+    assert judge_read(row, second(BASE + 49_000), read_time(BASE + 60_000)) is APPLY
+
+
 def test_a_missing_record_is_deleted_only_by_a_read_after_all_that_the_row_knows():
     row = from_event(50_000)
     assert judge_deletion_read(row, read_time(BASE + 60_000)) is APPLY
