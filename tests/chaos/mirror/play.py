@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from tests.chaos.mirror import checker, judge, quiet
 from tests.chaos.mirror.checker import Checked
 from tests.chaos.mirror.copies import COPIES
+from tests.chaos.mirror.database import Errors
 from tests.chaos.mirror.faults import KINDS, Faults
 from tests.chaos.mirror.operators import Redeliveries, StatusReader, wait_until_in_sync
 from tests.chaos.mirror.org_users import OrgUsers
@@ -61,7 +63,7 @@ class Run:
             self.known,
             lambda entity: stage.record_id(entity, others.randrange(stage.counts[entity])),
         )
-        self.schema = SchemaChanges(stage.org)
+        self.schema = SchemaChanges(stage.org, self._knows_of_hidden_field)
         self.watcher = Watcher(stage.database, self.known)
         self.status = StatusReader(stage.reader, self.watcher)
         self.faults = Faults(stage)
@@ -100,7 +102,26 @@ class Run:
             self._write(fault.at - (time.monotonic() - began), began, wanted.seconds)
             self.faults.begin(fault)
         self._write(wanted.seconds - (time.monotonic() - began), began, wanted.seconds)
-        self.schema.due(1.0)
+        deadline = time.monotonic() + wanted.patience
+        while not self.schema.is_over and time.monotonic() < deadline:
+            self._check_schema()
+            self.schema.due(1.0)
+
+    def _check_schema(self) -> None:
+        """Have the description read, as each hour."""
+        stage = self.stage
+        stage.reader.run("mirror", "verify", COPIES[0].model, "--depth", "counts")
+        time.sleep(2)
+
+    def _knows_of_hidden_field(self) -> bool:
+        """Whether the mirror has noticed that the field is hidden."""
+        query = f"SELECT described FROM mirror_mirror WHERE model = '{COPIES[0].model}'"
+        try:
+            [(described,)] = self.stage.database.rows(query)
+        except (*Errors, ValueError):
+            return False
+        known = described if isinstance(described, dict) else json.loads(described)
+        return HIDDEN[1] not in known
 
     @property
     def _is_sqlite(self) -> bool:

@@ -17,11 +17,15 @@ SILENT = {
 
 
 class SchemaChanges:
-    """`due` makes those whose part of the run has come."""
+    """`due` makes those whose part of the run has come.
 
-    def __init__(self, org: ControlClient) -> None:
+    No event tells that a field is hidden, and none carries it then: it is shown again only once the
+    mirror has noticed, which `is_noticed` says.
+    """
+
+    def __init__(self, org: ControlClient, is_noticed: Callable[[], bool]) -> None:
         self.done: list[str] = []
-        self._org = org
+        self._org, self._is_noticed = org, is_noticed
         self._left: list[tuple[float, Callable[[], object]]] = [
             (0.35, self.add_fields),
             (0.45, self.hide_a_field),
@@ -32,9 +36,15 @@ class SchemaChanges:
 
     def due(self, part: float) -> None:
         while self._left and self._left[0][0] <= part:
+            if self._left[0][1] == self.show_the_field_again and not self._is_noticed():
+                return
             _, change = self._left.pop(0)
             change()
             self.done.append(change.__name__.replace("_", " "))
+
+    @property
+    def is_over(self) -> bool:
+        return not self._left
 
     def add_fields(self) -> None:
         self._org.entity("Account", fields={"Score__c": "double", "Is_Key__c": "boolean"})
