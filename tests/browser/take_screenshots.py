@@ -154,4 +154,3 @@ def of_a_mirror(camera: Camera) -> None:
     Mirror.objects.update(last_verified_at=now)
     camera.take("mirror", f"/admin/mirror/mirror/{mirror.pk}/change/")
     camera.take("mirror-narrow", narrow=True)
-    camera.take("mirrors", "/admin/mirror/mirror/")
