@@ -34,6 +34,7 @@ from listeners.clock import database_clock
 from listeners.connections.login_attempts import COOLDOWN_SECONDS
 from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
+from mirror.db_remedy import remedy_of
 from mirror.models import Mirror, MirrorRun
 
 log = structlog.get_logger(__name__)
@@ -268,7 +269,7 @@ def _end(claim: RunClaim, outcome: Finished | Later) -> None:
 
 def _postpone(claim: RunClaim, error: Exception) -> None:
     """Schedule another attempt. A used-up daily limit and the wait for it count as no failure."""
-    text, tries = storable(str(error).strip()), claim.job.tries
+    text, tries = storable(_reason(error)), claim.job.tries
     is_quota = isinstance(error, SalesforceError) and error.reaction is Reaction.QUOTA
     if tries >= MOST_TRIES and not is_quota:
         claim.fail(text)
@@ -282,3 +283,10 @@ def _postpone(claim: RunClaim, error: Exception) -> None:
     due_at = database_clock.now() + timedelta(seconds=seconds)
     log.warning("mirror run postponed", run=claim.job.pk, attempt=tries, reason=text)
     claim.release(due_at, error=text, tries=tries, waits_for=f"another attempt after: {text}")
+
+
+def _reason(error: Exception) -> str:
+    """Return the error's text, with what to do about a full or unwritable database."""
+    reason = str(error).strip()
+    remedy = remedy_of(reason) if isinstance(error, DatabaseError) else ""
+    return f"{reason.rstrip('.')}. {remedy}." if remedy else reason

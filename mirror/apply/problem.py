@@ -8,27 +8,18 @@ from django.db import DatabaseError
 
 from audit.db.retry import describe
 from handlers.sdk.outcomes import storable
+from mirror.db_remedy import remedy_of
 from mirror.models import Mirror
 
 _WRITING = "Rows cannot be written"
-#: What to do, by a part of the database's message.
-_REMEDIES = {
-    "disk is full": "Free space or raise the database's limit",
-    "no space left": "Free space on the database's disk",
-    "could not extend": "Free space on the database's disk",
-    "permission denied": "Grant the database's user the right to write the table",
-    "does not exist": "Apply the model's migrations to that database",
-    "no such": "Apply the model's migrations to that database",
-}
 _OTHERWISE = "Check the database"
 
 
 def note_writing(mirror: Mirror, error: Exception) -> None:
     """Show that rows cannot be written, and why. Never inside a transaction."""
-    reason = describe(error)
-    found = (text for part, text in _REMEDIES.items() if part in reason.lower())
-    remedy = next(found, _OTHERWISE)
-    text = f"{_WRITING} to the database {mirror.database!r}: {reason.rstrip('.')}. {remedy}; the "
+    reason = describe(error).rstrip(".")
+    remedy = remedy_of(reason) or _OTHERWISE
+    text = f"{_WRITING} to the database {mirror.database!r}: {reason}. {remedy}; the "
     text = storable(f"{text}changes are applied as soon as it takes them.")
     with suppress(DatabaseError):  # the default database may be the one that is full
         Mirror.objects.filter(pk=mirror.pk).exclude(problem=text).update(problem=text)

@@ -286,7 +286,9 @@ class Page:
         """Return the defaults of columns that no row names and that must not be null."""
         named = {*self.names, *self.constants, *self.defaults}
         return {
-            column.attname: column.get_default()
+            column.attname: {}
+            if column.attname == "raw" and not column.has_default()
+            else column.get_default()
             for column in self.columns.model._meta.local_concrete_fields
             if column.attname not in named and not column.null and not column.generated
         }

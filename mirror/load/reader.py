@@ -44,14 +44,16 @@ class RestReader:
         return found if isinstance(found, int) else None
 
     def page(self, where: str, order: str) -> tuple[list[Chunk], Record | None]:
-        """Read up to MAX_IDS records; return them, and the last one unless it was the last page."""
+        """Read up to MAX_IDS records; return them, and the last one unless it was the last page.
+
+        A page without records has the time until which there are none.
+        """
         query = self._fields.key_query if self._fields.is_wide else self._fields.query
         condition = f" WHERE {where}" if where else ""
         soql = f"{query}{condition} ORDER BY {order} LIMIT {MAX_IDS}"
         chunks = [
             Chunk(read_at, list(rows), len(rows))
             for read_at, rows in self._rest.read_pages(soql, deleted=True)
-            if rows
         ]
         records = [record for chunk in chunks for record in chunk.records]
         last = records[-1] if len(records) == MAX_IDS else None
@@ -70,5 +72,5 @@ class RestReader:
             # A record that was deleted in between has its event, or is found by the sweep.
             read_at = min(read.read_at, chunk.read_at)
             yield Chunk(read_at, list(read.records.values()), len(ids))
-        if deleted:
+        if deleted or not ids:
             yield Chunk(chunk.read_at, deleted, len(deleted))

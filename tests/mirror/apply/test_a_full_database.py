@@ -3,9 +3,10 @@
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from handlers.models import Delivery
+from mirror import runs, service
 from mirror.models import DirtyRow, Mirror
 from tests.mirror.apply.changing import a_mirror, event, record, run_all
 from tests.mirror.crm.models import Account
@@ -72,3 +73,15 @@ def test_a_full_database_fails_the_batch_and_is_the_mirrors_problem(listener):
     }
     assert not Delivery.objects.exclude(state="succeeded").exists()
     assert Mirror.objects.get().problem == ""
+
+
+def test_a_run_waits_and_says_what_to_do(listener):
+    def verify(claim):
+        raise OperationalError("database or disk is full")
+
+    run = service.request_run(a_mirror(listener), "verify")
+    runs.work(run.pk, {"verify": verify})
+
+    run.refresh_from_db()
+    assert run.state == "waiting"
+    assert "disk is full. Free space or raise the database's limit." in run.waits_for

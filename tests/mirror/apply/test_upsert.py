@@ -7,7 +7,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import transaction
+from django.db import models, transaction
+from django.utils import timezone
 
 from mirror.apply import upsert
 from mirror.apply.guard import (
@@ -156,3 +157,13 @@ def test_decided_rows_are_written_whatever_is_stored():
         upsert.write_decided(COLUMNS, "default", NAMES, [record(2)], [record(1, old, name="x")])
     assert Account.objects.get(pk=an_id(1)).name == "x"
     assert Account.objects.count() == 2
+
+
+def test_raw_needs_no_default(monkeypatch):
+    raw = Account._meta.get_field("raw")
+    monkeypatch.setattr(raw, "default", models.NOT_PROVIDED)
+    monkeypatch.setattr(raw, "_get_default", lambda: None)
+
+    upsert.write_absent(columns_of(Account), "default", [an_id(1)], timezone.now())
+
+    assert Account.all_objects.get().raw == {}

@@ -56,6 +56,18 @@ def test_a_sweep_writes_what_was_changed_and_deleted(org, mirror):
     assert not mirror.runs.filter(kind="verify").exists()
 
 
+def test_a_sweep_that_finds_no_record_brings_the_mirror_back_in_sync(mirror):
+    mirror.phase = mirror.Phase.CATCHING_UP
+    mirror.save()
+    now = database_clock.now()
+
+    run = work_on(request_sweep(mirror, now + timedelta(hours=1), now, "a test"))
+
+    assert (run.state, run.done) == ("done", 0)
+    mirror.refresh_from_db()
+    assert mirror.phase == mirror.Phase.IN_SYNC
+
+
 def test_ids_are_compared_when_deletions_were_purged(org, mirror):
     [gone, *_] = Account.objects.values_list("pk", flat=True)
     org.delete("Account", gone)
