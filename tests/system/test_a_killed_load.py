@@ -34,7 +34,7 @@ def jobs_of(org):
 
 
 @pytest.mark.parametrize("point", ["rows_written:kill-all:3", "page_read:kill-all:3"])
-def test_a_killed_load_continues_with_the_same_page(org, processes, point):
+def test_trap_locator_a_killed_load_continues_with_the_same_page(org, processes, point):
     worker = processes.worker(**at(point))
     mirror = mirror_of(org)
     worker.wait()

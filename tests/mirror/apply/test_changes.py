@@ -93,7 +93,9 @@ def test_a_value_that_its_column_cannot_hold_is_in_raw_until_it_fits(listener, m
     assert (row.number_of_employees, row.raw) == (7, {})
 
 
-def test_an_event_for_a_row_that_is_not_loaded_yet_leaves_an_incomplete_row(listener, mirror):
+def test_trap_5_an_event_for_a_row_that_is_not_loaded_yet_leaves_an_incomplete_row(
+    listener, mirror
+):
     apply(listener, event(Phone="1"))
 
     row = Account.all_objects.get()
@@ -107,7 +109,7 @@ def test_an_event_for_a_row_that_is_not_loaded_yet_leaves_an_incomplete_row(list
     assert Account.objects.get().name == "Loaded"
 
 
-def test_an_update_older_than_the_loaded_row_is_skipped_whole(listener, mirror):
+def test_trap_3_an_update_older_than_the_loaded_row_is_skipped_whole(listener, mirror):
     load(ACME, version=50_000, name="Acme", phone="2")
     apply(listener, event(at=10_000, Phone="1", Industry="Banking"))
     row = Account.objects.get()
@@ -115,14 +117,14 @@ def test_an_update_older_than_the_loaded_row_is_skipped_whole(listener, mirror):
     assert not dirty()
 
 
-def test_a_long_transaction_is_compared_by_last_modified_date(listener, mirror):
+def test_trap_1_a_long_transaction_is_compared_by_last_modified_date(listener, mirror):
     # Saved before the record was read, and committed long after.
     load(ACME, version=5_000, read_at=100_000, name="Acme", phone="1")
     apply(listener, event(at=310_000, version=10_000, Phone="2"))
     assert Account.objects.get().phone == "2"
 
 
-def test_an_event_of_the_second_in_which_the_row_was_read_is_read_again(listener, mirror):
+def test_trap_2_an_event_of_the_second_in_which_the_row_was_read_is_read_again(listener, mirror):
     load(ACME, version=60_000, read_at=60_000, name="Acme", phone="1")
     apply(listener, event(at=60_400, Phone="2"))
     assert Account.objects.get().phone == "1"
@@ -146,7 +148,7 @@ def test_events_of_one_second_apply_in_their_order(listener, mirror):
     assert not dirty()
 
 
-def test_a_delete_leaves_a_tombstone_that_refuses_older_reads(listener, mirror):
+def test_trap_4_a_delete_leaves_a_tombstone_that_refuses_older_reads(listener, mirror):
     apply(listener, event("CREATE", Name="Acme"), event("DELETE", 30_000))
     row = Account.all_objects.get()
     assert row.is_deleted

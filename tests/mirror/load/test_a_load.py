@@ -58,7 +58,7 @@ def test_a_deleted_record_leaves_a_tombstone(org):
     assert Account.all_objects.get(pk=gone).is_deleted
 
 
-def test_a_load_waits_until_the_stream_is_live(org):
+def test_trap_hand_over_a_load_waits_until_the_stream_is_live(org):
     mirror = mirror_of(org, is_live=False)
 
     run = loaded(mirror)

@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 
-def test_what_changes_between_the_load_and_its_end_is_swept(org):
+def test_trap_hand_over_what_changes_between_the_load_and_its_end_is_swept(org):
     [changed, deleted] = org.create("Account", {"Name": "Before"}, {"Name": "Deleted"})
     mirror = mirror_of(org)
     run = work_on(load_of(mirror), until="settle")

@@ -59,7 +59,8 @@ def test_a_page_that_stays_too_short_fails_the_load(org, mirror, monkeypatch):
     assert (mirror.phase, mirror.in_sync_since) == ("loading", None)
 
 
-def test_a_wrong_count_is_never_a_success(org, mirror):
+def test_complaint_3_a_wrong_count_is_never_a_success(org, mirror):
+    """ "Synch is missing a lot of records" (airbyte #27048): a partial load shown as success."""
     org.fault("job_miscount", records=3, times=None)
 
     run = loaded(mirror)
@@ -76,16 +77,20 @@ def test_a_wrong_count_of_one_job_is_made_up_for_by_the_next(org, mirror):
     assert is_whole(loaded(mirror))
 
 
-def test_a_failed_job_is_replaced_and_then_fails_the_load(org, mirror):
-    org.fault("job_failed", error_message="InternalServerError", times=bulk.JOBS)
+def test_complaint_5_a_job_that_times_out_is_never_a_load_of_no_records(org, mirror):
+    """Syncs were reported green with 0 records after QUERY_TIMEOUT (airbyte #17503, #19947). A job
+    that failed is replaced a few times, and then fails the load."""
+    org.fault("job_failed", error_message="QUERY_TIMEOUT", times=bulk.JOBS)
 
     run = loaded(mirror)
 
-    assert run.state == "failed"
-    assert "InternalServerError" in run.error
+    assert (run.state, run.is_right) == ("failed", False)
+    assert "QUERY_TIMEOUT" in run.error
+    assert (mirror.phase, mirror.in_sync_since) == ("loading", None)
 
 
-def test_a_stuck_job_is_aborted_at_its_deadline(org, mirror, settings):
+def test_complaint_6_a_stuck_job_is_aborted_at_its_deadline(org, mirror, settings):
+    """ "Stuck in Jobs InProgress": endless waiting (airbyte #17148)."""
     settings.CDC_BULK_STUCK_SECONDS = 0.5
     org.fault("job_stuck")
 

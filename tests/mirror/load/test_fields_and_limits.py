@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-def test_fields_that_appear_during_a_load_are_read_too(org):
+def test_trap_fields_that_appear_during_a_load_are_read_too(org):
     [record_id] = org.create("Account", Name="Acme")
     mirror = mirror_of(org)
     org.fault("job_stuck", times=1)

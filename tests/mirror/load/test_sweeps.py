@@ -173,3 +173,27 @@ def test_a_field_that_is_hidden_during_a_sweep_keeps_its_values_and_ends_nothing
     assert (run.state, run.error) == ("done", "")
     row.refresh_from_db()
     assert (row.name, row.phone) == ("Changed", "1")
+
+
+def test_complaint_12_a_page_that_ends_within_a_second_loses_no_record(org, mirror, monkeypatch):
+    """Equal timestamps across pages lose rows (supaglue #532): the key is (SystemModstamp, Id)."""
+    monkeypatch.setattr("mirror.load.reader.MAX_IDS", 3)
+    keys = list(Account.objects.values_list("pk", flat=True))
+    make_old()
+    org.update("Account", keys, Name="Changed")  # twelve records of one second, in pages of three
+
+    run = sweep(mirror)
+
+    assert run.report["rows"] >= len(keys)
+    assert {*Account.objects.values_list("name", flat=True)} == {"Changed"}
+
+
+def test_complaint_1_a_record_that_becomes_visible_late_is_swept(org, mirror):
+    """Rows with a SystemModstamp below the saved cursor appear about 5 minutes later (airbyte
+    #27146): sweeps begin 15 minutes earlier."""
+    change = {"op": "create", "entity": "Account", "records": [{"Name": "late"}]}
+    org.change(change, seconds_before_commit=600)
+
+    sweep(mirror)
+
+    assert Account.objects.filter(name="late").exists()

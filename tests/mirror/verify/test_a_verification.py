@@ -40,7 +40,7 @@ def test_an_equal_mirror_is_right(mirrored, depth):
     assert result == f"{run.report['rows']} rows{counted}; no difference"
 
 
-def test_a_different_value_is_recorded_with_both_values_and_repaired(mirrored, accounts):
+def test_trap_drift_a_difference_is_recorded_with_both_values_and_repaired(mirrored, accounts):
     mirrored.rows.filter(pk=accounts[0]).update(phone="wrong")
 
     run = mirrored.verify("full")
@@ -92,7 +92,7 @@ def test_a_tombstone_of_an_existing_record_is_found(mirrored, accounts, depth):
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_a_hard_deleted_record_is_found_confirmed_and_marked(mirrored, org, accounts, depth):
+def test_trap_hard_deletes_a_record_is_found_confirmed_and_marked(mirrored, org, accounts, depth):
     org.hard_delete("Account", accounts[3])
 
     run = mirrored.verify(depth)

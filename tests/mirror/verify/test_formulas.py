@@ -35,7 +35,9 @@ def mirrored(org, contact):
     return Mirrored(org, "crm.Contact")
 
 
-def test_a_formula_that_changes_with_the_parent_is_refreshed(mirrored, org, account, contact):
+def test_complaint_13_a_formula_that_changes_with_the_parent_is_refreshed(
+    mirrored, org, account, contact
+):
     """The complaint "formulas stale or absent" (Fivetran, Estuary)."""
     before = mirrored.rows.get(pk=contact)
     assert before.title == "Acme"

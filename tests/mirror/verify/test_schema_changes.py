@@ -65,7 +65,7 @@ def test_a_new_field_opens_an_incident_and_its_values_are_loaded(mirrored, org, 
     assert mirrored.incident(SCHEMA) is not None  # no column yet
 
 
-def test_rows_do_not_disappear_when_a_field_is_added(mirrored, org, contact):
+def test_complaint_4_rows_do_not_disappear_when_a_field_is_added(mirrored, org, contact):
     """The complaint "Incremental stream losing data on schema change" (airbyte #77627)."""
     before = mirrored.rows.filter(is_deleted=False).count()
     org.entity("Contact", fields={"Region__c": "string"})
@@ -87,7 +87,7 @@ def test_a_verification_that_finds_a_new_field_explains_its_values(mirrored, org
     assert mirrored.incident() is None
 
 
-def test_a_hidden_field_keeps_its_values(mirrored, org, contact):
+def test_trap_fields_a_hidden_field_keeps_its_values(mirrored, org, contact):
     org.entity("Contact", hidden=["Email"])
 
     mirrored.verify("full")
