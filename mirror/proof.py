@@ -38,6 +38,11 @@ def in_sync_as_of(mirror: Mirror, position: Any) -> datetime | None:
     return found if found > EPOCH else None
 
 
+def is_repairing(mirror: Mirror) -> bool:
+    """Return whether changes were lost, and the rows are not proven to have them yet."""
+    return bool(lost_time.unrequested(mirror)) or next(uncovered(mirror), None) is not None
+
+
 def _pending(mirror: Mirror) -> Iterator[datetime]:
     """Yield times from which changes may be missing: of deliveries, gaps, lost time that is not
     swept yet, and records to be read.

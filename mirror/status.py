@@ -17,7 +17,7 @@ from listeners.listener_state import Standing, standing
 from listeners.models import Position
 from mirror.models import Mirror, MirrorRun
 from mirror.problems import problem_of, receives_changes
-from mirror.proof import in_sync_as_of
+from mirror.proof import in_sync_as_of, is_repairing
 from mirror.schema.columns import NotMirrorable, model_named
 from mirror.words import pace_of, progress_of
 
@@ -97,6 +97,8 @@ class MirrorStatus:
             return f"loading {self.progress.words}" if self.progress else "loading"
         if self.state == ATTENTION:
             text = f"needs attention: {self.reason}"
+        elif self.state == Mirror.Phase.CATCHING_UP and self.in_sync_as_of is not None:
+            text = f"catching up since {clock(self.in_sync_as_of)}"
         elif self.in_sync_as_of is not None:
             text = f"in sync as of {clock(self.in_sync_as_of)}"
         else:
@@ -124,7 +126,7 @@ def status_of(mirror: Mirror, now: datetime) -> MirrorStatus:
     problem = problem_of(mirror, differences)
     is_in_sync = mirror.phase == Mirror.Phase.IN_SYNC and not differences.keys() - {*_EXPECTED}
     as_of = in_sync_as_of(mirror, position) if is_in_sync and receives_changes(mirror) else None
-    is_unproven = mirror.phase == Mirror.Phase.IN_SYNC and as_of is None
+    is_unproven = mirror.phase == Mirror.Phase.IN_SYNC and (as_of is None or is_repairing(mirror))
     phase = Mirror.Phase.CATCHING_UP.value if is_unproven else mirror.phase
     return MirrorStatus(
         mirror=mirror,

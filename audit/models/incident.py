@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce, Greatest, Least
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce, Concat, Greatest, Least
 from prometheus_client import Counter
 
 from listeners.models import Listener
@@ -89,8 +89,17 @@ class IncidentQuerySet(models.QuerySet[Any]):
     def settle(self, now: datetime, *, by: str = "", note: str = "") -> int:
         """Close the open incidents; return how many. `by` is empty when evidence closes them."""
         return self.opened().update(
-            closed_at=now, closed_by=by[:150], note=note, notify_due_at=now, notify_attempts=0
+            closed_at=now,
+            closed_by=by[:150],
+            note=_with_note(note),
+            notify_due_at=now,
+            notify_attempts=0,
         )
+
+    def add_note(self, note: str) -> int:
+        """Add a line to the notes of incidents, open or closed, such as what was repaired; return
+        how many."""
+        return self.update(note=_with_note(note))
 
     def acknowledge(self, by: str, now: datetime) -> int:
         """Acknowledge the open incidents that are not acknowledged yet; return how many."""
@@ -99,6 +108,17 @@ class IncidentQuerySet(models.QuerySet[Any]):
             .filter(acknowledged_at=None)
             .update(acknowledged_at=now, acknowledged_by=by[:150])
         )
+
+
+def _with_note(note: str) -> Case:
+    """Return the note that an incident has, and this one below."""
+    text = models.TextField()
+    more = Value(f"\n{note}" if note else "", text)
+    return Case(
+        When(note="", then=Value(note, text)),
+        default=Concat("note", more, output_field=text),
+        output_field=text,
+    )
 
 
 def _count_opened(kind: str) -> None:

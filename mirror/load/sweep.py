@@ -7,7 +7,7 @@ everything that was committed before that page's read is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,6 +47,11 @@ class Sweep:
         return int(self._progress["rows"])
 
     @property
+    def deleted(self) -> int:
+        """The number of records that were read as deleted, or not found."""
+        return int(self._progress.get("deleted", 0))
+
+    @property
     def needs_ids(self) -> bool:
         """Whether deletions can be missing, so that the ids of all records must be compared."""
         return bool(self._progress.get("needs_ids"))
@@ -66,11 +71,13 @@ class Sweep:
     def _read_page(self, modstamp: str) -> None:
         work = self._work
         chunks, last = work.reader.page(self._where(modstamp), f"{modstamp}, Id")
+        records = [record for chunk in chunks for record in chunk.records]
         for chunk in chunks:
             work.writer.write_records(chunk.records, chunk.read_at)
         read_at = min((chunk.read_at for chunk in chunks), default=None)
         self._save(
-            rows=self.rows + sum(len(chunk.records) for chunk in chunks),
+            rows=self.rows + len(records),
+            deleted=self.deleted + sum(map(_is_deleted, records)),
             is_read=last is None,
             **({"read_at": read_at} if read_at is not None else {}),
             **({"at": _literal(last[modstamp]), "id": str(last["Id"])} if last else {}),
@@ -93,7 +100,7 @@ class Sweep:
             read = work.rest.read_many(work.mirror.salesforce_object, known)
             gone = [one for one in known if one not in read.records and one not in read.refused]
             work.writer.write_deleted(gone, read.read_at)
-            work.save()
+            self._save(deleted=self.deleted + len(gone))
             if (pause := self._pause()) is not None:
                 return pause
         self._save(is_done=True)
@@ -121,6 +128,10 @@ class Sweep:
         if (pause := budget.pause(self._work.rest)) is not None:
             return pause
         return Later() if self._work.claim.is_slice_over else None
+
+
+def _is_deleted(record: Mapping[str, Any]) -> bool:
+    return record.get("IsDeleted") is True
 
 
 def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:

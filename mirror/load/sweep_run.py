@@ -29,7 +29,7 @@ def run(claim: RunClaim) -> Finished | Later:
         work.use_other_fields(refusal)
         return Later()
     _finish(work, sweep)
-    report = {"rows": sweep.rows, **work.cursor.get("counts", {})}
+    report = {"rows": sweep.rows, "deleted": sweep.deleted, **work.cursor.get("counts", {})}
     return Finished(is_right=True, report=report)
 
 

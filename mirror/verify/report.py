@@ -8,6 +8,7 @@ from django.db import transaction
 
 from audit.models import Incident, Trouble
 from listeners.clock import database_clock
+from mirror import repairs
 from mirror.models import Mirror
 from mirror.runs import Finished
 from mirror.verify.buckets import Bucket
@@ -49,6 +50,8 @@ def verified(session: Session) -> Finished:
         if depth == "full":
             mark_compared(mirror, run.options.get("fields"), run.started_at)
         finished = _finished(session)
+        if depth != "counts" and not is_partial and "refused_deletions" not in session.cursor:
+            repairs.note(mirror, run, session.counts)
         unexplained = sum(session.counts[f"reason_{reason.value}"] for reason in UNEXPLAINED)
         if unexplained or "refused_deletions" in session.cursor:
             _open(session, unexplained, now)

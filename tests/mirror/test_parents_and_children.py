@@ -91,9 +91,8 @@ def test_parents_and_children_load_in_any_order(listener, accounts, contacts, or
 
 
 def test_a_child_whose_parent_is_invisible_is_no_error(org, listener, accounts, contacts):
-    org.entity("Account", visible=False)
-
     child, loaded_children = load(listener, CHILD)
+    org.fault("rest_error", target="rest", channel="describe", code="NOT_FOUND", status=404)
     parent, refused = load(listener, PARENT)
 
     assert (loaded_children.state, status_of(child, child.created_at).state) == ("done", "in_sync")

@@ -40,6 +40,7 @@ def now_of(mirror) -> Mirror:
 
 
 def proven(mirror):
+    """The time up to which the mirror claims to be in sync."""
     return status_of(now_of(mirror), timezone.now()).in_sync_as_of
 
 
@@ -84,16 +85,20 @@ def test_time_longer_than_the_retention_is_reconciled_and_the_incident_says_what
     assert proven(mirror) < stopped_at
     processes.listener()
 
+    states: set[str] = set()
+
     def is_reconciled():
         """Look at what is claimed before looking at the rows: the rows only become more equal."""
         claimed = proven(mirror)
         if claimed is None or claimed < stopped_at:
+            states.add(status_of(now_of(mirror), timezone.now()).state)
             return False
         assert rows() == in_the_org(simulator), "claimed to be in sync before the rows were equal"
         return True
 
     wait_for(is_reconciled, seconds=2 * SECONDS, what=f"sync: {list(mirror.runs.values())}")
 
+    assert "catching_up" in states
     wait_until_equal(simulator)
     assert not Account.objects.filter(pk__in=[made["ghost"], made["deleted"], made["merged"]])
     assert {*Account.objects.filter(phone="lost").values_list("pk", flat=True)} == {
@@ -102,7 +107,8 @@ def test_time_longer_than_the_retention_is_reconciled_and_the_incident_says_what
     }
     assert Account.objects.filter(pk=made["restored"]).exists()
     incident = Incident.objects.get(kind="replay_lost")
-    assert f"Mirror {mirror.model}: since " in incident.note
+    assert "crm.Account: 1" in incident.note, incident.note
+    assert "that changed in Salesforce since" in incident.note
     assert "in Salesforce were compared" in incident.note
     assert "no difference left." in incident.note
     simulator.update("Account", made["created"], Phone="live")  # and the stream goes on

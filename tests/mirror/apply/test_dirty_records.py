@@ -72,6 +72,20 @@ def test_a_dirty_record_is_read_and_not_dirty_any_more(org, mirror):
     assert not DirtyRow.objects.exists()
 
 
+def test_a_field_that_was_added_since_the_last_read_is_read(org, mirror):
+    [acme] = org.create("Account", Name="Acme")
+    mark(mirror, acme)
+    read(mirror)
+    org.entity("Account", fields={"Tier__c": "string"})
+    org.update("Account", acme, Tier__c="Gold")
+    mark(mirror, acme, reason=DirtyRow.Reason.FIELD)
+    pass_by(10)
+
+    read(mirror)
+
+    assert Account.objects.get().raw["Tier__c"] == "Gold"
+
+
 def test_a_read_that_began_too_early_does_not_end_the_mark(org, mirror):
     [acme] = org.create("Account", Name="Acme")
     mark(mirror, acme)

@@ -12,6 +12,8 @@ from listeners.models import Position
 from mirror import runs
 from mirror.load import lost_time
 from mirror.load.fields import ReadFields
+from mirror.models import DirtyRow
+from mirror.status import status_of
 from mirror.sweeps import request_sweep
 from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import loaded, mirror_of, work_on
@@ -125,6 +127,49 @@ def test_a_position_that_was_refused_requests_one_sweep_and_then_the_ids(org, mi
     assert run.options["since"] == incident.window_start.isoformat()
     assert (run.state, mirror.phase) == ("done", "in_sync")
     assert mirror.runs.filter(kind="verify", options__since=run.options["since"]).exists()
+
+
+def test_a_mirror_is_not_in_sync_after_lost_time_before_all_ids_were_compared(org, mirror):
+    ghost, deleted, changed = list(Account.objects.order_by("pk").values_list("pk", flat=True))[:3]
+    make_old()
+    org.hard_delete("Account", ghost)
+    org.delete("Account", deleted)
+    org.update("Account", changed, Name="Changed")
+    incident = lose_position(mirror)
+    later = timezone.now() + timedelta(minutes=5)
+    Position.objects.update(caught_up_at=later)  # the stream goes on, from a later position
+    assert shown(mirror) == ("catching_up", True)  # in sync as of a time before the loss
+
+    lost_time.request_due(timezone.now())
+    assert shown(mirror) == ("catching_up", False)
+    work_on(sweeps_of(mirror).get())
+    assert Account.objects.filter(pk=ghost).exists()
+    assert shown(mirror) == ("catching_up", True)
+    Incident.objects.settle(timezone.now(), note="The audit log is complete.")
+    run = work_on(mirror.runs.get(kind="verify"), seconds=60)
+
+    assert run.is_right, run.error
+    assert not Account.objects.filter(pk__in=[ghost, deleted]).exists()
+    DirtyRow.objects.all().delete()
+    mirror.refresh_from_db()
+    status = status_of(mirror, timezone.now())
+    assert (status.state, status.in_sync_as_of) == ("in_sync", later - timedelta(seconds=2))
+    incident.refresh_from_db()
+    closed, repaired = incident.note.split("\n")
+    assert closed == "The audit log is complete."
+    assert repaired.startswith("Mirror crm.Account: 11 records that changed in Salesforce since ")
+    assert "1 was permanently deleted, and its row is marked as deleted; 0 other" in repaired
+    assert repaired.endswith("no difference left.")
+
+
+def shown(mirror):
+    """The state, and whether a time before the loss is all that is claimed."""
+    mirror.refresh_from_db()
+    found = status_of(mirror, timezone.now())
+    before = timezone.now() - timedelta(hours=4)
+    if found.in_sync_as_of is not None:
+        assert found.in_sync_as_of < before
+    return found.state, found.in_sync_as_of is not None
 
 
 def test_a_window_that_grows_is_swept_again(mirror):
