@@ -44,7 +44,7 @@ def proven(mirror):
     return status_of(now_of(mirror), timezone.now()).in_sync_as_of
 
 
-def change_while_nobody_listens(org) -> dict[str, str]:
+def change_while_nobody_listens(org):
     """Make every kind of change; return one record of each."""
     keys = sorted(row.pk for row in Account.objects.all())
     binned = sorted(Account.all_objects.filter(is_deleted=True).values_list("pk", flat=True))
