@@ -123,7 +123,8 @@ def test_mappings_of_mirrors_are_read_only(api, mirror):
     row = f"{MAPPINGS}{mapping.pk}/"
 
     assert api.get(row).json()["managed"] is True
-    for answer in (api.patch(row, {"queue": "x"}), api.delete(row)):
+    refused = (api.patch(row, {"queue": "x"}), api.delete(row), api.post(f"{row}pause/", {}))
+    for answer in refused:
         assert "belongs to the mirror crm.Account" in problem(answer, 409)["detail"]
     assert api.get(MAPPINGS, {"managed": "false"}).json()["results"] == []
 

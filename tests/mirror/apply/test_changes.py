@@ -4,12 +4,14 @@ from decimal import Decimal
 
 import pytest
 
+from audit.models import AuditLogEntry
 from handlers.models import Delivery
+from handlers.redelivery import new_handlers
 from mirror.apply import upsert
 from mirror.apply.guard import read_time
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import columns_of
-from tests.mirror.apply.changing import ACME, START, a_mirror, apply, event, time_of
+from tests.mirror.apply.changing import ACME, START, a_mirror, apply, event, record, time_of
 from tests.mirror.apply.refusing import refusing
 from tests.mirror.crm.models import Account
 
@@ -261,3 +263,10 @@ def test_a_record_created_before_the_load_is_read_since_it_may_not_exist_any_mor
 
     assert not Account.objects.exists()
     assert DirtyRow.objects.get().record_id == ACME
+
+
+def test_changes_from_before_the_mirror_are_not_redelivered_to_it(listener):
+    record(listener, event("CREATE", 0, Name="Acme"))
+    a_mirror(listener)
+
+    assert not new_handlers.counted([AuditLogEntry.objects.get().pk], "")
