@@ -1,5 +1,6 @@
 import pytest
 from django.utils import timezone
+from guardian.shortcuts import assign_perm
 
 from audit.models import OperatorAction
 from handlers.models import HandlerMapping
@@ -161,3 +162,20 @@ def test_sensitive_values_of_differences_are_masked(client_of, mirror):
     answer = client_of("view_mirror").get(page(mirror, "differences/")).json()
 
     assert [(row["here"], row["there"]) for row in answer["results"]] == [("***", "***")]
+
+
+def test_a_grant_on_another_listener_shows_nothing_of_a_mirror(
+    client_of, mirror, make_listener, django_user_model
+):
+    granted = client_of()
+    user = django_user_model.objects.latest("id")
+    assign_perm("view_listener", user, make_listener())
+
+    assert granted.get(MIRRORS).json()["results"] == []
+    for action in ("", "runs/", "differences/"):
+        problem(granted.get(page(mirror, action)), 404)
+
+    assign_perm("view_listener", user, mirror.listener)
+    for action in ("", "runs/", "differences/"):
+        assert granted.get(page(mirror, action)).status_code == 200
+    problem(granted.post(page(mirror, "load/")), 403)
