@@ -59,11 +59,12 @@ def _pending(mirror: Mirror) -> Iterator[datetime]:
 
 
 def unread_from(mirror: Mirror) -> Iterator[datetime]:
-    """Yield the times from which records may have changes that no delivery brings: of gaps that
-    were not searched for, and of lost time until it is swept."""
-    gap = gap_scan.without_data(mirror).aggregate(at=Min("commit_timestamp"))["at"]
-    if gap is not None:
-        yield read_time(gap)
+    """Yield the times from which records may have changes that no delivery brings: of gaps and
+    merges that were not searched for, and of lost time until it is swept."""
+    for entries in (gap_scan.without_data(mirror), gap_scan.possible_merges(mirror)):
+        first = entries.aggregate(at=Min("commit_timestamp"))["at"]
+        if first is not None:
+            yield read_time(first)
     yield from (loss.since for loss in lost_time.unrequested(mirror))
     sweeps = mirror.runs.filter(kind=MirrorRun.Kind.SWEEP, state__in=MirrorRun.UNENDED)
     for since in sweeps.values_list(f"options__{SINCE}", flat=True):

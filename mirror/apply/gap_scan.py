@@ -34,7 +34,8 @@ LONGEST_TRANSACTION = timedelta(hours=1)
 #: Entries that one step examines.
 ROWS = 2000
 _WITH_FIELDS = ("CREATE", "UPDATE", "UNDELETE")
-_ONE_RECORD = (*_WITH_FIELDS, "DELETE")
+_DELETE = "DELETE"
+_ONE_RECORD = (*_WITH_FIELDS, _DELETE)
 _GAPS = ("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE")
 _ALL_RECORDS = "*"
 #: The field that names the record that a merged one went into.
@@ -61,6 +62,15 @@ def found_between(mirror: Mirror, last_id: int) -> QuerySet[AuditLogEntry]:
 def without_data(mirror: Mirror) -> QuerySet[AuditLogEntry]:
     """Return the entries after the last search whose changes the mirror's rows lack."""
     return _unsearched(mirror, _ONE_RECORD)
+
+
+def possible_merges(mirror: Mirror) -> QuerySet[AuditLogEntry]:
+    """Return the deletions in other mirrors' objects that were not searched for merges, which may
+    have moved records of this one to another parent without an event."""
+    found: QuerySet[AuditLogEntry] = AuditLogEntry.objects.none()
+    for parent in Mirror.objects.filter(listener=mirror.listener_id).exclude(pk=mirror.pk):
+        found |= _unsearched(parent, ()).filter(change_type=_DELETE)
+    return found
 
 
 def _unsearched(mirror: Mirror, plain: Collection[str]) -> QuerySet[AuditLogEntry]:
@@ -146,7 +156,7 @@ def _mark_children(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
     deleted = {
         long_id(entry.record_id): entry.commit_timestamp
         for entry in entries
-        if entry.change_type == "DELETE"
+        if entry.change_type == _DELETE
     }
     if not deleted:
         return

@@ -172,3 +172,14 @@ def test_records_that_cannot_be_read_need_attention(mirror):
     )
 
     assert status_of(mirror, NOW).reason.endswith("such as 001000000000001AAA: no permission")
+
+
+def test_a_deletion_ends_what_is_proven_of_other_mirrors_until_it_is_known_to_be_no_merge(mirror):
+    contacts = in_sync(add(mirror.listener, "crm.Contact"))
+    deletion = logged(mirror, EARLIER, "DELETE")
+    assert as_of(contacts) < EARLIER
+    assert as_of(mirror) > EARLIER
+
+    Mirror.objects.filter(pk=mirror.pk).update(scanned_entry_id=deletion.pk)
+
+    assert as_of(contacts) > EARLIER
