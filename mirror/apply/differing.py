@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from mirror.apply.upsert import PAGE, Page
+from mirror.apply.row_page import PAGE, Page
 from mirror.schema.columns import Columns
 
 #: The stored row (t) has other values than the page's row (p). {page} and {table} are the columns.

@@ -23,6 +23,7 @@ from listeners.salesforce.rest.records import RecordsRead, last_modified_ms
 from mirror.apply import dirty, problem, release, upsert
 from mirror.apply.dirty import MARGIN_MS
 from mirror.apply.guard import read_time
+from mirror.apply.row_page import Values
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import Columns, columns_of, model_named
 from mirror.schema.values import to_columns
@@ -102,7 +103,7 @@ def _write_rows(
     mirror: Mirror,
     columns: Columns,
     names: tuple[str, ...],
-    rows: Sequence[upsert.Values],
+    rows: Sequence[Values],
     read_at: datetime,
     *,
     result: Result,
@@ -124,10 +125,10 @@ def _write_rows(
 
 def _rows_by_names(
     mirror: Mirror, columns: Columns, records: Mapping[str, Mapping[str, Any]]
-) -> dict[tuple[str, ...], list[upsert.Values]]:
+) -> dict[tuple[str, ...], list[Values]]:
     """Return the rows of records that were read by the names of their columns, which are the same
     for all records but those that were read one by one."""
-    found: dict[tuple[str, ...], list[upsert.Values]] = {}
+    found: dict[tuple[str, ...], list[Values]] = {}
     for record_id, record in records.items():
         described = mirror.described or dict.fromkeys(record, "")
         converted = to_columns(columns.against(described), record)

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from mirror.apply import upsert
+from mirror.apply import row_page, upsert
 from mirror.schema.columns import columns_of
 from tests.docs.examples import DOCS, blocks, defined
 from tests.mirror.crm.models import Account
@@ -59,7 +59,7 @@ def test_the_role_can_write_the_tables_and_nothing_else():
     columns = columns_of(Account).against(["Name"])
     names = ("salesforce_id", "is_deleted", "version", "raw", "name")
     rows = [(account_id(n), False, timezone.now(), {}, f"Acme {n}") for n in range(ROWS)]
-    assert ROWS >= upsert.MANY, "so that the rows are copied into a temporary table"
+    assert ROWS >= row_page.MANY, "so that the rows are copied into a temporary table"
     with connection.cursor() as cursor:
         cursor.execute(rights)
         cursor.execute("SET ROLE cdc")

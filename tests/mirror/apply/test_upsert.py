@@ -10,7 +10,7 @@ import pytest
 from django.db import models, transaction
 from django.utils import timezone
 
-from mirror.apply import upsert
+from mirror.apply import row_page, upsert
 from mirror.apply.guard import (
     Row,
     Verdict,
@@ -57,13 +57,13 @@ def test_records_that_were_read_are_inserted_and_updated():
 
 def test_raw_keeps_the_fields_that_a_read_lacks_and_loses_those_that_got_a_column():
     kept = {"Hidden__c": "kept", "X__c": 0, "Name": "did not fit", "Y__c": {"a": 1}}
-    for number in range(upsert.MANY + 1):
+    for number in range(row_page.MANY + 1):
         write([record(number)], read_time(BASE))
     Account.all_objects.update(raw=kept)
     columns = COLUMNS.against(["Name", "AnnualRevenue", "X__c", "CreatedDate"])
     later = read_time(BASE + 60_000)
 
-    for numbers in (range(1), range(1, upsert.MANY + 1)):  # one row, and by COPY
+    for numbers in (range(1), range(1, row_page.MANY + 1)):  # one row, and by COPY
         rows = [record(number, later) for number in numbers]
         written = upsert.write(columns, "default", NAMES, rows, later)
         assert written.applied == len(rows)
@@ -77,7 +77,7 @@ def test_an_id_that_comes_twice_is_written_once():
     assert Account.objects.get().name == "last"
 
 
-@pytest.mark.parametrize("at_least", [1, upsert.MANY])
+@pytest.mark.parametrize("at_least", [1, row_page.MANY])
 def test_the_guard_in_sql_decides_as_the_guard_in_python(at_least):
     rng = random.Random(7)
     rows, reads, wanted = {}, [], {}
