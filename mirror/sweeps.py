@@ -67,9 +67,12 @@ def request_ids(
     mirror: Mirror, now: datetime, since: datetime | None, *, after: timedelta
 ) -> MirrorRun:
     """Request a comparison of all ids, since records may have been permanently deleted since then;
-    None: at any time. Inside the caller's transaction."""
+    None: at any time. A verification that has begun starts over. Inside the caller's
+    transaction."""
     options = {"depth": "ids"} | ({} if since is None else {SINCE: since.isoformat()})
-    run, _ = runs.request(mirror, Kind.VERIFY, now, options=options, after=after)
+    run, is_new = runs.request(mirror, Kind.VERIFY, now, options=options, after=after)
+    if not is_new:
+        mirror.runs.filter(pk=run.pk, state=State.WAITING).update(cursor={}, done=0)
     return run
 
 

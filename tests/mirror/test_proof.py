@@ -13,7 +13,7 @@ from mirror import runs
 from mirror.load import lost_time
 from mirror.models import Mirror
 from mirror.status import status_of
-from mirror.sweeps import request_sweep
+from mirror.sweeps import request_ids, request_sweep
 from tests.mirror.adding import add, in_sync, logged
 from tests.sample_data import ANN
 
@@ -127,6 +127,17 @@ def test_ids_that_are_to_be_compared_end_it(mirror):
 
     end(mirror, "done", "verify")
     assert as_of(mirror) > EARLIER
+
+
+def test_a_verification_that_has_begun_compares_all_ids_again(mirror):
+    run, _ = runs.request(mirror, "verify", NOW, options={"depth": "full"})
+    mirror.runs.filter(pk=run.pk).update(cursor={"steps": ["count"], "after": "001"})
+
+    request_ids(mirror, NOW, EARLIER, after=timedelta())
+
+    run.refresh_from_db()
+    assert run.cursor == {}
+    assert run.options == {"depth": "full", "since": EARLIER.isoformat()}
 
 
 def test_a_mirror_without_its_mappings_is_not_in_sync(mirror):
