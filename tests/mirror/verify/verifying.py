@@ -38,8 +38,9 @@ class Mirrored:
         return model.all_objects
 
     def age(self, hours: float = 1) -> None:
-        """As if the rows had been read an hour ago."""
-        self.rows.update(synced_at=timezone.now() - timedelta(hours=hours))
+        """As if the rows had been read an hour ago: such a time has no microseconds."""
+        read_at = (timezone.now() - timedelta(hours=hours)).replace(microsecond=0)
+        self.rows.update(synced_at=read_at)
 
     def catch_up(self, at: Any = None) -> None:
         """As if the stream had passed every change of the org; `at`: until then."""
