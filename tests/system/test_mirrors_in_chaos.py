@@ -16,7 +16,7 @@ pytestmark = pytest.mark.any_python
 @pytest.mark.timeout(900)
 def test_mirrors_survive_kills_faults_and_changes_of_the_schema():
     database = "sqlite" if connection.vendor == "sqlite" else "postgres"
-    amount = ["--seed", "1", "--records", "300", "--seconds", "25", "--patience", "90"]
+    amount = ["--seed", "1", "--records", "300", "--seconds", "25", "--patience", "150"]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.chaos.mirror", *amount, "--database", database],
         cwd=ROOT,

@@ -15,13 +15,13 @@ _OPEN: Mapping[str, str] = {
     "('blocked', 'ready', 'queued', 'running', 'retrying')",
     "dead letters": "SELECT count(*) FROM handlers_delivery WHERE state = 'dead'",
     "dirty records": "SELECT count(*) FROM mirror_dirtyrow",
-    "runs": "SELECT count(*) FROM mirror_mirrorrun WHERE state IN ('waiting', 'running')",
     "mirrors that are not in sync": "SELECT count(*) FROM mirror_mirror WHERE phase <> 'in_sync'",
     "mirrors to search for gaps": "SELECT count(*) FROM mirror_mirror WHERE scanned_entry_id < "
     "(SELECT max(id) FROM audit_auditlogentry)",
     "redeliveries": "SELECT count(*) FROM handlers_redelivery WHERE state IN "
     "('waiting', 'running')",
 }
+_RUNS = "SELECT id, kind FROM mirror_mirrorrun WHERE state IN ('waiting', 'running') ORDER BY id"
 
 
 def wait(database: Database, marks: Mapping[str, str], patience: float) -> str:
@@ -48,6 +48,7 @@ def _left(database: Database, marks: Mapping[str, str]) -> str:
         ]
         counts = {name: database.number(query) for name, query in _OPEN.items()}
         found += [f"{count} {name}" for name, count in counts.items() if count]
+        found += [f"run {pk} ({kind})" for pk, kind in database.rows(_RUNS)]
         found += [f"{name} is not compared" for name in _uncompared(database)]
     except Errors as error:
         return str(error)
