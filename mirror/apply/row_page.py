@@ -66,7 +66,7 @@ class Page:
             for name, value in (*self.constants.items(), *defaults.items())
         ]
         params = [
-            *self._raw_params(),
+            *self._raw_params(rows),
             *(database.ops.adapt_datetimefield_value(value) for value in params),
         ]
         into = f"INSERT INTO {self.table} ({', '.join(map(self.column, targets))})"
@@ -100,14 +100,19 @@ class Page:
             old=f"{self.table}.{column}", new=column
         )
 
-    def _raw_params(self) -> list[Any]:
-        """Return the fields that a stored `raw` loses, since their columns are written."""
+    def _raw_params(self, rows: Collection[Values]) -> list[Any]:
+        """Return the fields that a stored `raw` loses, since their columns are written; in SQLite
+        also those with objects, which it would merge."""
         if not self.merges_raw:
             return []
         fields = self.columns.resolved.fields if self.columns.resolved else {}
         names = [name for name, column in fields.items() if column.attname in self.names]
         is_postgres = connections[self.alias].vendor == "postgresql"
-        return [names if is_postgres else json.dumps(dict.fromkeys(names))]
+        if is_postgres:
+            return [names]
+        at = self.names.index("raw")
+        nested = {name for row in rows for name in _nested(row[at])}
+        return [json.dumps(dict.fromkeys([*names, *nested]))]
 
     def put(self, cursor: Any, rows: Collection[Values]) -> None:
         """Put the rows into the temporary table, which lasts as long as the transaction."""
@@ -176,3 +181,10 @@ def _adapted(row: Values, changed: Iterable[tuple[int, Any]], database: Any) -> 
         else:
             values[index] = column.get_db_prep_save(value, database)
     return values
+
+
+def _nested(raw: Any) -> Iterable[str]:
+    """Return the fields of `raw`, a dict or its JSON text, whose values are objects."""
+    if isinstance(raw, str):
+        raw = json.loads(raw) if raw.count("{") > 1 else {}
+    return [name for name, value in (raw or {}).items() if isinstance(value, dict)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import timedelta
 from decimal import Decimal
@@ -167,3 +168,14 @@ def test_raw_needs_no_default(monkeypatch):
     upsert.write_absent(columns_of(Account), "default", [an_id(1)], timezone.now())
 
     assert Account.all_objects.get().raw == {}
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_an_object_in_raw_replaces_the_stored_one(as_text):
+    first, later = {"A__c": {"x": 1}, "B__c": 1}, {"A__c": {"y": 2}}
+    for at, raw in ((BASE, first), (BASE + 60_000, later)):
+        row = [*record(1, read_time(at))]
+        row[NAMES.index("raw")] = json.dumps(raw) if as_text else raw
+        write([row], read_time(at))
+
+    assert Account.objects.get().raw == {"A__c": {"y": 2}, "B__c": 1}
