@@ -28,6 +28,14 @@ class Bucket:
         middle = whole(self.start + (self.end - self.start) / 2)
         return Bucket(self.start, middle), Bucket(middle, self.end)
 
+    def to_json(self) -> list[str | None]:
+        """Return the bounds as a run's cursor keeps them."""
+        return [moment.isoformat() if moment else None for moment in (self.start, self.end)]
+
+    @classmethod
+    def of_json(cls, bounds: Iterable[str | None]) -> Bucket:
+        return cls(*(datetime.fromisoformat(text) if text else None for text in bounds))
+
 
 @dataclass(frozen=True, slots=True)
 class Count:

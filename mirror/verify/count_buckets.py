@@ -7,7 +7,7 @@ again after a pause before it counts as different, since changes are on their wa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from mirror.runs import RunFailed
@@ -22,34 +22,36 @@ PAUSE = 3.0
 LISTED = 2_000
 
 
-def differing_ids(
-    here: Here, there: There, now: datetime, keep: Callable[[], object]
-) -> Iterator[set[str] | None]:
-    """Yield the ids of records that seem to differ, by bucket; None for a bucket that is too large
-    to list. `keep` is called between requests. Raises RunFailed."""
-    buckets = _buckets(here, there, now)
-    while buckets:
-        differing = _differing(here, there, buckets, keep)
-        if differing:
-            time.sleep(PAUSE)
-            differing = _differing(here, there, [*differing], keep)
-        buckets = []
-        for bucket, rows in differing.items():
-            halves = bucket.halved()
-            if rows is not None and rows <= LISTED:
-                yield _listed(here, there, bucket)
-            elif halves is not None:
-                buckets += halves
-            elif rows is None:
-                raise RunFailed(
-                    f"Salesforce ended the query that counts {there.entity} because it took too "
-                    "long (QUERY_TIMEOUT). Verify by ids: manage.py mirror verify, with depth ids."
-                )
-            else:
-                yield None
+def differing(
+    here: Here, there: There, buckets: Sequence[Bucket], keep: Callable[[], object]
+) -> dict[Bucket, int | None]:
+    """Return the buckets that still differ after a pause, each with the larger number of records;
+    None: unknown, since Salesforce did not end the query. `keep` is called between requests."""
+    found = _differing(here, there, buckets, keep)
+    if found:
+        time.sleep(PAUSE)
+        found = _differing(here, there, [*found], keep)
+    return found
 
 
-def _buckets(here: Here, there: There, now: datetime) -> list[Bucket]:
+def narrowed(
+    here: Here, there: There, bucket: Bucket, rows: int | None
+) -> set[str] | tuple[Bucket, Bucket] | None:
+    """Return the ids of a differing bucket's records that seem to differ, or its halves; None if it
+    is too large to list and cannot be halved. Raises RunFailed."""
+    if rows is not None and rows <= LISTED:
+        return _listed(here, there, bucket)
+    halves = bucket.halved()
+    if halves is None and rows is None:
+        raise RunFailed(
+            f"Salesforce ended the query that counts {there.entity} because it took too long "
+            "(QUERY_TIMEOUT). Verify by ids: manage.py mirror verify, with depth ids."
+        )
+    return halves
+
+
+def initial(here: Here, there: There, now: datetime) -> list[Bucket]:
+    """Return the buckets that are compared first: all records together are in one of them."""
     if here.created is None or not there.has_created:
         return [Bucket()]
     return first_buckets(there.oldest(), now - YOUNG, here.total().rows)

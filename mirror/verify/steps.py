@@ -10,8 +10,8 @@ from listeners.clock import database_clock
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.records import long_id
 from mirror.runs import Later
-from mirror.verify import bulk
-from mirror.verify.count_buckets import differing_ids
+from mirror.verify import bulk, count_buckets
+from mirror.verify.buckets import MOST, Bucket
 from mirror.verify.merge import one_sided
 from mirror.verify.pages import Ahead, read_pages
 from mirror.verify.session import Session
@@ -26,13 +26,32 @@ _NO_UPDATES = ("INVALID_REPLICATION_DATE", "EXCEEDED_ID_LIMIT", "INVALID_TYPE_FO
 
 
 def count(session: Session) -> Later | None:
-    """Compare counts and the newest modification by bucket of creation time."""
+    """Compare counts and the newest modification by bucket of creation time; continues in the next
+    slice of time with the buckets that are left."""
     here, there = session.comparison.here, session.comparison.there
-    for ids in differing_ids(here, there, database_clock.now(), session.keep):
-        if ids is None:
-            session.cursor["by_ids"] = True  # buckets cannot narrow it down
-        else:
-            session.settle(ids)
+    stored = session.cursor.get("buckets")
+    if stored is None:
+        left = count_buckets.initial(here, there, database_clock.now())
+    else:
+        left = [Bucket.of_json(bounds) for bounds in stored]
+    while left:
+        counted, left = left[:MOST], left[MOST:]
+        differing = count_buckets.differing(here, there, counted, session.keep)
+        left = [*differing, *left]
+        for bucket, rows in differing.items():
+            left.remove(bucket)
+            match count_buckets.narrowed(here, there, bucket, rows):
+                case None:
+                    session.cursor["by_ids"] = True  # buckets cannot narrow it down
+                case (first, last):
+                    left += [first, last]
+                case ids:
+                    session.settle(ids)
+            session.cursor["buckets"] = [one.to_json() for one in left]
+            session.keep()
+            if left and session.claim.is_slice_over:
+                return Later()
+    session.cursor.pop("buckets", None)
     return None
 
 

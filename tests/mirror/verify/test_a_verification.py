@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from mirror import kinds, runs
 from mirror.runs import DEPTHS
+from mirror.verify import count_buckets
 from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 
@@ -176,3 +177,26 @@ def test_a_repair_applies_open_differences(mirrored, accounts):
     [found] = mirrored.differences()
     assert found.repaired_by == f"run {repair.pk}"
     assert mirrored.rows.get(pk=accounts[0]).phone == "0"
+
+
+def test_counting_many_differing_buckets_continues_in_the_next_slice(
+    mirrored, accounts, monkeypatch
+):
+    """Each slice ends after one bucket, and the next one continues with those that are left."""
+    mirrored.rows.filter(pk__in=accounts[:2]).delete()
+    narrowed = []
+    monkeypatch.setattr(runs, "BUDGET", 0.0)
+    monkeypatch.setattr(count_buckets, "LISTED", 0)
+    halve = count_buckets.narrowed
+
+    def counted(here, there, bucket, rows):
+        narrowed.append(bucket)
+        return halve(here, there, bucket, rows)
+
+    monkeypatch.setattr(count_buckets, "narrowed", counted)
+
+    run = mirrored.verify("counts")
+
+    assert len(narrowed) == len(set(narrowed)) > 1
+    assert {one.record_id for one in mirrored.differences()} == set(accounts[:2])
+    assert run.cursor.get("buckets") is None
