@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +17,11 @@ from listeners.salesforce.bulk.pages import Page
 from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.http.answer_limits import ORG
 from listeners.salesforce.http.body_stream import Body, open_exchange
-from listeners.salesforce.http.request import Answer, BearerAuth, Timeout, exchange
+from listeners.salesforce.http.request import Answer, BearerAuth, Timeout
 from listeners.salesforce.rest.answers import typed, usage_of
 from listeners.salesforce.rest.client import DEFAULT_VERSION
-from listeners.salesforce.tokens.tokens import Token, Tokens
+from listeners.salesforce.rest.org_requests import OrgRequests
+from listeners.salesforce.tokens.tokens import Tokens
 
 Result = TypeVar("Result")
 
@@ -32,7 +32,7 @@ LONGEST_PAUSE = 15.0
 _BACKOFF = Backoff(0.5, LONGEST_PAUSE)
 
 
-class BulkClient:
+class BulkClient(OrgRequests):
     """Sends requests to ``{instance}/services/data/v…/jobs/query``.
 
     Each method may raise ``LoginRefused``, ``LoginUnavailable`` and the errors of ``bulk.errors``.
@@ -48,13 +48,9 @@ class BulkClient:
         http: requests.Session | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._tokens = tokens
+        super().__init__(tokens, timeout, http)
         self._jobs = f"/services/data/v{api_version}/jobs/query"
-        self._timeout = timeout
-        self._http = http or requests.Session()
         self._sleep = sleep
-        #: The org's used and allowed daily requests, from the last answer.
-        self.usage: tuple[int, int] | None = None
 
     def create(self, soql: str, *, deleted: bool = False) -> QueryJob:
         """Create a job; with `deleted`, its results include the Recycle Bin and archived records.
@@ -143,30 +139,7 @@ class BulkClient:
 
     def _send(self, method: str, job_id: str, body: dict[str, Any] | None = None) -> Answer:
         path = f"{self._jobs}/{quote(job_id, safe='')}" if job_id else self._jobs
-        token = self._tokens.get()
-        answer = self._exchange(token, method, path, body)
-        if answer.status == 401:
-            self._tokens.invalidate(token)
-            answer = self._exchange(self._tokens.get(), method, path, body)
-        self.usage = usage_of(answer) or self.usage
+        answer = self._request(method, path, body, ORG)
         if answer.status in (200, 201, 204):
             return answer
         raise bulk_failure_of(answer, is_job=bool(job_id))
-
-    def _exchange(
-        self, token: Token, method: str, path: str, body: dict[str, Any] | None
-    ) -> Answer:
-        json_type = {} if body is None else {"Content-Type": "application/json"}
-        answer = exchange(
-            self._http,
-            method,
-            f"{token.instance_url}{path}",
-            auth=BearerAuth(token.access_token),
-            timeout=self._timeout,
-            limit=ORG,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Accept": "application/json", **json_type},
-        )
-        if isinstance(answer, TransportFailed):
-            raise answer
-        return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from listeners.salesforce.errors import (
     Reaction,
@@ -29,6 +29,21 @@ def typed(answer: Answer, kind: type[Kind]) -> Kind:
     if isinstance(body, kind):
         return body
     raise TransportFailed("HTTP 200, but not with a REST response", status=200)
+
+
+def query_page(answer: Answer) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of a page of a query, and the path of the next page, empty after the last.
+
+    Raises ``TransportFailed``. Only a path is returned, so that the token is sent to no other host.
+    """
+    match typed(answer, dict):
+        case {"records": list(rows), "nextRecordsUrl": str(path)} if path[:1] == "/":
+            return rows, path
+        case {"records": list(rows), **page} if page.get("done", True) is True and not page.get(
+            "nextRecordsUrl"
+        ):
+            return rows, ""
+    raise TransportFailed("HTTP 200, but not with a query result")
 
 
 def failure_of(answer: Answer) -> SalesforceError:

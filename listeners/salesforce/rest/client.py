@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -18,17 +17,18 @@ from listeners.salesforce.errors import (
     TransportFailed,
 )
 from listeners.salesforce.http.answer_limits import ORG, RECORDS, AnswerLimit
-from listeners.salesforce.http.request import Answer, BearerAuth, Timeout, exchange
+from listeners.salesforce.http.request import Answer, Timeout
 from listeners.salesforce.rest.answers import (
     CLOCK_ERROR,
     failure_of,
     is_about_records,
     known_until,
+    query_page,
     typed,
-    usage_of,
 )
+from listeners.salesforce.rest.org_requests import OrgRequests
 from listeners.salesforce.rest.records import RecordsRead, by_id
-from listeners.salesforce.tokens.tokens import Token, Tokens
+from listeners.salesforce.tokens.tokens import Tokens
 
 DEFAULT_VERSION = "67.0"
 #: The number of records that Salesforce reads in one request.
@@ -41,7 +41,7 @@ _BAD_ID = frozenset({"MALFORMED_ID", "INVALID_ID_FIELD"})
 _ABSENT = frozenset({"NOT_FOUND", "ENTITY_IS_DELETED", ""})
 
 
-class RestClient:
+class RestClient(OrgRequests):
     """Sends read requests to ``{instance}/services/data``, and replaces a refused token once.
 
     Each method may raise ``LoginRefused``, ``LoginUnavailable``, ``TransportFailed`` or
@@ -56,13 +56,9 @@ class RestClient:
         *,
         http: requests.Session | None = None,
     ) -> None:
-        self._tokens = tokens
+        super().__init__(tokens, timeout, http)
         self._base = f"/services/data/v{api_version}"
-        self._timeout = timeout
-        self._http = http or requests.Session()
         self._fields: dict[str, list[str]] = {}
-        #: The org's used and allowed daily requests, from the last answer.
-        self.usage: tuple[int, int] | None = None
 
     def versions(self) -> list[dict[str, Any]]:
         """Return the instance's API versions: ``[{"label", "url", "version"}, …]``."""
@@ -118,13 +114,7 @@ class RestClient:
 
     def updated(self, entity: str, start: datetime, end: datetime) -> list[str]:
         """Return the ids of the records changed between two times; seconds are ignored."""
-        times = (
-            quote(f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}+00:00", safe="")
-            for moment in (start, end)
-        )
-        window = "start={}&end={}".format(*times)
-        path = f"{self._base}/sobjects/{quote(entity, safe='')}/updated/?{window}"
-        match typed(self._get(path), dict):
+        match typed(self._get(self._replication(entity, "updated", start, end)), dict):
             case {"ids": list(ids)}:
                 return [str(record_id) for record_id in ids]
         raise TransportFailed("HTTP 200, but not with a list of ids")
@@ -173,12 +163,14 @@ class RestClient:
 
         Seconds are ignored. They may have been restored since.
         """
-        window = {"start": _second(start), "end": _second(end)}
-        path = f"{self._base}/sobjects/{quote(entity, safe='')}/deleted/?{urlencode(window)}"
-        match typed(self._get(path), dict):
+        match typed(self._get(self._replication(entity, "deleted", start, end)), dict):
             case {"deletedRecords": list(rows)}:
                 return [str(row["id"]) for row in rows if isinstance(row, dict) and "id" in row]
         raise TransportFailed("HTTP 200, but not with a list of deleted records")
+
+    def _replication(self, entity: str, resource: str, start: datetime, end: datetime) -> str:
+        window = {"start": _second(start), "end": _second(end)}
+        return f"{self._base}/sobjects/{quote(entity, safe='')}/{resource}/?{urlencode(window)}"
 
     def query_setup(self, soql: str) -> list[dict[str, Any]]:
         """Return the rows of a query of the Tooling API, about the org's Setup."""
@@ -201,14 +193,7 @@ class RestClient:
                 if refusal.error_code == "INVALID_QUERY_LOCATOR":  # the query itself is valid
                     raise TransportFailed("Salesforce closed the query before its end") from None
                 raise
-            match typed(answer, dict):
-                # Only a path is followed, so that the token is sent to no other host.
-                case {"records": list(rows), "nextRecordsUrl": str(path)} if path[:1] == "/":
-                    pass
-                case {"records": list(rows), **page} if _is_last(page):
-                    path = ""
-                case _:
-                    raise TransportFailed("HTTP 200, but not with a query result")
+            rows, path = query_page(answer)
             yield (answer, begun), rows
 
     def read_many(self, entity: str, ids: Sequence[str]) -> RecordsRead:
@@ -305,39 +290,11 @@ class RestClient:
         self, path: str, body: dict[str, Any] | None = None, *, limit: AnswerLimit = RECORDS
     ) -> Answer:
         """Send a GET request, or a POST request with `body`, which also only reads."""
-        token = self._tokens.get()
-        answer = self._send(token, path, body, limit)
-        if answer.status == 401:
-            self._tokens.invalidate(token)
-            answer = self._send(self._tokens.get(), path, body, limit)
-        self.usage = usage_of(answer) or self.usage
+        answer = self._request("GET" if body is None else "POST", path, body, limit)
         if answer.status == 200:
             return answer
         raise failure_of(answer)
 
-    def _send(
-        self, token: Token, path: str, body: dict[str, Any] | None, limit: AnswerLimit
-    ) -> Answer:
-        json_type = {} if body is None else {"Content-Type": "application/json"}
-        answer = exchange(
-            self._http,
-            "GET" if body is None else "POST",
-            f"{token.instance_url}{path}",
-            auth=BearerAuth(token.access_token),
-            timeout=self._timeout,
-            limit=limit,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Accept": "application/json", **json_type},
-        )
-        if isinstance(answer, TransportFailed):
-            raise answer
-        return answer
-
 
 def _second(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _is_last(page: dict[str, Any]) -> bool:
-    """Return whether the page is the last one of a query."""
-    return page.get("done", True) is True and not page.get("nextRecordsUrl")
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}+00:00"
