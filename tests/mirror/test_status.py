@@ -21,6 +21,7 @@ EARLIER = datetime(2026, 1, 31, 12, 4, 31, tzinfo=UTC)
 def mirror(listener):
     """In sync, of a listener that caught up at NOW."""
     mirror = in_sync(add(listener))
+    mirror.runs.update(finished_at=NOW)
     Position.objects.filter(pk=listener.pk).update(caught_up_at=NOW)
     mirror.in_sync_since = EARLIER - timedelta(days=1)
     mirror.save()
