@@ -10,7 +10,7 @@ from consumer.reconciliation import deletions
 from consumer.reconciliation import job as reconciliation_job
 from handlers.models import Delivery
 from listeners import crash_points
-from listeners.salesforce.rest import client
+from listeners.salesforce.rest import org_requests
 from tests.clock import a_moment_ago
 from tests.commands.running import run as command
 from tests.consumer.hearing import hear
@@ -174,7 +174,7 @@ def test_thousands_are_looked_up_with_few_requests(org, entity):
 def test_it_waits_while_the_orgs_requests_of_the_day_are_nearly_used_up(org, entity, monkeypatch):
     entity.create(Name="Acme")
     hear(org, entity.listener)
-    monkeypatch.setattr(client, "usage_of", lambda _: (95_000, 100_000))
+    monkeypatch.setattr(org_requests, "usage_of", lambda _: (95_000, 100_000))
     job = asked(entity.listener, timezone.now() - timedelta(hours=1))
 
     reconciliation_job.run(job.pk)

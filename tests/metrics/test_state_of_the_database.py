@@ -103,7 +103,9 @@ def test_how_each_mirror_stands(listener, now):
         kind="verify", state="running", created_at=now, started_at=now, total=8, done=2
     )
     mirror.differences.create(run=run, record_id="001", reason="formula", found_at=now)
-    mirror.dirty_rows.create(record_id="001", since=0, complete_until=0, reason="gap", due_at=now)
+    known_until = round(now.timestamp() * 1000) - 60_000
+    of_record = {"record_id": "001", "since": known_until, "complete_until": known_until}
+    mirror.dirty_rows.create(**of_record, reason="gap", due_at=now)
 
     found = told()
 
@@ -111,7 +113,8 @@ def test_how_each_mirror_stands(listener, now):
     assert found.total("cdc_mirror_rows", **of_it) == 1
     assert found.total("cdc_mirror_rows_in_salesforce", **of_it) == 0
     assert found.total("cdc_mirror_in_sync", **of_it) == 1
-    assert found.total("cdc_mirror_as_of_timestamp_seconds", **of_it) < 1  # nothing is proven since
+    proven = found.total("cdc_mirror_as_of_timestamp_seconds", **of_it)
+    assert proven == pytest.approx(known_until / 1000, abs=0.01)
     assert found.total("cdc_mirror_dirty", **of_it) == 1
     assert found.total("cdc_mirror_differences_open", **of_it) == 1
     assert found.by("kind", "cdc_mirror_progress_ratio", **of_it) == {"verify": 0.25}
