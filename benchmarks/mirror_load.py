@@ -236,7 +236,7 @@ class _PlainSession(requests.Session):
 
 
 def _peer() -> Spent:
-    """What a team would write: simple-salesforce's Bulk 2.0 client and `bulk_create`."""
+    """The usual way to load records: simple-salesforce's Bulk 2.0 client and `bulk_create`."""
     import django
 
     django.setup()

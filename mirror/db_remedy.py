@@ -1,4 +1,4 @@
-"""What to do about a database that refuses to read or write rows."""
+"""The remedy for a database that refuses to read or write rows."""
 
 #: What to do, by a part of the database's message.
 _REMEDIES = {

@@ -1,4 +1,5 @@
-"""What keeps a mirror from being right until an operator acts, in a sentence. Reads only."""
+"""The problem that keeps a mirror from being right until an operator acts, as a sentence. Reads
+only."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _GUARDED = ("version", "synced_at", "is_deleted", "is_complete")
 
 @dataclass(slots=True)
 class Decided:
-    """What becomes of changes: rows to write, records to read, entries whose changes the rows have.
+    """The result of judging changes: rows to write, records to read, and entries that are applied.
 
     Rows have the values of `names_of(columns)`.
     """

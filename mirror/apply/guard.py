@@ -32,7 +32,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the guard needs to know of a stored row."""
+    """The columns of a stored row that the guard compares."""
 
     version: datetime | None
     synced_at: datetime | None

@@ -39,7 +39,7 @@ _PAUSE = timedelta(seconds=10)
 
 @dataclass(slots=True)
 class Result:
-    """What reading a page of records led to."""
+    """The result of reading a page of records."""
 
     applied: int = 0
     doubtful: dict[str, int] = field(default_factory=dict)

@@ -146,7 +146,7 @@ class Comparison:
         found = Position.objects.filter(pk=self.mirror.listener_id)
         times = found.values_list("caught_up_at", "last_event_at").first() or ()
         known = [at for at in times if at is not None]
-        # Read anew: gaps are searched for while this runs.
+        # Read again: gaps are searched for while this runs.
         mirror = Mirror.objects.get(pk=self.mirror.pk)
         return min([max(known) - ON_ITS_WAY, *unread_from(mirror)]) if known else None
 

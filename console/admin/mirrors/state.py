@@ -1,4 +1,4 @@
-"""What a mirror's page shows: its status, runs and differences."""
+"""The status, runs and differences that a mirror's page shows."""
 
 from __future__ import annotations
 
