@@ -214,7 +214,6 @@ class Difference(models.Model):
         HARD_DELETED = "hard_deleted", "The record was hard-deleted in Salesforce"
         NOT_DELETED = "not_deleted", "The row is marked as deleted, the record exists"
         FORMULA = "formula", "A formula changed without an event"
-        LATE = "late", "The change was still on its way"
         NEW_FIELD = "new_field", "The field was added or made visible after the row was read"
         CONVERTED = "converted", "The field's type was changed without an event"
         UNEXPLAINED = "unexplained", "Unexplained"

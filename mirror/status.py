@@ -27,7 +27,7 @@ STATES = [*Mirror.Phase.values, ATTENTION]
 #: Tables with more rows than this are counted once in COUNTED_FOR seconds, others each time.
 SMALL, COUNTED_FOR = 20_000, 60
 #: Differences that say nothing about the stream: no event announces them.
-_EXPECTED = ("formula", "late", "converted", "new_field")
+_EXPECTED = ("formula", "converted", "new_field")
 
 
 @dataclass(frozen=True)

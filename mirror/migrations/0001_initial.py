@@ -255,7 +255,6 @@ class Migration(migrations.Migration):
                             ("hard_deleted", "The record was hard-deleted in Salesforce"),
                             ("not_deleted", "The row is marked as deleted, the record exists"),
                             ("formula", "A formula changed without an event"),
-                            ("late", "The change was still on its way"),
                             (
                                 "new_field",
                                 "The field was added or made visible after the row was read",
