@@ -175,7 +175,7 @@ class DirtyRow(models.Model):
         NO_VERSION = "no_version", "The event has no LastModifiedDate"
         GAP = "gap", "Gap event"
         DIFF = "diff", "The event has only the difference of a long text"
-        FIELD = "field", "A field that the model's comparison with the org does not know"
+        FIELD = "field", "The event does not tell all values of the row"
         SUPERSEDED = "superseded", "Redelivered after later changes"
         MERGE = "merge", "A merge may have moved it to another parent"
         DIFFERENCE = "difference", "Verification found a difference"

@@ -133,7 +133,7 @@ def decide(
         if verdict is Verdict.READ or (verdict is Verdict.APPLY and new is None):
             known = milliseconds(row.synced_at) if row is not None and row.synced_at else 0
             since = max(change.since, known)
-            reason = change.reason(row)
+            reason = change.reason(row) if verdict is Verdict.READ else Reason.FIELD
             decided.marks.append(Mark(change.record_id, since, change.since, reason))
             new = _placeholder(columns, change) if values is None else None
         else:

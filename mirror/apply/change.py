@@ -147,6 +147,8 @@ def merged(
     found = change.converted
     kept = stored or {}
     if change.is_whole:
+        if _lacks_stored_value(columns, change, kept):
+            return None
         missing = columns.missing
         values = {
             name: kept[name] if name in missing and name in kept else _empty(column)
@@ -161,6 +163,24 @@ def merged(
     }
     values["raw"] = raw | found.raw
     return values if not found.unknown or _put_name(columns, values) else None
+
+
+def _lacks_stored_value(columns: Columns, change: Change, stored: Mapping[str, Any]) -> bool:
+    """Return whether the row has a value of a field that the event should have, and lacks: the
+    field may be hidden from the user since, or be a formula."""
+    found = change.converted
+    known = {*columns.missing, *found.values}
+    if any(
+        name not in known and stored and stored[name] != _empty(column)
+        for name, column in columns.columns.items()
+    ):
+        return True
+    return any(
+        value is not None
+        and name not in found.raw
+        and not (name in columns.fields and columns.fields[name].attname in found.values)
+        for name, value in (stored.get("raw") or {}).items()
+    )
 
 
 def _empty(column: Any) -> Any:

@@ -26,6 +26,7 @@ from mirror.load.sweep import OVERLAP, Sweep
 from mirror.load.work import Work
 from mirror.models import Mirror, MirrorRun
 from mirror.runs import Finished, Later, RunClaim, RunFailed
+from mirror.schema_changes import mark_loaded
 from mirror.sweeps import request_ids
 
 Phase = Mirror.Phase
@@ -178,7 +179,7 @@ def _load_again(work: Work, fields: Any) -> None:
     if "rest" in work.cursor:
         work.cursor["after"] = ""
     work.use(fields)
-    # After the first load, `verify.schema_changes` follows changes up.
+    # After the first load, `schema_changes` follows changes up.
     first = Mirror.objects.filter(pk=work.mirror.pk, in_sync_since=None)
     first.update(described=dict(fields.types))
     work.save(round=work.cursor["round"] + 1, rows=0, done=0)
@@ -197,6 +198,7 @@ def _finish(work: Work, sweep: Sweep) -> None:
             rows_in_salesforce=counted,
             counted_at=now,
         )
+        mark_loaded(mirror, work.claim.job.started_at)
         work.claim.extend()
         is_first = mirror.in_sync_since is None
         if sweep.needs_ids or not is_first or work.cursor.get("has_old_rows"):

@@ -141,7 +141,7 @@ class Migration(migrations.Migration):
                             ("diff", "The event has only the difference of a long text"),
                             (
                                 "field",
-                                "A field that the model's comparison with the org does not know",
+                                "The event does not tell all values of the row",
                             ),
                             ("superseded", "Redelivered after later changes"),
                             ("merge", "A merge may have moved it to another parent"),

@@ -14,8 +14,8 @@ from listeners.clock import database_clock
 from listeners.salesforce.rest.answers import CLOCK_ERROR
 from mirror.models import Mirror
 from mirror.runs import Finished, Later, RunClaim
+from mirror.schema_changes import check_schema
 from mirror.verify.pages import read_pages
-from mirror.verify.schema_changes import check_schema
 from mirror.verify.session import Session
 
 

@@ -11,8 +11,8 @@ from listeners.clock import database_clock
 from mirror import repairs
 from mirror.models import Mirror
 from mirror.runs import Finished
+from mirror.schema_changes import mark_compared
 from mirror.verify.buckets import Bucket
-from mirror.verify.schema_changes import mark_compared
 from mirror.verify.session import UNEXPLAINED, Session
 
 #: Depths that see every kind of difference, and may therefore close an incident.

@@ -18,8 +18,8 @@ from listeners.clock import database_clock
 from listeners.salesforce.rest.client import MAX_IDS
 from mirror.models import Mirror, MirrorRun
 from mirror.runs import Finished, Later, RunClaim, RunFailed
+from mirror.schema_changes import check_schema
 from mirror.verify import deletions, report, steps
-from mirror.verify.schema_changes import check_schema
 from mirror.verify.session import Session
 
 Kind = MirrorRun.Kind

@@ -10,8 +10,8 @@ from django.db import transaction
 
 from mirror import runs
 from mirror.models import DirtyRow, Mirror, MirrorRun
+from mirror.schema_changes import to_compare
 from mirror.verify.run import COUNTS, FULL, SAMPLE
-from mirror.verify.schema_changes import to_compare
 
 Kind = MirrorRun.Kind
 #: How often, and how deep. Every hour only counts, since an id sweep costs a request for each 2,000

@@ -171,10 +171,25 @@ def test_an_undelete_clears_the_tombstone(listener, mirror):
         listener,
         event("CREATE", Name="Acme", Phone="1"),
         event("DELETE", 30_000),
-        event("UNDELETE", 40_000, Name="Acme"),
+        event("UNDELETE", 40_000, Name="Acme", Phone="1"),
     )
     row = Account.objects.get()
-    assert (row.name, row.phone) == ("Acme", None)
+    assert (row.name, row.phone) == ("Acme", "1")
+    assert not dirty()
+
+
+@pytest.mark.parametrize("field", ["Phone", "Rating"])  # with a column, and without one
+def test_an_undelete_without_a_value_that_the_row_has_is_read(listener, mirror, field):
+    """Nobody can clear a field in the recycle bin: it was hidden from the user meanwhile."""
+    apply(
+        listener,
+        event("CREATE", Name="Acme", **{field: "1"}),
+        event("DELETE", 30_000),
+        event("UNDELETE", 40_000, Name="Acme"),
+    )
+    row = Account.all_objects.get()
+    assert row.phone == "1" or row.raw == {"Rating": "1"}
+    assert dirty() == {ACME: ("field", 40_000)}
 
 
 def test_an_update_after_a_delete_is_read(listener, mirror):
@@ -225,7 +240,7 @@ def test_a_whole_name_is_derived_from_its_parts(listener):
     contact = Contact.objects.get()
     assert (contact.first_name, contact.last_name, contact.name) == ("Ann", "Berg", "Ann Berg")
     apply(listener, event(at=20_000, entity="Contact", Name={"Suffix": "Jr."}))
-    assert dirty() == {ACME: ("same_second", 20_000)}
+    assert dirty() == {ACME: ("field", 20_000)}
 
 
 def test_the_deliveries_of_a_removed_mirror_are_skipped(listener, mirror):

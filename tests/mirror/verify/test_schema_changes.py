@@ -37,6 +37,17 @@ def check(mirrored):
     return mirrored.run("formulas", schema_only=True)
 
 
+def finish_load(mirrored):
+    """Run the load that a check requested."""
+    load = mirrored.mirror.runs.filter(kind="load").latest("id")
+    mirrored.age()
+    while not load.is_over:
+        kinds.work(load.pk)
+        load.refresh_from_db()
+    assert load.state == "done", load.error
+    return load
+
+
 def test_an_unchanged_object_opens_nothing(mirrored):
     check(mirrored)
     assert mirrored.incident(SCHEMA) is None
@@ -53,13 +64,7 @@ def test_a_new_field_opens_an_incident_and_its_values_are_loaded(mirrored, org, 
     assert incident is not None
     assert "Region__c was added (string)" in incident.summary
     assert "inspect_salesforce Contact" in incident.remedy
-    load = mirrored.mirror.runs.filter(kind="load").latest("id")
-    assert load.options == {"reason": "new fields"}
-    mirrored.age()
-    while not load.is_over:
-        kinds.work(load.pk)
-        load.refresh_from_db()
-    assert load.state == "done", load.error
+    assert finish_load(mirrored).options == {"reason": "new fields"}
     assert mirrored.rows.get(pk=contact).raw["Region__c"] == "North"
     check(mirrored)
     assert mirrored.incident(SCHEMA) is not None  # no column yet
@@ -101,6 +106,35 @@ def test_trap_fields_a_hidden_field_keeps_its_values(mirrored, org, contact):
     org.entity("Contact", hidden=[])
     check(mirrored)
     assert mirrored.incident(SCHEMA) is None
+
+
+def test_values_of_a_field_that_is_shown_again_are_explained_until_a_load_has_them(
+    mirrored, org, contact
+):
+    org.entity("Contact", hidden=["Email"])
+    check(mirrored)
+    org.update("Contact", contact, Email="new@b.example")
+    org.entity("Contact", hidden=[])
+    check(mirrored)
+
+    mirrored.verify("full")
+
+    assert [(one.field, one.reason) for one in mirrored.differences()] == [("Email", "new_field")]
+    assert mirrored.incident() is None
+    assert mirrored.rows.get(pk=contact).email == "new@b.example"
+
+
+def test_a_load_ends_the_explanation_of_a_field_that_is_shown_again(mirrored, org, contact):
+    org.entity("Contact", hidden=["Email"])
+    check(mirrored)
+    org.entity("Contact", hidden=[])
+    check(mirrored)
+    assert list(mirrored.mirror.field_changes) == ["Email"]
+
+    finish_load(mirrored)
+    check(mirrored)
+
+    assert mirrored.mirror.field_changes == {}
 
 
 def test_a_hidden_field_without_a_column_keeps_its_values(mirrored, org, contact):

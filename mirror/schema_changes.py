@@ -1,11 +1,12 @@
 """Notices changes of a mirrored object's fields, and follows them up.
 
-    added      an incident; values go to `raw`, and a load fills it for existing rows
+    added      a load fills it for existing rows; an incident if the model has no column for it, as
+               its values go to `raw`
     changed    an incident; every row's field is compared, since no event may have announced it
     hidden     an incident, if the model has a column for it; the rows keep their values
 
-The incident closes when the model matches the object again: columns for added fields, none for
-hidden ones, and changed fields compared.
+A hidden field that is shown again counts as added. The incident closes when the model matches the
+object again: columns for added fields, none for hidden ones, and changed fields compared.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from mirror.schema.columns import Columns, columns_of, model_named
 from mirror.schema.compare import can_hold
 from mirror.schema.described import COMPOUNDS, DescribedObject
 
-#: API name → {"was": type or "", "is": type or "", "at": time, "compared": bool}.
+#: API name → {"was": type or "", "is": type or "", "at": time, "compared": bool}. `compared`: the
+#: field of every row was compared, or loaded, since the change was noticed.
 Changes = dict[str, dict[str, Any]]
 _CLOSED = "The model matches the object again."
 
@@ -44,9 +46,12 @@ def check_schema(mirror: Mirror, described: DescribedObject, now: datetime) -> N
     }
     with transaction.atomic(durable=True):
         _save(mirror, described=types, described_at=now, field_changes=left)
-        if fresh and left:
-            Incident.objects.report(mirror.listener_id, _trouble(mirror, left), now)
-        elif not left:
+        told = {
+            name: change for name, change in left.items() if not _has_place(change, columns, name)
+        }
+        if fresh and told:
+            Incident.objects.report(mirror.listener_id, _trouble(mirror, told), now)
+        elif not told:
             Incident.objects.close(
                 mirror.listener_id, Incident.Kind.MIRROR_SCHEMA, now, key=mirror.model, note=_CLOSED
             )
@@ -61,7 +66,7 @@ def changes_between(was: Mapping[str, str], now_: Mapping[str, str], at: datetim
             "was": was.get(name, ""),
             "is": now_.get(name, ""),
             "at": at.isoformat(),
-            "compared": not (was.get(name) and now_.get(name)),
+            "compared": not now_.get(name),
         }
         for name in was.keys() | now_.keys()
         if was.get(name, "") != now_.get(name, "")
@@ -71,7 +76,24 @@ def changes_between(was: Mapping[str, str], now_: Mapping[str, str], at: datetim
 def to_compare(mirror: Mirror) -> list[str]:
     """Return the fields whose type changed and whose values are still to be compared."""
     changes: Changes = mirror.field_changes
-    return sorted(name for name, change in changes.items() if not change["compared"])
+    return sorted(
+        name for name, change in changes.items() if change["was"] and not change["compared"]
+    )
+
+
+def mark_loaded(mirror: Mirror, since: datetime | None) -> None:
+    """Note that a load which began at `since` filled the fields that were added before.
+
+    Inside the caller's transaction.
+    """
+    changes: Changes = Mirror.objects.get(pk=mirror.pk).field_changes
+    added = [
+        name
+        for name, change in changes.items()
+        if not change["was"] and since is not None and datetime.fromisoformat(change["at"]) <= since
+    ]
+    if added:
+        mark_compared(mirror, added, since)
 
 
 def mark_compared(mirror: Mirror, names: Sequence[str] | None, since: datetime | None) -> None:
@@ -96,9 +118,16 @@ def _is_over(
     if name not in columns.names:
         return True  # hidden since: that is a change of its own
     column = columns.fields.get(name)
+    if not change["compared"]:
+        return False
     if not change["was"]:
         return column is not None or described.fields[name].type in COMPOUNDS
-    return change["compared"] and (column is None or can_hold(column, described.fields[name]))
+    return column is None or can_hold(column, described.fields[name])
+
+
+def _has_place(change: Mapping[str, Any], columns: Columns, name: str) -> bool:
+    """Return whether a field was added that has a column already, which a load fills."""
+    return not change["was"] and name in columns.fields
 
 
 def _has_column(name: str, columns: Columns) -> bool:
