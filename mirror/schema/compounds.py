@@ -19,7 +19,8 @@ def flat(
 ) -> Iterator[tuple[str, Any]]:
     """Yield a field of a record as it is, or the components of a compound one.
 
-    `names` are those of the object's fields.
+    `names` are those of the object's fields. An address of the REST API can have parts that are no
+    fields of the object, such as its country's code: they are left out, since no query has them.
     """
     if isinstance(value, Mapping):
         if name == "Name":
@@ -35,7 +36,9 @@ def flat(
         yield name, value
         return
     parts = dict.fromkeys(components) if value is None else _named(name, value)
-    yield from ((part, child) for part, child in parts.items() if part not in record)
+    yield from (
+        (part, child) for part, child in parts.items() if part in components and part not in record
+    )
 
 
 def person_name(parts: Mapping[str, Any]) -> str | None:

@@ -157,6 +157,14 @@ def test_a_cleared_address_clears_its_components():
     assert partly.values == {"billing_city": None}
 
 
+def test_a_part_of_an_address_that_is_no_field_of_the_object_is_left_out():
+    """REST has a country's code in an address; a query by the Bulk API cannot ask for it."""
+    record = {"BillingAddress": {"city": "Graz", "countryCode": "AT"}}
+    converted = to_columns(ACCOUNT, record)
+    assert converted.values == {"billing_city": "Graz"}
+    assert converted.raw == {}
+
+
 def test_a_custom_geolocation_becomes_two_columns():
     model = a_model(
         site_latitude=models.FloatField(null=True), site_longitude=models.FloatField(null=True)
