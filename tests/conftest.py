@@ -21,6 +21,7 @@ pytest_plugins = ["pytest_cdc"]
 #: Fixtures that start a process for each test that uses them.
 STARTERS = {"processes", "simulator", "any_broker", "postgres"}
 STARTING_SERVERS = ("settings_on_the_wire", "simulator")
+LONGEST = "test_mirrors_in_chaos"
 STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "cdcproject", "deploy")
 
 
@@ -41,12 +42,13 @@ def pytest_collection_modifyitems(items):
 
 def _take_turns(items) -> None:
     """What starts the product's processes mostly waits, the rest computes: they take turns, so that
-    the cores always have something to do. The last are short ones, so that the workers end at
-    about the same time."""
+    the cores always have something to do. The longest is the first, and the last are short ones, so
+    that the workers end at about the same time."""
     modules = defaultdict(list)
     for item in items:
         modules[item.path].append(item)
     waiting = [path for path in modules if path.parent.name in STARTING_PROCESSES]
+    waiting.sort(key=lambda path: path.stem != LONGEST)
     computing = iter([path for path in modules if path.parent.name not in STARTING_PROCESSES])
     turns = [[path, *islice(computing, 3)] for path in waiting]
     order = [*chain.from_iterable(turns), *computing]

@@ -12,7 +12,11 @@ from tests.mirror.load.loading import live, loaded
 from tests.sample_data import ANN, listener_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
 
 PARENT, CHILD = "crm.Account", "crm.Contact"
 

@@ -20,6 +20,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.usefixtures("loads_that_settle")
 def test_trap_hand_over_what_changes_between_the_load_and_its_end_is_swept(org):
     [changed, deleted] = org.create("Account", {"Name": "Before"}, {"Name": "Deleted"})
     mirror = mirror_of(org)
@@ -50,6 +51,7 @@ def test_a_row_that_an_event_wrote_later_is_left_alone(org):
     assert Account.objects.get(pk=record_id).name == "Written by an event"
 
 
+@pytest.mark.usefixtures("loads_that_settle")
 def test_a_load_can_run_again_and_finds_what_the_stream_missed(org):
     [record_id] = org.create("Account", Name="Right")
     mirror = mirror_of(org)

@@ -129,6 +129,7 @@ def test_a_position_that_was_refused_requests_one_sweep_and_then_the_ids(org, mi
     assert mirror.runs.filter(kind="verify", options__since=run.options["since"]).exists()
 
 
+@pytest.mark.usefixtures("loads_that_settle")
 def test_a_mirror_is_not_in_sync_after_lost_time_before_all_ids_were_compared(org, mirror):
     ghost, deleted, changed = list(Account.objects.order_by("pk").values_list("pk", flat=True))[:3]
     make_old()

@@ -14,7 +14,11 @@ from mirror.verify import count_buckets
 from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
 
 
 @pytest.fixture

@@ -15,7 +15,11 @@ from mirror.verify import confirm, run
 from mirror.verify.comparison import Comparison
 from tests.mirror.verify.verifying import Mirrored
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
 
 
 @pytest.fixture

@@ -9,7 +9,11 @@ from django.utils import timezone
 
 from tests.mirror.verify.verifying import Mirrored
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
 
 
 @pytest.fixture

@@ -8,7 +8,11 @@ from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def account(org):
 
 @pytest.fixture
 def contact(org, account):
-    [record_id] = org.create("Contact", LastName="Doe", AccountId=account)
+    [record_id] = org.create("Contact", Name={"LastName": "Doe"}, AccountId=account)
     return record_id
 
 

@@ -7,7 +7,11 @@ import pytest
 from mirror.models import MirrorRun
 from tests.mirror.verify.verifying import Mirrored
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
 
 
 @pytest.fixture
@@ -80,6 +84,7 @@ def test_a_row_without_a_record_is_found_by_its_id(mirrored, accounts):
     assert run.report["compared"] == run.report["rows"]
 
 
+@pytest.mark.usefixtures("loads_that_settle")
 def test_rest_compares_when_the_bulk_api_refuses(org, mirrored, accounts):
     mirrored.rows.filter(pk=accounts[0]).update(phone="wrong")
     org.fault("rest_error", target="bulk", channel="create", code="INVALIDENTITY")

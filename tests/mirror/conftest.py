@@ -1,0 +1,16 @@
+import pytest
+
+from mirror.load import load
+
+_SETTLED = load.SETTLED
+
+
+@pytest.fixture(autouse=True)
+def loads_that_need_not_settle(monkeypatch):
+    """Nothing changes in the seconds around these loads, unless a test says so."""
+    monkeypatch.setattr(load, "SETTLED", 0 * _SETTLED)
+
+
+@pytest.fixture
+def loads_that_settle(monkeypatch, loads_that_need_not_settle):
+    monkeypatch.setattr(load, "SETTLED", _SETTLED)
