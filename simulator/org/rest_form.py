@@ -39,10 +39,12 @@ def _shown(name: str, value: object) -> JsonObject:
 
 
 def _compound(name: str, value: JsonObject) -> JsonObject:
-    """Return an address or a geolocation, and its parts."""
+    """Return an address or a geolocation, and its parts. The codes of a state and a country are
+    fields only in orgs with lists of them, which this one is not."""
     is_place = value.keys() <= set(LOCATION_PARTS) and not name.endswith("Address")
-    whole: JsonObject = {**dict.fromkeys(LOCATION_PARTS if is_place else ADDRESS_PARTS), **value}
-    flat = {part_name(name, part): child for part, child in whole.items()}
+    parts = LOCATION_PARTS if is_place else ADDRESS_PARTS
+    whole: JsonObject = {**dict.fromkeys(parts), **value}
+    flat = {part_name(name, part): whole[part] for part in parts}
     shown = {part[0].lower() + part[1:]: child for part, child in sorted(whole.items())}
     return {name: shown, **flat}
 

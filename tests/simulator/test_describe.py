@@ -50,6 +50,18 @@ def chosen(field: dict[str, Any], *names: str) -> list[Any]:
     return [field[name] for name in names]
 
 
+def test_a_record_has_the_fields_that_are_described(
+    shared_org: SimulatorProcess, rest: RestClient
+) -> None:
+    place = {"City": "Graz", "State": None, "Country": "Austria", "CountryCode": "AT"}
+    [record_id] = shared_org.create("Contact", Name={"LastName": "Ito"}, MailingAddress=place)
+
+    record = rest.send("GET", f"sobjects/Contact/{record_id}").json()
+
+    assert record["MailingAddress"]["countryCode"] == "AT"
+    assert record.keys() - {"attributes"} == fields(rest, "Contact").keys()
+
+
 def test_an_object_has_a_field_of_every_type(rest: RestClient) -> None:
     found = fields(rest, "Field_Types__c").values()
 
