@@ -60,7 +60,10 @@ class FieldRules:
         ]
 
     def has(self, name: str) -> bool:
-        return name not in _OWN and (self.only is None or name in self.only)
+        """Return whether a field is compared. One that became visible after the object was
+        described is not: the next description has it."""
+        is_described = name in self.types and name not in _OWN
+        return is_described and (self.only is None or name in self.only)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from django.utils import timezone
 from audit.models import Incident
 from mirror import kinds
 from mirror.verify import schedule
+from mirror.verify.comparison import Comparison
 from tests.mirror.verify.verifying import Mirrored
 from tests.simulator.process import SimulatorProcess
 
@@ -130,6 +131,20 @@ def test_values_of_a_field_that_is_shown_again_are_explained_until_a_load_has_th
     assert mirrored.rows.get(pk=contact).email == "new@b.example"
 
 
+def test_a_field_that_becomes_visible_during_a_comparison_is_left_to_the_next(
+    mirrored, org, contact
+):
+    org.entity("Contact", hidden=["Email"])
+    check(mirrored)
+    comparison = Comparison(mirrored.mirror)
+    org.entity("Contact", hidden=[])
+
+    checked = comparison.check([contact])
+
+    assert checked.read.records[contact]["Email"] == "a@b.example"
+    assert checked.differing == []
+
+
 def test_a_load_ends_the_explanation_of_a_field_that_is_shown_again(mirrored, org, contact):
     org.entity("Contact", hidden=["Email"])
     check(mirrored)
@@ -145,7 +160,11 @@ def test_a_load_ends_the_explanation_of_a_field_that_is_shown_again(mirrored, or
 
 @pytest.mark.usefixtures("loads_that_settle")
 def test_a_hidden_field_without_a_column_keeps_its_values(mirrored, org, contact):
+    org.entity("Contact", fields={"Department": "string"})
+    check(mirrored)
+    finish_load(mirrored)
     org.update("Contact", contact, Department="Sales")
+    mirrored.age()
     mirrored.verify("full")
     assert mirrored.rows.get(pk=contact).raw["Department"] == "Sales"
     mirrored.age()
