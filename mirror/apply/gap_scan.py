@@ -4,7 +4,8 @@ They have no deliveries to the mirror, or none that tells the record's fields:
 
 - a gap event makes its record dirty;
 - an overflow, a change to every record and an unknown change type request a sweep;
-- a deletion may be a merge: children whose rows still name the deleted record are read again.
+- a deletion may be a merge: children whose rows still name the deleted record are read again
+  (`mirror.apply.merges`).
 
 A listener's entries are recorded one batch after the other, so that their ids ascend.
 """
@@ -17,16 +18,13 @@ from datetime import datetime, timedelta
 from django.db.models import Max, Q, QuerySet
 
 from audit.models import AuditLogEntry
-from handlers.listener_rest_client import rest_of
 from listeners.clock import database_clock
 from listeners.salesforce.events import ChangeKind
 from listeners.salesforce.rest.records import long_id
-from mirror.apply import dirty
+from mirror.apply import dirty, merges
 from mirror.apply.dirty import Mark, Reason
 from mirror.apply.guard import read_time
 from mirror.models import Mirror
-from mirror.schema.columns import Columns, columns_of, model_named
-from mirror.schema.described import DescribedObject
 from mirror.sweeps import request_sweep
 
 #: The longest time between saving a record and committing the change that stands for it.
@@ -38,8 +36,6 @@ _DELETE = "DELETE"
 _ONE_RECORD = (*_WITH_FIELDS, _DELETE)
 _GAPS = ("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE")
 _ALL_RECORDS = "*"
-#: The field that names the record that a merged one went into.
-_MASTER = "MasterRecordId"
 
 
 def last_entry_ids(listener_ids: Sequence[int]) -> dict[int, int]:
@@ -55,7 +51,7 @@ def last_entry_ids(listener_ids: Sequence[int]) -> dict[int, int]:
 
 def found_between(mirror: Mirror, last_id: int) -> QuerySet[AuditLogEntry]:
     """Return the mirror's entries after the last search, up to `last_id`, that are searched for."""
-    plain = _WITH_FIELDS if has_children(mirror) else _ONE_RECORD
+    plain = _WITH_FIELDS if merges.children_of(mirror) else _ONE_RECORD
     return _unsearched(mirror, plain).filter(pk__lte=last_id)
 
 
@@ -65,10 +61,10 @@ def without_data(mirror: Mirror) -> QuerySet[AuditLogEntry]:
 
 
 def possible_merges(mirror: Mirror) -> QuerySet[AuditLogEntry]:
-    """Return the deletions in other mirrors' objects that were not searched for merges, which may
-    have moved records of this one to another parent without an event."""
+    """Return the deletions that were not searched for merges, which may have moved records of this
+    mirror to another parent without an event."""
     found: QuerySet[AuditLogEntry] = AuditLogEntry.objects.none()
-    for parent in Mirror.objects.filter(listener=mirror.listener_id).exclude(pk=mirror.pk):
+    for parent in merges.parents_of(mirror):
         found |= _unsearched(parent, ()).filter(change_type=_DELETE)
     return found
 
@@ -99,7 +95,7 @@ def scan(mirror: Mirror) -> None:
         entries = list(found_between(mirror, last_id).order_by("pk")[:ROWS])
         _mark_gaps(mirror, entries)
         _request_sweeps(mirror, entries)
-        _mark_children(mirror, entries)
+        merges.mark_children(mirror, _deleted(entries))
         until = entries[-1].pk if len(entries) == ROWS else last_id
         if not advance(mirror, until):
             return
@@ -123,6 +119,12 @@ def _mark_gaps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
     )
 
 
+def _deleted(entries: Sequence[AuditLogEntry]) -> dict[str, int]:
+    """Return the deleted records with the time of the deletion, in ms since 1970."""
+    deletions = (entry for entry in entries if entry.change_type == _DELETE)
+    return {long_id(entry.record_id): entry.commit_timestamp for entry in deletions}
+
+
 def _request_sweeps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
     for reason, committed in _sweeps(entries):
         request_sweep(mirror, committed - LONGEST_TRANSACTION, database_clock.now(), reason)
@@ -143,63 +145,3 @@ def _sweeps(entries: Sequence[AuditLogEntry]) -> Iterator[tuple[str, datetime]]:
         first[reason] = min(first.get(reason, entry.commit_timestamp), entry.commit_timestamp)
     for reason, committed in first.items():
         yield reason, read_time(committed)
-
-
-def has_children(mirror: Mirror) -> bool:
-    """Return whether the listener has other mirrors, whose rows may refer to this one's."""
-    others = Mirror.objects.filter(listener=mirror.listener_id)
-    return bool(others.exclude(pk=mirror.pk).exists())
-
-
-def _mark_children(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
-    """Mark the children of merged records. Salesforce is asked only if rows name deleted ones."""
-    deleted = {
-        long_id(entry.record_id): entry.commit_timestamp
-        for entry in entries
-        if entry.change_type == _DELETE
-    }
-    if not deleted:
-        return
-    found = [
-        (child, record_id, parent)
-        for child in Mirror.objects.filter(listener=mirror.listener_id).exclude(pk=mirror.pk)
-        for record_id, parent in _children(child, list(deleted))
-    ]
-    if not found:
-        return
-    merged = _merged(mirror, sorted({parent for _, _, parent in found}))
-    for child, record_id, parent in found:
-        if parent in merged:
-            dirty.mark(child, {record_id: deleted[parent]}, Reason.MERGE)
-
-
-def _children(child: Mirror, parents: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the live rows of a mirror that refer to one of the records, each with that record."""
-    columns = columns_of(model_named(child.model))
-    rows = columns.model._base_manager.using(child.database).filter(is_deleted=False)
-    for name in _references(columns.against(child.described)):
-        yield from rows.filter(**{f"{name}__in": parents}).values_list("pk", name)
-
-
-def _references(columns: Columns) -> Iterator[str]:
-    kinds = columns.resolution.described
-    for name, column in columns.fields.items():
-        if kinds.get(name) == "reference":
-            yield column.attname
-
-
-def _merged(mirror: Mirror, ids: Sequence[str]) -> set[str]:
-    """Return those of the deleted records that were merged into others; none of an object whose
-    records cannot be merged."""
-    rest, merged = rest_of(mirror.listener), set[str]()
-    described = (
-        mirror.described or DescribedObject.read(rest.describe(mirror.salesforce_object)).types
-    )
-    if _MASTER not in described:
-        return merged
-    for start in range(0, len(ids), 200):
-        listed = ", ".join(f"'{record_id}'" for record_id in ids[start : start + 200])
-        soql = f"SELECT Id, {_MASTER} FROM {mirror.salesforce_object} WHERE Id IN ({listed})"
-        for page in rest.query(soql, deleted=True):
-            merged |= {long_id(str(row["Id"])) for row in page if row.get(_MASTER)}
-    return merged

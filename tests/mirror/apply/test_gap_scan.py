@@ -95,6 +95,44 @@ def test_children_of_a_merged_record_are_read_again(simulator):
     assert not Account.all_objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("model", "field"), [("crm.Account", "ParentId"), ("crm.Contact", "Agency__c")]
+)
+def test_children_that_name_a_merged_record_in_raw_alone_are_read_again(simulator, model, field):
+    kept, lost, deleted = simulator.create("Account", {"Name": "A"}, {"Name": "B"}, {"Name": "C"})
+    listener = listener_of(simulator)
+    accounts = a_mirror(
+        listener, described={**ACCOUNT, "MasterRecordId": "reference", "ParentId": "reference"}
+    )
+    if model == "crm.Contact":
+        a_mirror(listener, model, {"AccountId": "reference", "Agency__c": "reference"})
+    rows = {"crm.Account": Account, "crm.Contact": Contact}[model].all_objects
+    for number, account in enumerate((kept, lost, deleted)):
+        rows.create(pk=f"00x{number:012d}AAA", raw={field: account, "Other__c": lost})
+    simulator.merge("Account", kept, lost)
+    simulator.delete("Account", deleted)
+    record(listener, event("DELETE", 10, [lost]), event("DELETE", 20, [deleted]))
+    assert gap_scan.possible_merges(accounts).count() == 2
+
+    assert upkeep.start_due(accounts.created_at) >= 1
+    scan(accounts)
+
+    assert dirty() == {"00x000000000001AAA": ("merge", 10)}
+
+
+def test_a_merged_parent_of_the_same_object_in_a_column_is_found(simulator):
+    kept, lost = simulator.create("Account", {"Name": "A"}, {"Name": "B"})
+    described = {**ACCOUNT, "MasterRecordId": "reference", "Website": "reference"}
+    accounts = a_mirror(listener_of(simulator), described=described)
+    Account.all_objects.create(pk="001000000000009AAA", website=lost)
+    simulator.merge("Account", kept, lost)
+    record(accounts.listener, event("DELETE", 10, [lost]))
+
+    scan(accounts)
+
+    assert dirty() == {"001000000000009AAA": ("merge", 10)}
+
+
 def test_a_deleted_record_of_an_object_that_is_not_merged_holds_up_no_search(simulator):
     [gone] = simulator.create("Opportunity", {"Name": "A"})
     listener = listener_of(simulator)
