@@ -20,6 +20,7 @@ from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.values import save_fields
 from mirror import runs
+from mirror.load.abandoned import abort_later
 from mirror.mappings import create_mappings, managed_mappings
 from mirror.models import Mirror, MirrorRun
 from mirror.requirements import Refused, check_local, check_org, clean_choices
@@ -104,6 +105,8 @@ def remove(mirror: Mirror, by: Actor) -> None:
                 f"{', '.join(map(str, dependents))}. Delete those mappings, or set their `after` "
                 "to empty, then remove the mirror."
             )
+        for run in mirror.runs.filter(state__in=MirrorRun.UNENDED).select_for_update():
+            abort_later(run)
         managed_mappings(mirror).delete()
         note(by, Action.DELETE, mirror)
         transaction.on_commit(partial(log.info, "mirror removed", mirror=mirror.model))
@@ -156,10 +159,12 @@ def _send(run_id: int) -> None:
 def cancel_run(run: MirrorRun, by: Actor, reason: str = "") -> bool:
     """Cancel a run; return False when it had already ended. Inside any transaction.
 
-    The worker that executes the run notices at its next step. Rows that it wrote stay.
+    The worker that executes the run notices at its next step. Rows that it wrote stay. Its query
+    job in Salesforce is aborted.
     """
     with transaction.atomic():
         if not runs.cancel(run.pk, database_clock.now()):
             return False
+        abort_later(MirrorRun.objects.select_related("mirror").get(pk=run.pk))
         note(by, Action.CANCEL, run.mirror, reason=reason, details={"run": run.pk})
     return True

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from mirror import kinds, runs
 from mirror.apply import upkeep
+from mirror.load import abandoned
 
 
 @shared_task(name=runs.TASK)
@@ -16,3 +17,9 @@ def run_mirror_run(*, run_id: int) -> None:
 def run_mirror_upkeep(*, mirror_id: int) -> None:
     """Search for gaps, read dirty records and purge tombstones of a mirror."""
     upkeep.work(mirror_id)
+
+
+@shared_task(name=abandoned.TASK)
+def abort_mirror_job(*, listener_id: int, job_id: str, api_version: str) -> None:
+    """Abort the query job of a run that was cancelled, or whose mirror was removed."""
+    abandoned.work(listener_id, job_id, api_version)

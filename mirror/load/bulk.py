@@ -18,13 +18,15 @@ from functools import cached_property
 import structlog
 from django.conf import settings
 
+from audit.jobs.claim import ClaimLost
 from handlers.listener_rest_client import bulk_of
 from listeners import crash_points
 from listeners.clock import database_clock
+from listeners.models import Listener
 from listeners.salesforce.bulk.client import BulkClient
 from listeners.salesforce.bulk.errors import JobFailed, ResultsExpired
 from listeners.salesforce.bulk.jobs import QueryJob
-from listeners.salesforce.errors import SalesforceError
+from listeners.salesforce.errors import RestRefused, SalesforceError
 from listeners.salesforce.rest.client import DEFAULT_VERSION
 from mirror.load import budget
 from mirror.load.work import Work
@@ -44,6 +46,20 @@ _LOOKS = (0.2, 0.5, 1.0, 2.0)
 _LONGEST_LOOK = 30.0
 
 
+def client_of(listener: Listener, api_version: str) -> BulkClient:
+    """Return a client for jobs that were created with an API version."""
+    version = api_version if float(api_version) >= FIRST_VERSION else DEFAULT_VERSION
+    return bulk_of(listener, version)
+
+
+def abort(client: BulkClient, job_id: str) -> None:
+    """Abort a job if it runs, and delete it. Raises SalesforceError."""
+    with suppress(RestRefused):  # it may have ended
+        client.abort(job_id)
+    with suppress(ResultsExpired):
+        client.delete(job_id)
+
+
 class BulkLoad:
     """The job's part of a load. Raises BulkUnsupported and BulkLimit when REST must be used."""
 
@@ -54,9 +70,7 @@ class BulkLoad:
     @cached_property
     def client(self) -> BulkClient:
         listener = self._work.mirror.listener
-        wanted = self._work.cursor.get("api_version", listener.api_version)
-        version = wanted if float(wanted) >= FIRST_VERSION else DEFAULT_VERSION
-        return bulk_of(listener, version)
+        return client_of(listener, self._work.cursor.get("api_version", listener.api_version))
 
     def run(self) -> Later | None:
         """Continue the job; return None when every record was written."""
@@ -74,30 +88,18 @@ class BulkLoad:
             self.client.delete(job.id)
         return None
 
-    def abort(self) -> None:
-        """Abort the job of a cancelled load, as far as possible."""
-        if job_id := self._work.cursor.get("job"):
-            with suppress(SalesforceError):
-                self.client.abort(job_id)
-            with suppress(SalesforceError):
-                self.client.delete(job_id)
-
     def _job(self) -> QueryJob | Later:
         """Return the complete job, or wait for it."""
         work = self._work
         if "job" not in work.cursor:
             job = self.client.create(work.fields.query, deleted=self._deleted)
             crash_points.reach("job_created")
-            now = database_clock.now().isoformat()
-            work.save(
-                job=job.id,
-                read_at=job.created_at,
-                start=min(job.created_at, work.cursor.get("start", job.created_at)),
-                api_version=work.cursor.get("api_version", work.mirror.listener.api_version),
-                jobs=work.cursor.get("jobs", 0) + 1,
-                locator="", rows=0, done=0,
-                created=now, seen=[-1, now],
-            )  # fmt: skip
+            try:
+                self._keep(job)
+            except ClaimLost:  # no other process knows of the job
+                with suppress(SalesforceError):
+                    abort(self.client, job.id)
+                raise
         for job in self._looks(work.cursor["job"]):
             if job.is_complete:
                 return job
@@ -108,6 +110,19 @@ class BulkLoad:
         so_far = f", {job.records:,} records so far" if job.records else ""
         seconds = max(2.0, min(_LONGEST_LOOK, waited.total_seconds() / 4))
         return Later(seconds, f"the query job {job.id} in Salesforce ({job.state}{so_far})")
+
+    def _keep(self, job: QueryJob) -> None:
+        """Store a job that was created."""
+        work, now = self._work, database_clock.now().isoformat()
+        work.save(
+            job=job.id,
+            read_at=job.created_at,
+            start=min(job.created_at, work.cursor.get("start", job.created_at)),
+            api_version=work.cursor.get("api_version", work.mirror.listener.api_version),
+            jobs=work.cursor.get("jobs", 0) + 1,
+            locator="", rows=0, done=0,
+            created=now, seen=[-1, now],
+        )  # fmt: skip
 
     def _looks(self, job_id: str) -> Iterator[QueryJob]:
         yield self.client.job(job_id)

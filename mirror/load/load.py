@@ -13,7 +13,6 @@ from typing import Any
 
 from django.db.models.functions import Coalesce
 
-from audit.jobs.claim import ClaimLost
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.salesforce.bulk.errors import BulkLimit, BulkUnsupported
@@ -24,7 +23,7 @@ from mirror.load.bulk import BulkLoad
 from mirror.load.hand_over import waiting_for
 from mirror.load.sweep import OVERLAP, Sweep
 from mirror.load.work import Work
-from mirror.models import Mirror, MirrorRun
+from mirror.models import Mirror
 from mirror.runs import Finished, Later, RunClaim, RunFailed
 from mirror.schema_changes import mark_loaded
 from mirror.sweeps import request_ids
@@ -46,14 +45,7 @@ def run(claim: RunClaim) -> Finished | Later:
         if reason := waiting_for(work.mirror.listener):
             return Later(LOOK, reason)
         _begin(work)
-    try:
-        outcome = _continue(work)
-        claim.extend()  # a run that was cancelled in between is noticed here
-        return outcome
-    except ClaimLost:
-        if MirrorRun.objects.filter(pk=claim.job.pk, state=MirrorRun.State.CANCELLED).exists():
-            BulkLoad(work).abort()
-        raise
+    return _continue(work)
 
 
 def _begin(work: Work) -> None:

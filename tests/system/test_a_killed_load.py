@@ -4,7 +4,6 @@ import pytest
 from django.utils import timezone
 
 from mirror import runs
-from mirror.load import load
 from mirror.models import MirrorRun
 from tests.clock import a_moment_ago
 from tests.crash_points import at
@@ -66,19 +65,3 @@ def test_a_load_that_is_killed_before_its_job_is_stored_creates_another(org, pro
 
     assert (run.state, run.done) == ("done", ROWS)
     assert len(jobs_of(org)) == 2
-
-
-def test_a_cancelled_load_stops_and_aborts_its_job(org, transactional_db, broker):
-    org.fault("job_stuck", times=None)
-    mirror = mirror_of(org)
-    run = work_on(load_of(mirror), until="query job")
-
-    claim = runs.RunClaim.of(run.pk, timezone.now())
-
-    assert runs.cancel(run.pk, timezone.now())
-    with pytest.raises(runs.ClaimLost):
-        load.run(claim)
-
-    run.refresh_from_db()
-    assert run.state == "cancelled"
-    assert [call["method"] for call in calls_of(org, run.cursor["job"])][-2:] == ["PATCH", "DELETE"]
