@@ -159,7 +159,7 @@ def request(
 
     A run that has not ended does all that is requested: a verification goes deeper.
 
-    The caller sends the message after its commit (`send`); without one, the run starts `after`.
+    The caller sends the message after its commit (`start`); without one, the run starts `after`.
     Inside the caller's transaction.
     """
     unended = mirror.runs.filter(kind=kind, state__in=MirrorRun.UNENDED)
@@ -207,6 +207,14 @@ def _deeper(known: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 def send(run_id: int) -> bool:
     """Send the task message; return whether the broker took it. `start_due` sends it otherwise."""
     return broker.start_or_leave(TASK, run_id=run_id)
+
+
+def start(run_id: int) -> None:
+    """Send the task message of a new run. Without the broker, the relay's next round starts it.
+    After the commit of the request."""
+    if not send(run_id):
+        waiting = MirrorRun.objects.filter(pk=run_id, state=State.WAITING)
+        waiting.update(due_at=database_clock.now())
 
 
 def start_due(now: datetime) -> int:

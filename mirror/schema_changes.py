@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -56,7 +57,10 @@ def check_schema(mirror: Mirror, described: DescribedObject, now: datetime) -> N
                 mirror.listener_id, Incident.Kind.MIRROR_SCHEMA, now, key=mirror.model, note=_CLOSED
             )
         if any(not change["was"] for change in fresh.values()):
-            runs.request(mirror, MirrorRun.Kind.LOAD, now, options={"reason": "new fields"})
+            options = {"reason": "new fields"}
+            run, is_new = runs.request(mirror, MirrorRun.Kind.LOAD, now, options=options)
+            if is_new:
+                transaction.on_commit(partial(runs.start, run.pk))
 
 
 def changes_between(was: Mapping[str, str], now_: Mapping[str, str], at: datetime) -> Changes:

@@ -6,9 +6,13 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident
-from mirror import kinds
+from mirror import kinds, runs
+from mirror.schema.described import DescribedField, DescribedObject
+from mirror.schema_changes import check_schema
 from mirror.verify import schedule
 from mirror.verify.comparison import Comparison
+from tests.mirror.apply.changing import a_mirror
+from tests.mirror.sent_tasks import sent
 from tests.mirror.verify.verifying import Mirrored
 from tests.simulator.process import SimulatorProcess
 
@@ -59,6 +63,17 @@ def test_an_unchanged_object_opens_nothing(mirrored):
     check(mirrored)
     assert mirrored.incident(SCHEMA) is None
     assert mirrored.mirror.described_at is not None
+
+
+def test_the_load_of_a_new_field_starts_at_once(listener):
+    mirror = a_mirror(listener, described={"Id": "id"})
+    fields = {name: DescribedField(name) for name in ("Id", "Name")}
+
+    check_schema(mirror, DescribedObject("Account", "", True, fields), timezone.now())
+
+    load = mirror.runs.get(state="waiting")
+    assert (load.kind, load.options) == ("load", {"reason": "new fields"})
+    assert {"run_id": load.pk} in sent(runs.TASK)
 
 
 def test_a_new_field_opens_an_incident_and_its_values_are_loaded(mirrored, org, contact):
