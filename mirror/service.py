@@ -6,6 +6,7 @@ Refused   nothing was changed; the message says why and what to do
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,9 +21,9 @@ from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.values import save_fields
 from mirror import runs
-from mirror.load.abandoned import abort_later
 from mirror.mappings import create_mappings, managed_mappings
 from mirror.models import Mirror, MirrorRun
+from mirror.query_jobs import abort_later
 from mirror.requirements import Refused, check_local, check_org, clean_choices
 from mirror.schema.described import DescribedObject
 
@@ -30,29 +31,58 @@ log = structlog.get_logger(__name__)
 
 DEPTHS = runs.DEPTHS
 
-__all__ = ["Refused", "add", "cancel_run", "change", "remove", "request_run", "store"]
+__all__ = ["Refused", "add", "add_all", "cancel_run", "change", "remove", "request_run", "store"]
 
 
-def add(
-    model: str,
-    listener: Listener,
-    *,
-    database: str = "default",
-    deletes: str = Mirror.Deletes.SOFT,
-    verify: str = Mirror.Verify.DAILY,
-    by: Actor,
-) -> Mirror:
+def add(model: str, listener: Listener, *, by: Actor, **settings: str) -> Mirror:
     """Add a mirror, and request its first load. Raises Refused.
 
-    Asks the org whether the user may read the object; never inside a transaction.
+    `settings`: `database`, `deletes` and `verify`. Asks the org whether the user may read the
+    object; never inside a transaction.
     """
-    wanted = Mirror(
-        model=model, listener=listener, database=database, deletes=deletes, verify=verify
-    )
-    wanted.described = DescribedObject.read(check_org(listener, check_local(wanted))).types
+    wanted = _checked(model, listener, settings)
     with transaction.atomic(durable=True):
-        mirror = store(wanted, by)
-    return mirror
+        return store(wanted, by)
+
+
+def add_all(
+    models: Sequence[str], listener: Listener, *, by: Actor, **settings: str
+) -> list[Mirror]:
+    """Add mirrors as `add` does, all of them or none. Raises Refused, which names each model that
+    was refused, and why."""
+    refusals: dict[str, Refused] = {}
+    wanted: dict[str, Mirror] = {}
+    for model in models:
+        try:
+            wanted[model] = _checked(model, listener, settings)
+        except Refused as refused:
+            refusals[model] = refused
+    if not refusals:
+        with transaction.atomic(durable=True):
+            for model, mirror in wanted.items():
+                try:
+                    store(mirror, by)
+                except Refused as refused:  # such as two models of one object
+                    refusals[model] = refused
+            transaction.set_rollback(bool(refusals))
+    if refusals:
+        raise Refused("\n".join(_refusal_lines(refusals, of_several=len(models) > 1)))
+    return list(wanted.values())
+
+
+def _refusal_lines(refusals: Mapping[str, Refused], *, of_several: bool) -> Iterator[str]:
+    for model, refused in refusals.items():
+        text = str(refused)
+        yield text if model in text else f"{model}: {text}"
+    if of_several:
+        yield "No mirror was added."
+
+
+def _checked(model: str, listener: Listener, settings: Mapping[str, str]) -> Mirror:
+    """Return a mirror to store, checked here and in the org. Raises Refused."""
+    wanted = Mirror(model=model, listener=listener, **settings)
+    wanted.described = DescribedObject.read(check_org(listener, check_local(wanted))).types
+    return wanted
 
 
 def store(mirror: Mirror, by: Actor) -> Mirror:
@@ -145,15 +175,8 @@ def request_run(
         if is_new and by is not None:
             note(by, Action.REQUEST_RUN, mirror, details={"run": run.pk, "kind": kind})
         if is_new:
-            transaction.on_commit(partial(_send, run.pk))
+            transaction.on_commit(partial(runs.start, run.pk))
     return run
-
-
-def _send(run_id: int) -> None:
-    """Send the task message. Without the broker, the relay's next round starts the run."""
-    if not runs.send(run_id):
-        waiting = MirrorRun.objects.filter(pk=run_id, state=MirrorRun.State.WAITING)
-        waiting.update(due_at=database_clock.now())
 
 
 def cancel_run(run: MirrorRun, by: Actor, reason: str = "") -> bool:

@@ -16,18 +16,23 @@ from django.db.models import Q, QuerySet
 
 from mirror import runs
 from mirror.models import Mirror, MirrorRun
+from mirror.query_jobs import abort_later
 
 Kind, State = MirrorRun.Kind, MirrorRun.State
 
 #: Keys of `MirrorRun.options`: the beginning of the window, the reasons, the losses of changes, and
 #: whether records that were permanently deleted are looked for after the sweep.
 SINCE, REASONS, LOSSES, IDS = "since", "reasons", "losses", "ids"
+#: Counts of a verification that begin again when it starts over; the others are of differences.
+_OF_ROUND = frozenset({"compared", "updated"})
+#: Verifications that compare all ids.
+COMPARES_IDS = Q(
+    kind=Kind.VERIFY, options__depth__in=("ids", "sample", "full"), options__fields__isnull=True
+)
 #: Runs that cover a window which a run of the kind left uncovered, when they are done.
 _COVERING = {
     Kind.SWEEP: Q(kind__in=(Kind.SWEEP, Kind.LOAD)),
-    Kind.VERIFY: Q(
-        kind=Kind.VERIFY, options__depth__in=("ids", "sample", "full"), options__fields__isnull=True
-    ),
+    Kind.VERIFY: COMPARES_IDS,
 }
 
 
@@ -67,21 +72,47 @@ def request_ids(
     mirror: Mirror, now: datetime, since: datetime | None, *, after: timedelta
 ) -> MirrorRun:
     """Request a comparison of all ids, since records may have been permanently deleted since then;
-    None: at any time. A verification that has begun starts over. Inside the caller's
-    transaction."""
+    None: at any time. A verification that has begun starts over, also one that a worker has claimed
+    and not extended: it compared ids before. Inside the caller's transaction."""
     options = {"depth": "ids"} | ({} if since is None else {SINCE: since.isoformat()})
     run, is_new = runs.request(mirror, Kind.VERIFY, now, options=options, after=after)
-    if not is_new:
-        mirror.runs.filter(pk=run.pk, state=State.WAITING).update(cursor={}, done=0)
+    if is_new or run.started_at is None:
+        return run
+    abort_later(run)
+    found = {name: count for name, count in run.report.items() if name not in _OF_ROUND}
+    mirror.runs.filter(pk=run.pk, state__in=MirrorRun.UNENDED).update(
+        state=State.WAITING, claimed_until=None, started_at=None, due_at=now + after,
+        cursor={}, done=0, report=found,
+    )  # fmt: skip
     return run
+
+
+def made_up_for(mirror: Mirror, load: MirrorRun) -> dict[str, Any]:
+    """Return the options of the sweeps without success that a load, requested later, makes up for;
+    empty if there are none."""
+    options: dict[str, Any] = {}
+    without = _uncovered(mirror, Kind.SWEEP).exclude(state__in=MirrorRun.UNENDED)
+    for sweep in without.filter(pk__lt=load.pk):
+        options = _widened(options, sweep.options)
+    return options
 
 
 def uncovered(mirror: Mirror) -> Iterator[datetime]:
     """Yield the beginnings of the windows in which the rows may lack changes or deletions."""
     for kind in _COVERING:
-        for since in _uncovered(mirror, kind).values_list(f"options__{SINCE}", flat=True):
-            if since:
-                yield datetime.fromisoformat(since)
+        yield from _beginnings(_uncovered(mirror, kind))
+
+
+def unended(mirror: Mirror) -> Iterator[datetime]:
+    """Yield the beginnings of the windows of sweeps that have not ended."""
+    sweeps = mirror.runs.filter(kind=Kind.SWEEP, state__in=MirrorRun.UNENDED)
+    yield from _beginnings(sweeps)
+
+
+def _beginnings(runs_with_windows: QuerySet[MirrorRun]) -> Iterator[datetime]:
+    for since in runs_with_windows.values_list(f"options__{SINCE}", flat=True):
+        if since:
+            yield datetime.fromisoformat(since)
 
 
 def unsuccessful(mirror: Mirror) -> MirrorRun | None:

@@ -2,9 +2,8 @@
 
 from celery import shared_task
 
-from mirror import kinds, runs
+from mirror import kinds, query_jobs, runs
 from mirror.apply import upkeep
-from mirror.load import abandoned
 
 
 @shared_task(name=runs.TASK)
@@ -19,7 +18,7 @@ def run_mirror_upkeep(*, mirror_id: int) -> None:
     upkeep.work(mirror_id)
 
 
-@shared_task(name=abandoned.TASK)
+@shared_task(name=query_jobs.TASK)
 def abort_mirror_job(*, listener_id: int, job_id: str, api_version: str) -> None:
     """Abort the query job of a run that was cancelled, or whose mirror was removed."""
-    abandoned.work(listener_id, job_id, api_version)
+    query_jobs.work(listener_id, job_id, api_version)

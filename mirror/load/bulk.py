@@ -19,24 +19,20 @@ import structlog
 from django.conf import settings
 
 from audit.jobs.claim import ClaimLost
-from handlers.listener_rest_client import bulk_of
 from listeners import crash_points
 from listeners.clock import database_clock
-from listeners.models import Listener
 from listeners.salesforce.bulk.client import BulkClient
 from listeners.salesforce.bulk.errors import JobFailed, ResultsExpired
 from listeners.salesforce.bulk.jobs import QueryJob
-from listeners.salesforce.errors import RestRefused, SalesforceError
-from listeners.salesforce.rest.client import DEFAULT_VERSION
+from listeners.salesforce.errors import SalesforceError
 from mirror.load import budget
 from mirror.load.work import Work
 from mirror.load.writer import CHUNK
+from mirror.query_jobs import abort, client_of
 from mirror.runs import Later, RunFailed
 
 log = structlog.get_logger(__name__)
 
-#: The first API version whose results have the columns in the requested order.
-FIRST_VERSION = 50.0
 #: Pages of a load with many records, which get larger for that, up to MOST records.
 PAGES, MOST = 500, 100_000
 #: Jobs that one load creates before it fails.
@@ -44,20 +40,6 @@ JOBS = 3
 #: Pauses between the first looks at a job, in seconds; small jobs take no longer.
 _LOOKS = (0.2, 0.5, 1.0, 2.0)
 _LONGEST_LOOK = 30.0
-
-
-def client_of(listener: Listener, api_version: str) -> BulkClient:
-    """Return a client for jobs that were created with an API version."""
-    version = api_version if float(api_version) >= FIRST_VERSION else DEFAULT_VERSION
-    return bulk_of(listener, version)
-
-
-def abort(client: BulkClient, job_id: str) -> None:
-    """Abort a job if it runs, and delete it. Raises SalesforceError."""
-    with suppress(RestRefused):  # it may have ended
-        client.abort(job_id)
-    with suppress(ResultsExpired):
-        client.delete(job_id)
 
 
 class BulkLoad:

@@ -5,13 +5,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from audit.jobs.claim import ClaimLost
 from audit.models import Incident, Quarantined, Trouble
 from consumer.listener_control import forget_position
 from handlers.mappings import pause
 from listeners.models import Listener, Position
 from mirror import runs
 from mirror.load import lost_time
-from mirror.models import Mirror
+from mirror.models import Mirror, MirrorRun
 from mirror.status import status_of
 from mirror.sweeps import request_ids, request_sweep
 from tests.mirror.adding import add, in_sync, logged
@@ -131,13 +132,29 @@ def test_ids_that_are_to_be_compared_end_it(mirror):
 
 def test_a_verification_that_has_begun_compares_all_ids_again(mirror):
     run, _ = runs.request(mirror, "verify", NOW, options={"depth": "full"})
-    mirror.runs.filter(pk=run.pk).update(cursor={"steps": ["count"], "after": "001"})
+    progress = {"cursor": {"steps": ["count"], "after": "001"}, "started_at": EARLIER, "done": 7}
+    mirror.runs.filter(pk=run.pk).update(report={"compared": 7, "differences": 1}, **progress)
 
     request_ids(mirror, NOW, EARLIER, after=timedelta())
 
     run.refresh_from_db()
-    assert run.cursor == {}
+    assert (run.cursor, run.started_at, run.done) == ({}, None, 0)
+    assert run.report == {"differences": 1}
     assert run.options == {"depth": "full", "since": EARLIER.isoformat()}
+
+
+def test_a_verification_whose_worker_was_paused_does_not_cover_a_later_loss(mirror):
+    run, _ = runs.request(mirror, "verify", NOW, options={"depth": "full"})
+    paused = runs.RunClaim.of(run.pk, timezone.now())
+    paused.keep(cursor={"steps": ["count", "full"]})
+    MirrorRun.objects.filter(pk=run.pk).update(claimed_until=EARLIER)
+    paused.job.claimed_until = EARLIER
+
+    request_ids(mirror, NOW, EARLIER, after=timedelta())
+
+    with pytest.raises(ClaimLost):
+        paused.finish("done")
+    assert as_of(mirror) < EARLIER
 
 
 def test_a_mirror_without_its_mappings_is_not_in_sync(mirror):

@@ -1,14 +1,15 @@
 """Runs that are cancelled, or whose mirror is removed, leave no query job in Salesforce."""
 
-import json
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
-from cdcproject.celery import app
 from listeners import crash_points
-from mirror import kinds, service, tasks
-from mirror.load import abandoned
+from mirror import kinds, query_jobs, service, tasks
+from mirror.sweeps import request_ids
 from tests.mirror.load.loading import load_of, loaded, mirror_of, work_on
+from tests.mirror.sent_tasks import sent
 from tests.sample_data import ANN
 
 pytestmark = [
@@ -47,13 +48,8 @@ def remove(run):
 
 def run_tasks():
     """Run the tasks that were sent to abort jobs, as a worker does."""
-    with app.connection_for_read() as connection:
-        channel = connection.default_channel
-        messages = [json.loads(text) for text in channel.client.lrange("cdc", 0, -1)]
-        for message in messages:
-            if message["headers"]["task"] == abandoned.TASK:
-                _, kwargs, _ = json.loads(channel.decode_body(message["body"], "base64"))
-                tasks.abort_mirror_job(**kwargs)
+    for arguments in sent(query_jobs.TASK):
+        tasks.abort_mirror_job(**arguments)
 
 
 def methods(org, job_id):
@@ -91,6 +87,15 @@ def test_a_job_that_is_not_stored_yet_is_aborted_by_its_worker(org, mirror, monk
     assert methods(org, job_id)[-2:] == ["PATCH", "DELETE"]
 
 
+def test_a_verification_that_starts_over_leaves_no_job(org, mirror):
+    run, _ = stuck_verification(org, mirror)
+
+    request_ids(mirror, timezone.now(), None, after=timedelta())
+    run_tasks()
+
+    assert methods(org, run.cursor["bulk"]["job"])[-2:] == ["PATCH", "DELETE"]
+
+
 def jobs_of(org):
     """The ids of the jobs that requests named."""
     paths = (call["path"] for call in org.api_requests() if "/jobs/query/" in call["path"])
@@ -100,5 +105,5 @@ def jobs_of(org):
 def test_a_job_that_no_longer_exists_is_no_error(org, mirror):
     run = loaded(mirror)
 
-    abandoned.work(mirror.listener_id, run.cursor["job"], run.cursor["api_version"])
-    abandoned.work(0, run.cursor["job"], run.cursor["api_version"])
+    query_jobs.work(mirror.listener_id, run.cursor["job"], run.cursor["api_version"])
+    query_jobs.work(0, run.cursor["job"], run.cursor["api_version"])
