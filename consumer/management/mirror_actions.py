@@ -50,23 +50,15 @@ def act(command: BaseCommand, action: str, models: list[str], options: dict[str,
 
 def _add(command: BaseCommand, models: Sequence[str], options: dict[str, Any]) -> list[Mirror]:
     listener = _listener(options["listener"])
-    found = []
-    for model in {model.lower(): model for model in models}.values():
-        try:
-            mirror = service.add(
-                model,
-                listener,
-                database=options["database"],
-                deletes=options["deletes"],
-                verify=options["verify"],
-                by=Actor.at_the_shell(),
-            )
-        except Refused as refused:
-            text = str(refused)
-            raise CommandError(text if model in text else f"{model}: {text}") from None
+    settings = {name: options[name] for name in ("database", "deletes", "verify")}
+    named = list({model.lower(): model for model in models}.values())
+    try:
+        mirrors = service.add_all(named, listener, by=Actor.at_the_shell(), **settings)
+    except Refused as refused:
+        raise CommandError(str(refused)) from None
+    for mirror in mirrors:
         command.stdout.write(f"{mirror.model}: mirrors {mirror.salesforce_object}, by {listener}")
-        found.append(mirror)
-    return found
+    return mirrors
 
 
 def _listener(name: str | None) -> Listener:

@@ -4,10 +4,12 @@ import pytest
 from django.core.management import CommandError
 
 from consumer.management import mirror_progress
+from handlers.models import HandlerMapping
 from mirror.models import Mirror
+from mirror.schema.columns import columns_of
 from tests.commands.running import run
 from tests.mirror.adding import add, in_sync
-from tests.mirror.crm.models import Account
+from tests.mirror.crm.models import Account, Opportunity
 from tests.sample_data import make_listener
 
 
@@ -66,6 +68,35 @@ def test_an_org_that_does_not_answer_ends_with_1(transactional_db):
 
     assert error.returncode == 1
     assert str(error).startswith("crm.Account: Account could not be read from the org")
+
+
+def test_of_several_all_are_added_or_none(org_listener, broker):
+    error = failure("add", "crm.Account", "crm.Nothing", "crm.Contact", "crm.Nobody")
+
+    assert error.returncode == 1
+    nothing, nobody, end = str(error).splitlines()
+    assert nothing.startswith("There is no model 'crm.Nothing'")
+    assert nobody.startswith("There is no model 'crm.Nobody'")
+    assert end == "No mirror was added."
+    assert not Mirror.objects.exists()
+
+    said = run("mirror", "add", "crm.Account", "crm.Account", "crm.Contact")
+    assert said.lines[0].startswith("crm.Account: mirrors Account, by ")
+    assert said.lines[1].startswith("crm.Contact: mirrors Contact, by ")
+    assert Mirror.objects.count() == 2
+
+
+def test_two_models_of_one_object_are_not_added(org_listener, broker, monkeypatch):
+    monkeypatch.setattr(Opportunity, "salesforce_object", "Account")
+    columns_of.cache_clear()
+    try:
+        error = failure("add", "crm.Account", "crm.Opportunity")
+    finally:
+        columns_of.cache_clear()
+
+    assert "already has a mirror" in str(error) or "Opportunity" in str(error)
+    assert not Mirror.objects.exists()
+    assert not HandlerMapping.objects.filter(managed=True).exists()
 
 
 def test_it_says_that_no_worker_runs_and_what_to_start(mirror, monkeypatch):

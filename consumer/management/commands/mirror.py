@@ -9,7 +9,7 @@ from mirror.models import Mirror
 from mirror.service import DEPTHS
 
 _ACTIONS = {
-    "add": "keep a local copy of the model's object, and load it",
+    "add": "keep local copies of the models' objects, all or none, and load them",
     "load": "load all records again, beside the stream",
     "verify": "compare the rows with Salesforce",
     "repair": "read the records of all open differences again",
