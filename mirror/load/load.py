@@ -26,7 +26,7 @@ from mirror.load.work import Work
 from mirror.models import Mirror
 from mirror.runs import Finished, Later, RunClaim, RunFailed
 from mirror.schema_changes import mark_loaded
-from mirror.sweeps import request_ids
+from mirror.sweeps import IDS, SINCE, made_up_for, request_ids
 
 Phase = Mirror.Phase
 #: Seconds between two looks at a stream that is not live yet.
@@ -179,7 +179,7 @@ def _load_again(work: Work, fields: Any) -> None:
 
 def _finish(work: Work, sweep: Sweep) -> None:
     """Mark the mirror as in sync, and look for rows whose records no longer exist."""
-    mirror, now = work.mirror, database_clock.now()
+    mirror, now, run = work.mirror, database_clock.now(), work.claim.job
     until = sweep.covered_until or read_time(work.cursor["start"])
     counted = work.reader.count(deleted=False)
     with work.claim.step():
@@ -190,11 +190,15 @@ def _finish(work: Work, sweep: Sweep) -> None:
             rows_in_salesforce=counted,
             counted_at=now,
         )
-        mark_loaded(mirror, work.claim.job.started_at)
-        work.claim.extend()
+        mark_loaded(mirror, run.started_at)
+        swept = made_up_for(mirror, run)
+        work.claim.extend(options=run.options | swept)
         is_first = mirror.in_sync_since is None
         if sweep.needs_ids or not is_first or work.cursor.get("has_old_rows"):
-            request_ids(mirror, now, _ghosts_since(work), after=timedelta(seconds=5))
+            since = _ghosts_since(work)
+            if swept.get(IDS):
+                since = datetime.fromisoformat(swept[SINCE])
+            request_ids(mirror, now, since, after=timedelta(seconds=5))
 
 
 def _ghosts_since(work: Work) -> datetime | None:

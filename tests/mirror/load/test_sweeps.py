@@ -9,7 +9,7 @@ from audit.models import Incident, Trouble
 from handlers.listener_rest_client import rest_of
 from listeners.clock import database_clock
 from listeners.models import Position
-from mirror import runs
+from mirror import runs, service
 from mirror.load import lost_time
 from mirror.load.fields import ReadFields
 from mirror.models import DirtyRow
@@ -17,6 +17,7 @@ from mirror.status import status_of
 from mirror.sweeps import request_sweep
 from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import loaded, mirror_of, work_on
+from tests.sample_data import ANN
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -161,6 +162,35 @@ def test_a_mirror_is_not_in_sync_after_lost_time_before_all_ids_were_compared(or
     assert repaired.startswith("Mirror crm.Account: 11 records that changed in Salesforce since ")
     assert "1 was permanently deleted, and its row is marked as deleted; 0 other" in repaired
     assert repaired.endswith("no difference left.")
+
+
+def test_a_load_that_makes_up_for_lost_time_compares_all_ids_and_writes_what_it_repaired(
+    org, mirror
+):
+    ghost, changed = list(Account.objects.order_by("pk").values_list("pk", flat=True))[:2]
+    make_old()
+    org.hard_delete("Account", ghost)
+    org.update("Account", changed, Name="Changed")
+    incident = lose_position(mirror)
+    Position.objects.update(caught_up_at=timezone.now() + timedelta(minutes=5))
+    lost_time.request_due(timezone.now())
+    assert service.cancel_run(sweeps_of(mirror).get(), ANN)
+
+    load = work_on(service.request_run(mirror, "load", {}, ANN))
+
+    assert (load.state, load.error) == ("done", "")
+    assert load.options["losses"] == sweeps_of(mirror).get().options["losses"]
+    assert shown(mirror) == ("catching_up", True), "the ids are not compared yet"
+    Incident.objects.settle(timezone.now(), note="The audit log is complete.")
+    make_old()
+    run = work_on(mirror.runs.get(kind="verify"), seconds=60)
+
+    assert run.is_right, run.error
+    assert not Account.objects.filter(pk=ghost).exists()
+    incident.refresh_from_db()
+    repaired = incident.note.split("\n")[1]
+    assert repaired.startswith("Mirror crm.Account: all 11 records in Salesforce were read again, ")
+    assert "1 was permanently deleted, and its row is marked as deleted; 0 other" in repaired
 
 
 def shown(mirror):
