@@ -33,6 +33,7 @@ from audit.models import (
 )
 from handlers.models import Delivery, DeliveryAttempt
 from listeners.models import Position
+from mirror.retention import old_differences, old_runs
 
 log = structlog.get_logger(__name__)
 
@@ -209,8 +210,8 @@ def delete_entries(ids: Sequence[int], before: datetime) -> Counter[str]:
 
 
 def _beside(before: datetime) -> dict[str, Any]:
-    """Return the rows to delete beside entries, by kind. An undecodable message is kept while its
-    incident is open."""
+    """Return the rows to delete beside entries, by kind, in this order. An undecodable message is
+    kept while its incident is open."""
     open_ones = Incident.objects.filter(
         listener=OuterRef("listener"), kind__in=_UNREADABLE, closed_at=None
     )
@@ -220,6 +221,8 @@ def _beside(before: datetime) -> dict[str, Any]:
         "quarantined": read | abandoned,
         "incidents": Incident.objects.filter(closed_at__lt=before),
         "throughput": Throughput.objects.filter(minute__lt=before),
+        "differences": old_differences(before),
+        "mirror_runs": old_runs(before),
     }
 
 

@@ -65,16 +65,17 @@ def _was_swept(mirror: Mirror, since: datetime) -> bool:
 
 
 def unrequested(mirror: Mirror) -> list[Loss]:
-    """Return the losses since the mirror's first load began that no sweep was requested for."""
-    if mirror.load_started_at is None:
-        return []
+    """Return the recorded losses that no sweep was requested for."""
     sweeps = mirror.runs.filter(kind=MirrorRun.Kind.SWEEP)
     options = sweeps.values_list("options", flat=True)
     known = {key for found in options for key in found.get(LOSSES, [])}
-    return [loss for loss in _losses(mirror, mirror.load_started_at) if loss.key not in known]
+    return [loss for loss in recorded(mirror) if loss.key not in known]
 
 
-def _losses(mirror: Mirror, began_at: datetime) -> Iterator[Loss]:
+def recorded(mirror: Mirror) -> Iterator[Loss]:
+    """Yield the losses since the mirror's first load began, as far as they are still on record."""
+    if (began_at := mirror.load_started_at) is None:
+        return
     yield from _of_incidents(mirror, began_at)
     forgotten = OperatorAction.objects.filter(
         **_FORGOTTEN, object_id=str(mirror.listener_id), at__gte=began_at

@@ -11,11 +11,17 @@ from consumer.management.arguments import add_dry_run
 from consumer.management.progress import Meter, interrupted
 from consumer.retention import Pruned, begin, counted, prune_tracked, total
 
+_ROWS = (
+    *("entries", "deliveries", "quarantined", "incidents", "throughput"),
+    *("differences", "mirror_runs"),
+)
+
 
 class Command(BaseCommand):
     help = (
         "Delete rows older than a number of days: audit log entries that are no longer needed, "
-        "with their deliveries; quarantined messages; closed incidents; throughput counts."
+        "with their deliveries; quarantined messages; closed incidents; throughput counts; "
+        "repaired differences and ended runs of mirrors."
     )
     requires_system_checks = []
 
@@ -32,7 +38,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         days = options["older_than"]
         pruned = counted(days, timezone.now()) if options["dry_run"] else self._prune(days)
-        for name in ("entries", "deliveries", "quarantined", "incidents", "throughput"):
+        for name in _ROWS:
             self.stdout.write(f"{name}: {pruned.rows[name]}")
         if pruned.kept:
             self.stdout.write(f"older entries kept because they are still needed: {pruned.kept}")
