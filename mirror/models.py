@@ -216,6 +216,7 @@ class Difference(models.Model):
         FORMULA = "formula", "A formula changed without an event"
         NEW_FIELD = "new_field", "The field was added or made visible after the row was read"
         CONVERTED = "converted", "The field's type was changed without an event"
+        LATE_EVENT = "late_event", "Its event arrived after the verification"
         UNEXPLAINED = "unexplained", "Unexplained"
 
     mirror = models.ForeignKey(Mirror, models.CASCADE, related_name="differences")

@@ -1,6 +1,6 @@
 """The part that mirrors have in the relay's rounds: start what is due.
 
-The work itself is done by tasks: a round asks neither Salesforce nor another database.
+The long work is done by tasks: a round asks neither Salesforce nor another database.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import datetime
 from mirror import runs
 from mirror.apply import release, upkeep
 from mirror.load import lost_time
-from mirror.verify import schedule
+from mirror.verify import late_events, schedule
 
 
 def run_due(now: datetime) -> None:
@@ -23,8 +23,9 @@ def run_due(now: datetime) -> None:
 def sweep(now: datetime) -> None:
     """Start what is needed less often: sweeps after lost time, scheduled verifications and
     refreshes of formulas, and purges of tombstones. Release deliveries that a crash left waiting.
-    Never inside a transaction."""
+    Explain differences whose events arrived late. Never inside a transaction."""
     release.overdue()
+    late_events.explain(now)
     lost_time.request_due(now)
     schedule.start_due(now)
     upkeep.start_purges(now)

@@ -260,6 +260,7 @@ class Migration(migrations.Migration):
                                 "The field was added or made visible after the row was read",
                             ),
                             ("converted", "The field's type was changed without an event"),
+                            ("late_event", "Its event arrived after the verification"),
                             ("unexplained", "Unexplained"),
                         ],
                         max_length=20,
