@@ -13,8 +13,8 @@ from mirror.apply import gap_scan
 from mirror.apply.guard import EPOCH, read_time
 from mirror.load import lost_time
 from mirror.mappings import deliveries_of
-from mirror.models import DirtyRow, Mirror, MirrorRun
-from mirror.sweeps import SINCE, uncovered
+from mirror.models import DirtyRow, Mirror
+from mirror.sweeps import uncovered, unended
 
 #: The log of a listener that caught up may lack changes that were committed this shortly before.
 _MARGIN = timedelta(seconds=2)
@@ -51,7 +51,7 @@ def _pending(mirror: Mirror) -> Iterator[datetime]:
     gap or the sweep ends. In this order, none is overlooked in between.
     """
     yield from map(read_time, _undelivered(mirror))
-    yield from unread_from(mirror)
+    yield from _unrequested(mirror)
     yield from uncovered(mirror)
     dirty = DirtyRow.objects.filter(mirror=mirror).aggregate(at=Min("complete_until"))["at"]
     if dirty is not None:
@@ -59,17 +59,20 @@ def _pending(mirror: Mirror) -> Iterator[datetime]:
 
 
 def unread_from(mirror: Mirror) -> Iterator[datetime]:
-    """Yield the times from which records may have changes that no delivery brings: of gaps and
-    merges that were not searched for, and of lost time until it is swept."""
+    """Yield the times from which records may have changes that no delivery brings, but a read that
+    is to come: of gaps and merges that were not searched for, and of lost time until its sweep has
+    ended."""
+    yield from _unrequested(mirror)
+    yield from unended(mirror)
+
+
+def _unrequested(mirror: Mirror) -> Iterator[datetime]:
+    """Yield the times of gaps, merges and lost time for which nothing was requested yet."""
     for entries in (gap_scan.without_data(mirror), gap_scan.possible_merges(mirror)):
         first = entries.aggregate(at=Min("commit_timestamp"))["at"]
         if first is not None:
             yield read_time(first)
     yield from (loss.since for loss in lost_time.unrequested(mirror))
-    sweeps = mirror.runs.filter(kind=MirrorRun.Kind.SWEEP, state__in=MirrorRun.UNENDED)
-    for since in sweeps.values_list(f"options__{SINCE}", flat=True):
-        if since:
-            yield datetime.fromisoformat(since)
 
 
 def _undelivered(mirror: Mirror) -> Iterator[int]:
