@@ -92,9 +92,18 @@ def decode(columns: Columns, event: EventData, *, loaded_from: datetime | None =
         return change
     change.version = read_time(modified)
     change.converted = to_columns(columns, body, is_whole=change.is_whole)
-    if change.is_whole and change.converted.unknown:
+    is_unknown = change.is_whole and change.converted.unknown
+    if is_unknown or _lacks_type(columns, body, change.converted):
         change.unread = Reason.FIELD
     return change
+
+
+def _lacks_type(columns: Columns, body: Mapping[str, Any], converted: Converted) -> bool:
+    """Return whether a reference points to an object of the org's own, whose name a read tells."""
+    return any(
+        body.get(name) and converted.values.get(column.attname) is None
+        for name, column in columns.types.items()
+    )
 
 
 def _why_unread(columns: Columns, event: EventData) -> str:

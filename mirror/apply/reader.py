@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from django.db import DatabaseError, InterfaceError
@@ -19,14 +18,14 @@ from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.salesforce.errors import Reaction, SalesforceError
 from listeners.salesforce.rest.client import MAX_IDS, RestClient
-from listeners.salesforce.rest.records import RecordsRead, last_modified_ms
+from listeners.salesforce.rest.records import RecordsRead
 from mirror.apply import dirty, problem, release, upsert
 from mirror.apply.dirty import MARGIN_MS
 from mirror.apply.guard import read_time
+from mirror.apply.record_rows import RecordRows, prefixes_for, rows_of_records
 from mirror.apply.row_page import Values
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import Columns, columns_of, model_named
-from mirror.schema.values import to_columns
 
 log = structlog.get_logger(__name__)
 
@@ -54,13 +53,18 @@ def read_page(mirror: Mirror) -> int:
         return 0
     ids = [mark.record_id for mark in marks]
     try:
-        answer = _client(mirror).read_many(mirror.salesforce_object, ids)
+        client = _client(mirror)
+        answer = client.read_many(mirror.salesforce_object, ids)
+        columns = _columns(mirror, answer)
+        records = list(answer.records.values())
+        prefixes = prefixes_for(client, columns, records)
     except CANNOT_READ as error:
         _postpone_all(mirror, marks, error)
         return 0
     crash_points.reach("read")
     try:
-        result = _write(mirror, ids, answer)
+        found = rows_of_records(columns, records, prefixes)
+        result = _write(mirror, columns, ids, answer, found)
     except (DatabaseError, InterfaceError) as error:
         problem.note_writing(mirror, error)
         dirty.postpone([(mark, describe(error)) for mark in marks], database_clock.now())
@@ -84,16 +88,17 @@ def _postpone_all(mirror: Mirror, marks: Sequence[DirtyRow], error: Exception) -
         dirty.release(marks, now + _PAUSES.get(reaction, _PAUSE), error=str(error))
 
 
-def _write(mirror: Mirror, ids: Sequence[str], answer: RecordsRead) -> Result:
+def _write(
+    mirror: Mirror, columns: Columns, ids: Sequence[str], answer: RecordsRead, found: RecordRows
+) -> Result:
     """Write the rows of the records that were read, or found deleted."""
     read_at, result = read_time(answer.read_at), Result()
-    columns = columns_of(model_named(mirror.model)).against(mirror.described)
     absent = [key for key in ids if key not in answer.records and key not in answer.refused]
     if absent:
         written = upsert.write_absent(columns, mirror.database, absent, read_at)
         result.applied += written.applied
         result.doubtful |= written.doubtful
-    for names, rows in _rows_by_names(mirror, columns, answer.records).items():
+    for names, rows in found.rows.items():
         _write_rows(mirror, columns, names, rows, read_at, result=result)
     result.failed |= {key: str(refused) for key, refused in answer.refused.items()}
     return result
@@ -123,21 +128,9 @@ def _write_rows(
     result.doubtful |= written.doubtful
 
 
-def _rows_by_names(
-    mirror: Mirror, columns: Columns, records: Mapping[str, Mapping[str, Any]]
-) -> dict[tuple[str, ...], list[Values]]:
-    """Return the rows of records that were read by the names of their columns, which are the same
-    for all records but those that were read one by one."""
-    found: dict[tuple[str, ...], list[Values]] = {}
-    for record_id, record in records.items():
-        described = mirror.described or dict.fromkeys(record, "")
-        converted = to_columns(columns.against(described), record)
-        modified = last_modified_ms(record)
-        version = None if modified is None else read_time(modified // 1000 * 1000)
-        names = ("salesforce_id", "is_deleted", "version", "raw", *converted.values)
-        own = (record_id, record.get("IsDeleted") is True, version, converted.raw)
-        found.setdefault(names, []).append((*own, *converted.values.values()))
-    return found
+def _columns(mirror: Mirror, answer: RecordsRead) -> Columns:
+    described = mirror.described or {name: "" for one in answer.records.values() for name in one}
+    return columns_of(model_named(mirror.model)).against(described)
 
 
 def _settle(mirror: Mirror, marks: Sequence[DirtyRow], answer: RecordsRead, result: Result) -> None:

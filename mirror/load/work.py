@@ -8,9 +8,10 @@ from typing import Any
 from handlers.listener_rest_client import rest_of
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.client import RestClient
+from mirror.apply.record_rows import prefixes_of
 from mirror.load.fields import ReadFields
 from mirror.load.reader import RestReader
-from mirror.load.writer import Writer, prefixes_of
+from mirror.load.writer import Writer
 from mirror.models import Mirror
 from mirror.runs import RunClaim, RunFailed
 from mirror.schema.carried import not_carried

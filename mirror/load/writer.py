@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from django.db import connections
 
-from listeners.salesforce.rest.client import RestClient
 from listeners.salesforce.rest.records import long_id
 from mirror.apply.dirty import mark
 from mirror.apply.guard import read_time
+from mirror.apply.record_rows import OWN, json_of, rows_of_records, version_of
+from mirror.apply.row_page import Values
 from mirror.apply.upsert import Written, write, write_absent
 from mirror.load.fields import ReadFields
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import Columns, columns_of, model_named
 from mirror.schema.csv_columns import RowsConverter
 from mirror.schema.key_prefixes import STANDARD_PREFIXES
-from mirror.schema.values import to_columns
 
-Values = tuple[Any, ...]
 #: Rows in one statement.
 CHUNK = 5_000
 
@@ -60,12 +58,12 @@ class Writer:
         values = zip(
             [long_id(row[0]) for row in rows],
             [text == "true" for text in self._texts(rows, "IsDeleted")],
-            [_version(text) for text in self._texts(rows, "LastModifiedDate")],
-            [_json(converted.raw.get(number)) for number in range(len(rows))],
+            [version_of(text) for text in self._texts(rows, "LastModifiedDate")],
+            [json_of(converted.raw.get(number)) for number in range(len(rows))],
             *(converted.values[name] for name in names),
             strict=True,
         )
-        self._write(names, list(values), read_at)
+        self._write((*OWN, *names), list(values), read_at)
 
     def _texts(self, rows: Sequence[Sequence[str]], field: str) -> list[str]:
         """Return the texts of a field; empty ones if the object does not have it."""
@@ -74,23 +72,10 @@ class Writer:
 
     def write_records(self, records: Iterable[Mapping[str, Any]], read_at: int) -> None:
         """Write records of REST that have all fields. Never inside a transaction."""
-        names: list[str] | None = None
-        values: list[Values] = []
-        for record in records:
-            names = self._names(record) if names is None else names
-            converted = to_columns(self.columns, record, prefixes=self.prefixes)
-            self.refused += len(converted.refused)
-            values.append(
-                (
-                    long_id(str(record["Id"])),
-                    record.get("IsDeleted") is True,
-                    _version(record.get("LastModifiedDate")),
-                    _json(converted.raw),
-                    *map(converted.values.get, names),
-                )
-            )
-        if names is not None:
-            self._write(names, values, read_at)
+        found = rows_of_records(self.columns, records, self.prefixes)
+        self.refused += found.refused
+        for names, rows in found.rows.items():
+            self._write(names, rows, read_at)
 
     def write_deleted(self, ids: Sequence[str], read_at: int) -> None:
         """Mark records as deleted that a read did not find. Never inside a transaction."""
@@ -109,10 +94,9 @@ class Writer:
         found = rows.filter(pk__in=ids, is_deleted=False)
         return [str(pk) for pk in found.values_list("pk", flat=True)]
 
-    def _write(self, names: Sequence[str], values: list[Values], read_at: int) -> None:
-        wanted = ["salesforce_id", "is_deleted", "version", "raw", *names]
+    def _write(self, names: Sequence[str], rows: Sequence[Values], read_at: int) -> None:
         at = read_time(read_at)
-        self._count(write(self.columns, self._mirror.database, wanted, values, at))
+        self._count(write(self.columns, self._mirror.database, names, rows, at))
 
     def _count(self, written: Written) -> None:
         self.applied += written.applied
@@ -126,21 +110,3 @@ class Writer:
         known = set(fields)
         direct = [c.attname for name, c in self.columns.fields.items() if name in known]
         return direct + [c.attname for name, c in self.columns.types.items() if name in known]
-
-
-def prefixes_of(rest: RestClient, columns: Columns) -> Mapping[str, str]:
-    """Return the org's objects by key prefix, if the model has columns for types of references."""
-    if not columns.types:
-        return STANDARD_PREFIXES
-    named = ((one.get("keyPrefix"), one.get("name")) for one in rest.sobjects())
-    found = {str(prefix): str(name) for prefix, name in named if prefix and name}
-    return {**found, **STANDARD_PREFIXES}
-
-
-def _json(raw: Mapping[str, Any] | None) -> str:
-    return json.dumps(raw, default=str) if raw else "{}"
-
-
-def _version(value: Any) -> datetime | None:
-    """Return a LastModifiedDate as a time."""
-    return datetime.fromisoformat(value).astimezone(UTC) if value else None

@@ -12,6 +12,7 @@ from handlers.listener_rest_client import rest_of
 from handlers.models import Delivery
 from listeners.models import Position
 from listeners.salesforce.rest.records import RecordsRead
+from mirror.apply.record_rows import prefixes_of
 from mirror.load.fields import ReadFields
 from mirror.load.writer import Writer
 from mirror.mappings import deliveries_of
@@ -83,7 +84,9 @@ class Comparison:
 
     @cached_property
     def writer(self) -> Writer:
-        return Writer(self.mirror, self.read_fields)
+        writer = Writer(self.mirror, self.read_fields)
+        writer.prefixes = prefixes_of(self.rest, writer.columns)
+        return writer
 
     def check(self, ids: Sequence[str]) -> Checked:
         """Read at most MAX_IDS records, and compare each with its row."""
