@@ -5,7 +5,7 @@ claim → read → convert → write, guarded → clear the marks that did not m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 

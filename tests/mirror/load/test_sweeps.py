@@ -164,6 +164,7 @@ def test_a_mirror_is_not_in_sync_after_lost_time_before_all_ids_were_compared(or
     assert repaired.endswith("no difference left.")
 
 
+@pytest.mark.usefixtures("loads_that_settle")
 def test_a_load_that_makes_up_for_lost_time_compares_all_ids_and_writes_what_it_repaired(
     org, mirror
 ):
