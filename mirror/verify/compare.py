@@ -38,6 +38,11 @@ class Mismatch:
     there: Any
     reason: Reason = Reason.UNEXPLAINED
 
+    @property
+    def is_deletion(self) -> bool:
+        """Whether the row is of a record that Salesforce does not have."""
+        return self.field == IS_DELETED and self.there is True
+
 
 @dataclass(frozen=True)
 class FieldRules:

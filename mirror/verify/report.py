@@ -13,7 +13,7 @@ from mirror.models import Mirror
 from mirror.runs import Finished
 from mirror.schema_changes import mark_compared
 from mirror.verify.buckets import Bucket
-from mirror.verify.session import UNEXPLAINED, Session
+from mirror.verify.session import MOST_STORED, UNEXPLAINED, Session
 
 #: Depths that see every kind of difference, and may therefore close an incident.
 _DEEP = ("sample", "full")
@@ -28,6 +28,12 @@ _PENDING = (
     "record has",
     "records have",
     "changes that have not arrived yet. Check that the listener receives and that workers run, "
+    "then verify again.",
+)
+_UNSTORED = (
+    "other record differs and was",
+    "other records differ and were",
+    f"not repaired. A run records at most {MOST_STORED:,} differences: correct the cause of those, "
     "then verify again.",
 )
 _OPEN = ("difference is", "differences are", "not repaired.")
@@ -92,6 +98,7 @@ def _finished(session: Session) -> Finished:
         (session.counts["unreadable"], _UNREADABLE),
         (len(session.pending), _PENDING),
         (left, _OPEN),
+        (session.counts["unstored"], _UNSTORED),
     )
     errors = [_sentence(count, *texts) for count, texts in found if count]
     report = {name: count for name, count in session.counts.items() if count}

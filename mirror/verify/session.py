@@ -21,7 +21,8 @@ from mirror.verify.metrics import DIFFERENCES
 Reason = Difference.Reason
 #: Differences that the platform cannot explain: each opens an incident.
 UNEXPLAINED = frozenset({Reason.UNEXPLAINED, Reason.MISSING_ROW, Reason.NOT_DELETED})
-#: Differences that a run stores with their values. All are repaired and counted.
+#: Differences that a run stores with their values. All are repaired and counted. Deletions are
+#: always stored, since `deletions` decides by their number.
 MOST_STORED = 100_000
 #: Pending records that a run checks again.
 MOST_PENDING = 2_000
@@ -93,8 +94,9 @@ class Session:
             self.counts["differences"] += 1
             self.counts[f"reason_{mismatch.reason.value}"] += 1
             DIFFERENCES.labels(self.mirror.model, mismatch.reason.value).inc()
-        self.store(fresh)
-        self.repair(confirmed.last, {m.record_id for m in mismatches})
+        unstored = {mismatch.record_id for mismatch in self.store(fresh)}
+        left = self.repair(confirmed.last, {m.record_id for m in mismatches})
+        self.counts["unstored"] += len(unstored.intersection(left))
 
     def _unknown(self, mismatches: Sequence[Mismatch]) -> list[Mismatch]:
         """Return the differences that no earlier step or run found and left open."""
@@ -103,8 +105,11 @@ class Session:
         known = {*opened.values_list("record_id", "field")}
         return [m for m in mismatches if (m.record_id, m.field) not in known]
 
-    def store(self, mismatches: Sequence[Mismatch]) -> None:
+    def store(self, mismatches: Sequence[Mismatch]) -> list[Mismatch]:
+        """Store differences; return those that are too many to store."""
         left = max(0, MOST_STORED - self.counts["stored"])
+        others = [mismatch for mismatch in mismatches if not mismatch.is_deletion]
+        deletions = [mismatch for mismatch in mismatches if mismatch.is_deletion]
         now = database_clock.now()
         rows = [
             Difference(
@@ -117,13 +122,15 @@ class Session:
                 reason=mismatch.reason,
                 found_at=now,
             )
-            for mismatch in mismatches[:left]
+            for mismatch in [*deletions, *others[:left]]
         ]
-        self.counts["stored"] += len(rows)
+        self.counts["stored"] += len(others[:left])
         Difference.objects.bulk_create(rows, batch_size=500)
+        return others[left:]
 
-    def repair(self, checked: Checked, ids: Iterable[str]) -> None:
-        """Apply what was read of the records, and mark the differences that this repaired.
+    def repair(self, checked: Checked, ids: Iterable[str]) -> list[str]:
+        """Apply what was read of the records, and mark the differences that this repaired. Return
+        the records that still differ.
 
         Rows that were written in the seconds before the read are read again: the read may lack
         what they have.
@@ -139,6 +146,7 @@ class Session:
             left = self.mark_equal(left, f"run {self.run.pk}")
             if not left:
                 break
+        return left
 
     def repair_records(self, ids: Sequence[str]) -> None:
         """Read records again, and apply those that still differ, unless changes are on their way.

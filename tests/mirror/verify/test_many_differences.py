@@ -1,0 +1,60 @@
+"""A verification that finds more than it stores or checks again does not say that all is right."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from mirror.verify import deletions, session
+from tests.mirror.verify.verifying import Mirrored
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.any_python,
+]
+
+
+@pytest.fixture
+def accounts(org):
+    return org.create("Account", *({"Name": f"Account {n}", "Phone": str(n)} for n in range(30)))
+
+
+@pytest.fixture
+def mirrored(org, accounts):
+    return Mirrored(org)
+
+
+def test_deletions_are_refused_by_their_number_even_if_few_differences_are_stored(
+    mirrored, org, monkeypatch
+):
+    monkeypatch.setattr(session, "MOST_STORED", 5)
+    monkeypatch.setattr(deletions, "MANY", 8)
+    monkeypatch.setattr(deletions, "PART", 0.5)
+    ids = list(mirrored.rows.filter(is_deleted=False).values_list("pk", flat=True))
+    org.hard_delete("Account", ids)
+
+    run = mirrored.verify("ids")
+
+    assert not run.is_right
+    assert run.cursor["refused_deletions"] == len(ids)
+    assert run.report["differences"] == len(ids)
+    assert not mirrored.rows.filter(is_deleted=True, pk__in=ids).exists()
+    assert mirrored.incident() is not None
+    assert mirrored.run("repair", accept_deletions=True).is_right
+    assert mirrored.rows.filter(is_deleted=True, pk__in=ids).count() == len(ids)
+
+
+def test_a_difference_that_is_neither_stored_nor_repaired_is_counted(
+    mirrored, accounts, monkeypatch
+):
+    monkeypatch.setattr(session, "MOST_STORED", 1)
+    tomorrow = timezone.now() + timedelta(days=1)  # no read is certainly later than these rows
+    mirrored.rows.filter(pk__in=accounts[:3]).update(phone="wrong", synced_at=tomorrow)
+
+    run = mirrored.verify("full")
+
+    assert not run.is_right
+    assert "1 difference is not repaired. 2 other records differ and were not repaired" in run.error
