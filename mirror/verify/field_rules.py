@@ -17,7 +17,9 @@ def rules_of(
         types=types,
         uncarried=frozenset(rest.uncarried_fields(mirror.salesforce_object)),
         reasons={
-            name: _reason(change) for name, change in mirror.field_changes.items() if change["is"]
+            name: _reason(change)
+            for name, change in mirror.field_changes.items()
+            if change["is"] and not change["compared"]
         },
         only=only,
     )

@@ -173,6 +173,24 @@ def test_a_load_ends_the_explanation_of_a_field_that_is_shown_again(mirrored, or
     assert mirrored.mirror.field_changes == {}
 
 
+def test_a_new_field_explains_no_difference_once_a_load_has_its_values(mirrored, org, contact):
+    org.entity("Contact", fields={"Region__c": "string"})
+    org.update("Contact", contact, Region__c="North")
+    check(mirrored)
+    finish_load(mirrored)
+    mirrored.age()
+    row = mirrored.rows.get(pk=contact)
+    assert row.raw["Region__c"] == "North"
+    mirrored.rows.filter(pk=contact).update(raw={**row.raw, "Region__c": "lost"})
+
+    run = mirrored.verify("full")
+
+    assert not run.is_right
+    assert [(one.field, one.reason) for one in mirrored.differences()] == [
+        ("Region__c", "unexplained")
+    ]
+
+
 @pytest.mark.usefixtures("loads_that_settle")
 def test_a_hidden_field_without_a_column_keeps_its_values(mirrored, org, contact):
     org.entity("Contact", fields={"Department": "string"})
