@@ -13,7 +13,7 @@ from mirror.models import Mirror
 from mirror.runs import Finished
 from mirror.schema_changes import mark_compared
 from mirror.verify.buckets import Bucket
-from mirror.verify.session import MOST_STORED, UNEXPLAINED, Session
+from mirror.verify.session import MOST_PENDING, MOST_STORED, UNEXPLAINED, Session
 
 #: Depths that see every kind of difference, and may therefore close an incident.
 _DEEP = ("sample", "full")
@@ -29,6 +29,12 @@ _PENDING = (
     "records have",
     "changes that have not arrived yet. Check that the listener receives and that workers run, "
     "then verify again.",
+)
+_UNCONFIRMED = (
+    "other record",
+    "other records",
+    f"had changes that had not arrived yet, and a run checks {MOST_PENDING:,} of them again. Verify "
+    "again when the changes have arrived.",
 )
 _UNSTORED = (
     "other record differs and was",
@@ -97,6 +103,7 @@ def _finished(session: Session) -> Finished:
         (session.cursor.get("refused_deletions", 0), _REFUSED),
         (session.counts["unreadable"], _UNREADABLE),
         (len(session.pending), _PENDING),
+        (session.counts["unconfirmed"], _UNCONFIRMED),
         (left, _OPEN),
         (session.counts["unstored"], _UNSTORED),
     )

@@ -82,8 +82,9 @@ class Session:
             self.settle(checked.differing)
 
     def _wait_for(self, ids: Sequence[str]) -> None:
-        known = {*self.pending, *ids}
-        self.cursor["pending"] = sorted(known)[:MOST_PENDING]
+        known = sorted({*self.pending, *ids})
+        self.cursor["pending"] = known[:MOST_PENDING]
+        self.counts["unconfirmed"] += len(known[MOST_PENDING:])
 
     def _record(self, confirmed: Confirmed) -> None:
         mismatches = confirmed.mismatches

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from mirror import kinds, runs
 from mirror.verify import deletions, session
 from tests.mirror.verify.verifying import Mirrored
 
@@ -58,3 +59,21 @@ def test_a_difference_that_is_neither_stored_nor_repaired_is_counted(
 
     assert not run.is_right
     assert "1 difference is not repaired. 2 other records differ and were not repaired" in run.error
+
+
+def test_records_that_are_too_many_to_check_again_are_counted(mirrored, accounts, monkeypatch):
+    monkeypatch.setattr(session, "MOST_PENDING", 2)
+    mirrored.rows.filter(pk__in=accounts[:5]).update(phone="wrong")
+    mirrored.catch_up(timezone.now() - timedelta(days=1))  # changes may be on their way
+    run, _ = runs.request(mirrored.mirror, "verify", timezone.now(), options={"depth": "full"})
+    while run.cursor.get("pending") is None and not run.is_over:
+        kinds.work(run.pk)
+        run.refresh_from_db()
+    mirrored.catch_up()
+    while not run.is_over:
+        kinds.work(run.pk)
+        run.refresh_from_db()
+
+    assert not run.is_right
+    assert len(mirrored.differences()) == 2
+    assert "3 other records had changes that had not arrived yet" in run.error
