@@ -23,6 +23,8 @@ _MENDED_BY = {
     Kind.REPAIR: [Kind.REPAIR, Kind.VERIFY, Kind.LOAD],
     Kind.FORMULAS: [Kind.FORMULAS, Kind.LOAD],
 }
+#: The key of the report of a verification or repair that did not apply the deletions it found.
+REFUSED = "refused_deletions"
 #: Failed reads of a record after which an operator should know.
 _READS = 3
 
@@ -46,6 +48,7 @@ def _problems(mirror: Mirror, differences: Mapping[str, int]) -> Iterator[str]:
         yield f"{failed.title} failed: {failed.error}"
     yield _cancelled(mirror)
     yield _incomplete(mirror)
+    yield _deletions(mirror)
     if count := differences.get("unexplained", 0):
         noun = "difference" if count == 1 else "differences"
         yield f"{count:,} unexplained {noun} from Salesforce"
@@ -99,6 +102,29 @@ def _incomplete(mirror: Mirror) -> str:
     if mirror.phase == Mirror.Phase.IN_SYNC or completing.exists():
         return ""
     return f"Its load has ended before it was complete: manage.py mirror load {mirror.model}"
+
+
+def refused_deletions(mirror: Mirror) -> int:
+    """Return how many records the last verification or repair did not find in Salesforce, and kept
+    the rows of, until an operator accepts their deletion."""
+    ended = mirror.runs.filter(kind__in=(Kind.VERIFY, Kind.REPAIR), state=State.DONE)
+    last = ended.order_by("-finished_at", "-id").first()
+    return int(last.report.get(REFUSED, 0)) if last else 0
+
+
+def refusal(model: str, count: int) -> str:
+    """Return why the rows of so many records were kept, and what to do."""
+    records, they = ("record is", "it was") if count == 1 else ("records are", "they were")
+    return (
+        f"{count:,} {records} not in Salesforce, and the rows are kept, since the connection's user "
+        f"may have lost access. If {they} deleted: manage.py mirror repair {model} "
+        "--accept-deletions"
+    )
+
+
+def _deletions(mirror: Mirror) -> str:
+    count = refused_deletions(mirror)
+    return refusal(mirror.model, count) if count else ""
 
 
 def _changes(mirror: Mirror) -> Iterator[str]:

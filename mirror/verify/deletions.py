@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from listeners.salesforce.rest.client import MAX_IDS
+from mirror.problems import REFUSED
 from mirror.verify import confirm
 from mirror.verify.compare import IS_DELETED
 from mirror.verify.session import Session
@@ -29,12 +30,12 @@ def apply(session: Session) -> None:
     )
     number = gone.values("record_id").distinct().count()
     if not number:
-        session.cursor.pop("refused_deletions", None)
+        session.counts[REFUSED] = 0
         return
     if _is_suspicious(session, number):
-        session.cursor["refused_deletions"] = number
+        session.counts[REFUSED] = number
         return
-    session.cursor.pop("refused_deletions", None)
+    session.counts[REFUSED] = 0
     after = ""
     while True:
         rows = gone.filter(record_id__gt=after).order_by("record_id")

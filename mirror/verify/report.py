@@ -10,6 +10,7 @@ from audit.models import Incident, Trouble
 from listeners.clock import database_clock
 from mirror import repairs
 from mirror.models import Mirror
+from mirror.problems import REFUSED, refusal
 from mirror.runs import Finished
 from mirror.schema_changes import mark_compared
 from mirror.verify.buckets import Bucket
@@ -17,11 +18,17 @@ from mirror.verify.session import MOST_PENDING, MOST_STORED, UNEXPLAINED, Sessio
 
 #: Depths that see every kind of difference, and may therefore close an incident.
 _DEEP = ("sample", "full")
-_REFUSED = (
-    "record is",
-    "records are",
-    "not in Salesforce. Rows are kept, since the connection's user may have lost access. If the "
-    "records were deleted, run a repair that accepts deletions.",
+_ACCEPT = (
+    "Check that the connection leads to the right org, and that its user still sees all records. If "
+    "the records were deleted, mark their rows as deleted, then compare everything: manage.py mirror "
+    "repair {model} --accept-deletions --wait, and manage.py mirror verify {model} --wait. The "
+    "incident closes when that finds no difference."
+)
+_COMPARE = (
+    "Look at the differences on the mirror's page, check that the connection's user still sees all "
+    "records and fields, and that nothing else writes to the table. Then compare everything: "
+    "manage.py mirror verify {model} --wait. The incident closes when that or a scheduled "
+    "verification of fields finds no difference."
 )
 _UNREADABLE = ("record was", "records were", "not compared: Salesforce refuses to read them.")
 _PENDING = (
@@ -62,10 +69,10 @@ def verified(session: Session) -> Finished:
         if depth == "full":
             mark_compared(mirror, run.options.get("fields"), run.started_at)
         finished = _finished(session)
-        if depth != "counts" and not is_partial and "refused_deletions" not in session.cursor:
+        if depth != "counts" and not is_partial and not session.counts[REFUSED]:
             repairs.note(mirror, run, session.counts)
         unexplained = sum(session.counts[f"reason_{reason.value}"] for reason in UNEXPLAINED)
-        if unexplained or "refused_deletions" in session.cursor:
+        if unexplained or session.counts[REFUSED]:
             _open(session, unexplained, now)
             finished = Finished(False, finished.report, finished.error)
         elif finished.is_right and depth in _DEEP and not is_partial:
@@ -100,7 +107,6 @@ def _finished(session: Session) -> Finished:
     session.counts["open"] = left
     session.counts["pending"] = len(session.pending)
     found = (
-        (session.cursor.get("refused_deletions", 0), _REFUSED),
         (session.counts["unreadable"], _UNREADABLE),
         (len(session.pending), _PENDING),
         (session.counts["unconfirmed"], _UNCONFIRMED),
@@ -108,6 +114,8 @@ def _finished(session: Session) -> Finished:
         (session.counts["unstored"], _UNSTORED),
     )
     errors = [_sentence(count, *texts) for count, texts in found if count]
+    if refused := session.counts[REFUSED]:
+        errors.insert(0, f"{refusal(session.mirror.model, refused)}.")
     report = {name: count for name, count in session.counts.items() if count}
     return Finished(not errors, report, " ".join(errors))
 
@@ -118,7 +126,7 @@ def _sentence(count: int, one: str, many: str, rest: str) -> str:
 
 def _open(session: Session, unexplained: int, now: datetime) -> None:
     mirror, run = session.mirror, session.run
-    refused = session.cursor.get("refused_deletions")
+    refused = session.counts[REFUSED]
     what = (
         f"{unexplained:,} unexplained differences"
         if unexplained != 1
@@ -131,10 +139,7 @@ def _open(session: Session, unexplained: int, now: datetime) -> None:
         mirror.model,
         f"{mirror.model} differs from {mirror.salesforce_object} in Salesforce: {what} "
         f"(verification {run.pk}).",
-        "Look at the differences on the mirror's page, check that the connection's user still sees "
-        "all records and fields, and that nothing else writes to the table. Then compare "
-        f"everything: manage.py mirror verify {mirror.model} --wait. The incident closes when that "
-        "or a scheduled verification of fields finds no difference.",
+        (_ACCEPT if refused else _COMPARE).format(model=mirror.model),
         action="The verification reads records that differ again, and applies what it read.",
         window_start=mirror.last_verified_at or mirror.in_sync_since or now,
         window_end=now,

@@ -199,6 +199,23 @@ def test_a_button_requests_a_run(admin_client, mirror, what, kind, options):
     assert OperatorAction.objects.first().action == "request_run"
 
 
+def test_deletions_that_a_verification_refused_can_be_accepted(admin_client, mirror):
+    in_sync(mirror)
+    differ(mirror, field="IsDeleted", here=False, there=True, reason="hard_deleted")
+    now = timezone.now()
+    ended = {"kind": "verify", "state": "done", "created_at": now, "finished_at": now}
+    mirror.runs.create(**ended, report={"refused_deletions": 1})
+    mirror.runs.create(kind="sweep", state="done", created_at=now, finished_at=now)
+
+    text = text_of(admin_client.get(page(mirror, "change/")))
+
+    assert "Repair, and accept deletions" in text
+    assert "1 record is not in Salesforce" in text
+    mirror.runs.create(**ended)
+    text = text_of(admin_client.get(page(mirror, "change/")))
+    assert "Repair, and accept deletions" not in text
+
+
 def test_an_unknown_button_is_no_page(admin_client, mirror):
     assert admin_client.post(page(mirror, "request/explode/")).status_code == 404
 

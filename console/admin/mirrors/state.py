@@ -21,6 +21,7 @@ from handlers.reporting import queue_coverage
 from handlers.sdk.registry import queue_of
 from mirror import runs
 from mirror.models import Difference, Mirror, MirrorRun
+from mirror.problems import refused_deletions
 from mirror.status import ATTENTION, MirrorStatus, open_differences, status_of
 
 #: The most runs and differences that the page shows; links lead to the others.
@@ -72,7 +73,7 @@ def mirror_state(
         if may_see(request, "mirror", "difference")
         else "",
         "can_operate": operates,
-        "may_accept_deletions": any("accept_deletions" in run.error for run in ended[:1]),
+        "may_accept_deletions": bool(refused_deletions(mirror)),
         "incidents": _incidents(mirror) if may_see(request, "audit", "incident") else (),
         "entries_href": links.listed("audit_auditlogentry", entity=mirror.salesforce_object)
         if may_see(request, "audit", "auditlogentry")

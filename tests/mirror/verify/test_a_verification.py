@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from mirror import kinds, runs
 from mirror.runs import DEPTHS
+from mirror.status import status_of
 from mirror.verify import count_buckets
 from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
@@ -146,9 +147,17 @@ def test_records_that_disappear_all_at_once_are_not_deleted(mirrored, org):
     assert not run.is_right
     assert "are not in Salesforce" in run.error
     assert not mirrored.rows.filter(is_deleted=True, pk__in=ids).exists()
-    assert mirrored.incident() is not None
+    incident = mirrored.incident()
+    assert incident is not None
+    accept = "manage.py mirror repair crm.Account --accept-deletions"
+    assert accept in incident.remedy
+    status = status_of(mirrored.mirror, timezone.now())
+    assert status.state == "attention"
+    assert f"{len(ids)} records are not in Salesforce" in status.reason
+    assert accept in status.reason
 
     assert mirrored.run("repair", accept_deletions=True).is_right
+    assert status_of(mirrored.mirror, timezone.now()).state != "attention"
     assert mirrored.rows.filter(is_deleted=True, pk__in=ids).count() == len(ids)
 
 

@@ -40,7 +40,7 @@ def test_deletions_are_refused_by_their_number_even_if_few_differences_are_store
     run = mirrored.verify("ids")
 
     assert not run.is_right
-    assert run.cursor["refused_deletions"] == len(ids)
+    assert run.report["refused_deletions"] == len(ids)
     assert run.report["differences"] == len(ids)
     assert not mirrored.rows.filter(is_deleted=True, pk__in=ids).exists()
     assert mirrored.incident() is not None
