@@ -116,8 +116,8 @@ def refusal(model: str, count: int) -> str:
     """Return why the rows of so many records were kept, and what to do."""
     records, they = ("record is", "it was") if count == 1 else ("records are", "they were")
     return (
-        f"{count:,} {records} not in Salesforce, and the rows are kept, since the connection's user "
-        f"may have lost access. If {they} deleted: manage.py mirror repair {model} "
+        f"{count:,} {records} not in Salesforce, and the rows are kept, since the connection's "
+        f"user may have lost access. If {they} deleted: manage.py mirror repair {model} "
         "--accept-deletions"
     )
 

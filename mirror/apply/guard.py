@@ -60,15 +60,18 @@ def milliseconds(moment: datetime) -> int:
     return -((EPOCH - moment) // timedelta(milliseconds=1))
 
 
-def judge_read(row: Row | None, version: datetime | None, read_at: datetime) -> Verdict:
-    """Judge a record that a read begun at `read_at` returned."""
+def judge_read(
+    row: Row | None, version: datetime | None, read_at: datetime, *, is_confirmed: bool = False
+) -> Verdict:
+    """Judge a record that a read begun at `read_at` returned. `is_confirmed`: repeated reads
+    returned it, and no load is in progress, so a row with a newer version is wrong."""
     if row is None or row.synced_at is None:
         return Verdict.APPLY
     is_known = version is not None and row.version is not None
     if read_at > row.synced_at + MARGIN:  # the read includes everything that the row knows
         # A row that was read may be from a read that began earlier and ended later, such as a bulk
         # load. The versions of events need not ascend: the clocks of two servers differ.
-        is_older = is_known and version < row.version  # type: ignore[operator]
+        is_older = is_known and not is_confirmed and version < row.version  # type: ignore[operator]
         return Verdict.SKIP if is_older and not row.is_from_event else Verdict.APPLY
     if row.synced_at == read_at and version == row.version:  # the same read again
         return Verdict.SKIP

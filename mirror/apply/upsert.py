@@ -34,7 +34,7 @@ IDS = 1000
 _GUARD = """
 {old}.synced_at IS NULL
 OR ({old}.synced_at < %s AND (excluded.is_deleted OR excluded.version >= {old}.version
-    OR excluded.version IS NULL OR {old}.version IS NULL OR {is_from_event}))
+    OR excluded.version IS NULL OR {old}.version IS NULL OR {may_be_newer}))
 OR ({old}.synced_at >= %s AND NOT {old}.is_deleted AND NOT excluded.is_deleted
     AND excluded.version > {old}.version)
 """
@@ -66,7 +66,13 @@ class Written:
 
 
 def write(
-    columns: Columns, alias: str, names: Sequence[str], rows: Collection[Values], read_at: datetime
+    columns: Columns,
+    alias: str,
+    names: Sequence[str],
+    rows: Collection[Values],
+    read_at: datetime,
+    *,
+    is_confirmed: bool = False,
 ) -> Written:
     """Write records that a read begun at `read_at` returned, as far as the version guard lets it.
 
@@ -74,11 +80,13 @@ def write(
             and any of the model's. Columns that are not named keep their values, and `raw` keeps
             the fields that the read lacks: the user may not see them any more.
 
+    `is_confirmed`: replace rows with a newer version too, as `judge_read` says.
+
     In a transaction of that database, its own or the caller's.
     """
     constants = {"synced_at": read_at, "is_complete": True}
     page = Page(columns, alias, names, constants, merges_raw="raw" in names)
-    return _write_guarded(page, rows, read_at)
+    return _write_guarded(page, rows, read_at, is_confirmed=is_confirmed)
 
 
 def write_absent(columns: Columns, alias: str, ids: Collection[str], read_at: datetime) -> Written:
@@ -93,13 +101,16 @@ def write_absent(columns: Columns, alias: str, ids: Collection[str], read_at: da
     return _write_guarded(page, [(record_id, True) for record_id in ids], read_at)
 
 
-def _write_guarded(page: Page, rows: Collection[Values], read_at: datetime) -> Written:
+def _write_guarded(
+    page: Page, rows: Collection[Values], read_at: datetime, *, is_confirmed: bool = False
+) -> Written:
     unique = {row[0]: row for row in rows}
     if not unique:
         return Written(0)
     earliest = read_at - MARGIN
     is_from_event = _IS_FROM_EVENT[connections[page.alias].vendor].format(old=page.table)
-    guard = _GUARD.format(old=page.table, is_from_event=is_from_event)
+    may_be_newer = "1 = 1" if is_confirmed else is_from_event
+    guard = _GUARD.format(old=page.table, may_be_newer=may_be_newer)
     with transaction.atomic(using=page.alias):
         applied = page.execute(list(unique.values()), f"DO UPDATE SET {{}} WHERE {guard}",
                                [earliest, earliest])  # fmt: skip

@@ -70,12 +70,15 @@ class Writer:
         index = self._indices.get(field)
         return [""] * len(rows) if index is None else [row[index] for row in rows]
 
-    def write_records(self, records: Iterable[Mapping[str, Any]], read_at: int) -> None:
-        """Write records of REST that have all fields. Never inside a transaction."""
+    def write_records(
+        self, records: Iterable[Mapping[str, Any]], read_at: int, *, is_confirmed: bool = False
+    ) -> None:
+        """Write records of REST that have all fields; `is_confirmed` as in `judge_read`. Never
+        inside a transaction."""
         found = rows_of_records(self.columns, records, self.prefixes)
         self.refused += found.refused
         for names, rows in found.rows.items():
-            self._write(names, rows, read_at)
+            self._write(names, rows, read_at, is_confirmed=is_confirmed)
 
     def write_deleted(self, ids: Sequence[str], read_at: int) -> None:
         """Mark records as deleted that a read did not find. Never inside a transaction."""
@@ -94,9 +97,16 @@ class Writer:
         found = rows.filter(pk__in=ids, is_deleted=False)
         return [str(pk) for pk in found.values_list("pk", flat=True)]
 
-    def _write(self, names: Sequence[str], rows: Sequence[Values], read_at: int) -> None:
-        at = read_time(read_at)
-        self._count(write(self.columns, self._mirror.database, names, rows, at))
+    def _write(
+        self,
+        names: Sequence[str],
+        rows: Sequence[Values],
+        read_at: int,
+        *,
+        is_confirmed: bool = False,
+    ) -> None:
+        at, database = read_time(read_at), self._mirror.database
+        self._count(write(self.columns, database, names, rows, at, is_confirmed=is_confirmed))
 
     def _count(self, written: Written) -> None:
         self.applied += written.applied

@@ -21,9 +21,11 @@ from mirror.apply.differing import differing
 from mirror.load.bulk import BulkLoad
 from mirror.load.fields import ReadFields
 from mirror.load.work import Work
+from mirror.load.writer import version_of
 from mirror.runs import Later, RunFailed
 from mirror.schema.csv_columns import RowsConverter
 from mirror.verify.session import Session
+from mirror.verify.there import MODIFIED
 
 _KEY = "bulk"
 
@@ -94,12 +96,19 @@ class _ComparingWork(Work):
             if column.attname in converted.values and rules.has(name)
         ]
         raws = [self._raw(converted.raw.get(number)) for number in range(len(rows))]
-        values = zip(ids, raws, *(converted.values[name] for name in names), strict=True)
+        versions = [version_of(text) for text in self._versions(rows)]
+        values = zip(ids, raws, versions, *(converted.values[n] for n in names), strict=True)
         alias = self.mirror.database
-        found = differing(columns, alias, ("salesforce_id", "raw", *names), list(values))
+        found = differing(columns, alias, ("salesforce_id", "raw", "version", *names), list(values))
         self._session.settle_differing(sorted(found))
         self._count(set(ids).difference(found), self._here.live_among(found))
         self._compared += len(rows)
+
+    def _versions(self, rows: Sequence[Sequence[str]]) -> list[str]:
+        if MODIFIED not in self.fields.names:
+            return [""] * len(rows)
+        at = self.fields.names.index(MODIFIED)
+        return [row[at] for row in rows]
 
     def _raw(self, raw: Mapping[str, Any] | None) -> str:
         """Return the fields without a column as JSON, apart from those whose values change without

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from mirror.models import Difference
 from mirror.schema.columns import Columns
 from mirror.schema.values import Converted
 from mirror.verify.equality import is_equal
+from mirror.verify.there import MODIFIED
 
 Reason = Difference.Reason
 IS_DELETED = "IsDeleted"
@@ -22,7 +24,7 @@ IS_DELETED = "IsDeleted"
 _OWN = frozenset(
     {"attributes", "Id", IS_DELETED, "SystemModstamp", "LastViewedDate", "LastReferencedDate"}
 )
-_TIMES = frozenset({"LastModifiedDate", "SystemModstamp"})
+_TIMES = frozenset({MODIFIED, "SystemModstamp"})
 #: Types that a query does not return as one value.
 _COMPOUND = frozenset({"address", "location", "base64", "complexvalue"})
 Row = Mapping[str, Any]
@@ -85,8 +87,11 @@ def compare(
     converted: Converted,
     row: Row | None,
     rules: FieldRules,
+    *,
+    version: datetime | None,
 ) -> Compared:
-    """Compare an existing record, as the values of columns, with its row."""
+    """Compare an existing record, as the values of columns and its LastModifiedDate, with its
+    row."""
     if row is None or not row["is_complete"]:
         return Compared([Mismatch(record_id, "", None, "exists", Reason.MISSING_ROW)])
     if row["is_deleted"]:
@@ -103,7 +108,18 @@ def compare(
             continue
         reason = rules.reasons.get(name, Reason.UNEXPLAINED)
         result.mismatches.append(Mismatch(record_id, name, here, there, reason))
+    is_known = any(mismatch.field == MODIFIED for mismatch in result.mismatches)
+    if _is_newer(row["version"], version) and rules.has(MODIFIED) and not is_known:
+        result.mismatches.append(Mismatch(record_id, MODIFIED, row["version"], version))
     return result
+
+
+def _is_newer(version: datetime | None, actual: datetime | None) -> bool:
+    """Return whether a row has a later version than its record, which makes the guard skip changes
+    and reads of the record. An earlier one does no harm: the next change or read replaces it."""
+    if version is None or actual is None:
+        return False
+    return version.replace(microsecond=0) > actual.replace(microsecond=0)
 
 
 def compare_gone(record_id: str, row: Row | None, *, is_binned: bool) -> Compared:

@@ -24,7 +24,7 @@ from mirror.schema.values import to_columns
 from mirror.verify.compare import Compared, FieldRules, Mismatch, Row, compare, compare_gone
 from mirror.verify.field_rules import rules_of
 from mirror.verify.here import Here
-from mirror.verify.there import There, moment
+from mirror.verify.there import MODIFIED, There, moment
 
 #: Changes committed this shortly before the listener had caught up may still be on their way.
 ON_ITS_WAY = timedelta(seconds=10)
@@ -119,7 +119,9 @@ class Comparison:
     ) -> Compared:
         columns = self.here.columns
         converted = to_columns(columns, record)
-        return compare(columns, record_id, converted, rows.get(record_id), self.rules)
+        version = moment(record.get(MODIFIED))
+        row = rows.get(record_id)
+        return compare(columns, record_id, converted, row, self.rules, version=version)
 
     def on_their_way(self, checked: Checked, ids: Sequence[str]) -> set[str]:
         """Return those of the records whose changes the stream or a worker is still to apply."""
@@ -155,5 +157,5 @@ class Comparison:
 
 
 def _changed_at(record: dict[str, Any]) -> datetime | None:
-    times = (moment(record.get(name)) for name in ("LastModifiedDate", "SystemModstamp"))
+    times = (moment(record.get(name)) for name in (MODIFIED, "SystemModstamp"))
     return max(filter(None, times), default=None)

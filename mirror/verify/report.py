@@ -19,10 +19,10 @@ from mirror.verify.session import MOST_PENDING, MOST_STORED, UNEXPLAINED, Sessio
 #: Depths that see every kind of difference, and may therefore close an incident.
 _DEEP = ("sample", "full")
 _ACCEPT = (
-    "Check that the connection leads to the right org, and that its user still sees all records. If "
-    "the records were deleted, mark their rows as deleted, then compare everything: manage.py mirror "
-    "repair {model} --accept-deletions --wait, and manage.py mirror verify {model} --wait. The "
-    "incident closes when that finds no difference."
+    "Check that the connection leads to the right org, and that its user still sees all records. "
+    "If the records were deleted, mark their rows as deleted: manage.py mirror repair {model} "
+    "--accept-deletions --wait. Then compare everything: manage.py mirror verify {model} --wait. "
+    "The incident closes when that finds no difference."
 )
 _COMPARE = (
     "Look at the differences on the mirror's page, check that the connection's user still sees all "
@@ -40,8 +40,8 @@ _PENDING = (
 _UNCONFIRMED = (
     "other record",
     "other records",
-    f"had changes that had not arrived yet, and a run checks {MOST_PENDING:,} of them again. Verify "
-    "again when the changes have arrived.",
+    f"had changes that had not arrived yet, and a run checks {MOST_PENDING:,} of them again. "
+    "Verify again when the changes have arrived.",
 )
 _UNSTORED = (
     "other record differs and was",

@@ -143,7 +143,7 @@ class Session:
                 time.sleep(confirm.PAUSE)
                 checked = self.comparison.check(left)
             records = [checked.read.records[one] for one in left if one in checked.read.records]
-            self.comparison.writer.write_records(records, checked.read.read_at)
+            self.comparison.writer.write_records(records, checked.read.read_at, is_confirmed=True)
             left = self.mark_equal(left, f"run {self.run.pk}")
             if not left:
                 break

@@ -138,6 +138,8 @@ def test_a_page_that_a_load_applies_again_needs_no_reads():
 def test_a_slow_read_does_not_overwrite_what_a_long_load_saw_later():
     row = from_read(300_000, 0)
     assert judge_read(row, second(BASE + 5_000), read_time(BASE + 100_000)) is SKIP
+    confirmed = judge_read(row, second(BASE + 5_000), read_time(BASE + 100_000), is_confirmed=True)
+    assert confirmed is APPLY
 
 
 def test_a_read_overwrites_an_event_although_another_servers_clock_was_behind():

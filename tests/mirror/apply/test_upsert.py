@@ -40,8 +40,8 @@ def record(number, version=None, *, is_deleted=False, name="read"):
     return (an_id(number), is_deleted, version, '{"X__c": 1}', name, Decimal("1.5"), version)
 
 
-def write(rows, read_at):
-    return upsert.write(COLUMNS, "default", NAMES, rows, read_at)
+def write(rows, read_at, **options):
+    return upsert.write(COLUMNS, "default", NAMES, rows, read_at, **options)
 
 
 def test_records_that_were_read_are_inserted_and_updated():
@@ -78,8 +78,9 @@ def test_an_id_that_comes_twice_is_written_once():
     assert Account.objects.get().name == "last"
 
 
+@pytest.mark.parametrize("is_confirmed", [False, True])
 @pytest.mark.parametrize("at_least", [1, row_page.MANY])
-def test_the_guard_in_sql_decides_as_the_guard_in_python(at_least):
+def test_the_guard_in_sql_decides_as_the_guard_in_python(at_least, is_confirmed):
     rng = random.Random(7)
     rows, reads, wanted = {}, [], {}
     read_at = read_time(BASE)
@@ -97,7 +98,7 @@ def test_the_guard_in_sql_decides_as_the_guard_in_python(at_least):
         wanted[key] = (
             judge_deletion_read(rows.get(key), read_at)
             if is_deleted
-            else judge_read(rows.get(key), read_version, read_at)
+            else judge_read(rows.get(key), read_version, read_at, is_confirmed=is_confirmed)
         )
     Account.all_objects.bulk_create(
         Account(
@@ -111,7 +112,8 @@ def test_the_guard_in_sql_decides_as_the_guard_in_python(at_least):
     )
     written = upsert.Written(0, {})
     for start in range(0, len(reads), at_least if at_least > 1 else 40):
-        part = write(reads[start : start + (at_least if at_least > 1 else 40)], read_at)
+        some = reads[start : start + (at_least if at_least > 1 else 40)]
+        part = write(some, read_at, is_confirmed=is_confirmed)
         written = upsert.Written(written.applied + part.applied, written.doubtful | part.doubtful)
     names = dict(Account.all_objects.values_list("pk", "name"))
     applied = {key for key, name in names.items() if name == "read"}

@@ -63,6 +63,27 @@ def test_trap_drift_a_difference_is_recorded_with_both_values_and_repaired(mirro
     assert "1 unexplained difference" in incident.summary
 
 
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_row_with_a_later_version_than_its_record_is_repaired(mirrored, accounts, depth):
+    """Such a version, from another writer or a refreshed sandbox, makes the guard skip events."""
+    version = mirrored.rows.get(pk=accounts[0]).version
+    later = version.replace(year=version.year + 5)
+    mirrored.rows.filter(pk=accounts[0]).update(version=later)
+    mirrored.rows.filter(pk=accounts[1]).update(version=later, phone="wrong")
+
+    run = mirrored.verify(depth)
+
+    found = {(one.record_id, one.field) for one in mirrored.differences()}
+    assert found == {
+        *((record_id, "LastModifiedDate") for record_id in accounts[:2]),
+        (accounts[1], "Phone"),
+    }
+    assert all(one.repaired_at for one in mirrored.differences())
+    assert not run.is_right
+    assert mirrored.rows.get(pk=accounts[0]).version == version
+    assert mirrored.rows.get(pk=accounts[1]).phone == "1"
+
+
 def test_the_incident_closes_when_a_later_verification_finds_nothing(mirrored, accounts):
     mirrored.rows.filter(pk=accounts[0]).update(phone="wrong")
     mirrored.verify("full")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.db.models import F
 
 from mirror.models import MirrorRun
 from tests.mirror.verify.verifying import Mirrored
@@ -59,13 +62,14 @@ def test_every_kind_of_difference_is_found_and_repaired(mirrored, accounts):
     rows.filter(pk=accounts[4]).update(is_deleted=True)
     rows.filter(pk=accounts[5]).update(is_complete=False)
     rows.filter(pk=accounts[6]).delete()
-    rows.filter(pk=accounts[7]).update(raw={"Hidden__c": "kept"})  # no difference
+    rows.filter(pk=accounts[7]).update(version=F("version") + timedelta(days=365))
+    rows.filter(pk=accounts[8]).update(raw={"Hidden__c": "kept"})  # no difference
 
     run = mirrored.verify("full")
 
     assert "rest" not in bulk_of(run)
     found = {one.record_id for one in mirrored.differences()}
-    assert found == {*accounts[:7]}
+    assert found == {*accounts[:8]}
     assert all(one.repaired_at for one in mirrored.differences())
     again = mirrored.verify("full")
     assert (again.is_right, again.report.get("differences", 0)) == (True, 0)
