@@ -36,7 +36,9 @@ def act(command: BaseCommand, action: str, models: list[str], options: dict[str,
     match action:
         case "add":
             mirrors = _add(command, models, options)
-            _follow(command, [mirror.runs.get() for mirror in mirrors], options)
+            _follow(
+                command, [mirror.runs.get(kind=MirrorRun.Kind.LOAD) for mirror in mirrors], options
+            )
         case "remove":
             _remove(command, _named(models))
         case kind:

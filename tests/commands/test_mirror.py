@@ -1,12 +1,15 @@
 import json
+from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError
 
 from consumer.management import mirror_progress
 from handlers.models import HandlerMapping
+from mirror import service
 from mirror.models import Mirror
 from mirror.schema.columns import columns_of
+from mirror.sweeps import request_ids
 from tests.commands.running import run
 from tests.mirror.adding import add, in_sync
 from tests.mirror.crm.models import Account, Opportunity
@@ -97,6 +100,20 @@ def test_two_models_of_one_object_are_not_added(org_listener, broker, monkeypatc
     assert "already has a mirror" in str(error) or "Opportunity" in str(error)
     assert not Mirror.objects.exists()
     assert not HandlerMapping.objects.filter(managed=True).exists()
+
+
+def test_an_added_mirror_may_have_other_runs_than_its_load(listener, monkeypatch):
+    def add_and_load(model, chosen, **_):
+        """As if the org had answered, and a worker had loaded the mirror in the meantime."""
+        mirror = in_sync(add(chosen, model))
+        request_ids(mirror, mirror.in_sync_since, None, after=timedelta(seconds=5))
+        return mirror
+
+    monkeypatch.setattr(service, "add", add_and_load)
+
+    added = run("mirror", "add", "crm.Account", "crm.Contact")
+
+    assert added.lines[2:4] == ["crm.Account: load requested", "crm.Contact: load requested"]
 
 
 def test_it_says_that_no_worker_runs_and_what_to_start(mirror, monkeypatch):
