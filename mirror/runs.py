@@ -191,7 +191,8 @@ def _widened(kind: str, known: dict[str, Any], wanted: dict[str, Any]) -> dict[s
         case Kind.FORMULAS:
             return {name: known[name] for name in known if name in wanted}
         case Kind.REPAIR:
-            return known | wanted
+            accepts = any(one.get("accept_deletions") for one in (known, wanted))
+            return known | wanted | ({"accept_deletions": True} if accepts else {})
     return known
 
 

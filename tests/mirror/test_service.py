@@ -134,6 +134,15 @@ def test_a_run_in_progress_is_not_requested_twice(listener):
     assert service.request_run(mirror, "verify", {}, ANN) != first
 
 
+def test_a_repair_that_waits_still_accepts_deletions_when_another_is_requested(listener):
+    mirror = add(listener)
+    service.request_run(mirror, "repair", {"accept_deletions": True}, ANN)
+
+    again = service.request_run(mirror, "repair", {"accept_deletions": False}, ANN)
+
+    assert again.options == {"accept_deletions": True}
+
+
 def test_only_what_differs_is_changed(listener):
     mirror = add(listener)
 
