@@ -79,8 +79,11 @@ def _depth(mirror: Mirror, now: datetime) -> str | None:
 
 
 def _was_sampled(mirror: Mirror, now: datetime) -> bool:
-    done = mirror.runs.filter(kind=Kind.VERIFY, created_at__gte=now - SAMPLED)
-    return bool(done.filter(options__depth__in=[SAMPLE, FULL]).exists())
+    done = mirror.runs.filter(
+        kind=Kind.VERIFY, state=MirrorRun.State.DONE, created_at__gte=now - SAMPLED
+    )
+    sampled = done.filter(options__depth__in=[SAMPLE, FULL], options__fields__isnull=True)
+    return bool(sampled.exists())
 
 
 def _was_requested(mirror: Mirror, kind: str, since: datetime) -> bool:

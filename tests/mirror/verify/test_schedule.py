@@ -64,6 +64,22 @@ def test_an_hourly_verification_counts_after_the_daily_sample(mirror):
     assert "sample" in requested(now + DAY + HOUR)
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"state": "failed", "options": {"depth": "sample"}},
+        {"state": "cancelled", "options": {"depth": "full"}},
+        {"state": "done", "options": {"depth": "full", "fields": ["Name"]}},
+    ],
+)
+def test_a_verification_that_did_not_sample_the_records_does_not_replace_the_daily_one(mirror, run):
+    Mirror.objects.update(verify="hourly")
+    now = mirror.in_sync_since + HOUR
+    mirror.runs.create(kind="verify", created_at=now, **run)
+
+    assert "sample" in requested(now + HOUR)
+
+
 def test_nothing_is_requested_twice(mirror):
     now = mirror.in_sync_since + DAY
     assert requested(now)
