@@ -27,7 +27,8 @@ def storable_text(text: str) -> str:
 
 
 def storable_json(value: Any) -> Any:
-    """Return the value as JSON can hold it: storable texts, and numbers without Decimal."""
+    """Return the value as JSON can hold it: storable texts, and numbers without Decimal; a value
+    that JSON does not know as its text."""
     if isinstance(value, str):
         return storable_text(value)
     if isinstance(value, Mapping):
@@ -45,7 +46,9 @@ def _scalar(value: Any) -> Any:
             return str(value)
         case date() | time():
             return value.isoformat()
-    return value
+        case None | bool() | int() | float():
+            return value
+    return str(value)  # such as a UUID
 
 
 def json_number(number: Decimal) -> int | float | str:

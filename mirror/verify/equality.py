@@ -32,6 +32,8 @@ def _comparable(value: Any, kind: str) -> Any:
             return _number(value)
         case datetime() | time():
             return _time(value)
+    if kind == "multipicklist" and isinstance(value, list):
+        return frozenset(value) or None
     return _nested(value)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
+from mirror.schema.storable import storable_json
 from mirror.verify.equality import is_equal
 
 pytestmark = pytest.mark.any_database
@@ -20,6 +22,8 @@ NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
         ("", None, "string"),
         ("A;B", "B; A", "multipicklist"),
         ("", None, "multipicklist"),
+        (["A", "B"], ["B", "A"], "multipicklist"),
+        ([], None, "multipicklist"),
         (NOON, NOON.replace(microsecond=999_000), "datetime"),
         (NOON, NOON.astimezone(timezone(timedelta(hours=2))), "datetime"),
         (Decimal("12.50"), 12.5, "double"),
@@ -41,6 +45,7 @@ def test_equal(here, there, kind):
         ("A;B", "B;A", "string"),
         ("A", "a", "string"),
         ("A;B", "A", "multipicklist"),
+        (["A", "B"], ["A"], "multipicklist"),
         (NOON, NOON + timedelta(seconds=1), "datetime"),
         (date(2026, 1, 2), date(2026, 1, 3), "date"),
         (Decimal("12.5"), Decimal("12.6"), "double"),
@@ -52,3 +57,8 @@ def test_equal(here, there, kind):
 def test_different(here, there, kind):
     assert not is_equal(here, there, kind)
     assert not is_equal(there, here, kind)
+
+
+def test_a_value_that_json_does_not_know_is_stored_as_its_text():
+    value = UUID("12345678-1234-5678-1234-567812345678")
+    assert storable_json({"a": [value]}) == {"a": [str(value)]}
