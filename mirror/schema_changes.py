@@ -23,7 +23,7 @@ from mirror import runs
 from mirror.models import Mirror, MirrorRun
 from mirror.schema.columns import Columns, columns_of, model_named
 from mirror.schema.compare import can_hold
-from mirror.schema.described import COMPOUNDS, DescribedObject
+from mirror.schema.described import NOT_IN_BULK, DescribedObject
 
 #: API name → {"was": type or "", "is": type or "", "at": time, "compared": bool}. `compared`: the
 #: field of every row was compared, or loaded, since the change was noticed.
@@ -56,7 +56,7 @@ def check_schema(mirror: Mirror, described: DescribedObject, now: datetime) -> N
             Incident.objects.close(
                 mirror.listener_id, Incident.Kind.MIRROR_SCHEMA, now, key=mirror.model, note=_CLOSED
             )
-        if any(not change["was"] for change in fresh.values()):
+        if any(not change["was"] for name, change in fresh.items() if name in left):
             options = {"reason": "new fields"}
             run, is_new = runs.request(mirror, MirrorRun.Kind.LOAD, now, options=options)
             if is_new:
@@ -121,11 +121,13 @@ def _is_over(
         return name in columns.names or not _has_column(name, columns)
     if name not in columns.names:
         return True  # hidden since: that is a change of its own
+    if not change["was"] and described.fields[name].type in NOT_IN_BULK:
+        return True  # no query returns its values
     column = columns.fields.get(name)
     if not change["compared"]:
         return False
     if not change["was"]:
-        return column is not None or described.fields[name].type in COMPOUNDS
+        return column is not None
     return column is None or can_hold(column, described.fields[name])
 
 

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Incident
+from handlers.listener_rest_client import rest_of
 from mirror import kinds, runs
 from mirror.schema.described import DescribedField, DescribedObject
 from mirror.schema_changes import check_schema
@@ -90,6 +91,18 @@ def test_a_new_field_opens_an_incident_and_its_values_are_loaded(mirrored, org, 
     assert mirrored.rows.get(pk=contact).raw["Region__c"] == "North"
     check(mirrored)
     assert mirrored.incident(SCHEMA) is not None  # no column yet
+
+
+def test_a_new_field_whose_values_no_query_returns_needs_nothing(mirrored):
+    description = rest_of(mirrored.mirror.listener).describe("Contact")
+    description["fields"].append({"name": "Photo__c", "type": "base64"})
+
+    check_schema(mirrored.mirror, DescribedObject.read(description), timezone.now())
+
+    assert "Photo__c" in mirrored.mirror.described
+    assert mirrored.mirror.field_changes == {}
+    assert mirrored.incident(SCHEMA) is None
+    assert not mirrored.mirror.runs.filter(kind="load", state="waiting").exists()
 
 
 def test_complaint_4_rows_do_not_disappear_when_a_field_is_added(mirrored, org, contact):
@@ -178,6 +191,8 @@ def test_a_new_field_explains_no_difference_once_a_load_has_its_values(mirrored,
     org.update("Contact", contact, Region__c="North")
     check(mirrored)
     finish_load(mirrored)
+    mirrored.mirror.runs.filter(kind="verify").update(state="done")  # the load requested it
+    mirrored.mirror.dirty_rows.all().delete()
     mirrored.age()
     row = mirrored.rows.get(pk=contact)
     assert row.raw["Region__c"] == "North"
