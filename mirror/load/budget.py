@@ -1,4 +1,4 @@
-"""The org's daily API calls: loads leave a tenth of them to others."""
+"""The org's daily API calls: the runs of mirrors leave a tenth of them to others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mirror.runs import Later
 
-#: The used share of the daily calls from which loads and sweeps pause.
+#: The used share of the daily calls from which runs that read many records pause.
 PAUSE_FROM = 0.9
 #: Seconds until the use is looked at again: the limit is of the last 24 hours.
 PAUSE = 900.0
@@ -26,7 +26,7 @@ def pause(*clients: HasUsage) -> Later | None:
         if allowed > 0 and used >= PAUSE_FROM * allowed:
             return Later(
                 PAUSE,
-                f"the org's daily API calls: {used:,} of {allowed:,} are used, and loads leave "
+                f"the org's daily API calls: {used:,} of {allowed:,} are used, and mirrors leave "
                 f"{1 - PAUSE_FROM:.0%} to others",
             )
     return None

@@ -32,8 +32,8 @@ def refresh(claim: RunClaim) -> Finished | Later:
         session.cursor["read_at"] = round(time.time() * 1000) - CLOCK_ERROR
         for page, last in read_pages(session.comparison, session.cursor.get("after", ""), names):
             _refresh(session, page, last)
-            if last is not None and claim.is_slice_over:
-                return Later()
+            if last is not None and (pause := session.pause()):
+                return pause
         Mirror.objects.filter(pk=session.mirror.pk).update(
             formulas_refreshed_at=claim.job.started_at
         )

@@ -145,4 +145,6 @@ def _open(session: Session, unexplained: int, now: datetime) -> None:
         window_end=now,
         count=max(unexplained, 1),
     )
-    Incident.objects.report(mirror.listener_id, trouble, now)
+    incident = Incident.objects.report(mirror.listener_id, trouble, now)
+    # An incident that was open may have the remedy of other differences.
+    Incident.objects.filter(pk=incident.pk).update(remedy=trouble.remedy)

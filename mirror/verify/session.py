@@ -9,8 +9,9 @@ from typing import Any
 
 from listeners.clock import database_clock
 from listeners.salesforce.rest.client import MAX_IDS
+from mirror.load import budget
 from mirror.models import Difference, MirrorRun
-from mirror.runs import RunClaim
+from mirror.runs import Later, RunClaim
 from mirror.schema.storable import storable_json
 from mirror.verify import confirm
 from mirror.verify.compare import Mismatch
@@ -51,6 +52,12 @@ class Session:
         """Save the progress, and renew the claim."""
         report = {name: count for name, count in self.counts.items() if count}
         self.claim.keep(cursor=self.cursor, report=report, **changes)
+
+    def pause(self) -> Later | None:
+        """Return when the run continues if it must not read another page now: the org's daily API
+        calls are nearly used up, or the slice is over."""
+        used_up = budget.pause(self.comparison.rest)
+        return used_up or (Later() if self.claim.is_slice_over else None)
 
     @property
     def pending(self) -> list[str]:

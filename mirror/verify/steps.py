@@ -3,12 +3,14 @@ them: confirms, records and repairs."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from audit.models import AuditLogEntry
 from listeners.clock import database_clock
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.records import long_id
+from mirror.apply.guard import EPOCH
+from mirror.models import MirrorRun
 from mirror.runs import Later
 from mirror.verify import bulk, count_buckets
 from mirror.verify.buckets import MOST, Bucket
@@ -22,6 +24,8 @@ WINDOW, OVERLAP, LAG = timedelta(hours=24), timedelta(minutes=10), timedelta(min
 SAMPLE = 2_000
 #: Entries of the log looked up in one query.
 _LOOKED_UP = 500
+#: The key of a run's cursor: the end of the window of changed ids.
+_COVERED = "updated_until"
 _NO_UPDATES = ("INVALID_REPLICATION_DATE", "EXCEEDED_ID_LIMIT", "INVALID_TYPE_FOR_OPERATION")
 
 
@@ -58,9 +62,9 @@ def count(session: Session) -> Later | None:
 def updated(session: Session) -> Later | None:
     """Look for ids that Salesforce lists as changed and the audit log does not have."""
     now = database_clock.now()
-    since = max(filter(None, (session.mirror.last_verified_at, now - WINDOW))) - OVERLAP
+    since = max(_covered_until(session), now - WINDOW) - OVERLAP
     try:
-        ids = session.comparison.there.updated(since, now - LAG)
+        ids, covered = session.comparison.there.updated(since, now - LAG)
     except RestRefused as refusal:
         if refusal.error_code not in _NO_UPDATES and refusal.status != 404:
             raise
@@ -76,7 +80,17 @@ def updated(session: Session) -> Later | None:
         logged = entries.filter(record_id__in=[*page, *(one[:15] for one in page)])
         known = {long_id(one) for one in logged.values_list("record_id", flat=True)}
         session.settle(set(page) - known)
+    session.cursor[_COVERED] = covered.isoformat()
     return None
+
+
+def _covered_until(session: Session) -> datetime:
+    """Return until when the last verification looked for changed ids."""
+    done = session.mirror.runs.filter(
+        kind=MirrorRun.Kind.VERIFY, state=MirrorRun.State.DONE, cursor__has_key=_COVERED
+    )
+    last = done.order_by("-id").first()
+    return datetime.fromisoformat(last.cursor[_COVERED]) if last else EPOCH
 
 
 def ids(session: Session) -> Later | None:
@@ -124,6 +138,6 @@ def _pages(session: Session, *, with_fields: bool) -> Later | None:
         session.keep(done=session.counts["compared"], total=session.mirror.rows_in_salesforce)
         if last is None:
             break
-        if session.claim.is_slice_over:
-            return Later()
+        if pause := session.pause():
+            return pause
     return None

@@ -82,9 +82,11 @@ class There:
         """Read at most MAX_IDS records with all their fields."""
         return self.rest.read_many(self.entity, ids)
 
-    def updated(self, start: datetime, end: datetime) -> list[str]:
-        """Return the ids of the records that Salesforce says were changed; whole minutes."""
-        return [long_id(record_id) for record_id in self.rest.updated(self.entity, start, end)]
+    def updated(self, start: datetime, end: datetime) -> tuple[list[str], datetime]:
+        """Return the ids of the records that Salesforce says were changed, and until when it lists
+        all of them; whole minutes."""
+        ids, covered = self.rest.updated(self.entity, start, end)
+        return [long_id(one) for one in ids], min(end, moment(covered) or end)
 
     def binned(self, ids: Sequence[str]) -> dict[str, datetime | None]:
         """Return those of the records that are in the Recycle Bin, with the time of deletion."""

@@ -112,11 +112,12 @@ class RestClient(OrgRequests):
             if not carried.intersection((name, compound))
         }
 
-    def updated(self, entity: str, start: datetime, end: datetime) -> list[str]:
-        """Return the ids of the records changed between two times; seconds are ignored."""
+    def updated(self, entity: str, start: datetime, end: datetime) -> tuple[list[str], object]:
+        """Return the ids of the records changed between two times, and the time until which they
+        are complete, as Salesforce writes it, or None; seconds are ignored."""
         match typed(self._get(self._replication(entity, "updated", start, end)), dict):
-            case {"ids": list(ids)}:
-                return [str(record_id) for record_id in ids]
+            case {"ids": list(ids), **others}:
+                return [str(record_id) for record_id in ids], others.get("latestDateCovered")
         raise TransportFailed("HTTP 200, but not with a list of ids")
 
     def _carried_fields(self, entity: str) -> set[str] | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
 from mirror import kinds, runs
+from mirror.models import Mirror
 from mirror.runs import DEPTHS
 from mirror.status import status_of
-from mirror.verify import count_buckets
+from mirror.verify import count_buckets, steps
+from mirror.verify.comparison import Comparison
 from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 
@@ -154,6 +156,30 @@ def test_a_changed_record_without_an_entry_is_found_by_its_id(mirrored, org, acc
     [found] = mirrored.differences()
     assert (found.field, found.there) == ("Phone", "changed")
     assert mirrored.rows.get(pk=accounts[0]).phone == "changed"
+
+
+def test_changed_ids_are_looked_for_from_where_the_last_verification_ended(
+    mirrored, accounts, monkeypatch
+):
+    lag = steps.LAG
+    monkeypatch.setattr(steps, "LAG", timedelta(hours=1))
+    assert "updated" not in mirrored.verify("counts").report
+    # That verification went on for long after it had looked for changed ids.
+    Mirror.objects.update(last_verified_at=timezone.now() + timedelta(minutes=20))
+    monkeypatch.setattr(steps, "LAG", lag)
+
+    run = mirrored.verify("counts")
+
+    assert run.report["updated"] >= len(accounts)
+
+
+def test_changed_ids_are_complete_until_the_time_that_salesforce_names(mirrored):
+    ids, covered = Comparison(mirrored.mirror).there.updated(
+        timezone.now() - timedelta(hours=1), timezone.now() + timedelta(hours=1)
+    )
+
+    assert ids
+    assert covered <= timezone.now()
 
 
 def test_records_that_disappear_all_at_once_are_not_deleted(mirrored, org):

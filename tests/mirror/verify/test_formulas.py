@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
+from mirror import kinds, runs
+from mirror.load import budget
 from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 from tests.simulator.process import SimulatorProcess
@@ -17,7 +20,7 @@ pytestmark = [
 
 @pytest.fixture
 def org():
-    with SimulatorProcess("--connect-timeout", "5") as running:
+    with SimulatorProcess("--connect-timeout", "5", "--query-batch-size", "2") as running:
         running.entity("Contact", formulas={"Title": {"formula": "Account.Name", "type": "string"}})
         yield running
 
@@ -76,3 +79,27 @@ def test_a_row_with_later_changes_keeps_its_formula(mirrored, org, account, cont
     mirrored.run("formulas")
 
     assert mirrored.rows.get(pk=contact).title == "Acme"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("formulas", {}), ("verify", {"depth": "ids"}), ("verify", {"fields": ["Title"]})],
+)
+def test_reading_all_records_leaves_a_tenth_of_the_daily_calls_to_others(
+    org, mirrored, monkeypatch, kind, options
+):
+    org.create("Contact", *({"Name": {"LastName": f"Doe {n}"}} for n in range(3)))
+    run, _ = runs.request(mirrored.mirror, kind, timezone.now(), options=options)
+    share = budget.PAUSE_FROM
+    monkeypatch.setattr(budget, "PAUSE_FROM", 0.0)
+
+    kinds.work(run.pk)
+
+    run.refresh_from_db()
+    assert run.state == "waiting"
+    assert "the org's daily API calls" in run.waits_for
+    monkeypatch.setattr(budget, "PAUSE_FROM", share)
+    while not run.is_over:
+        kinds.work(run.pk)
+        run.refresh_from_db()
+    assert run.state == "done"
