@@ -18,10 +18,10 @@ from listeners.salesforce.bulk.errors import BulkLimit, BulkUnsupported
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.records import long_id
 from mirror.apply.differing import differing
+from mirror.apply.record_rows import version_of
 from mirror.load.bulk import BulkLoad
 from mirror.load.fields import ReadFields
 from mirror.load.work import Work
-from mirror.load.writer import version_of
 from mirror.runs import Later, RunFailed
 from mirror.schema.csv_columns import RowsConverter
 from mirror.verify.session import Session
