@@ -103,13 +103,14 @@ def test_two_models_of_one_object_are_not_added(org_listener, broker, monkeypatc
 
 
 def test_an_added_mirror_may_have_other_runs_than_its_load(listener, monkeypatch):
-    def add_and_load(model, chosen, **_):
-        """As if the org had answered, and a worker had loaded the mirror in the meantime."""
-        mirror = in_sync(add(chosen, model))
-        request_ids(mirror, mirror.in_sync_since, None, after=timedelta(seconds=5))
-        return mirror
+    def add_and_load(models, chosen, **_):
+        """As if the org had answered, and a worker had loaded the mirrors in the meantime."""
+        mirrors = [in_sync(add(chosen, model)) for model in models]
+        for mirror in mirrors:
+            request_ids(mirror, mirror.in_sync_since, None, after=timedelta(seconds=5))
+        return mirrors
 
-    monkeypatch.setattr(service, "add", add_and_load)
+    monkeypatch.setattr(service, "add_all", add_and_load)
 
     added = run("mirror", "add", "crm.Account", "crm.Contact")
 

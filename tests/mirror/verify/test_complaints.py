@@ -92,9 +92,6 @@ def test_complaint_15_an_older_value_does_not_replace_a_newer_one(mirrored, org,
     newer = timezone.now() + timedelta(hours=1)
     mirrored.rows.filter(pk=accounts[0]).update(phone="newer", version=newer)
 
-    run = mirrored.verify("full")
+    mirrored.run("load")
 
     assert mirrored.rows.get(pk=accounts[0]).phone == "newer"
-    assert (accounts[0], "Phone") in found(mirrored)
-    assert not run.is_right
-    assert "1 difference is not repaired" in run.error
