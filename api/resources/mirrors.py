@@ -148,7 +148,7 @@ class VerifySerializer(StrictSerializer):
     depth = serializers.ChoiceField(
         choices=service.DEPTHS,
         default="full",
-        help_text="counts: counts and newest modification by month of creation, and changed ids "
+        help_text="counts: counts and newest modification by time of creation, and changed ids "
         "against the audit log; ids: also all ids; sample: also every field of some records; full: "
         "every field of every record.",
     )

@@ -68,7 +68,7 @@ def _apply(session: Session, ids: list[str]) -> None:
 
 
 def _is_suspicious(session: Session, number: int) -> bool:
-    if session.run.options.get("accept_deletions"):
+    if session.options.get("accept_deletions"):
         return False
     live = session.comparison.here.total().rows
     return (number > MANY and number > PART * live) or (number >= ALL and number >= live)

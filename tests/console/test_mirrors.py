@@ -216,6 +216,16 @@ def test_deletions_that_a_verification_refused_can_be_accepted(admin_client, mir
     assert "Repair, and accept deletions" not in text
 
 
+def test_a_request_that_a_waiting_run_does_too_says_so(admin_client, mirror):
+    in_sync(mirror)
+    admin_client.post(page(mirror, "request/verify-full/"))
+
+    response = admin_client.post(page(mirror, "request/verify/"), follow=True)
+
+    assert "It does what you requested too" in text_of(response)
+    assert MirrorRun.objects.get(state="waiting").options == {"depth": "full"}
+
+
 def test_an_unknown_button_is_no_page(admin_client, mirror):
     assert admin_client.post(page(mirror, "request/explode/")).status_code == 404
 

@@ -77,5 +77,7 @@ class RunningAdmin(LoggedAdmin):
         run = service.request_run(mirror, kind, options, by)
         if run.options != options:
             name = run.get_kind_display().lower()
-            messages.info(request, f"A {name} is in progress. Start yours when it has ended.")
+            messages.info(
+                request, f"A {name} was requested before. It does what you requested too."
+            )
         return HttpResponseRedirect(links.mirror(mirror.pk))
