@@ -56,6 +56,8 @@ class BulkLoad:
 
     def run(self) -> Later | None:
         """Continue the job; return None when every record was written."""
+        if self._work.cursor.get("is_checked"):
+            return None
         try:
             job = self._job()
             if isinstance(job, Later):
@@ -66,6 +68,7 @@ class BulkLoad:
         except (JobFailed, ResultsExpired) as failure:
             self._give_up(str(failure))
             return Later()
+        self._work.save(is_checked=True)  # before: a run that is resumed does not miss the job
         with suppress(SalesforceError):
             self.client.delete(job.id)
         return None

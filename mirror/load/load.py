@@ -111,6 +111,7 @@ def _load(work: Work) -> Later | None:
         try:
             return BulkLoad(work).run()
         except (BulkUnsupported, BulkLimit) as refusal:
+            work.cursor.pop("is_read", None)  # of the job
             work.save(rest=str(refusal), after="", rows=0, done=0)
     return _load_by_rest(work)
 
@@ -166,7 +167,7 @@ def _load_again(work: Work, fields: Any) -> None:
             f"The fields of {work.mirror.salesforce_object} changed during each of {ROUNDS} loads. "
             f"Load again when they no longer change: manage.py mirror load {work.mirror.model}"
         )
-    for name in ("job", "is_read", "locator", "counted", "after", "jobs"):
+    for name in ("job", "is_read", "is_checked", "locator", "counted", "after", "jobs"):
         work.cursor.pop(name, None)
     if "rest" in work.cursor:
         work.cursor["after"] = ""

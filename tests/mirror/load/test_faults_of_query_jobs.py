@@ -109,6 +109,45 @@ def test_a_job_that_is_gone_is_created_again(org, mirror):
     assert is_whole(run)
 
 
+def test_a_refusal_after_the_last_page_does_not_load_again(org, mirror):
+    org.fault("job_stuck", times=1)
+    run = work_on(load_of(mirror), until="query job")
+    org.clear_faults()
+    org.fault("rest_error", target="rest", channel="describe",
+              code="SERVER_UNAVAILABLE", status=503, times=3)  # fmt: skip
+
+    run = work_on(run)
+
+    assert is_whole(run)
+    assert len(asked(org, "POST", "jobs/query")) == 1
+
+
+def test_a_limit_of_bulk_api_after_the_last_page_is_a_load_by_rest(org, mirror, monkeypatch):
+    run = killed_before_the_check(mirror, monkeypatch)
+    org.fault("rest_error", target="bulk", code="LIMIT_EXCEEDED", status=400)
+
+    run = work_on(run)
+
+    assert (run.state, run.report["read_by"], run.report["rows"]) == ("done", "REST", ROWS)
+
+
+def killed_before_the_check(mirror, monkeypatch) -> MirrorRun:
+    """A load whose worker was killed after it had stored that the last page was read."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(self, job):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk.BulkLoad, "_check", die)
+        with pytest.raises(Killed):
+            work_on(load_of(mirror))
+    MirrorRun.objects.update(claimed_until=None)
+    return load_of(mirror)
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
