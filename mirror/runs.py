@@ -93,19 +93,15 @@ class RunClaim(Claim[MirrorRun]):
         if run is None:
             return None
         with transaction.atomic(durable=True):
-            list(Mirror.objects.filter(pk=run.mirror_id).select_for_update())
+            counted = {} if run.kind == Kind.LOAD else {"pk": run.mirror_id}  # loads: of all
+            list(Mirror.objects.filter(**counted).order_by("pk").select_for_update())
             if reason := _must_wait(run, now):
                 found.filter(unclaimed(now), state__in=MirrorRun.UNENDED).update(
                     due_at=now + _BUSY, waits_for=reason
                 )
                 return None
-            claim = cls.take(
-                found.select_related("mirror__listener__connection"),
-                now,
-                span,
-                tries=F("tries") + 1,
-                waits_for="",
-            )
+            related = found.select_related("mirror__listener__connection")
+            claim = cls.take(related, now, span, tries=F("tries") + 1, waits_for="")
         if claim is not None and claim.job.tries > MOST_TRIES:
             claim.fail(claim.job.error or _NO_FURTHER)
             return None
@@ -249,8 +245,8 @@ def work(run_id: int, kinds: Mapping[str, RunFunction]) -> None:
     except RunFailed as failure:
         with suppress(ClaimLost):
             claim.fail(str(failure))
-    except (*CANNOT_READ, DatabaseError) as error:
-        with suppress(ClaimLost):
+    except (*CANNOT_READ, DatabaseError, ValueError, ArithmeticError) as error:
+        with suppress(ClaimLost):  # the last two: of values that Salesforce returned
             _postpone(claim, error)
 
 

@@ -9,20 +9,24 @@ from typing import Any
 
 from django.db import connections
 
+from audit.db.retry import describe
 from listeners.salesforce.rest.records import long_id
-from mirror.apply.dirty import mark
+from mirror.apply.dirty import Mark, mark, mark_all
 from mirror.apply.guard import read_time
 from mirror.apply.record_rows import OWN, json_of, rows_of_records, version_of
 from mirror.apply.row_page import Values
-from mirror.apply.upsert import Written, write, write_absent
+from mirror.apply.upsert import REFUSED, Written, write, write_absent
 from mirror.load.fields import ReadFields
 from mirror.models import DirtyRow, Mirror
+from mirror.runs import RunFailed
 from mirror.schema.columns import Columns, columns_of, model_named
 from mirror.schema.csv_columns import RowsConverter
 from mirror.schema.key_prefixes import STANDARD_PREFIXES
 
 #: Rows in one statement.
 CHUNK = 5_000
+#: Rows that the database refuses, until a run fails.
+MOST_REFUSED = 100
 
 
 class Writer:
@@ -39,6 +43,7 @@ class Writer:
         self.columns: Columns = columns_of(model_named(mirror.model)).against(fields.types)
         self.applied = self.doubtful = self.refused = 0
         self.complete_until: int | None = None
+        self._refused_rows = 0
         self._indices = {name: index for index, name in enumerate(fields.names)}
 
     @cached_property
@@ -105,8 +110,31 @@ class Writer:
         *,
         is_confirmed: bool = False,
     ) -> None:
+        """Write rows; in halves if the database refuses one of them. One that it refuses alone is
+        marked dirty, so that the mirror's status names it. Raises RunFailed for too many."""
         at, database = read_time(read_at), self._mirror.database
-        self._count(write(self.columns, database, names, rows, at, is_confirmed=is_confirmed))
+        try:
+            self._count(write(self.columns, database, names, rows, at, is_confirmed=is_confirmed))
+            return
+        except REFUSED as error:
+            if len(rows) == 1:
+                self._mark_refused(rows[0][0], read_at, error)
+                return
+        half = len(rows) // 2
+        for part in (rows[:half], rows[half:]):
+            self._write(names, part, read_at, is_confirmed=is_confirmed)
+
+    def _mark_refused(self, record_id: str, read_at: int, error: Exception) -> None:
+        self._refused_rows += 1
+        reason = describe(error)
+        if self._refused_rows > MOST_REFUSED:
+            raise RunFailed(
+                f"The database refuses more than {MOST_REFUSED} rows of {self._mirror.model}, such "
+                f"as {record_id}: {reason.rstrip('.')}. Correct the model's columns or constraints, "
+                f"then load again: manage.py mirror load {self._mirror.model}"
+            ) from error
+        refused = Mark(record_id, read_at, 0, DirtyRow.Reason.FAILED, reason)
+        mark_all(self._mirror, [refused])
 
     def _count(self, written: Written) -> None:
         self.applied += written.applied

@@ -3,13 +3,18 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.utils import timezone
 
 from listeners.clock import database_clock
 from mirror import runs, service
-from mirror.load import budget, fields
-from mirror.models import MirrorRun
+from mirror.load import budget, fields, writer
+from mirror.models import DirtyRow, Mirror, MirrorRun
+from mirror.status import status_of
+from tests.at_once import in_threads, somebody_waits_for_a_lock
 from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import load_of, loaded, mirror_of, work_on
+from tests.servers import wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -132,6 +137,68 @@ def test_few_loads_run_at_once(org):
     assert [claim is None for claim in claims] == [False, False, True]
     last = load_of(mirrors[2])
     assert (last.waits_for, last.due_at > now) == ("2 other loads, the most at once", True)
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
+def test_loads_of_two_mirrors_are_counted_one_after_the_other(org):
+    accounts, contacts = mirror_of(org), mirror_of(org, "crm.Contact")
+    run = load_of(contacts)
+
+    with transaction.atomic():
+        Mirror.objects.select_for_update().get(pk=accounts.pk)
+        [claiming] = in_threads(lambda: runs.RunClaim.of(run.pk, database_clock.now()))
+        wait_for(somebody_waits_for_a_lock)
+    claiming.result(30)
+
+    run.refresh_from_db()
+    assert run.state == "running"
+
+
+def test_a_value_that_salesforce_returned_and_nobody_can_read_is_told(org):
+    def read(claim):
+        raise ValueError("Invalid isoformat string: '?'")
+
+    run = load_of(mirror_of(org))
+
+    runs.work(run.pk, {"load": read})
+
+    run.refresh_from_db()
+    assert run.state == "waiting"
+    assert "Invalid isoformat string: '?'" in run.waits_for
+
+
+@pytest.fixture
+def unique_phones(transactional_db):
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX unique_phone ON crm_account (phone)")
+        yield
+        cursor.execute("DROP INDEX unique_phone")
+
+
+@pytest.mark.usefixtures("unique_phones")
+def test_a_row_that_the_database_refuses_does_not_stop_a_load(org):
+    org.create("Account", *({"Name": name, "Phone": name[0]} for name in ("a", "b", "b2", "c")))
+    mirror = mirror_of(org)
+
+    run = loaded(mirror)
+
+    assert (run.state, Account.objects.count()) == ("done", 3)
+    refused = DirtyRow.objects.get(reason="failed")
+    assert refused.record_id not in Account.objects.values_list("pk", flat=True)
+    assert "unique" in refused.error.lower()
+    assert status_of(mirror, timezone.now()).in_sync_as_of is None
+
+
+@pytest.mark.usefixtures("unique_phones")
+def test_many_rows_that_the_database_refuses_fail_a_load_with_one_of_their_ids(org, monkeypatch):
+    monkeypatch.setattr(writer, "MOST_REFUSED", 2)
+    ids = org.create("Account", *({"Name": str(n), "Phone": "1"} for n in range(5)))
+
+    run = loaded(mirror_of(org))
+
+    assert run.state == "failed"
+    assert "refuses more than 2 rows of crm.Account" in run.error
+    assert any(one in run.error for one in ids)
 
 
 def test_a_run_without_progress_fails_in_the_end(org, monkeypatch):
