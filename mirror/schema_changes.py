@@ -85,6 +85,13 @@ def to_compare(mirror: Mirror) -> list[str]:
     )
 
 
+def last_added(mirror: Mirror) -> datetime | None:
+    """Return when the last field was added that no load has read yet."""
+    changes: Changes = mirror.field_changes
+    fresh = (one["at"] for one in changes.values() if not one["was"] and not one["compared"])
+    return max(map(datetime.fromisoformat, fresh), default=None)
+
+
 def mark_loaded(mirror: Mirror, since: datetime | None) -> None:
     """Note that a load which began at `since` filled the fields that were added before.
 

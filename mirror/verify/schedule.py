@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from mirror import runs
 from mirror.models import DirtyRow, Mirror, MirrorRun
-from mirror.schema_changes import to_compare
+from mirror.schema_changes import last_added, to_compare
 from mirror.verify.run import COUNTS, FULL, SAMPLE
 
 Kind = MirrorRun.Kind
@@ -51,6 +52,8 @@ def start_due(now: datetime) -> int:
 
 def _due(mirror: Mirror, now: datetime) -> list[tuple[str, dict[str, Any]]]:
     found: list[tuple[str, dict[str, Any]]] = []
+    if _must_load(mirror):
+        found.append((Kind.LOAD, {"reason": "new fields"}))
     if names := to_compare(mirror):
         if not _was_compared(mirror, names, now - SCHEMA):
             found.append((Kind.VERIFY, {"depth": FULL, "fields": names}))
@@ -62,6 +65,15 @@ def _due(mirror: Mirror, now: datetime) -> list[tuple[str, dict[str, Any]]]:
     elif _is_old(mirror.described_at, SCHEMA, now) or _has_unknown_field(mirror, now):
         found.append((Kind.FORMULAS, {"schema_only": True}))
     return found
+
+
+def _must_load(mirror: Mirror) -> bool:
+    """Return whether fields were added and no load was requested that reads them: one that had
+    begun before may not."""
+    if (at := last_added(mirror)) is None:
+        return False
+    begun_later = Q(created_at__gte=at) | Q(started_at__gte=at) | Q(state__in=MirrorRun.UNENDED)
+    return not mirror.runs.filter(begun_later, kind=Kind.LOAD).exists()
 
 
 def _depth(mirror: Mirror, now: datetime) -> str | None:

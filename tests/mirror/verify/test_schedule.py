@@ -137,3 +137,20 @@ def test_another_verification_does_not_put_off_the_comparison_of_a_changed_field
     assert MirrorRun.objects.get(pk=run_id).options == {"depth": "full", "fields": ["Name"]}
     MirrorRun.objects.update(state="failed")
     assert requested(now + timedelta(minutes=2)) == []
+
+
+def test_a_field_that_a_load_had_passed_by_is_loaded_by_another(mirror):
+    now = mirror.in_sync_since
+    load = mirror.runs.create(
+        kind="load", state="waiting", created_at=now, started_at=now, cursor={"is_loaded": True}
+    )
+    at = (now + timedelta(seconds=1)).isoformat()
+    added = {"Phone": {"was": "", "is": "phone", "at": at, "compared": False}}
+    Mirror.objects.update(field_changes=added)
+    assert requested(now + timedelta(seconds=2)) == []
+
+    mirror.runs.filter(pk=load.pk).update(state="done")
+
+    assert requested(now + timedelta(seconds=3)) == ["load"]
+    mirror.runs.update(state="failed")
+    assert requested(now + timedelta(seconds=4)) == [], "an operator has to see why it failed"
