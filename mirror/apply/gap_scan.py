@@ -131,17 +131,19 @@ def _request_sweeps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
 
 
 def _sweeps(entries: Sequence[AuditLogEntry]) -> Iterator[tuple[str, datetime]]:
-    """Yield the reason and the first commit time of each kind of change without records."""
+    """Yield the reason and the first commit time of each kind of change without records: 1970 for
+    a change to every record, which need not count as the modification of any."""
     first: dict[str, int] = {}
     for entry in entries:
+        committed = entry.commit_timestamp
         if entry.record_id.endswith(_ALL_RECORDS):
-            reason = "a change to every record"
+            reason, committed = "a change to every record", 0
         elif entry.change_type == ChangeKind.GAP_OVERFLOW:
             reason = "an overflow"
         elif entry.change_type not in (*_ONE_RECORD, *_GAPS):
             reason = f"a change of the unknown type {entry.change_type[:50]}"
         else:
             continue
-        first[reason] = min(first.get(reason, entry.commit_timestamp), entry.commit_timestamp)
-    for reason, committed in first.items():
-        yield reason, read_time(committed)
+        first[reason] = min(first.get(reason, committed), committed)
+    for reason, moment in first.items():
+        yield reason, read_time(moment)
