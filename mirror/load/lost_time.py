@@ -9,7 +9,7 @@ Until the sweep is requested, the loss itself limits what is proven (`mirror.pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +26,8 @@ from mirror.sweeps import LOSSES, request_sweep
 Kind = Incident.Kind
 #: Time between two sweeps after events that cannot be decoded: each costs requests.
 _PAUSE = timedelta(minutes=10)
+#: The keys of losses of events: this, and the id of the last event.
+_QUARANTINE = "quarantine "
 _FORGOTTEN = {
     "action": OperatorAction.Action.FORGET_POSITION,
     "object_type": Listener._meta.model_name,
@@ -69,11 +71,14 @@ def unrequested(mirror: Mirror) -> list[Loss]:
     sweeps = mirror.runs.filter(kind=MirrorRun.Kind.SWEEP)
     options = sweeps.values_list("options", flat=True)
     known = {key for found in options for key in found.get(LOSSES, [])}
-    return [loss for loss in recorded(mirror) if loss.key not in known]
+    return [loss for loss in recorded(mirror, known) if loss.key not in known]
 
 
-def recorded(mirror: Mirror) -> Iterator[Loss]:
-    """Yield the losses since the mirror's first load began, as far as they are still on record."""
+def recorded(mirror: Mirror, known: Collection[str] = ()) -> Iterator[Loss]:
+    """Yield the losses since the mirror's first load began, as far as they are still on record.
+
+    Events that cannot be decoded are one loss, without those that losses with `known` keys have.
+    """
     if (began_at := mirror.load_started_at) is None:
         return
     yield from _of_incidents(mirror, began_at)
@@ -82,12 +87,16 @@ def recorded(mirror: Mirror) -> Iterator[Loss]:
     )
     for pk, at in forgotten.values_list("pk", "at"):
         yield Loss(f"action {pk}", _last_commit(mirror, at, began_at), "A forgotten position")
+    requested = [int(key.removeprefix(_QUARANTINE)) for key in known if key.startswith(_QUARANTINE)]
     undecoded = Quarantined.objects.filter(
-        listener=mirror.listener_id, is_answer=False, received_at__gte=began_at
+        listener=mirror.listener_id,
+        is_answer=False,
+        received_at__gte=began_at,
+        pk__gt=max(requested, default=0),
     ).aggregate(first=Min("received_at"), last=Max("pk"))
     if undecoded["last"] is not None:
         since = _last_commit(mirror, undecoded["first"], began_at)
-        key, reason = f"quarantine {undecoded['last']}", "An event that cannot be decoded"
+        key, reason = f"{_QUARANTINE}{undecoded['last']}", "An event that cannot be decoded"
         yield Loss(key, since, reason, is_of_events=True)
 
 

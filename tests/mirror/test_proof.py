@@ -42,14 +42,16 @@ def lose_position(mirror):
     Incident.objects.report(mirror.listener_id, trouble, NOW)
 
 
-def quarantine(listener):
-    unreadable = {"channel": "c", "raw": "?", "error": "?", "received_at": EARLIER}
+def quarantine(listener, at=EARLIER):
+    unreadable = {"channel": "c", "raw": "?", "error": "?", "received_at": at}
     digest = str(Quarantined.objects.count())
     Quarantined.objects.create(listener=listener, digest=digest, **unreadable)
 
 
 def end(mirror, state, kind="sweep"):
-    mirror.runs.filter(kind=kind).update(state=state, error="refused", finished_at=LATER)
+    mirror.runs.filter(kind=kind).update(
+        state=state, error="refused", started_at=LATER, finished_at=LATER
+    )
 
 
 def test_a_refused_position_ends_it_before_the_sweep_is_requested(mirror):
@@ -83,6 +85,20 @@ def test_an_event_that_cannot_be_decoded_ends_it_until_its_record_is_swept(liste
     assert lost_time.request_due(NOW) == 0, "each sweep costs requests"
     assert lost_time.request_due(NOW + timedelta(minutes=11)) == 1
     assert as_of(mirror) < EARLIER
+
+
+def test_an_event_that_cannot_be_decoded_is_swept_once(listener, mirror):
+    logged(mirror, EARLIER - timedelta(minutes=1))
+    quarantine(listener)
+    assert lost_time.request_due(NOW - timedelta(hours=4)) == 1
+    end(mirror, "done")
+    logged(mirror, NOW - timedelta(minutes=6), record_id="001000000000002AAA")
+    quarantine(listener, NOW - timedelta(minutes=5))
+
+    assert as_of(mirror) > NOW - timedelta(minutes=7)
+    assert lost_time.request_due(NOW) == 1
+    second = mirror.runs.filter(kind="sweep").latest("id")
+    assert second.options["since"] == (NOW - timedelta(minutes=6)).isoformat()
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])
