@@ -1,18 +1,19 @@
 """Requests sweeps: reads of the records that were modified since a time, after lost changes.
 
-A sweep that has not ended is widened and started over, and one that failed or was cancelled is part
-of the next, so that no request is lost. Until a sweep is done, its window is uncovered.
+A sweep that has not ended is widened, and reads again what it may have read too early. One that
+failed or was cancelled is part of the next, so that no request is lost. Until a sweep is done, its
+window is uncovered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from mirror import runs
 from mirror.models import Mirror, MirrorRun
@@ -88,11 +89,11 @@ def request_ids(
 
 
 def made_up_for(mirror: Mirror, load: MirrorRun) -> dict[str, Any]:
-    """Return the options of the sweeps without success that a load, requested later, makes up for;
-    empty if there are none."""
+    """Return the options of the sweeps without success that had ended when a load began, which
+    makes up for them; empty if there are none."""
     options: dict[str, Any] = {}
     without = _uncovered(mirror, Kind.SWEEP).exclude(state__in=MirrorRun.UNENDED)
-    for sweep in without.filter(pk__lt=load.pk):
+    for sweep in without.filter(finished_at__lte=load.started_at):
         options = _widened(options, sweep.options)
     return options
 
@@ -127,13 +128,15 @@ def unsuccessful(mirror: Mirror) -> MirrorRun | None:
 
 
 def _uncovered(mirror: Mirror, kind: str) -> QuerySet[MirrorRun]:
-    """Return the runs that have not ended, and those without success that no later run made up
-    for."""
-    done = mirror.runs.filter(_COVERING[Kind(kind)], state=State.DONE).order_by("-pk")
-    last = done.values_list("pk", flat=True).first() or 0
-    is_open = Q(state__in=MirrorRun.UNENDED) | Q(pk__gt=last)
-    found: QuerySet[MirrorRun] = mirror.runs.filter(is_open, kind=kind).exclude(state=State.DONE)
-    return found
+    """Return the runs that have not ended, and those without success that no run made up for which
+    began after their end."""
+    # Not by the ids: a run may be widened after a later one has begun, or even ended.
+    done = mirror.runs.filter(_COVERING[Kind(kind)], state=State.DONE)
+    begun_at = done.aggregate(last=Max("started_at"))["last"]
+    found: QuerySet[MirrorRun] = mirror.runs.filter(kind=kind).exclude(state=State.DONE)
+    if begun_at is None:
+        return found
+    return found.filter(Q(state__in=MirrorRun.UNENDED) | Q(finished_at__gt=begun_at))
 
 
 def _request(since: datetime, reason: str, loss: str | None, with_ids: bool) -> dict[str, Any]:

@@ -195,8 +195,8 @@ def _finish(work: Work, sweep: Sweep) -> None:
         swept = made_up_for(mirror, run)
         work.claim.extend(options=run.options | swept)
         is_first = mirror.in_sync_since is None
-        if sweep.needs_ids or not is_first or work.cursor.get("has_old_rows"):
-            lost = datetime.fromisoformat(swept[SINCE]) if swept.get(IDS) else None
+        lost = datetime.fromisoformat(swept[SINCE]) if swept.get(IDS) else None
+        if sweep.needs_ids or not is_first or lost or work.cursor.get("has_old_rows"):
             since = min(filter(None, (_ghosts_since(work), lost)), default=None)
             request_ids(mirror, now, since, after=timedelta(seconds=5))
 

@@ -130,8 +130,8 @@ class Writer:
         if self._refused_rows > MOST_REFUSED:
             raise RunFailed(
                 f"The database refuses more than {MOST_REFUSED} rows of {self._mirror.model}, such "
-                f"as {record_id}: {reason.rstrip('.')}. Correct the model's columns or constraints, "
-                f"then load again: manage.py mirror load {self._mirror.model}"
+                f"as {record_id}: {reason.rstrip('.')}. Correct the model, then load again: "
+                f"manage.py mirror load {self._mirror.model}"
             ) from error
         refused = Mark(record_id, read_at, 0, DirtyRow.Reason.FAILED, reason)
         mark_all(self._mirror, [refused])

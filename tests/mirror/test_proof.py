@@ -14,7 +14,7 @@ from mirror import runs
 from mirror.load import lost_time
 from mirror.models import Mirror, MirrorRun
 from mirror.status import status_of
-from mirror.sweeps import request_ids, request_sweep
+from mirror.sweeps import request_ids, request_sweep, uncovered
 from tests.mirror.adding import add, in_sync, logged
 from tests.sample_data import ANN
 
@@ -115,7 +115,7 @@ def test_a_sweep_without_success_ends_it_until_a_later_one_covers_its_window(mir
 
     later = request_sweep(mirror, NOW, NOW, "another overflow")
     assert later.options["since"] == EARLIER.isoformat()
-    mirror.runs.filter(pk=later.pk).update(state="done", finished_at=LATER)
+    mirror.runs.filter(pk=later.pk).update(state="done", started_at=LATER, finished_at=LATER)
     assert as_of(mirror) > EARLIER
     assert status_of(mirror, NOW).state == "in_sync"
 
@@ -127,6 +127,19 @@ def test_a_load_covers_the_window_of_a_failed_sweep(mirror):
     end(mirror, "done", "load")
 
     assert as_of(mirror) > EARLIER
+
+
+def test_a_load_covers_no_loss_that_was_noticed_after_it(mirror):
+    sweep = request_sweep(mirror, NOW, NOW, "an overflow")
+    load, _ = runs.request(mirror, "load", NOW)
+    mirror.runs.filter(pk=load.pk).update(state="done", started_at=NOW, finished_at=NOW)
+    lose_position(mirror)
+    assert lost_time.request_due(NOW) == 1
+    assert mirror.runs.get(kind="sweep").pk == sweep.pk
+
+    end(mirror, "failed")
+
+    assert min(uncovered(mirror)) == EARLIER
 
 
 def test_a_change_to_every_record_ends_it_until_it_is_searched(mirror):

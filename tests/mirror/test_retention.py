@@ -23,12 +23,12 @@ def mirror(listener):
     mirror = in_sync(add(listener))
     mirror.in_sync_since = mirror.load_started_at = OLD - timedelta(days=1)
     mirror.save()
-    mirror.runs.update(finished_at=OLD - timedelta(days=1))
+    mirror.runs.update(started_at=mirror.in_sync_since, finished_at=mirror.in_sync_since)
     return mirror
 
 
 def ended(mirror, kind, state="done", at=OLD, **options):
-    times = {"created_at": at, "finished_at": at}
+    times = {"created_at": at, "started_at": at, "finished_at": at}
     return mirror.runs.create(kind=kind, state=state, options=options, **times)
 
 
