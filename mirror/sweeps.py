@@ -24,6 +24,8 @@ Kind, State = MirrorRun.Kind, MirrorRun.State
 #: Keys of `MirrorRun.options`: the beginning of the window, the reasons, the losses of changes, and
 #: whether records that were permanently deleted are looked for after the sweep.
 SINCE, REASONS, LOSSES, IDS = "since", "reasons", "losses", "ids"
+#: Sweeps begin earlier: records become visible up to minutes after the time of their modification.
+OVERLAP = timedelta(minutes=15)
 #: Counts of a verification that begin again when it starts over; the others are of differences.
 _OF_ROUND = frozenset({"compared", "updated"})
 #: Verifications that compare all ids.
@@ -61,12 +63,34 @@ def request_sweep(
         if run is None:
             run, _ = runs.request(mirror, Kind.SWEEP, now, options=options)
         else:
+            is_longer = options[SINCE] != run.options[SINCE]
+            cursor = {} if is_longer else _back_to(since - OVERLAP, run.cursor)
             unended.update(
                 state=State.WAITING, claimed_until=None, due_at=now, options=options,
-                cursor={}, done=0, total=None, tries=0, error="", waits_for="",
+                cursor=cursor, done=0, total=None, tries=0, error="", waits_for="",
             )  # fmt: skip
         transaction.on_commit(partial(runs.send, run.pk))
     return run
+
+
+def _back_to(moment: datetime, cursor: dict[str, Any]) -> dict[str, Any]:
+    """Return the cursor of a sweep that reads all records again that were modified at `moment` or
+    later, and otherwise continues."""
+    progress = cursor.get("sweep", {})
+    if "at" not in progress:
+        return {}
+    kept = {name: progress[name] for name in ("rows", "deleted", "needs_ids") if name in progress}
+    if datetime.fromisoformat(progress["at"]) <= moment:
+        position = {name: progress[name] for name in ("at", "id") if name in progress}
+    else:
+        position = {"at": soql_time(moment)}
+    return cursor | {"sweep": kept | position}
+
+
+def soql_time(moment: datetime) -> str:
+    """Return a time as SOQL writes it."""
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03}Z"
 
 
 def request_ids(

@@ -21,12 +21,12 @@ from mirror.apply.guard import EPOCH, read_time
 from mirror.load import budget
 from mirror.load.bulk import BulkLoad
 from mirror.load.hand_over import waiting_for
-from mirror.load.sweep import OVERLAP, Sweep
+from mirror.load.sweep import Sweep
 from mirror.load.work import Work
 from mirror.models import Mirror
 from mirror.runs import Finished, Later, RunClaim, RunFailed
 from mirror.schema_changes import mark_loaded
-from mirror.sweeps import IDS, SINCE, made_up_for, request_ids
+from mirror.sweeps import IDS, OVERLAP, SINCE, made_up_for, request_ids
 
 Phase = Mirror.Phase
 #: Seconds between two looks at a stream that is not live yet.

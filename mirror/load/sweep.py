@@ -13,7 +13,7 @@ from typing import Any
 
 from listeners import crash_points
 from listeners.clock import database_clock
-from listeners.salesforce.errors import RestRefused
+from listeners.salesforce.errors import AnswerTooLarge, RestRefused
 from listeners.salesforce.rest.answers import is_about_records
 from listeners.salesforce.rest.client import MAX_IDS
 from listeners.salesforce.rest.records import long_id
@@ -21,9 +21,8 @@ from mirror.apply.guard import milliseconds, read_time
 from mirror.load import budget
 from mirror.load.work import Work
 from mirror.runs import Later
+from mirror.sweeps import soql_time
 
-#: Records become visible up to minutes after the time of their modification.
-OVERLAP = timedelta(minutes=15)
 #: Salesforce lists deletions of the last 15 days only.
 _LISTED = timedelta(days=15) - timedelta(hours=1)
 
@@ -75,50 +74,52 @@ class Sweep:
         for chunk in chunks:
             work.writer.write_records(chunk.records, chunk.read_at)
         read_at = min((chunk.read_at for chunk in chunks), default=None)
+        position = {} if last is None else {"at": _literal(last[modstamp]), "id": str(last["Id"])}
         self._save(
             rows=self.rows + len(records),
             deleted=self.deleted + sum(map(_is_deleted, records)),
             is_read=last is None,
             **({"read_at": read_at} if read_at is not None else {}),
-            **({"at": _literal(last[modstamp]), "id": str(last["Id"])} if last else {}),
+            **position,
         )
 
     def _where(self, modstamp: str) -> str:
+        at = self._progress.get("at", f"{self.since:%Y-%m-%dT%H:%M:%SZ}")
         if "id" not in self._progress:
-            return f"{modstamp} >= {self.since:%Y-%m-%dT%H:%M:%SZ}"
-        at, record_id = self._progress["at"], self._progress["id"]
+            return f"{modstamp} >= {at}"
+        record_id = self._progress["id"]
         return f"(({modstamp} = {at} AND Id > '{record_id}') OR {modstamp} > {at})"
 
     def _delete(self) -> Later | None:
         """Mark the records as deleted that Salesforce lists as deleted, and that are not in the
         Recycle Bin any more."""
         work = self._work
-        for ids in _pages(self._listed()):
-            known = work.writer.not_deleted(ids)
-            if not known:
-                continue
-            read = work.rest.read_many(work.mirror.salesforce_object, known)
-            gone = [one for one in known if one not in read.records and one not in read.refused]
-            work.writer.write_deleted(gone, read.read_at)
-            self._save(deleted=self.deleted + len(gone))
+        after = self._progress.get("listed", "")
+        for ids in _pages(sorted(one for one in self._listed() if one > after)):
+            gone: list[str] = []
+            if known := work.writer.not_deleted(ids):
+                read = work.rest.read_many(work.mirror.salesforce_object, known)
+                gone = [one for one in known if one not in read.records and one not in read.refused]
+                work.writer.write_deleted(gone, read.read_at)
+            self._save(deleted=self.deleted + len(gone), listed=ids[-1])
             if (pause := self._pause()) is not None:
                 return pause
         self._save(is_done=True)
         return None
 
-    def _listed(self) -> list[str]:
+    def _listed(self) -> set[str]:
         now = database_clock.now()
         since = max(self.since, now - _LISTED).replace(second=0, microsecond=0)
         until = now + timedelta(minutes=1)
         try:
             found = self._work.rest.deleted_ids(self._work.mirror.salesforce_object, since, until)
-        except RestRefused as refusal:
-            if not is_about_records(refusal):
+        except (RestRefused, AnswerTooLarge) as refusal:
+            if isinstance(refusal, RestRefused) and not is_about_records(refusal):
                 raise
             # Deletions of the object are not listed, are too many, or were purged from the list.
             self._save(needs_ids=True)
-            return []
-        return list(dict.fromkeys(map(long_id, found)))
+            return set()
+        return {*map(long_id, found)}
 
     def _save(self, **progress: Any) -> None:
         self._progress = self._progress | progress
@@ -141,5 +142,4 @@ def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _literal(modstamp: object) -> str:
     """Return a time of REST as SOQL writes it."""
-    moment = datetime.fromisoformat(str(modstamp)).astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
+    return soql_time(datetime.fromisoformat(str(modstamp)))

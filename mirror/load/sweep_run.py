@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from listeners.clock import database_clock
 from listeners.salesforce.errors import RestRefused
-from mirror.load.sweep import OVERLAP, Sweep
+from mirror.load.sweep import Sweep
 from mirror.load.work import Work
 from mirror.models import Mirror, MirrorRun
 from mirror.runs import Finished, Later, RunClaim
-from mirror.sweeps import IDS, SINCE, request_ids
+from mirror.sweeps import IDS, OVERLAP, SINCE, request_ids
 
 Phase = Mirror.Phase
 

@@ -1,6 +1,6 @@
 """Sweeps as runs of their own, and those that lost time requests."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -9,7 +9,9 @@ from audit.models import Incident, Trouble
 from handlers.listener_rest_client import rest_of
 from listeners.clock import database_clock
 from listeners.models import Position
-from mirror import runs, service
+from listeners.salesforce.errors import AnswerTooLarge
+from listeners.salesforce.rest.client import RestClient
+from mirror import kinds, runs, service
 from mirror.load import lost_time
 from mirror.load.fields import ReadFields
 from mirror.models import DirtyRow
@@ -113,6 +115,76 @@ def lose_position(mirror, hours=5, kind=Incident.Kind.REPLAY_LOST) -> Incident:
 
 def sweeps_of(mirror):
     return mirror.runs.filter(kind="sweep")
+
+
+def slices(run, then=lambda: None) -> int:
+    """Work on a run until it ends, one page in each slice; return how many slices it took. `then`
+    happens after each of the first three."""
+    for number in range(1, 30):
+        kinds.work(run.pk)
+        run.refresh_from_db()
+        if run.is_over:
+            return number
+        if number <= 3:
+            then()
+    pytest.fail("the run does not end")
+
+
+def test_a_request_of_a_later_window_does_not_start_a_sweep_over(mirror, monkeypatch):
+    monkeypatch.setattr("mirror.load.reader.MAX_IDS", 3)
+    monkeypatch.setattr(runs.RunClaim, "is_slice_over", property(lambda self: True))
+    make_old()
+    now = database_clock.now()
+    run = request_sweep(mirror, now - timedelta(hours=1), now, "Overflow")
+    later = now + timedelta(hours=1)
+
+    assert slices(run, lambda: request_sweep(mirror, later, now, "Overflow")) <= 6
+    assert (run.state, run.report["rows"]) == ("done", 12)
+
+
+def test_a_request_of_a_window_that_a_sweep_has_begun_to_read_goes_back(mirror, monkeypatch):
+    monkeypatch.setattr("mirror.load.reader.MAX_IDS", 3)
+    monkeypatch.setattr(runs.RunClaim, "is_slice_over", property(lambda self: True))
+    make_old()
+    now = database_clock.now()
+    run = request_sweep(mirror, now - timedelta(hours=1), now, "Overflow")
+    kinds.work(run.pk)
+
+    request_sweep(mirror, now, now, "Gap")
+
+    run.refresh_from_db()
+    back_to = (now - timedelta(minutes=15)).replace(microsecond=now.microsecond // 1000 * 1000)
+    assert datetime.fromisoformat(run.cursor["sweep"]["at"]) == back_to
+    assert "id" not in run.cursor["sweep"]
+    slices(run)
+    assert (run.state, run.report["rows"]) == ("done", 3 + 12)
+
+
+def test_records_that_are_listed_as_deleted_and_were_restored_are_read_once(mirror, monkeypatch):
+    monkeypatch.setattr("mirror.load.sweep.MAX_IDS", 3)
+    monkeypatch.setattr(runs.RunClaim, "is_slice_over", property(lambda self: True))
+    keys = list(Account.objects.values_list("pk", flat=True))
+    monkeypatch.setattr(RestClient, "deleted_ids", lambda *_: keys)
+    make_old()
+    now = database_clock.now()
+
+    run = request_sweep(mirror, now - timedelta(minutes=1), now, "a test")
+
+    assert slices(run) <= 1 + len(keys) // 3 + 1
+    assert run.state == "done"
+
+
+def test_ids_are_compared_when_the_list_of_deletions_is_too_large(mirror, monkeypatch):
+    monkeypatch.setattr(RestClient, "deleted_ids", too_large)
+
+    run = sweep(mirror)
+
+    assert (run.state, run.error) == ("done", "")
+    assert mirror.runs.get(kind="verify").options["depth"] == "ids"
+
+
+def too_large(*_):
+    raise AnswerTooLarge("the list of deletions is larger than 32 MiB")
 
 
 def test_a_position_that_was_refused_requests_one_sweep_and_then_the_ids(org, mirror):
