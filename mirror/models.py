@@ -56,6 +56,8 @@ class Mirror(models.Model):
     field_changes = models.JSONField(default=dict, blank=True, editable=False)
     # Audit log entries up to this id were searched for gaps, overflows and wildcards.
     scanned_entry_id = models.BigIntegerField(default=0, editable=False)
+    # Deletions of possible parents up to these entries were searched for merges: listener → id.
+    merges_searched = models.JSONField(default=dict, blank=True, editable=False)
     # Until when a worker reads dirty records and searches for gaps (mirror.apply.upkeep).
     upkeep_until = models.DateTimeField(null=True, blank=True, editable=False)
     # When the stream was shown to be live after the mirror's creation, and the first load began.

@@ -96,6 +96,7 @@ def store(mirror: Mirror, by: Actor) -> Mirror:
     # Changes recorded from here on have deliveries to the mirror.
     last = AuditLogEntry.objects.aggregate(last=Max("pk"))["last"]
     mirror.scanned_entry_id = last or 0
+    mirror.merges_searched = {str(mirror.listener_id): last or 0}
     mirror.save(force_insert=True)
     create_mappings(mirror)
     note(by, Action.ADD, mirror)

@@ -3,25 +3,23 @@
 They have no deliveries to the mirror, or none that tells the record's fields:
 
 - a gap event makes its record dirty;
-- an overflow, a change to every record and an unknown change type request a sweep;
-- a deletion may be a merge: children whose rows still name the deleted record are read again
-  (`mirror.apply.merges`).
+- an overflow, a change to every record and an unknown change type request a sweep.
 
 A listener's entries are recorded one batch after the other, so that their ids ascend.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from audit.models import AuditLogEntry
 from listeners.clock import database_clock
 from listeners.salesforce.events import ChangeKind
 from listeners.salesforce.rest.records import long_id
-from mirror.apply import dirty, merges
+from mirror.apply import dirty
 from mirror.apply.dirty import Mark, Reason
 from mirror.apply.guard import read_time
 from mirror.models import Mirror
@@ -31,9 +29,7 @@ from mirror.sweeps import request_sweep
 LONGEST_TRANSACTION = timedelta(hours=1)
 #: Entries that one step examines.
 ROWS = 2000
-_WITH_FIELDS = ("CREATE", "UPDATE", "UNDELETE")
-_DELETE = "DELETE"
-_ONE_RECORD = (*_WITH_FIELDS, _DELETE)
+_ONE_RECORD = ("CREATE", "UPDATE", "UNDELETE", "DELETE")
 _GAPS = ("GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE")
 _ALL_RECORDS = "*"
 
@@ -49,29 +45,10 @@ def last_entry_ids(listener_ids: Sequence[int]) -> dict[int, int]:
     return found
 
 
-def found_between(mirror: Mirror, last_id: int) -> QuerySet[AuditLogEntry]:
-    """Return the mirror's entries after the last search, up to `last_id`, that are searched for."""
-    plain = _WITH_FIELDS if merges.children_of(mirror) else _ONE_RECORD
-    return _unsearched(mirror, plain).filter(pk__lte=last_id)
-
-
 def without_data(mirror: Mirror) -> QuerySet[AuditLogEntry]:
     """Return the entries after the last search whose changes the mirror's rows lack."""
-    return _unsearched(mirror, _ONE_RECORD)
-
-
-def possible_merges(mirror: Mirror) -> QuerySet[AuditLogEntry]:
-    """Return the deletions that were not searched for merges, which may have moved records of this
-    mirror to another parent without an event."""
-    found: QuerySet[AuditLogEntry] = AuditLogEntry.objects.none()
-    for parent in merges.parents_of(mirror):
-        found |= _unsearched(parent, ()).filter(change_type=_DELETE)
-    return found
-
-
-def _unsearched(mirror: Mirror, plain: Collection[str]) -> QuerySet[AuditLogEntry]:
     found: QuerySet[AuditLogEntry] = AuditLogEntry.objects.filter(
-        ~Q(change_type__in=plain) | Q(record_id__endswith=_ALL_RECORDS),
+        ~Q(change_type__in=_ONE_RECORD) | Q(record_id__endswith=_ALL_RECORDS),
         listener=mirror.listener_id,
         entity_name=mirror.salesforce_object,
         pk__gt=mirror.scanned_entry_id,
@@ -89,13 +66,12 @@ def advance(mirror: Mirror, last_id: int) -> bool:
 def scan(mirror: Mirror) -> None:
     """Search the entries since the last search. Never inside a transaction. Raises errors of
     Salesforce, after which the search continues from the same entry."""
-    newest = AuditLogEntry.objects.filter(listener=mirror.listener_id).aggregate(last=Max("pk"))
-    last_id = newest["last"] or 0
+    last_id = last_entry_ids([mirror.listener_id]).get(mirror.listener_id, 0)
     while mirror.scanned_entry_id < last_id:
-        entries = list(found_between(mirror, last_id).order_by("pk")[:ROWS])
+        found = without_data(mirror).filter(pk__lte=last_id)
+        entries = list(found.order_by("pk")[:ROWS])
         _mark_gaps(mirror, entries)
         _request_sweeps(mirror, entries)
-        merges.mark_children(mirror, _deleted(entries))
         until = entries[-1].pk if len(entries) == ROWS else last_id
         if not advance(mirror, until):
             return
@@ -117,12 +93,6 @@ def _mark_gaps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:
             for entry in gaps
         ),
     )
-
-
-def _deleted(entries: Sequence[AuditLogEntry]) -> dict[str, int]:
-    """Return the deleted records with the time of the deletion, in ms since 1970."""
-    deletions = (entry for entry in entries if entry.change_type == _DELETE)
-    return {long_id(entry.record_id): entry.commit_timestamp for entry in deletions}
 
 
 def _request_sweeps(mirror: Mirror, entries: Sequence[AuditLogEntry]) -> None:

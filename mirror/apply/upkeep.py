@@ -1,5 +1,5 @@
-"""The upkeep of mirrors: recovery of dead letters, gap search, reading of dirty records, and
-removal of old tombstones.
+"""The upkeep of mirrors: recovery of dead letters, searches for gaps and merges, reading of dirty
+records, and removal of old tombstones.
 
 `start_due` looks for work in each round of the relay and starts a task for each mirror that has
 some; `work` is the task. One worker at a time does a mirror's upkeep.
@@ -18,7 +18,7 @@ from django.db.models import Q
 from handlers.listener_rest_client import CANNOT_READ
 from handlers.outbox import broker, publish
 from listeners.clock import database_clock
-from mirror.apply import dead_letters, dirty, gap_scan, reader
+from mirror.apply import dead_letters, dirty, gap_scan, merges, reader
 from mirror.models import Mirror
 from mirror.schema.columns import columns_of, model_named
 
@@ -42,16 +42,17 @@ def start_due(now: datetime) -> int:
 
     Never inside a transaction.
     """
-    mirrors = list(Mirror.objects.filter(_idle(now)))
+    mirrors = list(Mirror.objects.filter(_idle(now)).select_related("listener"))
     if not mirrors:
         return 0
-    last_ids = gap_scan.last_entry_ids(sorted({mirror.listener_id for mirror in mirrors}))
+    listeners = Mirror.objects.order_by().values_list("listener", flat=True).distinct()
+    last_ids = gap_scan.last_entry_ids(list(listeners))
     with_dead = dead_letters.mirrors_with_halted_chains()
     started = 0
     for mirror in mirrors:
         last_id = last_ids.get(mirror.listener_id, 0)
         is_dirty = mirror.pk in with_dead or dirty.due(now).filter(mirror=mirror).exists()
-        if is_dirty or _has_gaps(mirror, last_id):
+        if is_dirty or _has_gaps(mirror, last_id) or merges.is_due(mirror, last_ids):
             started += _start(mirror, now)
     return started
 
@@ -64,7 +65,7 @@ def _has_gaps(mirror: Mirror, last_id: int) -> bool:
     """Return whether new entries are to be examined; without one, the search has reached them."""
     if last_id <= mirror.scanned_entry_id:
         return False
-    if gap_scan.found_between(mirror, last_id).exists():
+    if gap_scan.without_data(mirror).exists():
         return True
     gap_scan.advance(mirror, last_id)
     return False
@@ -78,7 +79,7 @@ def _start(mirror: Mirror, now: datetime) -> bool:
 
 
 def work(mirror_id: int) -> None:
-    """Recover dead letters, search for gaps, read dirty records, and purge tombstones.
+    """Recover dead letters, search for gaps and merges, read dirty records, and purge tombstones.
 
     Never inside a transaction.
     """
@@ -86,7 +87,7 @@ def work(mirror_id: int) -> None:
     if mirror is None:
         return
     until = None
-    for step in (_recover, gap_scan.scan, _read, _purge_hard):
+    for step in (_recover, gap_scan.scan, merges.search, _read, _purge_hard):
         if not _is_done(step, mirror):
             until = database_clock.now() + _AGAIN
     _extend(mirror, until)

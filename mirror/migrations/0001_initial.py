@@ -88,6 +88,7 @@ class Migration(migrations.Migration):
                 ),
                 ("field_changes", models.JSONField(blank=True, default=dict, editable=False)),
                 ("scanned_entry_id", models.BigIntegerField(default=0, editable=False)),
+                ("merges_searched", models.JSONField(blank=True, default=dict, editable=False)),
                 (
                     "upkeep_until",
                     models.DateTimeField(blank=True, editable=False, null=True),

@@ -21,6 +21,10 @@ _OPEN: Mapping[str, str] = {
     "redeliveries": "SELECT count(*) FROM handlers_redelivery WHERE state IN "
     "('waiting', 'running')",
 }
+_DELETIONS = (
+    "SELECT max(id) FROM audit_auditlogentry WHERE change_type IN ('DELETE', 'GAP_DELETE') "
+    "AND entity_name IN ('Account', 'Contact')"
+)
 _RUNS = "SELECT id, kind FROM mirror_mirrorrun WHERE state IN ('waiting', 'running') ORDER BY id"
 
 
@@ -50,6 +54,7 @@ def _left(database: Database, marks: Mapping[str, str]) -> str:
         found += [f"{count} {name}" for name, count in counts.items() if count]
         found += [f"run {pk} ({kind})" for pk, kind in database.rows(_RUNS)]
         found += [f"{name} is not compared" for name in _uncompared(database)]
+        found += [f"merged parents of {name} to find" for name in _unsearched(database)]
     except Errors as error:
         return str(error)
     return ", ".join(found)
@@ -61,3 +66,12 @@ def _uncompared(database: Database) -> list[str]:
         changes = text if isinstance(text, dict) else json.loads(text or "{}")
         names += [name for name, change in changes.items() if not change["compared"]]
     return names
+
+
+def _unsearched(database: Database) -> list[str]:
+    last = database.number(_DELETIONS)
+    found = database.rows("SELECT model, merges_searched FROM mirror_mirror")
+    searched = {
+        model: ids if isinstance(ids, dict) else json.loads(ids or "{}") for model, ids in found
+    }
+    return [name for name in ("crm.Contact",) if min(searched[name].values()) < last]

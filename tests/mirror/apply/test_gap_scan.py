@@ -1,4 +1,4 @@
-"""The search for gap events, overflows, wildcards and merges."""
+"""The search for gap events, overflows and wildcards."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from listeners.salesforce.errors import TransportFailed
 from mirror.apply import dirty as dirty_rows
 from mirror.apply import gap_scan, upkeep
 from mirror.models import DirtyRow, Mirror, MirrorRun
-from tests.mirror.apply.changing import ACCOUNT, ACME, START, a_mirror, event, record
-from tests.mirror.crm.models import Account, Contact
+from tests.mirror.apply.changing import ACME, START, a_mirror, event, record
+from tests.mirror.crm.models import Account
 from tests.sample_data import listener_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -76,80 +76,6 @@ def test_gaps_of_other_objects_are_left_alone(listener, mirror):
     record(listener, event("GAP_UPDATE", entity="Contact"))
     scan(mirror)
     assert not dirty()
-
-
-def test_children_of_a_merged_record_are_read_again(simulator):
-    org = simulator
-    kept, lost, deleted = org.create("Account", {"Name": "A"}, {"Name": "B"}, {"Name": "C"})
-    listener = listener_of(org)
-    accounts = a_mirror(listener, described={**ACCOUNT, "MasterRecordId": "reference"})
-    a_mirror(listener, "crm.Contact", {"AccountId": "reference"})
-    for number, account in enumerate((kept, lost, deleted)):
-        Contact.all_objects.create(pk=f"003{number:012d}AAA", account_id=account)
-    org.merge("Account", kept, lost)
-    org.delete("Account", deleted)
-    record(listener, event("DELETE", 10, [lost]), event("DELETE", 20, [deleted]))
-
-    scan(accounts)
-
-    assert dirty() == {"003000000000001AAA": ("merge", 10)}
-    assert not Account.all_objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("model", "field"), [("crm.Account", "ParentId"), ("crm.Contact", "Agency__c")]
-)
-def test_children_that_name_a_merged_record_in_raw_alone_are_read_again(simulator, model, field):
-    kept, lost, deleted = simulator.create("Account", {"Name": "A"}, {"Name": "B"}, {"Name": "C"})
-    listener = listener_of(simulator)
-    accounts = a_mirror(
-        listener, described={**ACCOUNT, "MasterRecordId": "reference", "ParentId": "reference"}
-    )
-    if model == "crm.Contact":
-        a_mirror(listener, model, {"AccountId": "reference", "Agency__c": "reference"})
-    rows = {"crm.Account": Account, "crm.Contact": Contact}[model].all_objects
-    for number, account in enumerate((kept, lost, deleted)):
-        rows.create(pk=f"00x{number:012d}AAA", raw={field: account, "Other__c": lost})
-    simulator.merge("Account", kept, lost)
-    simulator.delete("Account", deleted)
-    record(listener, event("DELETE", 10, [lost]), event("DELETE", 20, [deleted]))
-    assert gap_scan.possible_merges(accounts).count() == 2
-
-    assert upkeep.start_due(accounts.created_at) >= 1
-    scan(accounts)
-
-    assert dirty() == {"00x000000000001AAA": ("merge", 10)}
-
-
-def test_a_merged_parent_of_the_same_object_in_a_column_is_found(simulator):
-    kept, lost = simulator.create("Account", {"Name": "A"}, {"Name": "B"})
-    described = {**ACCOUNT, "MasterRecordId": "reference", "Website": "reference"}
-    accounts = a_mirror(listener_of(simulator), described=described)
-    Account.all_objects.create(pk="001000000000009AAA", website=lost)
-    simulator.merge("Account", kept, lost)
-    record(accounts.listener, event("DELETE", 10, [lost]))
-
-    scan(accounts)
-
-    assert dirty() == {"001000000000009AAA": ("merge", 10)}
-
-
-def test_a_deleted_record_of_an_object_that_is_not_merged_holds_up_no_search(simulator):
-    [gone] = simulator.create("Opportunity", {"Name": "A"})
-    listener = listener_of(simulator)
-    listener.gap_policy = "record"
-    listener.save()
-    opportunities = a_mirror(listener, "crm.Opportunity", {"Id": "id", "Name": "string"})
-    a_mirror(listener, "crm.Contact", {"AccountId": "reference"})
-    Contact.all_objects.create(pk="003000000000001AAA", account_id=gone)
-    simulator.delete("Opportunity", gone)
-    record(listener, event("DELETE", 10, [gone], entity="Opportunity"))
-
-    scan(opportunities)
-
-    assert not dirty()
-    last = Mirror.objects.get(pk=opportunities.pk).scanned_entry_id
-    assert last == gap_scan.last_entry_ids([listener.pk])[listener.pk]
 
 
 def test_records_are_read_although_the_search_is_refused(simulator, monkeypatch):
