@@ -13,14 +13,15 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.core.cache import cache
+from django.db import DatabaseError, InterfaceError
 from django.db.models import Q
 
 from handlers.listener_rest_client import CANNOT_READ
 from handlers.outbox import broker, publish
 from listeners.clock import database_clock
-from mirror.apply import dead_letters, dirty, gap_scan, merges, reader
+from mirror.apply import dead_letters, dirty, gap_scan, merges, problem, reader
 from mirror.models import Mirror
-from mirror.schema.columns import columns_of, model_named
+from mirror.schema.columns import NotMirrorable, columns_of, model_named
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ TASK = "mirror.upkeep"
 BUDGET = 20.0
 #: Time for a worker to begin, and for each step; then another message is sent.
 _SPAN = timedelta(seconds=30)
-#: When the upkeep is tried again after Salesforce did not answer.
+#: When the upkeep is tried again after a step failed.
 _AGAIN = timedelta(seconds=10)
 #: How long a tombstone stays with deletes=hard: no event can be older when it arrives.
 TOMBSTONES = timedelta(hours=72)
@@ -86,21 +87,21 @@ def work(mirror_id: int) -> None:
     mirror = Mirror.objects.filter(pk=mirror_id).select_related("listener__connection").first()
     if mirror is None:
         return
-    until = None
-    for step in (_recover, gap_scan.scan, merges.search, _read, _purge_hard):
-        if not _is_done(step, mirror):
-            until = database_clock.now() + _AGAIN
-    _extend(mirror, until)
+    steps = (_recover, gap_scan.scan, merges.search, _read, _purge_hard)
+    errors = [error for step in steps if (error := _error_of(step, mirror)) is not None]
+    problem.note_upkeep(mirror, errors)
+    _extend(mirror, database_clock.now() + _AGAIN if errors else None)
 
 
-def _is_done(step: Callable[[Mirror], object], mirror: Mirror) -> bool:
-    """Take a step; return False if Salesforce did not answer, which holds up no other step."""
+def _error_of(step: Callable[[Mirror], object], mirror: Mirror) -> Exception | None:
+    """Take a step; return the error that ended it, which holds up no other step: Salesforce or a
+    database did not answer, or the model's class was removed."""
     try:
         step(mirror)
-    except CANNOT_READ as error:
-        log.warning("upkeep postponed", mirror=mirror.model, reason=str(error))
-        return False
-    return True
+    except (*CANNOT_READ, DatabaseError, InterfaceError, NotMirrorable) as error:
+        log.warning("upkeep postponed", mirror=mirror.model, reason=str(error).strip())
+        return error
+    return None
 
 
 def _recover(mirror: Mirror) -> None:

@@ -2,13 +2,9 @@
 
 import pytest
 
-from listeners.salesforce.errors import TransportFailed
-from mirror.apply import dirty as dirty_rows
 from mirror.apply import gap_scan, upkeep
 from mirror.models import DirtyRow, Mirror, MirrorRun
 from tests.mirror.apply.changing import ACME, START, a_mirror, event, record
-from tests.mirror.crm.models import Account
-from tests.sample_data import listener_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -76,21 +72,3 @@ def test_gaps_of_other_objects_are_left_alone(listener, mirror):
     record(listener, event("GAP_UPDATE", entity="Contact"))
     scan(mirror)
     assert not dirty()
-
-
-def test_records_are_read_although_the_search_is_refused(simulator, monkeypatch):
-    [acme] = simulator.create("Account", {"Name": "Acme"})
-    listener = listener_of(simulator)
-    mirror = a_mirror(listener)
-    dirty_rows.mark(mirror, {acme: START - 3_600_000}, "gap")
-    DirtyRow.objects.update(due_at=mirror.created_at)
-
-    def refuse(_mirror):
-        raise TransportFailed("no answer")
-
-    monkeypatch.setattr(gap_scan, "scan", refuse)
-    upkeep.work(mirror.pk)
-
-    assert not DirtyRow.objects.exists()
-    assert Account.objects.get().name == "Acme"
-    assert Mirror.objects.get().upkeep_until is not None, "it is tried again"
