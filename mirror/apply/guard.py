@@ -60,7 +60,7 @@ def milliseconds(moment: datetime) -> int:
     return -((EPOCH - moment) // timedelta(milliseconds=1))
 
 
-def judge_read(
+def judge_read(  # noqa: PLR0911
     row: Row | None, version: datetime | None, read_at: datetime, *, is_confirmed: bool = False
 ) -> Verdict:
     """Judge a record that a read begun at `read_at` returned. `is_confirmed`: repeated reads
@@ -70,16 +70,21 @@ def judge_read(
     is_known = version is not None and row.version is not None
     if read_at > row.synced_at + MARGIN:  # the read includes everything that the row knows
         # A row that was read may be from a read that began earlier and ended later, such as a bulk
-        # load. The versions of events need not ascend: the clocks of two servers differ.
+        # load, and has what this read does not, unless this one began after the row's version.
+        # Versions need not ascend: the clocks of two servers differ.
         is_older = is_known and not is_confirmed and version < row.version  # type: ignore[operator]
-        return Verdict.SKIP if is_older and not row.is_from_event else Verdict.APPLY
+        may_lack = is_older and read_at <= row.version + MARGIN  # type: ignore[operator]
+        return Verdict.SKIP if may_lack and not row.is_from_event else Verdict.APPLY
     if row.synced_at == read_at and version == row.version:  # the same read again
         return Verdict.SKIP
     if row.is_deleted:
         return Verdict.SKIP if read_at < row.synced_at - MARGIN else Verdict.READ
     if not is_known or version == row.version:
         return Verdict.READ
-    return Verdict.APPLY if version > row.version else Verdict.SKIP  # type: ignore[operator]
+    if version < row.version:  # type: ignore[operator]
+        return Verdict.SKIP
+    # `synced_at` must not go back: what the row knows later would be forgotten.
+    return Verdict.APPLY if read_at >= row.synced_at else Verdict.READ
 
 
 def judge_deletion_read(row: Row | None, read_at: datetime) -> Verdict:

@@ -29,14 +29,16 @@ from mirror.schema.columns import Columns
 
 #: Ids in one query.
 IDS = 1000
-#: `judge_read` and `judge_deletion_read` in SQL. {old}: the table; the parameters are twice the
-#: read's time minus MARGIN.
+#: `judge_read` and `judge_deletion_read` in SQL: nothing is known of the record, or the read is
+#: certainly later than the row, or it has a newer version and is not earlier. {old}: the table; the
+#: parameters are three times the read's time minus MARGIN, and its time.
 _GUARD = """
 {old}.synced_at IS NULL
 OR ({old}.synced_at < %s AND (excluded.is_deleted OR excluded.version >= {old}.version
-    OR excluded.version IS NULL OR {old}.version IS NULL OR {may_be_newer}))
-OR ({old}.synced_at >= %s AND NOT {old}.is_deleted AND NOT excluded.is_deleted
-    AND excluded.version > {old}.version)
+    OR excluded.version IS NULL OR {old}.version IS NULL OR {old}.version < %s
+    OR {may_be_newer}))
+OR ({old}.synced_at >= %s AND {old}.synced_at <= %s
+    AND NOT {old}.is_deleted AND NOT excluded.is_deleted AND excluded.version > {old}.version)
 """
 #: `Row.is_from_event` in SQL.
 _IS_FROM_EVENT = {
@@ -113,7 +115,7 @@ def _write_guarded(
     guard = _GUARD.format(old=page.table, may_be_newer=may_be_newer)
     with transaction.atomic(using=page.alias):
         applied = page.execute(list(unique.values()), f"DO UPDATE SET {{}} WHERE {guard}",
-                               [earliest, earliest])  # fmt: skip
+                               [earliest, earliest, earliest, read_at])  # fmt: skip
         doubtful = {} if applied == len(unique) else _doubtful(page, unique, read_at)
     return Written(applied, doubtful)
 

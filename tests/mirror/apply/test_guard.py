@@ -123,7 +123,7 @@ def test_a_tombstone_refuses_what_is_older_and_is_cleared_by_an_undelete():
 
 def test_a_loaded_row_overwrites_only_an_older_version():
     row = from_event(50_000)
-    at = read_time(BASE + 30_000)
+    at = read_time(BASE + 51_000)
     assert judge_read(row, second(BASE + 60_000), at) is APPLY
     assert judge_read(row, second(BASE + 50_000), at) is READ
     assert judge_read(row, second(BASE + 40_000), at) is SKIP
@@ -146,6 +146,18 @@ def test_a_read_overwrites_an_event_although_another_servers_clock_was_behind():
     row = from_event(50_000)
     assert event(row, 49_000, 50_500) is READ
     assert judge_read(row, second(BASE + 49_000), read_time(BASE + 60_000)) is APPLY
+
+
+def test_a_read_after_the_rows_version_includes_it_although_the_clock_was_behind():
+    row = from_read(41_000, 30_000)  # as a load saw it; another server's clock is a second behind
+    assert judge_read(row, second(BASE + 40_000), read_time(BASE + 43_000)) is SKIP
+    assert judge_read(row, second(BASE + 40_000), read_time(BASE + 44_000)) is APPLY
+
+
+def test_a_newer_version_of_an_earlier_read_does_not_move_the_rows_time_back():
+    row = from_event(50_000)
+    for read_at, verdict in ((49_000, READ), (50_000, READ), (51_000, APPLY)):
+        assert judge_read(row, second(BASE + 60_000), read_time(BASE + read_at)) is verdict
 
 
 def test_a_missing_record_is_deleted_only_by_a_read_after_all_that_the_row_knows():

@@ -88,12 +88,12 @@ def test_the_guard_in_sql_decides_as_the_guard_in_python(at_least, is_confirmed)
     for number in range(max(at_least, 240)):
         key, shift = an_id(number), rng.choice(moments)
         synced_at = rng.choice((read_time(BASE + shift), event_time(BASE + shift, 1), None))
-        version = rng.choice((read_time(BASE + rng.randrange(-2, 3) * 1_000), None))
+        version = rng.choice((read_time(BASE + rng.randrange(-5, 3) * 1_000), None))
         row = Row(version, synced_at, is_deleted=rng.random() < 0.3)
         if rng.random() < 0.9:
             rows[key] = row
         is_deleted = rng.random() < 0.2
-        read_version = rng.choice((read_time(BASE + rng.randrange(-2, 3) * 1_000),) * 5 + (None,))
+        read_version = rng.choice((read_time(BASE + rng.randrange(-5, 3) * 1_000),) * 5 + (None,))
         reads.append((*record(number, is_deleted=is_deleted)[:2], read_version, *record(1)[3:]))
         wanted[key] = (
             judge_deletion_read(rows.get(key), read_at)
