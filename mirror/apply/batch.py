@@ -22,6 +22,7 @@ from mirror.apply import dirty, problem, release, upsert
 from mirror.apply.change import Change, Reason, decode, merged
 from mirror.apply.dirty import Mark
 from mirror.apply.guard import Row, Verdict, milliseconds
+from mirror.apply.row_page import by_bytes
 from mirror.models import Mirror
 from mirror.schema.columns import Columns, columns_of, model_named
 
@@ -113,8 +114,9 @@ def _locked(
 ) -> dict[str, dict[str, Any]]:
     """Return the rows of the changes' records by id, locked until the transaction ends."""
     names = names_of(columns)
-    found = columns.model._base_manager.using(mirror.database).order_by("pk").select_for_update()
-    rows = found.filter(pk__in=[change.record_id for change in changes]).values_list(*names)
+    every = columns.model._base_manager.using(mirror.database)
+    found = every.filter(pk__in=[change.record_id for change in changes]).select_for_update()
+    rows = found.order_by(by_bytes(mirror.database, "pk")).values_list(*names)
     return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import QuerySet
 
 from audit.jobs.claim import unclaimed
@@ -18,6 +18,7 @@ from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock
 from listeners.salesforce.backoff import Backoff
 from mirror.apply.guard import MARGIN
+from mirror.apply.row_page import by_bytes
 from mirror.models import DirtyRow, Mirror
 
 Reason = DirtyRow.Reason
@@ -114,12 +115,12 @@ def clear(marks: Iterable[DirtyRow]) -> list[DirtyRow]:
     """Delete the marks whose `since` did not move; return those that are gone. Inside any
     transaction."""
     gone: list[DirtyRow] = []
-    rows = list(marks)
+    rows, order = list(marks), by_bytes(DEFAULT_DB_ALIAS, "record_id")
     with transaction.atomic():
         for start in range(0, len(rows), _ROWS):
             part = rows[start : start + _ROWS]
             held = DirtyRow.objects.filter(pk__in=[row.pk for row in part]).select_for_update()
-            since_of = dict(held.order_by("record_id").values_list("pk", "since"))
+            since_of = dict(held.order_by(order).values_list("pk", "since"))
             ended = [row for row in part if since_of.get(row.pk) == row.since]
             DirtyRow.objects.filter(pk__in=[row.pk for row in ended]).delete()
             gone += ended
@@ -129,6 +130,12 @@ def clear(marks: Iterable[DirtyRow]) -> list[DirtyRow]:
 def release(marks: Collection[DirtyRow], due_at: datetime, *, error: str = "") -> None:
     """Give marks back, to be read after `due_at`. Inside any transaction."""
     _mine(marks).update(claimed_until=None, due_at=due_at, error=storable(error), attempts=0)
+
+
+def hold(mirror: Mirror, now: datetime, until: datetime, reason: str) -> int:
+    """Put off reading the mirror's due records; return how many. Inside any transaction."""
+    held = due(now).filter(mirror=mirror)
+    return held.update(due_at=until, error=storable(reason))
 
 
 def note_read(marks: Collection[DirtyRow], complete_until: int) -> None:
