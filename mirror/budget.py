@@ -1,4 +1,4 @@
-"""The org's daily API calls: the runs of mirrors leave a tenth of them to others."""
+"""The org's daily API calls: mirrors leave a tenth of them to others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mirror.runs import Later
 
-#: The used share of the daily calls from which runs that read many records pause.
+#: The used share of the daily calls from which runs and reads of dirty records pause.
 PAUSE_FROM = 0.9
 #: Seconds until the use is looked at again: the limit is of the last 24 hours.
 PAUSE = 900.0

@@ -29,8 +29,6 @@ from mirror.schema.columns import Columns, columns_of, model_named
 
 log = structlog.get_logger(__name__)
 
-#: When a record whose read began too early, or that changed while it was read, is read again.
-_AGAIN = timedelta(seconds=1)
 #: When records are read again after the org's limit was reached, or did not answer.
 _PAUSES = {Reaction.QUOTA: timedelta(minutes=15), Reaction.BACK_OFF_LONG: timedelta(minutes=2)}
 _PAUSE = timedelta(seconds=10)
@@ -45,7 +43,13 @@ class Result:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def read_page(mirror: Mirror) -> int:
+def client_of(mirror: Mirror) -> RestClient:
+    """Return a client that reads several pages: it asks once for the object's fields. Raises
+    SecretUnavailable and ClientFileMissing."""
+    return rest_of(mirror.listener)
+
+
+def read_page(mirror: Mirror, client: RestClient) -> int:
     """Read a page of due records of a mirror; return how many were claimed. Never inside a
     transaction."""
     marks = dirty.claim(mirror, database_clock.now(), MAX_IDS)
@@ -53,7 +57,6 @@ def read_page(mirror: Mirror) -> int:
         return 0
     ids = [mark.record_id for mark in marks]
     try:
-        client = _client(mirror)
         answer = client.read_many(mirror.salesforce_object, ids)
         columns = _columns(mirror, answer)
         records = list(answer.records.values())
@@ -71,10 +74,6 @@ def read_page(mirror: Mirror) -> int:
         return 0
     _settle(mirror, marks, answer, result)
     return len(marks)
-
-
-def _client(mirror: Mirror) -> RestClient:
-    return rest_of(mirror.listener)
 
 
 def _postpone_all(mirror: Mirror, marks: Sequence[DirtyRow], error: Exception) -> None:
@@ -156,8 +155,10 @@ def _settle(mirror: Mirror, marks: Sequence[DirtyRow], answer: RecordsRead, resu
     others = _others(left, {mark.pk for mark in cleared})
     moved = [mark for mark in others if mark.record_id not in result.doubtful]
     dirty.note_read(moved, answer.read_at - MARGIN_MS)
-    dirty.release(others, now + _AGAIN)
-    release.read(mirror, {mark.record_id: mark.since for mark in cleared})
+    # Not sooner: the next read could not be told from this one.
+    dirty.release(others, now + dirty.DELAY)
+    read_to = {mark.record_id: answer.read_at - MARGIN_MS for mark in moved}
+    release.read(mirror, read_to | {mark.record_id: mark.since for mark in cleared})
     log.info(
         "dirty records read",
         mirror=mirror.model,

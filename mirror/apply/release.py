@@ -36,14 +36,15 @@ def applied(entry_ids: Collection[int]) -> None:
         _release(partial(await_mirror.release_entries, entry_ids))
 
 
-def read(mirror: Mirror, since: Mapping[str, int]) -> None:
-    """Release the deliveries of records that were read, or found deleted, and are not dirty now.
+def read(mirror: Mirror, read_to: Mapping[str, int]) -> None:
+    """Release the deliveries of records that were read, or found deleted.
 
-    `since` is their `DirtyRow.since` by record id: the reading began later. Inside any transaction.
+    `read_to` has, by record id, the time in ms since 1970 up to which the reading contains every
+    committed change. Later ones may have made the record dirty again. Inside any transaction.
     """
-    if since:
+    if read_to:
         entity = mirror.salesforce_object
-        _release(partial(await_mirror.release_records, mirror.listener_id, entity, since))
+        _release(partial(await_mirror.release_records, mirror.listener_id, entity, read_to))
 
 
 def overdue() -> int:

@@ -19,6 +19,7 @@ from django.db.models import Q
 from handlers.listener_rest_client import CANNOT_READ
 from handlers.outbox import broker, publish
 from listeners.clock import database_clock
+from mirror import budget
 from mirror.apply import dead_letters, dirty, gap_scan, merges, problem, reader
 from mirror.models import Mirror
 from mirror.schema.columns import NotMirrorable, columns_of, model_named
@@ -109,10 +110,27 @@ def _recover(mirror: Mirror) -> None:
 
 
 def _read(mirror: Mirror) -> None:
-    """Read dirty records until none is due, or the time is over."""
-    ends_at = time.monotonic() + BUDGET
-    while reader.read_page(mirror) and time.monotonic() < ends_at:
+    """Read dirty records until none is due, the time is over, or the org's daily calls are nearly
+    used up."""
+    ends_at, client = time.monotonic() + BUDGET, reader.client_of(mirror)
+    while time.monotonic() < ends_at:
+        if reason := _pause(mirror, client):
+            now = database_clock.now()
+            held = dirty.hold(mirror, now, now + timedelta(seconds=budget.PAUSE), reason)
+            log.warning("reads postponed", mirror=mirror.model, records=held, reason=reason)
+            return
+        if not reader.read_page(mirror, client):
+            return
         _extend(mirror, database_clock.now() + _SPAN)
+
+
+def _pause(mirror: Mirror, client: budget.HasUsage) -> str:
+    """Return why records are not read now, by the last answers of the org to any process; empty if
+    they are."""
+    key = f"mirror-reads-paused-{mirror.listener.connection_id}"
+    if (pause := budget.pause(client)) is not None:
+        cache.set(key, pause.reason, int(pause.seconds))
+    return str(cache.get(key, ""))
 
 
 def _purge_hard(mirror: Mirror) -> None:

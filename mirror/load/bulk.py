@@ -25,7 +25,7 @@ from listeners.salesforce.bulk.client import BulkClient
 from listeners.salesforce.bulk.errors import JobFailed, ResultsExpired
 from listeners.salesforce.bulk.jobs import QueryJob
 from listeners.salesforce.errors import SalesforceError
-from mirror.load import budget
+from mirror import budget
 from mirror.load.work import Work
 from mirror.load.writer import CHUNK
 from mirror.query_jobs import abort, client_of

@@ -17,8 +17,8 @@ from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.salesforce.bulk.errors import BulkLimit, BulkUnsupported
 from listeners.salesforce.errors import RestRefused
+from mirror import budget
 from mirror.apply.guard import EPOCH, read_time
-from mirror.load import budget
 from mirror.load.bulk import BulkLoad
 from mirror.load.hand_over import waiting_for
 from mirror.load.sweep import Sweep

@@ -17,8 +17,8 @@ from listeners.salesforce.errors import AnswerTooLarge, RestRefused
 from listeners.salesforce.rest.answers import is_about_records
 from listeners.salesforce.rest.client import MAX_IDS
 from listeners.salesforce.rest.records import long_id
+from mirror import budget
 from mirror.apply.guard import milliseconds, read_time
-from mirror.load import budget
 from mirror.load.work import Work
 from mirror.runs import Later
 from mirror.sweeps import soql_time

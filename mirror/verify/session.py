@@ -9,7 +9,7 @@ from typing import Any
 
 from listeners.clock import database_clock
 from listeners.salesforce.rest.client import MAX_IDS
-from mirror.load import budget
+from mirror import budget
 from mirror.models import Difference, MirrorRun
 from mirror.runs import Later, RunClaim
 from mirror.schema.storable import storable_json

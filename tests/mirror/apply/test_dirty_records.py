@@ -4,18 +4,26 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.db.models import F
 from django.utils import timezone
 
+from handlers.models import Delivery
 from listeners import crash_points
+from mirror import budget
 from mirror.apply import dirty, reader, upkeep
 from mirror.models import DirtyRow, Mirror
 from tests.mirror.adding import in_sync
+from tests.mirror.apply.changing import START, event, record, run_all
 from tests.mirror.apply.refusing import refusing
 from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import mirror_of
+from tests.sample_data import make_mapping
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+#: Milliseconds after START: a time that no read has reached.
+LATER = 10**12
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def make_due():
 def read(mirror):
     """Read as a worker does when the records are due."""
     make_due()
-    return reader.read_page(mirror)
+    return reader.read_page(mirror, reader.client_of(mirror))
 
 
 def test_a_dirty_record_is_read_and_not_dirty_any_more(org, mirror):
@@ -95,6 +103,7 @@ def test_a_read_that_began_too_early_does_not_end_the_mark(org, mirror):
     assert Account.objects.get().name == "Acme", "what was read is written all the same"
     left = DirtyRow.objects.get()
     assert (left.attempts, left.claimed_until, left.error) == (0, None, "")
+    assert left.due_at > timezone.now() + dirty.DELAY / 2, "a sooner read is as undecided"
     pass_by(10)
     read(mirror)
     assert not DirtyRow.objects.exists()
@@ -119,6 +128,60 @@ def test_a_record_that_changed_while_it_was_read_stays_dirty(org, mirror, monkey
     pass_by(30)
     read(mirror)
     assert not DirtyRow.objects.exists()
+
+
+def test_handlers_of_changes_that_were_read_start_although_the_record_changed_again(
+    org, mirror, monkeypatch
+):
+    [acme] = org.create("Account", Name="Acme")
+    mapping = make_mapping(mirror.listener, "update", "tests.note_record", after="mirror")
+    mark(mirror, acme, since=START)
+    record(mirror.listener, event("UPDATE", 0, [acme]), event("UPDATE", LATER, [acme]))
+    run_all()
+    waiting = Delivery.objects.filter(mapping=mapping, awaits_mirror=True)
+    assert waiting.count() == 2
+
+    def change_it(name):
+        if name == "read":
+            dirty.mark(mirror, {acme: START + LATER}, "partial")
+
+    monkeypatch.setattr(crash_points, "reach", change_it)
+    read(mirror)
+
+    assert DirtyRow.objects.exists()
+    assert [one.entry.commit_timestamp for one in waiting] == [START + LATER]
+
+
+def test_several_pages_ask_once_for_the_fields(org, mirror, monkeypatch):
+    monkeypatch.setattr(reader, "MAX_IDS", 1)
+    mark(mirror, *org.create("Account", {"Name": "A"}, {"Name": "B"}, {"Name": "C"}))
+    pass_by(10)
+    before = len(org.api_requests())
+
+    upkeep.work(mirror.pk)
+
+    assert not DirtyRow.objects.exists()
+    assert len(org.api_requests()) - before == 4
+
+
+def test_records_are_not_read_when_the_daily_calls_are_nearly_used_up(org, mirror, monkeypatch):
+    ids = org.create("Account", {"Name": "A"}, {"Name": "B"})
+    monkeypatch.setattr(reader, "MAX_IDS", 1)
+    monkeypatch.setattr(budget, "PAUSE_FROM", 0.0)
+    mark(mirror, *ids)
+    pass_by(10)
+    try:
+        upkeep.work(mirror.pk)
+        [left] = DirtyRow.objects.all()
+        assert left.due_at > timezone.now() + timedelta(minutes=14)
+        assert "the org's daily API calls" in left.error
+
+        make_due()
+        before = len(org.api_requests())
+        upkeep.work(mirror.pk)
+        assert len(org.api_requests()) == before, "another task knows it too"
+    finally:
+        cache.clear()
 
 
 def test_a_record_that_does_not_exist_becomes_a_tombstone(org, mirror):

@@ -7,8 +7,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from listeners.clock import database_clock
-from mirror import runs, service
-from mirror.load import budget, fields, writer
+from mirror import budget, runs, service
+from mirror.load import fields, writer
 from mirror.models import DirtyRow, Mirror, MirrorRun
 from mirror.status import status_of
 from tests.at_once import in_threads, somebody_waits_for_a_lock

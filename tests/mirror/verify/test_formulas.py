@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from mirror import kinds, runs
-from mirror.load import budget
+from mirror import budget, kinds, runs
 from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 from tests.simulator.process import SimulatorProcess
