@@ -243,3 +243,11 @@ def test_a_deletion_ends_what_is_proven_of_other_mirrors_until_it_is_known_to_be
     merges.search(Mirror.objects.get(pk=contacts.pk))
 
     assert as_of(contacts) > EARLIER
+
+
+def test_the_last_event_proves_nothing_of_the_seconds_around_it(mirror):
+    moment = NOW - timedelta(minutes=1)
+    Mirror.objects.update(in_sync_since=EARLIER)
+    Position.objects.update(caught_up_at=None, last_event_at=moment)
+
+    assert as_of(mirror) == moment - timedelta(seconds=2), "servers' clocks differ"
