@@ -24,6 +24,8 @@ from mirror.load.fields import ReadFields
 from mirror.load.work import Work
 from mirror.runs import Later, RunFailed
 from mirror.schema.csv_columns import RowsConverter
+from mirror.schema.values import relation_of
+from mirror.verify.compare import TYPE
 from mirror.verify.session import Session
 from mirror.verify.there import MODIFIED
 
@@ -83,7 +85,9 @@ class _ComparingWork(Work):
 
     def _make_converter(self, fields: ReadFields) -> RowsConverter:
         keeps_texts = connections[self.mirror.database].vendor == "postgresql"
-        return RowsConverter(self._here.columns, fields.names, keeps_texts=keeps_texts)
+        prefixes = self._session.comparison.prefixes
+        columns = self._here.columns
+        return RowsConverter(columns, fields.names, prefixes=prefixes, keeps_texts=keeps_texts)
 
     def write_rows(self, rows: Sequence[Sequence[str]], read_at: int) -> None:
         """Compare rows of CSV texts with the stored ones, and settle those that differ."""
@@ -94,6 +98,11 @@ class _ComparingWork(Work):
             column.attname
             for name, column in columns.fields.items()
             if column.attname in converted.values and rules.has(name)
+        ]
+        names += [
+            column.attname
+            for name, column in columns.types.items()
+            if column.attname in converted.values and rules.has(relation_of(name) + TYPE)
         ]
         raws = [self._raw(converted.raw.get(number)) for number in range(len(rows))]
         versions = [version_of(text) for text in self._versions(rows)]

@@ -14,7 +14,7 @@ from typing import Any
 
 from mirror.models import Difference
 from mirror.schema.columns import Columns
-from mirror.schema.values import Converted
+from mirror.schema.values import Converted, relation_of
 from mirror.verify.equality import is_equal
 from mirror.verify.there import MODIFIED
 
@@ -25,6 +25,8 @@ _OWN = frozenset(
     {"attributes", "Id", IS_DELETED, "SystemModstamp", "LastViewedDate", "LastReferencedDate"}
 )
 _TIMES = frozenset({MODIFIED, "SystemModstamp"})
+#: The end of the name under which the type of a polymorphic reference is compared: `What.Type`.
+TYPE = ".Type"
 #: Types that a query does not return as one value.
 _COMPOUND = frozenset({"address", "location", "base64", "complexvalue"})
 Row = Mapping[str, Any]
@@ -68,8 +70,9 @@ class FieldRules:
 
     def has(self, name: str) -> bool:
         """Return whether a field is compared. One that became visible after the object was
-        described is not: the next description has it."""
-        is_described = name in self.types and name not in _OWN
+        described is not: the next description has it. `What.Type` is the type of a reference."""
+        is_known = name in self.types or name.endswith(TYPE)
+        is_described = is_known and name not in _OWN
         return is_described and (self.only is None or name in self.only)
 
 
@@ -140,6 +143,9 @@ def _pairs(columns: Columns, converted: Converted, row: Row) -> Iterator[tuple[s
         attname = column.attname
         if attname in values:
             yield name, row[attname], values[attname], attname
+    for name, column in columns.types.items():
+        if column.attname in values:
+            yield relation_of(name) + TYPE, row[column.attname], values[column.attname], ""
     raw = row["raw"] or {}
     for name, value in converted.raw.items():
         yield name, raw.get(name), value, ""

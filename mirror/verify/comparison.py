@@ -85,8 +85,13 @@ class Comparison:
     @cached_property
     def writer(self) -> Writer:
         writer = Writer(self.mirror, self.read_fields)
-        writer.prefixes = prefixes_of(self.rest, writer.columns)
+        writer.prefixes = self.prefixes
         return writer
+
+    @cached_property
+    def prefixes(self) -> Mapping[str, str]:
+        """The org's objects by key prefix, for the types of references."""
+        return prefixes_of(self.rest, self.here.columns)
 
     def check(self, ids: Sequence[str]) -> Checked:
         """Read at most MAX_IDS records, and compare each with its row."""
@@ -118,7 +123,7 @@ class Comparison:
         self, record_id: str, record: Mapping[str, Any], rows: Mapping[str, Row]
     ) -> Compared:
         columns = self.here.columns
-        converted = to_columns(columns, record)
+        converted = to_columns(columns, record, prefixes=self.prefixes)
         version = moment(record.get(MODIFIED))
         row = rows.get(record_id)
         return compare(columns, record_id, converted, row, self.rules, version=version)

@@ -8,6 +8,7 @@ from django.utils import timezone
 from audit.models import Incident
 from handlers.listener_rest_client import rest_of
 from mirror import kinds, runs
+from mirror.column_holders import columns_for
 from mirror.schema.described import DescribedField, DescribedObject
 from mirror.schema_changes import check_schema
 from mirror.verify import schedule
