@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from listeners.connections.token_sources import session_for, token_source
 from listeners.models import Connection, Listener
 from listeners.salesforce.bulk.client import BulkClient
@@ -14,12 +16,14 @@ from listeners.secrets.encrypted_field import SecretUnavailable
 CANNOT_READ = (SalesforceError, SecretUnavailable, ClientFileMissing)
 
 
-def rest_of(listener: Listener) -> RestClient:
+def rest_of(listener: Listener, *, number: type[float | Decimal] = float) -> RestClient:
     """Return a client for the listener's org and API version.
+
+    `number` is the type of numbers in records that are not whole: Decimal has all digits.
 
     Raises SecretUnavailable and ClientFileMissing.
     """
-    return _client(listener.connection, listener.api_version)
+    return _client(listener.connection, listener.api_version, number)
 
 
 def rest_of_connection(connection: Connection) -> RestClient:
@@ -41,5 +45,8 @@ def bulk_of(listener: Listener, api_version: str) -> BulkClient:
     return BulkClient(tokens, api_version, http=session_for(connection))
 
 
-def _client(connection: Connection, version: str) -> RestClient:
-    return RestClient(token_source(connection, version), version, http=session_for(connection))
+def _client(
+    connection: Connection, version: str, number: type[float | Decimal] = float
+) -> RestClient:
+    tokens = token_source(connection, version)
+    return RestClient(tokens, version, http=session_for(connection), number=number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -36,7 +37,7 @@ class Work:
 
     @cached_property
     def rest(self) -> RestClient:
-        return rest_of(self.mirror.listener)
+        return rest_of(self.mirror.listener, number=Decimal)
 
     @cached_property
     def fields(self) -> ReadFields:

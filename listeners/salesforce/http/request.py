@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
@@ -59,22 +60,23 @@ class Answer:
     set_cookies: tuple[str, ...] = field(repr=False)  # the unparsed header values
     body: bytes = field(repr=False)
 
-    def json(self, deepest: int | None = DEEPEST) -> Any:
+    def json(self, deepest: int | None = DEEPEST, number: type[float | Decimal] = float) -> Any:
         """Return the body as JSON. Raises ValueError for other text and for too deep nesting.
 
-        ``deepest``: the limit for nested arrays and objects; None for no limit.
+        ``deepest``: the limit for nested arrays and objects; None for no limit. ``number``: the
+        type of numbers that are not whole.
         """
         try:
-            parsed = _parsed(self.body)
+            parsed = _parsed(self.body, number)
         except RecursionError:
             raise ValueError("nested too deeply") from None
         if deepest is not None and is_deeper(parsed, deepest):
             raise ValueError("nested too deeply")
         return parsed
 
-    def json_or_none(self) -> Any:
+    def json_or_none(self, number: type[float | Decimal] = float) -> Any:
         try:
-            return self.json()
+            return self.json(number=number)
         except ValueError:
             return None
 
@@ -127,14 +129,14 @@ class Answer:
             return None
 
 
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytes, number: type[float | Decimal]) -> Any:
     """Parse JSON. A whole number that is too long for Python becomes infinite, like 1e999."""
     try:
-        return json.loads(body)
+        return json.loads(body, parse_float=number)
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise
     except ValueError:
-        return json.loads(body, parse_int=_whole)
+        return json.loads(body, parse_float=number, parse_int=_whole)
 
 
 def _whole(digits: str) -> int | float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
 from listeners.salesforce.errors import (
@@ -23,20 +24,22 @@ CLOCK_ERROR = 10_000  # of this machine
 _USAGE = re.compile(r"\bapi-usage=(\d{1,18})/(\d{1,18})\b")
 
 
-def typed(answer: Answer, kind: type[Kind]) -> Kind:
+def typed(answer: Answer, kind: type[Kind], number: type[float | Decimal] = float) -> Kind:
     """Return the JSON of the answer, which must be of this type. Raises ``TransportFailed``."""
-    body = answer.json_or_none()
+    body = answer.json_or_none(number)
     if isinstance(body, kind):
         return body
     raise TransportFailed("HTTP 200, but not with a REST response", status=200)
 
 
-def query_page(answer: Answer) -> tuple[list[dict[str, Any]], str]:
+def query_page(
+    answer: Answer, number: type[float | Decimal] = float
+) -> tuple[list[dict[str, Any]], str]:
     """Return the rows of a page of a query, and the path of the next page, empty after the last.
 
     Raises ``TransportFailed``. Only a path is returned, so that the token is sent to no other host.
     """
-    match typed(answer, dict):
+    match typed(answer, dict, number):
         case {"records": list(rows), "nextRecordsUrl": str(path)} if path[:1] == "/":
             return rows, path
         case {"records": list(rows), **page} if page.get("done", True) is True and not page.get(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -45,7 +46,8 @@ class RestClient(OrgRequests):
     """Sends read requests to ``{instance}/services/data``, and replaces a refused token once.
 
     Each method may raise ``LoginRefused``, ``LoginUnavailable``, ``TransportFailed`` or
-    ``RestRefused``.
+    ``RestRefused``. ``number`` is the type of numbers in records that are not whole: a float does
+    not have all of their digits.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class RestClient(OrgRequests):
         timeout: Timeout = (10.0, 30.0),
         *,
         http: requests.Session | None = None,
+        number: type[float | Decimal] = float,
     ) -> None:
         super().__init__(tokens, timeout, http)
+        self._number = number
         self._base = f"/services/data/v{api_version}"
         self._fields: dict[str, list[str]] = {}
 
@@ -79,23 +83,25 @@ class RestClient(OrgRequests):
         """Return the record's fields; None if it does not exist or the user may not see it."""
         path = f"{self._base}/sobjects/{quote(entity, safe='')}/{quote(record_id, safe='')}"
         try:
-            return typed(self._get(path), dict)
+            return typed(self._get(path), dict, self._number)
         except RestRefused as refusal:
             if refusal.status == 404 and refusal.error_code in _ABSENT:
                 return None
             raise
 
-    def uncarried_fields(self, entity: str) -> set[str]:
+    def uncarried_fields(self, entity: str, *, rollups: bool = True) -> set[str]:
         """Return the REST names of the entity's fields whose values change events do not carry.
 
         These are formulas and roll-up summaries, encrypted texts (whose values differ by user), and
-        fields that are missing from the change event.
+        fields that are missing from the change event. With `rollups` false, roll-up summaries count
+        like any other field: the update of their record has them.
         """
         fields = self._described(entity)
         found = {
             str(field["name"])
             for field in fields
-            if field.get("calculated") is True or field.get("type") == "encryptedstring"
+            if (field.get("calculated") is True and (rollups or not _is_rollup(field)))
+            or field.get("type") == "encryptedstring"
         }
         carried = self._carried_fields(entity)
         if carried is None:
@@ -194,7 +200,7 @@ class RestClient(OrgRequests):
                 if refusal.error_code == "INVALID_QUERY_LOCATOR":  # the query itself is valid
                     raise TransportFailed("Salesforce closed the query before its end") from None
                 raise
-            rows, path = query_page(answer)
+            rows, path = query_page(answer, self._number)
             yield (answer, begun), rows
 
     def read_many(self, entity: str, ids: Sequence[str]) -> RecordsRead:
@@ -257,7 +263,9 @@ class RestClient(OrgRequests):
             if len(ids) == 1:
                 raise
         else:
-            return RecordsRead(known_until(answer, begun), by_id(ids, typed(answer, list)))
+            return RecordsRead(
+                known_until(answer, begun), by_id(ids, typed(answer, list, self._number))
+            )
         half = len(ids) // 2
         first = self._composite(entity, ids[:half], fields)
         last = self._composite(entity, ids[half:], fields)
@@ -295,6 +303,11 @@ class RestClient(OrgRequests):
         if answer.status == 200:
             return answer
         raise failure_of(answer)
+
+
+def _is_rollup(field: Mapping[str, Any]) -> bool:
+    """Return whether a calculated field is a roll-up summary, which has no formula."""
+    return field.get("calculatedFormula", "") is None
 
 
 def _second(moment: datetime) -> str:

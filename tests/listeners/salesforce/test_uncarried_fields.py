@@ -49,6 +49,22 @@ def test_fields_that_the_change_event_does_not_have(org: ScriptedOrg) -> None:
     assert uncarried == {"Id", "IsEmailBounced", "Formula__c", "Rollup__c", "Secret__c"}
 
 
+def test_roll_up_summaries_may_count_as_carried_unless_the_event_lacks_them(
+    org: ScriptedOrg,
+) -> None:
+    fields = [
+        field("Sum__c", calculated=True, calculatedFormula=None),
+        field("Lost__c", calculated=True, calculatedFormula=None),
+        field("Formula__c", calculated=True, calculatedFormula="1"),
+        field("LastModifiedDate", type="datetime"),
+    ]
+    event = {"fields": [field(name) for name in ("Sum__c", "Formula__c", "LastModifiedDate")]}
+    org.tell(f"{SOBJECTS}/Contact/describe", of_json({"fields": fields}))
+    org.tell(f"{SOBJECTS}/ContactChangeEvent/describe", of_json(event))
+
+    assert client(org).uncarried_fields("Contact", rollups=False) == {"Lost__c", "Formula__c"}
+
+
 def test_an_org_that_does_not_describe_the_event(org: ScriptedOrg) -> None:
     missing = [{"errorCode": "NOT_FOUND", "message": "The requested resource does not exist"}]
     org.tell(f"{SOBJECTS}/Custom__c/describe", of_json(CONTACT))
