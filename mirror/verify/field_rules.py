@@ -15,7 +15,7 @@ def rules_of(
     """Return the rules for fields of these types. Raises what RestClient raises."""
     return FieldRules(
         types=types,
-        uncarried=frozenset(rest.uncarried_fields(mirror.salesforce_object)),
+        uncarried=frozenset(rest.uncarried_fields(mirror.salesforce_object, rollups=False)),
         reasons={
             name: _reason(change)
             for name, change in mirror.field_changes.items()
