@@ -20,13 +20,15 @@ from django.db import transaction
 
 from audit.models import Incident, Trouble
 from mirror import runs
+from mirror.column_holders import columns_for, newcomers
 from mirror.models import Mirror, MirrorRun
-from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.columns import Columns, columns_of
 from mirror.schema.compare import can_hold
 from mirror.schema.described import NOT_IN_BULK, DescribedObject
 
 #: API name → {"was": type or "", "is": type or "", "at": time, "compared": bool}. `compared`: the
-#: field of every row was compared, or loaded, since the change was noticed.
+#: field of every row was compared, or loaded, since the change was noticed. An added field that by
+#: its name would take over a column has "keeps": the field that keeps the column.
 Changes = dict[str, dict[str, Any]]
 _CLOSED = "The model matches the object again."
 
@@ -37,8 +39,10 @@ def check_schema(mirror: Mirror, described: DescribedObject, now: datetime) -> N
     if not mirror.described:
         _save(mirror, described=types, described_at=now)
         return
-    columns = columns_of(model_named(mirror.model)).against(types)
+    columns, kept = columns_for(mirror, types), newcomers(mirror, types)
     fresh = changes_between(mirror.described, types, now)
+    for name in kept.keys() & fresh.keys():
+        fresh[name]["keeps"] = kept[name]
     known: Changes = {**mirror.field_changes, **fresh}
     left = {
         name: change
@@ -47,12 +51,12 @@ def check_schema(mirror: Mirror, described: DescribedObject, now: datetime) -> N
     }
     with transaction.atomic(durable=True):
         _save(mirror, described=types, described_at=now, field_changes=left)
-        told = {
+        lacking = {
             name: change for name, change in left.items() if not _has_place(change, columns, name)
         }
-        if fresh and told:
-            Incident.objects.report(mirror.listener_id, _trouble(mirror, told), now)
-        elif not told:
+        if fresh and lacking:
+            Incident.objects.report(mirror.listener_id, _trouble(mirror, lacking), now)
+        elif not lacking:
             Incident.objects.close(
                 mirror.listener_id, Incident.Kind.MIRROR_SCHEMA, now, key=mirror.model, note=_CLOSED
             )
@@ -171,6 +175,11 @@ def _trouble(mirror: Mirror, changes: Changes) -> Trouble:
 
 def _words(name: str, change: Mapping[str, Any]) -> str:
     match change:
+        case {"was": "", "keeps": former}:
+            return (
+                f"{name} was added ({change['is']}), and by its name would have the column of "
+                f"{former}, which {former} keeps"
+            )
         case {"was": ""}:
             return f"{name} was added ({change['is']})"
         case {"is": ""}:

@@ -23,8 +23,9 @@ from mirror.apply.change import Change, Reason, decode, merged
 from mirror.apply.dirty import Mark
 from mirror.apply.guard import Row, Verdict, milliseconds
 from mirror.apply.row_page import by_bytes
+from mirror.column_holders import columns_for
 from mirror.models import Mirror
-from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.columns import Columns
 
 REMOVED = "its mirror was removed"
 #: Tries of a batch whose rows another process inserts at the same time.
@@ -51,7 +52,7 @@ def apply(events: Sequence[EventData]) -> Skipped | None:
     mirror = found.first()
     if mirror is None:
         return Skipped(REMOVED)
-    columns = columns_of(model_named(mirror.model)).against(mirror.described)
+    columns = columns_for(mirror, mirror.described)
     changes = [decode(columns, event, loaded_from=mirror.load_started_at) for event in events]
     marked = dirty.marked_among(mirror, [change.record_id for change in changes])
     moved = [_mark(change) for change in changes if change.record_id in marked]

@@ -23,8 +23,9 @@ from mirror.apply import arrived, dirty
 from mirror.apply.dirty import MARGIN_MS, Mark, Reason
 from mirror.apply.gap_scan import ROWS, last_entry_ids
 from mirror.apply.guard import milliseconds
+from mirror.column_holders import columns_for
 from mirror.models import Mirror, MirrorRun
-from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.columns import Columns
 from mirror.schema.described import DescribedObject
 
 #: The field that names the record that a merged one went into.
@@ -179,7 +180,7 @@ class _Children:
     """The live rows of a mirror, with their references to parents."""
 
     def __init__(self, mirror: Mirror) -> None:
-        columns: Columns = columns_of(model_named(mirror.model)).against(mirror.described)
+        columns: Columns = columns_for(mirror, mirror.described)
         references = _references(mirror.described)
         fields = columns.fields
         self.mirror = mirror

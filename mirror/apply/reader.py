@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import structlog
 from django.db import DatabaseError, InterfaceError
@@ -24,8 +25,9 @@ from mirror.apply.dirty import MARGIN_MS
 from mirror.apply.guard import read_time
 from mirror.apply.record_rows import RecordRows, prefixes_for, rows_of_records
 from mirror.apply.row_page import Values
+from mirror.column_holders import columns_for
 from mirror.models import DirtyRow, Mirror
-from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.columns import Columns
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +48,7 @@ class Result:
 def client_of(mirror: Mirror) -> RestClient:
     """Return a client that reads several pages: it asks once for the object's fields. Raises
     SecretUnavailable and ClientFileMissing."""
-    return rest_of(mirror.listener)
+    return rest_of(mirror.listener, number=Decimal)
 
 
 def read_page(mirror: Mirror, client: RestClient) -> int:
@@ -129,7 +131,7 @@ def _write_rows(
 
 def _columns(mirror: Mirror, answer: RecordsRead) -> Columns:
     described = mirror.described or {name: "" for one in answer.records.values() for name in one}
-    return columns_of(model_named(mirror.model)).against(described)
+    return columns_for(mirror, described)
 
 
 def _settle(mirror: Mirror, marks: Sequence[DirtyRow], answer: RecordsRead, result: Result) -> None:

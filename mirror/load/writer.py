@@ -16,10 +16,11 @@ from mirror.apply.guard import read_time
 from mirror.apply.record_rows import OWN, json_of, rows_of_records, version_of
 from mirror.apply.row_page import Values
 from mirror.apply.upsert import REFUSED, Written, write, write_absent
+from mirror.column_holders import columns_for
 from mirror.load.fields import ReadFields
 from mirror.models import DirtyRow, Mirror
 from mirror.runs import RunFailed
-from mirror.schema.columns import Columns, columns_of, model_named
+from mirror.schema.columns import Columns
 from mirror.schema.csv_columns import RowsConverter
 from mirror.schema.key_prefixes import STANDARD_PREFIXES
 
@@ -40,7 +41,7 @@ class Writer:
     def __init__(self, mirror: Mirror, fields: ReadFields) -> None:
         self._mirror, self._fields = mirror, fields
         self.prefixes: Mapping[str, str] = STANDARD_PREFIXES
-        self.columns: Columns = columns_of(model_named(mirror.model)).against(fields.types)
+        self.columns: Columns = columns_for(mirror, fields.types)
         self.applied = self.doubtful = self.refused = 0
         self.complete_until: int | None = None
         self._refused_rows = 0

@@ -76,13 +76,14 @@ class Columns:
             raise TypeError(f"Call columns_of({self.label}).against(names) for its fields.")
         return self.resolved
 
-    def against(self, names: Iterable[str]) -> Columns:
+    def against(self, names: Iterable[str], *, without: Iterable[str] = ()) -> Columns:
         """Return these columns with the fields of an object whose fields have these API names.
 
-        A mapping, such as `Mirror.described`, gives the types of its fields too.
+        A mapping, such as `Mirror.described`, gives the types of its fields too. The fields of
+        `without` hold no column by the rule of names.
         """
         types = names.items() if isinstance(names, Mapping) else ((name, "") for name in names)
-        return _against(self.model, frozenset(types))
+        return _against(self.model, frozenset(types), frozenset(without))
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +174,13 @@ def _declared(
 
 
 @lru_cache(maxsize=256)
-def _against(model: type[models.Model], described: frozenset[tuple[str, str]]) -> Columns:
+def _against(
+    model: type[models.Model], described: frozenset[tuple[str, str]], without: frozenset[str]
+) -> Columns:
     columns = columns_of(model)
     names = frozenset(name for name, _ in described)
     types_by_name = {name: kind for name, kind in described if kind}
-    by_rule = names_by_column(names - set(columns.declared.values()))
+    by_rule = names_by_column(names - without - set(columns.declared.values()))
     fields: dict[str, Field] = {}
     for column, field in columns.columns.items():
         name = columns.declared.get(column, by_rule.get(column))

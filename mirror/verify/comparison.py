@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +14,12 @@ from handlers.models import Delivery
 from listeners.models import Position
 from listeners.salesforce.rest.records import RecordsRead
 from mirror.apply.record_rows import prefixes_of
+from mirror.column_holders import columns_for
 from mirror.load.fields import ReadFields
 from mirror.load.writer import Writer
 from mirror.mappings import deliveries_of
 from mirror.models import DirtyRow, Mirror
 from mirror.proof import unread_from
-from mirror.schema.columns import columns_of, model_named
 from mirror.schema.described import DescribedObject
 from mirror.schema.values import to_columns
 from mirror.verify.compare import Compared, FieldRules, Mismatch, Row, compare, compare_gone
@@ -67,13 +68,13 @@ class Comparison:
 
     def __init__(self, mirror: Mirror, only: Sequence[str] = ()) -> None:
         self.mirror = mirror
-        self.rest = rest_of(mirror.listener)
+        self.rest = rest_of(mirror.listener, number=Decimal)
         description = self.rest.describe(mirror.salesforce_object)
         self.described = DescribedObject.read(description)
         self.read_fields = ReadFields.of(description)
         types = self.read_fields.types
         self._only = frozenset(only) or None
-        columns = columns_of(model_named(mirror.model)).against(types)
+        columns = columns_for(mirror, types)
         self.here = Here(columns, mirror.database)
         self.there = There(self.rest, mirror.salesforce_object, types)
 

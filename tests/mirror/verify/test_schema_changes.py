@@ -11,6 +11,7 @@ from mirror import kinds, runs
 from mirror.column_holders import columns_for
 from mirror.schema.described import DescribedField, DescribedObject
 from mirror.schema_changes import check_schema
+from mirror.column_holders import columns_for
 from mirror.verify import schedule
 from mirror.verify.comparison import Comparison
 from tests.mirror.apply.changing import a_mirror
@@ -246,6 +247,30 @@ def test_a_converted_field_is_compared_in_every_row(mirrored, org, contact):
     assert mirrored.incident() is None  # explained
     check(mirrored)
     assert mirrored.incident(SCHEMA) is None
+
+
+@pytest.mark.usefixtures("loads_that_settle")
+def test_a_new_standard_field_takes_no_column_of_a_custom_one(org):
+    [record_id] = org.create("Employee__c", First_Name__c="Ann", Department__c="Sales")
+    mirrored = Mirrored(org, "crm.Employee")
+    org.entity("Employee__c", fields={"Department": "string"})
+    org.update("Employee__c", record_id, Department="D1")
+
+    mirrored.run("load")
+    check(mirrored)
+
+    incident = mirrored.incident(SCHEMA)
+    assert incident is not None
+    assert "Department was added (string)" in incident.summary
+    assert "column of Department__c, which Department__c keeps" in incident.summary
+    finish_load(mirrored)
+    check(mirrored)
+    assert mirrored.incident(SCHEMA) is not None
+    row = mirrored.rows.get(pk=record_id)
+    assert (row.department, row.raw["Department"]) == ("Sales", "D1")
+
+    columns = columns_for(mirrored.mirror, mirrored.mirror.described)
+    assert columns.fields["Department__c"].attname == "department"
 
 
 def test_a_load_does_not_hide_a_change_from_the_check(mirrored, org):
