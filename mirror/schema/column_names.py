@@ -19,20 +19,23 @@ _TAKEN = frozenset(
 )
 
 
-def column_names(described: Iterable[str], chosen: Iterable[str]) -> dict[str, str]:
+def column_names(
+    described: Iterable[str], chosen: Iterable[str], *, taken: Collection[str] = ()
+) -> dict[str, str]:
     """Return the columns' names by API name for the chosen fields of an object.
 
-    `described` are all its fields. The names follow the rule where that is possible.
+    `described` are all its fields, and `taken` names of columns that the model has already. The
+    names follow the rule where that is possible.
     """
     names = list(described)
     by_rule = {name: column for column, name in names_by_column(names).items()}
-    taken = set(by_rule.values())
+    used = {*by_rule.values(), *taken}
     columns: dict[str, str] = {}
     for name in chosen:
         column = by_rule.get(name, "")
-        if not _is_possible(column):
-            column = _free_name(column_name(name), taken)
-            taken.add(column)
+        if column in taken or not _is_possible(column):
+            column = _free_name(column_name(name), used)
+            used.add(column)
         columns[name] = column
     return columns
 

@@ -6,6 +6,7 @@ import ast
 import difflib
 import inspect
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from mirror.schema.columns import Columns, NotMirrorable, columns_of
 from mirror.schema.compare import can_hold
 from mirror.schema.field_code import field_lines
 from mirror.schema.model_code import Choice, column_lines
-from mirror.schema.naming import OWN
 
 
 class NoModel(LookupError):
@@ -50,18 +50,19 @@ def models_of(name: str) -> list[type[models.Model]]:
     ]
 
 
-def diff(choice: Choice, model: type[models.Model]) -> str:
+def diff(choice: Choice, model: type[models.Model], *, without: Iterable[str] = ()) -> str:
     """Return the changes of the model's file as a unified diff, empty if there are none.
 
     Columns are added for the chosen fields that the model lacks, removed with their fields, and
-    changed where they cannot hold the field's type any more. Raises NoModel.
+    changed where they cannot hold the field's type any more. The fields of `without` have no
+    column, although by their names they would take over an existing one. Raises NoModel.
     """
     try:
-        columns = columns_of(model).against(choice.described.types)
+        columns = columns_of(model).against(choice.described.types, without=without)
     except NotMirrorable as error:
         raise NoModel(str(error)) from None
     path, lines = _source(model)
-    edits = _edits(choice, columns, _class_body(model, lines))
+    edits = _edits(choice, columns, _assignments(_class_body(model, lines), lines))
     changed = edits.applied(lines)
     shown = os.path.relpath(path)
     return "".join(
@@ -85,26 +86,33 @@ def _class_body(model: type[models.Model], lines: list[str]) -> ast.ClassDef:
     raise NoModel(f"The code of {model._meta.label} cannot be found in its module.")
 
 
-def _edits(choice: Choice, columns: Columns, body: ast.ClassDef) -> _Edits:
-    assigned = _assignments(body)
+def _edits(choice: Choice, columns: Columns, assigned: dict[str, tuple[int, int]]) -> _Edits:
     edits = _Edits()
-    last = max((end for name, (_, end) in assigned.items() if name not in OWN), default=0)
+    names_of_columns = {column.name for column in columns.columns.values()} | {"salesforce_id"}
+    last = max((end for name, (_, end) in assigned.items() if name in names_of_columns), default=0)
     for name, column in columns.fields.items():
         described = choice.described.fields[name]
         if column.name in assigned and not can_hold(column, described):
             start, end = assigned[column.name]
             edits.replaced[start] = end, field_lines(column.name, described)
-    for column in columns.missing.values():
-        if column.name in assigned and not column.has_default():
-            start, end = assigned[column.name]
-            edits.replaced[start] = end, []
+    removed = {
+        column.attname
+        for column in columns.missing.values()
+        if column.name in assigned and not column.has_default()
+    }
+    for attname in removed:
+        start, end = assigned[columns.columns[attname].name]
+        edits.replaced[start] = end, []
     new = [each for each in choice.fields if each.name not in columns.fields]
-    names = column_names(choice.described.fields, [each.name for each in new])
     taken = {column.attname for column in columns.model._meta.concrete_fields}
+    names = column_names(choice.described.fields, [each.name for each in new], taken=taken)
     lines = [line for each in new for line in column_lines(each, names)]
     if lines:
-        edits.added_after[last or body.body[-1].end_lineno or body.lineno] = lines
-    _declare(edits, columns, declared_names(choice.described.fields, names), assigned, taken)
+        edits.added_after[last or max(end for _, end in assigned.values())] = lines
+    held = {name: column.attname for name, column in columns.fields.items()}
+    declared = declared_names(choice.described.fields, held | names)
+    kept = {column: name for column, name in columns.declared.items() if column not in removed}
+    _declare(edits, columns, kept | declared, assigned)
     return edits
 
 
@@ -113,17 +121,12 @@ def _declare(
     columns: Columns,
     declared: dict[str, str],
     assigned: dict[str, tuple[int, int]],
-    taken: set[str],
 ) -> None:
-    """Add the names that do not follow the rule to `salesforce_fields`."""
-    if not declared:
+    """Make `salesforce_fields` declare these names."""
+    if declared == columns.declared:
         return
-    pairs = {**columns.declared, **declared}
-    lines = [
-        "    salesforce_fields = {",
-        *(f'        "{a}": "{b}",' for a, b in pairs.items()),
-        "    }",
-    ]
+    pairs = (f'        "{column}": "{name}",' for column, name in declared.items())
+    lines = ["    salesforce_fields = {", *pairs, "    }"] if declared else []
     if "salesforce_fields" in assigned:
         start, end = assigned["salesforce_fields"]
         edits.replaced[start] = end, lines
@@ -132,11 +135,15 @@ def _declare(
         edits.added_after.setdefault(end, []).extend(lines)
 
 
-def _assignments(body: ast.ClassDef) -> dict[str, tuple[int, int]]:
-    """Return the first and the last line of each assignment in the class, by name."""
+def _assignments(body: ast.ClassDef, lines: list[str]) -> dict[str, tuple[int, int]]:
+    """Return the first and the last line of each assignment in the class, by name, with the
+    comments right above it."""
     found: dict[str, tuple[int, int]] = {}
     for node in body.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                found[name] = node.lineno, node.end_lineno or node.lineno
+                start = node.lineno
+                while lines[start - 2].lstrip().startswith("#"):
+                    start -= 1
+                found[name] = start, node.end_lineno or node.lineno
     return found

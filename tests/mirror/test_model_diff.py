@@ -69,6 +69,75 @@ def test_a_name_against_the_rule_is_declared():
     assert "clean_field = models.TextField" in text
 
 
+def written_model(monkeypatch, tmp_path, text, name, module):
+    """Import the code of a model of an app that is not installed."""
+    meta = (
+        "    class Meta:\n        apps = Apps()\n        app_label = 'written'\n\n    def __str__"
+    )
+    path = tmp_path / f"{module}.py"
+    text = text.replace("    def __str__", meta)
+    path.write_text(f"from django.apps.registry import Apps\n{text}", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    return getattr(importlib.import_module(module), name)
+
+
+def thing(*fields):
+    return choose(DescribedObject.read(an_object("Thing__c", [a_field("Id", "id"), *fields])))
+
+
+def patched(text, path, tmp_path):
+    """Apply a diff, and return the code."""
+    subprocess.run(["patch", str(path)], input=text, text=True, cwd=tmp_path, check=True)
+    return path.read_text("utf-8")
+
+
+needs_patch = pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program patch")
+
+
+@needs_patch
+def test_a_declared_field_that_is_gone_loses_its_declaration_and_its_comment(tmp_path, monkeypatch):
+    kept, gone = a_text("Title__c"), a_field("Pk__c", "multipicklist", length=255)
+    text = module_code([thing(gone, kept)])
+    model = written_model(monkeypatch, tmp_path, text, "Thing", "thing_gone")
+
+    changed = patched(diff(thing(kept), model), tmp_path / "thing_gone.py", tmp_path)
+
+    assert "pk_field" not in changed
+    assert "salesforce_fields" not in changed
+    assert "separated by semicolons" not in changed
+    assert "title = models.TextField" in changed
+
+
+@needs_patch
+def test_a_new_field_takes_no_column_that_is_declared_for_another(tmp_path, monkeypatch):
+    other, area = a_text("OtherArea__c"), a_text("Area__c")
+    text = module_code([thing(other)]).replace("other_area =", "area =")
+    declared = '"Thing__c"\n    salesforce_fields = {"area": "OtherArea__c"}'
+    text = text.replace('"Thing__c"', declared)
+    model = written_model(monkeypatch, tmp_path, text, "Thing", "thing_area")
+
+    changed = patched(diff(thing(other, area), model), tmp_path / "thing_area.py", tmp_path)
+
+    assert changed.count("    area = ") == 1
+    assert '"area": "OtherArea__c",' in changed
+    assert '"area_2": "Area__c",' in changed
+    assert changed.index("area_2 = ") < changed.index("is_deleted = ")
+    again = written_model(monkeypatch, tmp_path, changed, "Thing", "thing_area_again")
+    assert diff(thing(other, area), again) == ""
+
+
+def test_a_field_that_keeps_its_column_is_declared(tmp_path, monkeypatch):
+    custom, standard = a_text("Region__c"), a_text("Region")
+    text = module_code([thing(custom)])
+    model = written_model(monkeypatch, tmp_path, text, "Thing", "thing_region")
+
+    changed = diff(thing(custom, standard), model, without=["Region"])
+
+    assert '+        "region": "Region__c",' in changed
+    assert '+        "region_2": "Region",' in changed
+    assert "+    region_2 = " in changed
+
+
 @pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program patch")
 def test_it_is_a_patch(tmp_path):
     text, _ = changes(without=["NextStep"], fields=[a_text("CloseDate"), a_text("Score__c")])

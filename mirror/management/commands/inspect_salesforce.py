@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Model
 
 from handlers.listener_rest_client import CANNOT_READ, rest_of_connection
 from listeners.models import Connection
 from listeners.salesforce.rest.client import RestClient
+from mirror.column_holders import newcomers
+from mirror.models import Mirror
 from mirror.schema.choose import Unknown, choose, described_object, hidden_fields
 from mirror.schema.model_code import Choice, module_code
 from mirror.schema.model_diff import NoModel, diff, models_of
@@ -125,5 +129,11 @@ def _diffs(choices: list[Choice]) -> str:
                 f"No installed app has a model of {choice.described.name}. Add its app to "
                 "CDC_APPS, or leave --diff out to write one."
             )
-        texts += [diff(choice, model) for model in found]
+        texts += [diff(choice, model, without=_without(model, choice)) for model in found]
     return "".join(texts)
+
+
+def _without(model: type[Model], choice: Choice) -> Iterable[str]:
+    """Return the fields that would take over a column of the model's mirror."""
+    mirror = Mirror.objects.filter(model=model._meta.label).first()
+    return newcomers(mirror, choice.described.types) if mirror else ()
