@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mirror.schema.column_names import column_names, declared_names
+from mirror.schema.columns import is_custom
 from mirror.schema.described import DescribedField, DescribedObject
 from mirror.schema.field_code import assignment, field_lines, quoted, type_lines
 from mirror.schema.naming import column_name
@@ -54,18 +55,24 @@ def module_code(choices: Sequence[Choice]) -> str:
 
 
 def class_names(objects: Iterable[str]) -> list[str]:
-    """Return a class name for each object: `Employee__c` is Employee."""
-    names: list[str] = []
-    for name in objects:
+    """Return a class name for each object: `Employee__c` is Employee, unless a standard object is.
+
+    The names differ also without regard to case, as the names of their tables do.
+    """
+    wished = list(objects)
+    names: dict[str, str] = {}
+    used = {"mirrormanager"}
+    for name in sorted(wished, key=is_custom):
         parts = column_name(name).split("_")
         plain = name if name.isidentifier() and "_" not in name else ""
         wanted = plain or "".join(part.capitalize() for part in parts)
-        if wanted in names or wanted == "MirrorManager" or keyword.iskeyword(wanted):
+        if wanted.casefold() in used or keyword.iskeyword(wanted):
             wanted = f"Custom{wanted}"
-        while wanted in names:
+        while wanted.casefold() in used:
             wanted = f"{wanted}2"
-        names.append(wanted)
-    return names
+        used.add(wanted.casefold())
+        names[name] = wanted
+    return [names[name] for name in wished]
 
 
 def class_code(choice: Choice, name: str) -> str:

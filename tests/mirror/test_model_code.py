@@ -123,13 +123,22 @@ def test_a_field_that_cannot_be_mirrored_is_refused(choice, words):
         code(**choice)
 
 
+def test_a_standard_object_has_its_name_and_class_names_differ_in_more_than_case():
+    assert class_names(["Task__c", "Task", "MyAccount__c", "Myaccount__c"]) == [
+        "CustomTask",
+        "Task",
+        "MyAccount",
+        "CustomMyaccount",
+    ]
+
+
 def test_classes_are_named_after_their_objects():
     names = ["Employee__c", "ns__My_Object__c", "OpportunityLineItem", "Employee", "SBQQ__Quote__c"]
     assert class_names(names) == [
-        "Employee",
+        "CustomEmployee",
         "NsMyObject",
         "OpportunityLineItem",
-        "CustomEmployee",
+        "Employee",
         "SbqqQuote",
     ]
 
