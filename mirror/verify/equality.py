@@ -2,14 +2,16 @@
 
 Datetimes are compared to the second, as Salesforce stores them, numbers by value, multi-select
 picklists as sets, and an empty text equals null. Numbers are compared in 15 significant digits,
-which is what SQLite stores of a decimal, and what a double certainly has.
+which is what SQLite stores of a decimal, and what a double certainly has; integers of columns for
+integers exactly. A value of the type anyType, which Bulk API gives as text, equals that text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, time
-from decimal import Context, Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from listeners.salesforce.rest.records import long_id
@@ -19,7 +21,23 @@ _DIGITS = Context(prec=15)
 
 def is_equal(here: Any, there: Any, kind: str = "") -> bool:
     """Return whether two converted values are equal; `kind` is the field's describe type."""
-    return bool(here == there) or bool(_comparable(here, kind) == _comparable(there, kind))
+    if here == there:
+        return True
+    if kind == "anyType" and isinstance(here, str) != isinstance(there, str):
+        return bool(_written(here) == _written(there))
+    return bool(_comparable(here, kind) == _comparable(there, kind))
+
+
+def _written(value: Any) -> Any:
+    """Return a value of any type as Bulk API writes it: its results are texts without a type."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float | Decimal):
+        return value or None
+    with suppress(InvalidOperation):
+        number = Decimal(str(value))
+        return _number(number) if number.is_finite() else str(value)
+    return value or None
 
 
 def _comparable(value: Any, kind: str) -> Any:

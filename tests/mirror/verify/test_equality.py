@@ -31,6 +31,9 @@ NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
         (3, Decimal("3.0"), "double"),
         (time(14, 30, 0, 1000), time(14, 30, 0, 1999), "time"),
         ("001000000000001", "001000000000001AAA", "reference"),
+        ("5", 5, "anyType"),
+        ("5.0", 5, "anyType"),
+        ("true", True, "anyType"),
         ({"a": "", "b": 1}, {"a": None, "b": 1.0}, "address"),
     ],
 )
@@ -52,6 +55,10 @@ def test_equal(here, there, kind):
         (9007199254740993, 9007199254740992, "long"),
         (False, None, "boolean"),
         (0, None, "double"),
+        ("07", "7", "anyType"),
+        ("6", 5, "anyType"),
+        ("true", False, "anyType"),
+        ("5", 5, "string"),
     ],
 )
 def test_different(here, there, kind):
