@@ -47,7 +47,7 @@ def _pending(mirror: Mirror) -> Iterator[datetime]:
     """Yield times from which changes may be missing: of deliveries, gaps, lost time that is not
     swept yet, and records to be read.
 
-    Whatever ends one of them begins a later one before: records are marked before the delivery, the
+    A time is replaced by a later one before it ends: records are marked before the delivery, the
     gap or the sweep ends. In this order, none is overlooked in between.
     """
     yield from map(read_time, arrived.unapplied(mirror))

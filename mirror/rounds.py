@@ -1,4 +1,4 @@
-"""The part that mirrors have in the relay's rounds: start what is due.
+"""Starts the due work of mirrors, in the rounds of the relay.
 
 The long work is done by tasks: a round asks neither Salesforce nor another database.
 """

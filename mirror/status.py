@@ -98,7 +98,7 @@ class MirrorStatus:
         if self.state == ATTENTION:
             text = f"needs attention: {self.reason}"
         elif self.state == Mirror.Phase.CATCHING_UP and self.in_sync_as_of is not None:
-            text = f"catching up since {clock(self.in_sync_as_of)}"
+            text = f"catching up; in sync as of {clock(self.in_sync_as_of)}"
         elif self.in_sync_as_of is not None:
             text = f"in sync as of {clock(self.in_sync_as_of)}"
         else:

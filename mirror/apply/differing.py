@@ -27,7 +27,7 @@ def differing(
     columns: Columns, alias: str, names: Sequence[str], rows: Collection[Sequence[Any]]
 ) -> list[str]:
     """Return the ids of the records whose rows are missing, incomplete, marked as deleted, or have
-    other values. In doubt a record is among them: values may be equal in another form.
+    other values. Some of the records may be equal: one value can have several forms.
 
     names   attribute names of the columns: `salesforce_id`, `raw`, and any of the model's
 

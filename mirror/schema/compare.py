@@ -153,7 +153,7 @@ def _types(known: Columns, described: DescribedObject) -> Iterator[Finding]:
         else:
             yield from _limits(where, column, field)
         if field.is_calculated and not field.is_rollup:
-            text = f"{where}: {name} is a formula; no event tells its changes."
+            text = f"{where}: {name} is a formula; change events do not report its changes."
             yield Finding(Level.NOTE, "calculated", name, column.attname, text)
 
 

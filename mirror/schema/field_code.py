@@ -92,7 +92,8 @@ def _comments(field: DescribedField) -> list[str]:
     if field.is_rollup:
         comments.append("Roll-up summary, read-only.")
     elif field.is_calculated:
-        comments.append("Formula, read-only. No event tells its changes: refreshed on a schedule.")
+        comments.append("Formula, read-only. Change events do not report changes of this field;")
+        comments.append("it is refreshed on a schedule.")
     if field.type == "encryptedstring":
         comments.append("Encrypted: masked for users without View Encrypted Data.")
     if field.type == "multipicklist":

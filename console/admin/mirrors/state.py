@@ -28,7 +28,7 @@ from mirror.status import ATTENTION, MirrorStatus, open_differences, status_of
 RUNS, DIFFERENCES = 8, 20
 _LONGEST = 120
 #: Runs to show: hourly checks of the object's fields would hide the others.
-_TELLING = Q(options__schema_only__isnull=True) | Q(state=MirrorRun.State.FAILED)
+_SHOWN = Q(options__schema_only__isnull=True) | Q(state=MirrorRun.State.FAILED)
 _VARIANTS = {"in_sync": "success", "loading": "info", "catching_up": "info", ATTENTION: "danger"}
 _NAMES = {**dict(Mirror.Phase.choices), ATTENTION: "Needs attention"}
 
@@ -53,7 +53,7 @@ def mirror_state(
     status = status_of(mirror, now)
     rows = mirror.runs.select_related("mirror__listener")
     unended = list(rows.filter(state__in=MirrorRun.UNENDED))
-    ended = list(rows.exclude(state__in=MirrorRun.UNENDED).filter(_TELLING)[:RUNS])
+    ended = list(rows.exclude(state__in=MirrorRun.UNENDED).filter(_SHOWN)[:RUNS])
     sight = Sight.in_console(request.user)
     differing = list(open_differences(mirror)[:DIFFERENCES])
     return {

@@ -1,4 +1,4 @@
-"""Verifications compare the object that a polymorphic reference points to, by the org's prefixes."""
+"""Verifications compare the objects that references point to, by the prefixes of the org."""
 
 from __future__ import annotations
 
