@@ -11,7 +11,6 @@ from mirror import kinds, runs
 from mirror.column_holders import columns_for
 from mirror.schema.described import DescribedField, DescribedObject
 from mirror.schema_changes import check_schema
-from mirror.column_holders import columns_for
 from mirror.verify import schedule
 from mirror.verify.comparison import Comparison
 from tests.mirror.apply.changing import a_mirror
