@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -88,3 +89,13 @@ def known_until(answer: Answer, begun: float) -> int:
     if date is None:
         return round(time.time() * 1000) - elapsed - CLOCK_ERROR
     return round(date.timestamp() * 1000) - elapsed - _DATE_ERROR
+
+
+def is_rollup(field: Mapping[str, Any]) -> bool:
+    """Return whether a calculated field is a roll-up summary, which has no formula."""
+    return field.get("calculatedFormula", "") is None
+
+
+def second_of(moment: datetime) -> str:
+    """Return a time as a parameter of a request, without fractions of a second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}+00:00"

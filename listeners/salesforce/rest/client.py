@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,19 +12,17 @@ from urllib.parse import quote, urlencode
 import requests
 
 from listeners.salesforce.channel import change_event_of
-from listeners.salesforce.errors import (
-    AnswerTooLarge,
-    RestRefused,
-    TransportFailed,
-)
+from listeners.salesforce.errors import AnswerTooLarge, RestRefused, TransportFailed
 from listeners.salesforce.http.answer_limits import ORG, RECORDS, AnswerLimit
 from listeners.salesforce.http.request import Answer, Timeout
 from listeners.salesforce.rest.answers import (
     CLOCK_ERROR,
     failure_of,
     is_about_records,
+    is_rollup,
     known_until,
     query_page,
+    second_of,
     typed,
 )
 from listeners.salesforce.rest.org_requests import OrgRequests
@@ -100,7 +98,7 @@ class RestClient(OrgRequests):
         found = {
             str(field["name"])
             for field in fields
-            if (field.get("calculated") is True and (rollups or not _is_rollup(field)))
+            if (field.get("calculated") is True and (rollups or not is_rollup(field)))
             or field.get("type") == "encryptedstring"
         }
         carried = self._carried_fields(entity)
@@ -150,7 +148,8 @@ class RestClient(OrgRequests):
 
     def query(self, soql: str, *, deleted: bool = False) -> Iterator[list[dict[str, Any]]]:
         """Yield the rows of a query by page; with `deleted`, including the Recycle Bin."""
-        yield from self._rows("queryAll" if deleted else "query", soql)
+        for _, rows in self._answers("queryAll" if deleted else "query", soql):
+            yield rows
 
     def read_pages(
         self, soql: str, *, deleted: bool = False
@@ -176,16 +175,12 @@ class RestClient(OrgRequests):
         raise TransportFailed("HTTP 200, but not with a list of deleted records")
 
     def _replication(self, entity: str, resource: str, start: datetime, end: datetime) -> str:
-        window = {"start": _second(start), "end": _second(end)}
+        window = {"start": second_of(start), "end": second_of(end)}
         return f"{self._base}/sobjects/{quote(entity, safe='')}/{resource}/?{urlencode(window)}"
 
     def query_setup(self, soql: str) -> list[dict[str, Any]]:
         """Return the rows of a query of the Tooling API, about the org's Setup."""
-        return [row for page in self._rows("tooling/query", soql) for row in page]
-
-    def _rows(self, resource: str, soql: str) -> Iterator[list[dict[str, Any]]]:
-        for _, rows in self._answers(resource, soql):
-            yield rows
+        return [row for _, rows in self._answers("tooling/query", soql) for row in rows]
 
     def _answers(
         self, resource: str, soql: str
@@ -303,12 +298,3 @@ class RestClient(OrgRequests):
         if answer.status == 200:
             return answer
         raise failure_of(answer)
-
-
-def _is_rollup(field: Mapping[str, Any]) -> bool:
-    """Return whether a calculated field is a roll-up summary, which has no formula."""
-    return field.get("calculatedFormula", "") is None
-
-
-def _second(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}+00:00"
