@@ -13,6 +13,8 @@ from prometheus_client import Counter
 
 from listeners.models import Listener
 
+#: Tries to open an incident while others open and close it.
+_TRIES = 20
 OPENED = Counter("cdc_incidents_opened", "Incidents opened.", ["kind"])
 
 
@@ -66,11 +68,15 @@ class IncidentQuerySet(models.QuerySet[Any]):
         )
         open_one = self.opened().filter(**about)
         with transaction.atomic():
-            # Repeat if the open incident was closed between the two statements.
             is_new = False
-            while not open_one.update(**_seen_again(trouble, now)):
+            # Repeat if the open incident was closed between the two statements.
+            for _ in range(_TRIES):
+                if open_one.update(**_seen_again(trouble, now)):
+                    break
                 self.bulk_create([fresh], ignore_conflicts=True)
                 is_new = True
+            else:
+                fresh.save()  # raises the error that `ignore_conflicts` passes over
             incident: Incident = open_one.get()
             if is_new:
                 _count_opened(trouble.kind)
