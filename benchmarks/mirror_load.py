@@ -59,7 +59,8 @@ LISTENER = """\
 @contextmanager
 def org_with(records: int) -> Iterator[SimulatorProcess]:
     """An org with so many records of 30 fields, which are calculated when they are read."""
-    types = {f"{name}_{n + 1}__c": kind for name, (kind, c) in _KINDS.items() for n in range(c)}
+    types = {"Name": "string"}
+    types |= {f"{name}_{n + 1}__c": kind for name, (kind, c) in _KINDS.items() for n in range(c)}
     with SimulatorProcess("--seed", "1", grpc=True) as org:
         org.entity(ENTITY, prefix="a90", fields=types)
         org.post("records", entity=ENTITY, count=records, seed=1)
