@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 
 from mirror.verify import confirm, count_buckets, run, steps
+from tests.mirror.verify.verifying import Mirrored
 from tests.simulator.process import SimulatorProcess
 
 
@@ -10,6 +11,22 @@ from tests.simulator.process import SimulatorProcess
 def org():
     with SimulatorProcess("--connect-timeout", "5") as running:
         yield running
+
+
+@pytest.fixture
+def accounts(org):
+    return org.create("Account", *({"Name": f"Account {n}", "Phone": str(n)} for n in range(30)))
+
+
+@pytest.fixture
+def account(org):
+    [record_id] = org.create("Account", Name="Acme", Phone="1")
+    return record_id
+
+
+@pytest.fixture
+def mirrored(org, accounts):
+    return Mirrored(org)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,6 @@ from mirror.status import status_of
 from mirror.verify import count_buckets, steps
 from mirror.verify.comparison import Comparison
 from mirror.words import result_of
-from tests.mirror.verify.verifying import Mirrored
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -27,11 +26,6 @@ pytestmark = [
 @pytest.fixture
 def accounts(org):
     return org.create("Account", *({"Name": f"Account {n}", "Phone": str(n)} for n in range(5)))
-
-
-@pytest.fixture
-def mirrored(org, accounts):
-    return Mirrored(org)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

@@ -23,12 +23,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def account(org):
-    [record_id] = org.create("Account", Name="Acme", Phone="1")
-    return record_id
-
-
-@pytest.fixture
 def mirrored(org, account):
     return Mirrored(org)
 

@@ -7,23 +7,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tests.mirror.verify.verifying import Mirrored
-
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
     pytest.mark.any_python,
 ]
-
-
-@pytest.fixture
-def accounts(org):
-    return org.create("Account", *({"Name": f"Account {n}", "Phone": str(n)} for n in range(30)))
-
-
-@pytest.fixture
-def mirrored(org, accounts):
-    return Mirrored(org)
 
 
 def found(mirrored):

@@ -8,7 +8,6 @@ import pytest
 from django.db.models import F
 
 from mirror.models import MirrorRun
-from tests.mirror.verify.verifying import Mirrored
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -32,11 +31,6 @@ def accounts(org):
             for n in range(25)
         ),
     )
-
-
-@pytest.fixture
-def mirrored(org, accounts):
-    return Mirrored(org)
 
 
 def bulk_of(run: MirrorRun) -> dict[str, object]:

@@ -17,12 +17,6 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def account(org):
-    [record_id] = org.create("Account", Name="Acme", Phone="1")
-    return record_id
-
-
-@pytest.fixture
 def mirrored(org, account):
     """A mirror of which a verification has found and repaired a difference, a minute ago."""
     mirrored = Mirrored(org)

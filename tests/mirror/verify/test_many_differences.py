@@ -9,23 +9,12 @@ from django.utils import timezone
 
 from mirror import kinds, runs
 from mirror.verify import deletions, session
-from tests.mirror.verify.verifying import Mirrored
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
     pytest.mark.any_python,
 ]
-
-
-@pytest.fixture
-def accounts(org):
-    return org.create("Account", *({"Name": f"Account {n}", "Phone": str(n)} for n in range(30)))
-
-
-@pytest.fixture
-def mirrored(org, accounts):
-    return Mirrored(org)
 
 
 def test_deletions_are_refused_by_their_number_even_if_few_differences_are_stored(
