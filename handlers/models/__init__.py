@@ -1,6 +1,7 @@
-"""The models of handler mappings, deliveries, attempts, redeliveries and workers."""
+"""The models of handler mappings, destinations, deliveries, attempts, redeliveries and workers."""
 
 from handlers.models.delivery import Delivery, DeliveryAttempt, Handover
+from handlers.models.destination import Destination
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery, RedeliveryTarget
 from handlers.models.worker import Worker
@@ -8,6 +9,7 @@ from handlers.models.worker import Worker
 __all__ = [
     "Delivery",
     "DeliveryAttempt",
+    "Destination",
     "HandlerMapping",
     "Handover",
     "Redelivery",

@@ -46,6 +46,8 @@ class Delivery(models.Model):
     mapping = models.ForeignKey(HandlerMapping, models.DO_NOTHING, related_name="deliveries")
     handler = models.CharField(max_length=255)
     is_external = models.BooleanField(default=False)
+    # External, and its worker reports its end (the mapping's `track`).
+    is_tracked = models.BooleanField(default=False, editable=False)
     queue = models.CharField(max_length=100, blank=True)
     # Lane (router.lanes) and record: the deliveries of a chain run one after the other. Empty for
     # an unordered delivery.
@@ -210,6 +212,7 @@ class DeliveryAttempt(models.Model):
         FAILED = "failed", "Failed"
         RETRY = "retry", "Retry requested"
         LOST = "lost", "Worker lost"
+        UNKNOWN = "unknown", "Outcome unknown"
 
     # The unique constraint starts with this column, so it needs no index.
     delivery = models.ForeignKey(

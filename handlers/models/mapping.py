@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from handlers.models.destination import Destination
 from handlers.rules.conditions import EXAMPLE, flaws
 from handlers.rules.ignored_authors import origin_flaws, user_flaws
 from listeners.models import Listener
@@ -93,6 +94,10 @@ class HandlerMapping(models.Model):
         RECORDING = "", "Once the change is recorded"
         MIRROR = "mirror", "Once the record's mirror has applied the change"
 
+    class OnUnknown(models.TextChoices):
+        RETRY = "retry", "Send the task again"
+        DEAD = "dead", "End as a dead letter"
+
     listener = models.ForeignKey(Listener, models.CASCADE, related_name="mappings")
     name = models.CharField(
         max_length=100,
@@ -114,8 +119,34 @@ class HandlerMapping(models.Model):
     task = models.CharField(
         max_length=255,
         blank=True,
-        help_text="In place of a handler: the name of a Celery task of another project. The "
-        "event is sent, and the result is not tracked.",
+        help_text="In place of a handler: the name of a Celery task of another project.",
+    )
+    destination = models.ForeignKey(
+        Destination,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="mappings",
+        help_text="The broker to which the task is sent. Empty: the broker of this project.",
+    )
+    track = models.BooleanField(
+        "track the task's end",
+        default=True,
+        help_text="Tasks only: wait until the task's worker reports its end. Without it, the "
+        "delivery ends as sent.",
+    )
+    report_timeout = models.PositiveIntegerField(
+        default=3600,
+        validators=[MinValueValidator(1)],
+        help_text="Tracked tasks only: seconds from sending the task until its outcome counts as "
+        "unknown. Allow for the time in the queue and for the task's own retries.",
+    )
+    on_unknown = models.CharField(
+        "after an unknown outcome",
+        max_length=10,
+        choices=OnUnknown,
+        default=OnUnknown.RETRY,
+        help_text="Tracked tasks only: what happens if no worker reports the task's end in time.",
     )
     changed_fields = _json(
         list,
@@ -250,8 +281,10 @@ class HandlerMapping(models.Model):
             return [
                 "An unordered mapping holds nothing back; choose continue, or order per record."
             ]
-        if self.task:
-            return ["The failure of an external task is not known; choose continue."]
+        if self.task and not self.track:
+            return [
+                "The failure of an external task that is not tracked is not known; choose continue."
+            ]
         return []
 
     def _after_flaws(self) -> list[str]:
