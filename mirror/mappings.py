@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import DeliveryQuerySet
-from handlers.models.mapping import MIRROR_HANDLER, MappingQuerySet
+from handlers.models.mapping import MIRROR_HANDLER
+from handlers.models.mapping_queryset import MappingQuerySet
 from mirror.models import Mirror
 
 

@@ -269,7 +269,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         blank=True,
                         default=dict,
-                        help_text="Options of the handler, as a JSON object.",
+                        help_text="Options of the handler, or of the task's message (arguments, args, kwargs, headers, priority, expires, large_payload, max_bytes), as a JSON object.",
                         validators=[listeners.values.storable],
                     ),
                 ),

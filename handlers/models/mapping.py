@@ -9,9 +9,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 
 from handlers.models.destination import Destination
+from handlers.models.mapping_queryset import MappingManager, MappingQuerySet
+from handlers.models.task_rules import option_flaws, setting_flaws
 from handlers.rules.conditions import EXAMPLE, flaws
 from handlers.rules.ignored_authors import origin_flaws, user_flaws
 from listeners.models import Listener
@@ -26,51 +27,6 @@ _word = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and und
 
 def _json(default: type[list[Any]] | type[dict[str, Any]], help_text: str) -> models.JSONField:
     return models.JSONField(validators=[storable], default=default, blank=True, help_text=help_text)
-
-
-class MappingQuerySet(models.QuerySet[Any]):
-    def paused(self) -> MappingQuerySet:
-        return self.filter(paused_at__isnull=False)
-
-    def deleted(self) -> MappingQuerySet:
-        return self.filter(deleted_at__isnull=False)
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        """Hide the mappings and keep their rows for their deliveries (`mappings.soft_delete`),
-        which may be millions, and to which a running ingest may add. A deleted mapping has no
-        handler, so no delivery is moved to it (`mappings.retarget`)."""
-        number = self.order_by().update(
-            deleted_at=timezone.now(),
-            emptied_at=None,
-            handler="",
-            task="",
-            paused_at=None,
-            paused_by="",
-            pause_reason="",
-        )
-        return number, {self.model._meta.label: number}
-
-    delete.queryset_only = True  # type: ignore[attr-defined]
-
-
-class MappingManager(models.Manager[Any]):
-    """The mappings that are not deleted."""
-
-    def get_queryset(self) -> MappingQuerySet:
-        return MappingQuerySet(self.model, using=self._db).filter(deleted_at=None)
-
-    def paused(self) -> MappingQuerySet:
-        return self.get_queryset().paused()
-
-    def create_defaults(self, listener: Listener) -> list[HandlerMapping]:
-        """Add the missing ones of onCreate, onUpdate, onDelete and onRestore, and return them.
-
-        They match every entity and have no handler, so such changes are only recorded. Inside the
-        caller's transaction.
-        """
-        present = set(self.filter(listener=listener).values_list("on", flat=True))
-        missing = [on for on in HandlerMapping.On.values if on not in present]
-        return [self.create(listener=listener, on=on) for on in missing]
 
 
 class HandlerMapping(models.Model):
@@ -182,7 +138,11 @@ class HandlerMapping(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Empty: the limit of the handler, or the default.",
     )
-    options = _json(dict, "Options of the handler, as a JSON object.")
+    options = _json(
+        dict,
+        "Options of the handler, or of the task's message (arguments, args, kwargs, headers, "
+        "priority, expires, large_payload, max_bytes), as a JSON object.",
+    )
     after = models.CharField(
         max_length=10,
         choices=After,
@@ -249,6 +209,7 @@ class HandlerMapping(models.Model):
             "options": self._options_flaws(),
             "on_dead": self._on_dead_flaws(),
             "after": self._after_flaws(),
+            **setting_flaws(self),
         }
         if errors := {name: messages for name, messages in flaws_of.items() if messages}:
             raise ValidationError(errors)
@@ -312,6 +273,8 @@ class HandlerMapping(models.Model):
     def _options_flaws(self) -> list[str]:
         if not isinstance(self.options, dict):
             return ["Give a JSON object, such as {}."]
+        if self.task:
+            return option_flaws(self.options)
         if "secret" in self.options and not str(self.options["secret"]).startswith(REFERENCES):
             return ["A secret must be a reference: env:NAME or file:PATH."]
         return []

@@ -1,0 +1,76 @@
+"""Settings of external tasks: those that are invalid or have no effect are refused at their field."""
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from handlers.models import Destination
+from tests.sample_data import make_mapping
+
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+
+TASK = {"handler": "", "task": "shop.sync"}
+
+
+@pytest.fixture
+def refused(listener):
+    def clean(**fields):
+        mapping = make_mapping(listener, **fields)
+        try:
+            mapping.full_clean()
+        except ValidationError as error:
+            return error.message_dict
+        return {}
+
+    return clean
+
+
+def test_every_setting_of_a_tracked_task_is_accepted(refused, settings):
+    settings.CDC_PUBLIC_URL = "https://cdc.example.com"
+    shop = Destination.objects.create(name="shop", broker="redis://127.0.0.1/0")
+    options = {"arguments": "parts", "large_payload": "reference", "headers": {"tenant": "eu"}}
+    assert not refused(
+        **TASK, destination=shop, report_timeout=60, on_unknown="dead", options=options
+    )
+    assert not refused(**TASK, destination=shop, track=False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"report_timeout": 60}, "Only a tracked task uses this; leave it at 3600."),
+        ({"on_unknown": "dead"}, "Only a tracked task uses this; leave it at retry."),
+        ({"track": False}, "Only a task can be sent without tracking; leave this on."),
+        (
+            {**TASK, "track": False, "report_timeout": 60},
+            "A task without tracking does not use this; leave it at 3600.",
+        ),
+        (
+            {**TASK, "track": False, "on_unknown": "dead"},
+            "A task without tracking does not use this; leave it at retry.",
+        ),
+        (
+            {**TASK, "track": False, "max_attempts": 3},
+            "A task without tracking is not retried; leave this empty.",
+        ),
+    ],
+)
+def test_a_setting_without_effect_is_refused(refused, fields, said):
+    assert refused(**fields) == {list(fields)[-1]: [said]}
+
+
+def test_a_handler_has_no_destination(refused):
+    shop = Destination.objects.create(name="shop", broker="redis://127.0.0.1/0")
+    said = "Only a task has a destination; leave this empty."
+    assert refused(destination=shop) == {"destination": [said]}
+
+
+def test_the_options_of_a_task_are_checked(refused):
+    assert "no option 'url'" in refused(**TASK, options={"url": "x"})["options"][0]
+    assert not refused(options={"url": "x"})
+
+
+def test_a_reference_needs_the_address_of_this_server(refused, settings):
+    settings.CDC_PUBLIC_URL = ""
+    assert "set CDC_PUBLIC_URL" in refused(**TASK, options={"large_payload": "reference"})[
+        "options"
+    ][0]
