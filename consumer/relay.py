@@ -17,13 +17,13 @@ from django.db.models import Exists, Max, OuterRef, Q
 from audit.jobs import tracked
 from consumer.gaps import plan
 from consumer.reconciliation import schedule
-from handlers import tracing
+from handlers import broker, tracing
 from handlers.dead_letters import halt
 from handlers.mappings import pause, soft_delete
 from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, Handover
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
-from handlers.outbox import broker, handover, publish
+from handlers.outbox import handover, publish
 from handlers.outbox.message_size import MOST
 from handlers.redelivery import job
 from handlers.sdk import registry

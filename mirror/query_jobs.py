@@ -13,8 +13,8 @@ from functools import partial
 import structlog
 from django.db import transaction
 
+from handlers import broker
 from handlers.listener_rest_client import CANNOT_READ, bulk_of
-from handlers.outbox import broker
 from listeners.models import Listener
 from listeners.salesforce.bulk.client import BulkClient
 from listeners.salesforce.bulk.errors import ResultsExpired

@@ -27,8 +27,8 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
 
 from audit.jobs.claim import SENT_AGAIN, Claim, ClaimLost, start_due_jobs, unclaimed
+from handlers import broker
 from handlers.listener_rest_client import CANNOT_READ
-from handlers.outbox import broker
 from handlers.sdk.outcomes import storable
 from listeners.clock import database_clock
 from listeners.connections.login_attempts import COOLDOWN_SECONDS

@@ -2,13 +2,18 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 
 
 class Line:
-    """Forwards TCP to a local port. `freeze`: nothing passes, and nobody is told."""
+    """Forwards TCP to a local port. `freeze`: nothing passes, and nobody is told.
 
-    def __init__(self, port: int) -> None:
+    With `tls`, clients speak TLS to it, and the server does not.
+    """
+
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._target = port
         self._open = threading.Event()
         self._open.set()
@@ -43,6 +48,12 @@ class Line:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._server.accept()
+                if self._tls is not None:
+                    try:
+                        client = self._tls.wrap_socket(client, server_side=True)
+                    except OSError:
+                        client.close()
+                        continue
                 server = socket.create_connection(("127.0.0.1", self._target))
                 self._sockets += [client, server]
                 for ends in ((client, server), (server, client)):

@@ -13,7 +13,7 @@ from audit.models import AuditLogEntry, DirtyRecord, Incident, Reconciliation
 from audit.models.incident import IncidentQuerySet
 from consumer.incidents import REMEDIES, Reported, utc_of
 from consumer.reconciliation import schedule
-from handlers.outbox import broker
+from handlers import broker
 from listeners.models import Listener
 
 Kind = Incident.Kind

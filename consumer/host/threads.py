@@ -15,7 +15,7 @@ from audit.db.retry import suppress_transient_errors
 from cdcproject.process.embedded_broker import ensure_embedded_broker
 from consumer import relay
 from consumer.host.runtime import HostedListener
-from handlers.outbox import broker
+from handlers import broker
 from listeners.clock import database_clock
 from listeners.models import Position
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from audit.jobs.claim import UNENDED, start_due_jobs
 from audit.models import AuditLogEntry, Incident, Reconciliation
-from handlers.outbox import broker
+from handlers import broker
 from listeners.models import Listener, Position
 
 State = Reconciliation.State

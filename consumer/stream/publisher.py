@@ -14,8 +14,8 @@ from django.db import connection
 
 from audit.db.retry import TRANSIENT
 from consumer.gaps import plan
+from handlers.broker import BrokerUnavailable
 from handlers.outbox import handover
-from handlers.outbox.broker import BrokerUnavailable
 from handlers.outbox.handover import DeliveriesToPublish
 from listeners.clock import database_clock
 

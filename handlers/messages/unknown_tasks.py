@@ -27,8 +27,8 @@ from kombu.messaging import Producer
 from audit.db.retry import retry
 from audit.models import Incident, Trouble
 from cdcproject.conf.logging import escaped
+from handlers import broker
 from handlers.messages.checks import task_of
-from handlers.outbox import broker
 from handlers.sdk.registry import EXTERNAL_QUEUE
 from handlers.worker.worker_registry import writing_apart
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from handlers.outbox.broker import queue_length
+from handlers.broker import queue_length
 from handlers.sdk.registry import Handler
 
 #: The largest number of deliveries in a message, for a handler that takes one change at a time.

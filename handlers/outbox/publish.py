@@ -19,10 +19,10 @@ from celery import Celery, current_app
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Q
 
-from handlers import tracing
+from handlers import broker, tracing
+from handlers.broker import BrokerUnavailable
 from handlers.models import Delivery
-from handlers.outbox import broker, metrics
-from handlers.outbox.broker import BrokerUnavailable
+from handlers.outbox import metrics
 from handlers.outbox.message_size import grouped, messages_waiting, size_limit, spread
 from handlers.sdk import registry
 from handlers.sdk.events import EventData, Present

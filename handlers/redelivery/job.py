@@ -24,8 +24,9 @@ from audit.action_log import Action, Actor, note
 from audit.db.retry import retry
 from audit.jobs.claim import SENT_AGAIN, Claim, ClaimLost, start_due_jobs
 from audit.models import AuditLogEntry
+from handlers import broker
 from handlers.models import Delivery, Redelivery, RedeliveryTarget
-from handlers.outbox import broker, publish
+from handlers.outbox import publish
 from handlers.redelivery import new_handlers
 from handlers.redelivery.request import Counts, counts_of, sent, stored
 from handlers.redelivery.requeue import requeue

@@ -16,8 +16,9 @@ from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Q
 
+from handlers import broker
 from handlers.listener_rest_client import CANNOT_READ
-from handlers.outbox import broker, publish
+from handlers.outbox import publish
 from listeners.clock import database_clock
 from mirror import budget
 from mirror.apply import dead_letters, dirty, gap_scan, merges, problem, reader

@@ -11,7 +11,7 @@ from consumer import relay
 from consumer.gaps import plan
 from consumer.gaps.complete import complete
 from consumer.tasks import complete_gaps
-from handlers.outbox.broker import BrokerUnavailable, queue_length
+from handlers.broker import BrokerUnavailable, queue_length
 from listeners import crash_points
 from tests.consumer.gapped import composites, deliveries, entries
 from tests.consumer.hearing import begin_now, hear

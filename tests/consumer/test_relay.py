@@ -13,9 +13,9 @@ from audit.models import AuditLogFilter, Work
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest.transaction import ingest
+from handlers.broker import queue_length
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.outbox import handover, publish
-from handlers.outbox.broker import queue_length
 from handlers.redelivery.request import request_matching
 from handlers.redelivery.start import begin as begin_redelivery
 from handlers.types import Claim

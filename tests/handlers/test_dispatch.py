@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from cdcproject.celery import app
 from consumer.ingest.transaction import ingest
+from handlers.broker import BrokerUnavailable, queue_length
 from handlers.models import Delivery
 from handlers.outbox import handover, publish
-from handlers.outbox.broker import BrokerUnavailable, queue_length
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest.transaction import ingest
+from handlers.broker import BrokerUnavailable, queue_length
 from handlers.models import Delivery, Handover
 from handlers.outbox import handover, publish
-from handlers.outbox.broker import BrokerUnavailable, queue_length
 from handlers.outbox.handover import READY_AGE
 from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received

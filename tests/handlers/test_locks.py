@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest.transaction import ingest
+from handlers.broker import queue_length
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Handover
 from handlers.outbox import handover, publish
-from handlers.outbox.broker import queue_length
 from handlers.sdk.outcomes import Succeeded
 from handlers.worker.claim import claim
 from handlers.worker.run import run_deliveries

@@ -4,8 +4,8 @@ import pytest
 from django.utils import timezone
 
 from consumer.ingest.transaction import ingest
+from handlers.broker import queue_length
 from handlers.outbox import handover, message_size
-from handlers.outbox.broker import queue_length
 from handlers.outbox.message_size import spread
 from tests.sample_data import change, lease_of, make_mapping, received
 

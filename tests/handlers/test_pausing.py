@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest.transaction import ingest
+from handlers.broker import queue_length
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.outbox import publish
-from handlers.outbox.broker import queue_length
 from handlers.redelivery.request import RedeliveryRequest
 from handlers.reporting.wait_reason import waits_for
 from listeners import crash_points

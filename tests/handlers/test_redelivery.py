@@ -10,9 +10,9 @@ from audit.models import AuditLogFilter
 from cdcproject.celery import app
 from consumer import relay
 from consumer.ingest.transaction import ingest
+from handlers.broker import queue_length
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
 from handlers.outbox import publish
-from handlers.outbox.broker import queue_length
 from handlers.redelivery.request import (
     Contradiction,
     RedeliveryRequest,

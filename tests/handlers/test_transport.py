@@ -6,7 +6,7 @@ import pytest
 from kombu.connection import Connection
 from kombu.transport import base
 
-from handlers.outbox import broker as outbox_broker
+from handlers import broker as outbox_broker
 
 
 class Wire:

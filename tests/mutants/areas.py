@@ -51,7 +51,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "outbox": (
         "handlers/outbox/create.py",
         "handlers/outbox/publish.py",
-        "handlers/outbox/broker.py",
+        "handlers/broker.py",
         "handlers/outbox/handover.py",
         "handlers/routing/saves.py",
     ),

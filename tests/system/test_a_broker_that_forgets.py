@@ -3,8 +3,8 @@
 import pytest
 
 from audit.models import AuditLogEntry
+from handlers.broker import queue_length
 from handlers.models import Handover
-from handlers.outbox.broker import queue_length
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.system.verdict import (

@@ -9,8 +9,8 @@ from django.utils import timezone
 from audit.models import AuditLogEntry
 from consumer import relay
 from consumer.ingest.transaction import ingest
+from handlers import broker
 from handlers.models import Delivery, HandlerMapping
-from handlers.outbox import broker
 from tests.crash_points import at, reached
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for

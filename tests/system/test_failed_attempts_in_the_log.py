@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from handlers.broker import queue_length
 from handlers.models import Delivery
-from handlers.outbox.broker import queue_length
 from tests.sample_data import make_mapping
 from tests.servers import wait_for
 

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from consumer.management.arguments import add_dry_run
+from handlers import broker
 from handlers.messages.unknown_tasks import kept, send_on
-from handlers.outbox import broker
 
 
 class Command(BaseCommand):

@@ -29,7 +29,11 @@ def failures(app: Celery) -> tuple[type[Exception], ...]:
     Call it only after an exception, because it costs more than publishing a message.
     """
     with app.connection_for_write() as unused:
-        return (*unused.connection_errors, *unused.channel_errors, *_FAILURES)
+        return failures_of(unused)
+
+
+def failures_of(connection: Any) -> tuple[type[Exception], ...]:
+    return (*connection.connection_errors, *connection.channel_errors, *_FAILURES)
 
 
 @contextmanager

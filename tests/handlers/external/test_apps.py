@@ -1,0 +1,166 @@
+"""A destination has a Celery application of its own, made of its row alone."""
+
+import ssl
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from celery import current_app
+from redis import Redis
+
+from handlers.broker import BrokerUnavailable
+from handlers.external import apps
+from handlers.models import Destination
+from listeners.salesforce.http.allowlist import parsed
+from tests.brokers import AnyBroker, empty
+from tests.line import Line
+from tests.servers import free_port
+from tests.simulator.certificates import Authority
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+SECRET = "s3cret-word"
+
+
+def send(destination: Destination, task: str = "shop.tasks.sync") -> None:
+    with apps.sending(destination) as app, app.producer_pool.acquire(block=True) as producer:
+        app.send_task(task, producer=producer, retry=False)
+
+
+def waiting(url: str) -> int:
+    with Redis.from_url(url) as client:
+        return int(client.llen("celery"))
+
+
+def test_messages_go_to_the_destination_whatever_the_environment_says(
+    shop, shop_broker, monkeypatch
+):
+    for name in ("BROKER_URL", "BROKER_READ_URL", "BROKER_WRITE_URL", "RESULT_BACKEND"):
+        monkeypatch.setenv(f"CELERY_{name}", f"redis://127.0.0.1:{free_port()}/0")
+    monkeypatch.setenv("CELERY_CONFIG_MODULE", "no.such.module")
+    monkeypatch.setenv("CELERY_LOADER", "no.such:Loader")
+
+    send(shop)
+
+    assert waiting(shop_broker.url) == 1
+
+
+def test_our_own_application_stays_the_current_one(shop):
+    own = current_app._get_current_object()
+
+    app = apps.app_of(shop)
+
+    assert current_app._get_current_object() is own
+    assert apps.app_of(None) is own
+    assert app.conf.task_default_queue == "celery"
+    assert app.conf.control_exchange == "celery"
+
+
+def test_the_application_is_kept_until_the_row_changes(shop, shop_broker):
+    first = apps.app_of(shop)
+    again = apps.app_of(Destination.objects.get())
+
+    shop.broker = shop_broker.url.replace("/0", "/1")
+    changed = apps.app_of(shop)
+
+    assert again is first
+    assert changed is not first
+    send(shop)
+    assert waiting(shop.broker.reveal()) == 1
+
+
+def test_a_referenced_broker_is_looked_up(shop, shop_broker, monkeypatch):
+    shop.broker = "env:SHOP_BROKER"
+
+    with pytest.raises(BrokerUnavailable, match="SHOP_BROKER is not set"):
+        send(shop)
+    apps.forget()
+    monkeypatch.setenv("SHOP_BROKER", shop_broker.url)
+    send(shop)
+
+    assert waiting(shop_broker.url) == 1
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_is_down_is_told_without_its_password(db, scheme):
+    url = f"{scheme}://user:{SECRET}@127.0.0.1:{free_port()}/0"
+    shop = Destination(pk=1, name="shop", broker=url)
+
+    with pytest.raises(BrokerUnavailable, match=r"^Destination shop: ") as down:
+        send(shop)
+    with pytest.raises(BrokerUnavailable) as again:  # without an attempt
+        send(shop)
+
+    assert SECRET not in str(down.value)
+    assert str(again.value) == str(down.value)
+
+
+def test_a_wrong_password_is_told_without_it(shop, shop_broker):
+    with Redis.from_url(shop_broker.url) as client:
+        client.config_set("requirepass", "another")
+    shop.broker = shop_broker.url.replace("//", f"//:{SECRET}@")
+
+    with pytest.raises(BrokerUnavailable) as refused:
+        send(shop)
+
+    assert SECRET not in str(refused.value)
+    assert "password" in str(refused.value)
+
+
+@contextmanager
+def over_tls(folder, port: int, scheme: str = "rediss"):
+    authority = Authority(folder)
+    pair = authority.issue("server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    with Line(port, tls=context) as line:
+        yield f"{scheme}://127.0.0.1:{line.port}/0", authority
+
+
+def test_tls_is_verified_with_the_certificate(shop, shop_broker, tmp_path):
+    with over_tls(tmp_path, shop_broker.port) as (url, authority):
+        shop.broker = url
+        with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
+            send(shop)
+
+        apps.forget()
+        shop.ca_certificate = str(authority.cert)
+        send(shop)
+
+        assert waiting(shop_broker.url) == 1
+
+
+def test_rabbitmq_over_tls_is_verified_too(request, tmp_path):
+    rabbitmq = request.getfixturevalue("_rabbitmq")
+    empty(rabbitmq.url, ["celery"])
+    port = urlsplit(rabbitmq.url).port
+    with over_tls(tmp_path, port, "amqps") as (url, authority):
+        shop = Destination(pk=1, name="shop", broker=url.replace("//", "//guest:guest@", 1))
+        shop.broker = f"{shop.broker.reveal().removesuffix('/0')}//"
+        with pytest.raises(BrokerUnavailable, match=r"(?i)certificate"):
+            send(shop)
+
+        apps.forget()
+        shop.ca_certificate = str(authority.cert)
+        send(shop)
+        apps.forget()  # which closes the connections
+
+    assert AnyBroker("rabbitmq", rabbitmq.url).waiting("celery") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "flaw"),
+    [
+        ("https://shop.example", "must start with redis://, rediss://, amqp:// or amqps://"),
+        ("redis://:pa/ss@shop.example:6379/0", "special characters"),
+        ("redis:///0", "has no host"),
+        ("rediss://shop.example/0?ssl_cert_reqs=none", "not supported"),
+        ("redis://localhost/zero", "must be a database number"),
+        ("redis://localhost;amqp://localhost", "the same scheme"),
+        ("amqp://shop.example", "requires TLS"),
+        ("amqps://10.1.2.3", "CDC_OUTBOUND_ALLOWED"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_told(url, flaw, settings):
+    settings.CDC_OUTBOUND = parsed(["loopback"])
+    with pytest.raises(BrokerUnavailable, match=flaw):
+        send(Destination(pk=1, name="shop", broker=url))
