@@ -141,7 +141,7 @@ def main() -> int:
 
 
 def _plan(options: argparse.Namespace) -> list[tuple[str, str, str]]:
-    """What is measured, with which database and which broker."""
+    """Return the measurements to run, each as (name, database, broker)."""
     here = (options.database, options.broker)
     if options.what != "all":
         return [(options.what, *here)]
@@ -152,7 +152,7 @@ def _plan(options: argparse.Namespace) -> list[tuple[str, str, str]]:
 def _measure(
     report: Report, name: str, conditions: Conditions, options: argparse.Namespace
 ) -> None:
-    """One that fails takes no other with it."""
+    """Run one measurement. A failure is reported, and the other measurements still run."""
     started = time.monotonic()
     try:
         with Stage(conditions).open() as stage:
@@ -163,7 +163,7 @@ def _measure(
 
 
 def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """From these, or from the command line."""
+    """Parse the given arguments, or those of the command line."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("what", nargs="?", default="all", choices=["all", *MEASURES])
     parser.add_argument("--runs", type=int, default=3)

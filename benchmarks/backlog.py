@@ -1,4 +1,5 @@
-"""A backlog, from the subscription until all is committed and published, beside floor and peer."""
+"""Measures a backlog from the subscription until all changes are committed and published, beside
+floor and peer."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ _SHARES = ((_FLOOR, 0.5, "half the floor"), (_PEER, 10.0, "ten times the peer"))
 
 
 def measure(stage: Stage, report: Report, transports: list[str], changes: int, runs: int) -> None:
-    """Product, floor, peer, product, ..."""
+    """Measure product, floor and peer by turns."""
     with org_with(changes) as org:
         ways: dict[str, Way] = {
             _name(stage, transport): partial(product, transport, org, changes)
@@ -50,7 +51,7 @@ def _name(stage: Stage, transport: str) -> str:
 
 
 def _targets(stage: Stage, rates: Rates, name: str) -> tuple[Target, ...]:
-    """CometD's is the floor's and the peer's; the Pub/Sub API's is CometD's."""
+    """Return the targets: floor and peer for CometD, CometD's rate for the Pub/Sub API."""
     cometd = _name(stage, "cometd")
     shares = {cometd: _SHARES, _name(stage, "pubsub"): ((cometd, 1.0, "CometD"),)}.get(name, ())
     return tuple(
@@ -67,7 +68,7 @@ def product(
     name: str = "bench",
     endpoint: str = "",
 ) -> Measured:
-    """Changes a second, from the subscription until all are committed and published."""
+    """Measure changes per second from the subscription until all are committed and published."""
     configure(run, org, listener_yaml(org, transport, "bench.empty", name=name, endpoint=endpoint))
     recorded = Recorded(run.database)
     listener = run.listener(name)

@@ -1,4 +1,4 @@
-"""The least that hears a channel over CometD: no recovery, no checks."""
+"""A minimal CometD client: one channel, no recovery, no checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REQUEST_SECONDS = 120
 
 
 def log_in(url: str, client_id: str, client_secret: str) -> dict[str, Any]:
-    """The answer of the token endpoint."""
+    """Log in with client credentials, and return the token endpoint's answer."""
     form = {"client_id": client_id, "client_secret": client_secret}
     answer = requests.post(
         f"{url}/services/oauth2/token",
@@ -25,7 +25,7 @@ def log_in(url: str, client_id: str, client_secret: str) -> dict[str, Any]:
 
 
 class BareClient:
-    """One session, one channel, from the earliest event on."""
+    """One session with one channel, from the earliest event on."""
 
     def __init__(self, token: dict[str, Any], channel: str) -> None:
         self._url = token["instance_url"] + _PATH
@@ -53,11 +53,11 @@ class BareClient:
             raise RuntimeError(f"not subscribed: {answer}")
 
     def poll(self) -> list[dict[str, Any]]:
-        """The events of one answer."""
+        """Poll once, and return the answer's events."""
         return [message for message in json.loads(self.poll_bytes()) if "data" in message]
 
     def poll_bytes(self) -> bytes:
-        """One answer as it came."""
+        """Poll once, and return the answer's body."""
         connect = {"channel": "/meta/connect", "connectionType": "long-polling"}
         return self._post({**connect, "clientId": self._client_id})
 

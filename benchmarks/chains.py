@@ -1,4 +1,4 @@
-"""A backlog of chains, many changes of each record, of which some fail at first."""
+"""Measures a backlog of chains: many changes of each record, some of which fail at first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS = {"plain": "bench.flaky", "batch=100": "bench.flaky_batch"}
 
 
 def measure(stage: Stage, report: Report, transport: str, changes: int, runs: int) -> None:
-    """From the subscription until every handler has succeeded, retries included."""
+    """Measure from the subscription until every handler has succeeded, retries included."""
     with org_with_chains(changes, LENGTH) as org:
         ways: dict[str, Way] = {
             f"chains, {kind}, {stage.conditions}": partial(product, transport, org, changes, name)

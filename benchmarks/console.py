@@ -1,7 +1,7 @@
-"""How long the pages of a big installation take: `python -m benchmarks.console`.
+"""Measures the console's pages in a big installation: `python -m benchmarks.console`.
 
-On a PostgreSQL of its own that it fills; with `--folder` it is kept, and used again as it is. Exits
-with 1 when one of twenty answers of a page takes longer than 300 ms.
+The benchmark starts and fills its own PostgreSQL server; `--folder` keeps the server's data for the
+next run. Exits with 1 when the 95th percentile of a page is over 300 ms.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tests.servers import PostgresServer
 
 
 def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """From these, or from the command line."""
+    """Parse the given arguments, or those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=10_000_000)
     parser.add_argument("--runs", type=int, default=40, help="of each page")

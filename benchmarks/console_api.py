@@ -67,7 +67,7 @@ def api_pages() -> Iterator[tuple[str, Page]]:
 
 
 def _second(address: str) -> Page:
-    """Where the first one's cursor leads."""
+    """Return the second page of a list, at the address that its first page names."""
     return at(str(visitor().get(address).json()["next"]))
 
 

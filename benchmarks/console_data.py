@@ -1,5 +1,5 @@
-"""A big installation, made by the database itself: entries of any number, with deliveries and
-attempts, incidents and what operators did, of 200 listeners."""
+"""Fills a database with a big installation, in SQL: 200 listeners with any number of audit log
+entries, their deliveries and attempts, incidents and action log rows."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,7 +42,7 @@ def listener_name(place: int) -> str:
 
 
 def fill(total: int) -> None:
-    """Indexes are built at the end, as a restored dump's are."""
+    """Fill an empty database with `total` entries; indexes are built last, as in a restore."""
     first = _make_listeners()
     fixed = {
         "total": total,
@@ -78,7 +78,7 @@ def fill(total: int) -> None:
 
 
 def bring_up_to_date() -> None:
-    """What pages show of today: traffic, leases and workers."""
+    """Renew the rows that pages show as current: today's traffic, leases and workers."""
     _run(rows.TRAFFIC_OF_TODAY)
     now = timezone.now()
     Position.objects.update(
@@ -112,7 +112,7 @@ def _make_listeners() -> int:
 
 
 def _make_mappings(first_listener: int) -> int:
-    """Five of each listener, in the order that `console_rows.DELIVERIES` counts on."""
+    """Make five mappings a listener, in the order that `console_rows.DELIVERIES` relies on."""
     of_each = (
         ("create", "handlers.log_change"),
         ("update", "handlers.log_change"),
@@ -150,7 +150,7 @@ def _make_redeliveries() -> int:
 
 
 def _first(made: list[Any]) -> int:
-    """Their ids follow one another."""
+    """Return the id of the first row. Raises RuntimeError if the ids are not consecutive."""
     first = int(made[0].pk)
     if [row.pk for row in made] != list(range(first, first + len(made))):
         raise RuntimeError("somebody else writes to this database")

@@ -1,5 +1,5 @@
-"""The rows of a big installation as the SQL that makes them: a few busy listeners and records, many
-quiet ones, and what is rare in each list. Entry g of {total} has the id g."""
+"""The SQL that makes the rows of a big installation: a few busy listeners and records, many quiet
+ones, and some rare values in each list. Entry g of {total} has the id g."""
 
 DAYS = 30
 

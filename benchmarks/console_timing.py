@@ -1,4 +1,4 @@
-"""Pages asked for again and again by somebody who is logged in, and how long they took."""
+"""Times pages that a logged-in user requests repeatedly."""
 
 import math
 import time
@@ -17,7 +17,7 @@ Page = Callable[[], str | tuple[str, dict[str, Any]]]
 
 
 def at(address: str) -> Page:
-    """The same each time."""
+    """Return a page with the same address in each run."""
     return lambda: address
 
 
@@ -30,12 +30,12 @@ class Run:
 
 @dataclass
 class Runs:
-    """Of one page."""
+    """All runs of one page."""
 
     all: list[Run] = field(default_factory=list)
 
     def percentile(self, share: float, times: str = "seconds") -> float:
-        """In milliseconds."""
+        """Return that percentile of the runs' times, in milliseconds."""
         ordered = sorted(getattr(run, times) for run in self.all)
         return 1000 * float(ordered[math.ceil(len(ordered) * share) - 1])
 
@@ -45,7 +45,7 @@ class Runs:
 
 
 def visitor() -> Client:
-    """Who may see everything."""
+    """Return a client that is logged in as a superuser."""
     client = Client()
     user, _ = User.objects.get_or_create(username="bench", is_staff=True, is_superuser=True)
     client.force_login(user)
@@ -53,7 +53,7 @@ def visitor() -> Client:
 
 
 def measure(pages: Mapping[str, Page], runs: int) -> int:
-    """Prints a line for each page; 1 if one of them is too slow."""
+    """Print a line for each page. Returns 1 if a page is too slow, else 0."""
     client = visitor()
     print("| page | queries | median | 95th percentile | of it in the database |")
     print("|---|--:|--:|--:|--:|")
@@ -103,5 +103,5 @@ def _run(client: Client, page: Page) -> Run:
 
 
 def _begin(content: Iterable[bytes]) -> None:
-    """Of a file that is streamed the first bytes count."""
+    """Read the first part of a streamed file; the time until then is measured."""
     next(iter(content), b"")

@@ -1,4 +1,4 @@
-"""A fresh database for each run, copied from one that was migrated once."""
+"""Makes a fresh database for each run, as a copy of a migrated template."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _CONNECT_SECONDS = 5
 
 
 class Database(Protocol):
-    """One run's; `url` is for the product."""
+    """The database of a run; `url` is the product's DATABASE_URL."""
 
     url: str
 
     def row(self, sql: str) -> tuple[Any, ...]:
-        """The only row of a query, or the first."""
+        """Return the first row of a query."""
 
     def run(self, sql: str) -> None: ...
     def close(self) -> None: ...
 
 
 class Databases(Protocol):
-    """Where they come from."""
+    """Makes databases, on a server or as files."""
 
     def start(self, migrate: Callable[[str], None]) -> None:
-        """`migrate` is given the address of the template."""
+        """Start the server, and make the template; `migrate` takes the template's URL."""
 
     def fresh(self) -> Database: ...
     def full(self) -> Database:
-        """One that stays where it is; empty at first."""
+        """Return a database that is kept between invocations; it is empty at first."""
 
     def cpu_seconds(self) -> float:
-        """Of the server until now; 0 without one."""
+        """Return the CPU time that the server has used, 0 where there is no server."""
 
     def stop(self) -> None: ...
 
@@ -65,7 +65,7 @@ class _Postgres:
 
 
 class PostgresDatabases:
-    """On a server of its own, with the server's own settings: what is committed is on disk."""
+    """Makes databases on its own PostgreSQL server, with default settings: commits are on disk."""
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self._data = folder / "postgres"
@@ -87,7 +87,7 @@ class PostgresDatabases:
         return _Postgres(self.server.url)
 
     def cpu_seconds(self) -> float:
-        """Those of its processes that have ended are in the first one's."""
+        """Return the CPU time of all server processes; the first one's includes ended children."""
         first, *others = map(psutil.Process, self.server.pids())
         used = sum(first.cpu_times()[:4])
         for process in others:
@@ -124,7 +124,7 @@ class _SQLite:
 
 
 class SQLiteDatabases:
-    """Files, as the embedded default has them."""
+    """Makes SQLite files, the embedded default."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -152,4 +152,4 @@ class SQLiteDatabases:
         return _SQLite(path)
 
     def stop(self) -> None:
-        """There is no server."""
+        """Do nothing, since there is no server."""

@@ -1,4 +1,5 @@
-"""From the subscription until every handler has run, beside Celery tasks that do nothing."""
+"""Measures a backlog from the subscription until every handler has run, beside Celery tasks that do
+nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ _ROWS = "SELECT count(*) FROM bench_row"
 
 
 def measure(stage: Stage, report: Report, transport: str, changes: int, runs: int) -> None:
-    """Of handlers that do nothing, and of ones that write a row each."""
+    """Measure handlers that do nothing and handlers that write a row for each change."""
     with org_with(changes) as org:
         ways: dict[str, Way] = {}
         if stage.conditions.is_production:
@@ -58,7 +59,7 @@ def _targets(stage: Stage, rates: Rates, name: str) -> tuple[Target, ...]:
 def product(
     transport: str, org: SimulatorProcess, changes: int, handler: str, run: Run
 ) -> Measured:
-    """Changes a second, from the subscription until all are handled; the workers are up before."""
+    """Measure changes per second from the subscription until all are handled by running workers."""
     configure(run, org, listener_yaml(org, transport, handler))
     recorded = Recorded(run.database)
     processes = run.workers(WORKERS)
@@ -79,7 +80,7 @@ def product(
 
 
 def celery_alone(changes: int, run: Run) -> Measured:
-    """Tasks a second that the same workers drain, which are sent before they are up."""
+    """Measure the tasks per second that the same workers drain; all are sent before they start."""
     run.python("-m", "benchmarks.send_tasks", str(changes))
     processes = run.workers(WORKERS)
     before = cpu_seconds(processes)

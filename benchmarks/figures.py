@@ -1,4 +1,4 @@
-"""What was measured: medians with their spread, what they are compared with, and the report."""
+"""Figures (medians with their spread), the targets they are compared with, and the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.chaos.report import machine_name, package_versions
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure should come to. `why` says what it is worked out from."""
+    """The limit that a figure should meet. `why` names the source of the limit."""
 
     limit: float
     why: str
@@ -20,7 +20,7 @@ class Target:
 
     @classmethod
     def share_of(cls, values: Sequence[float], share: float, why: str) -> Target:
-        """At least so many times another figure's median."""
+        """Return a target of at least `share` times the median of another figure's values."""
         return cls(share * statistics.median(values), why)
 
     def is_met(self, value: float) -> bool:
@@ -77,7 +77,7 @@ class Figure:
 
 @dataclass(slots=True)
 class Report:
-    """All figures of an invocation, and what could not be measured, with the reason."""
+    """All figures of an invocation, and the measurements that failed, with the reason."""
 
     conditions: dict[str, Any] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """The table, in Markdown."""
+        """Return the report's lines: machine, versions, conditions and a Markdown table."""
         versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
         conditions = ", ".join(f"{name} {value}" for name, value in self.conditions.items())
         head = ("figure", "median", "min - max", "target or note", "verdict")

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fill ENTRIES`: a database whose audit log is that long, from earlier."""
+"""`python -m benchmarks.fill ENTRIES`: fills a database with that many entries of the past."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import django
 
-#: The past only: what could be published, run or tried again would be other work.
+#: Ends all deliveries: the relay or a worker would otherwise publish, run or retry some of them.
 PAST = """
 UPDATE handlers_delivery SET state = 'succeeded', finished_at = now(), due_at = NULL,
     claim_deadline = NULL

@@ -54,7 +54,7 @@ Row = tuple[Any, ...]
 
 
 class Receiver(threading.Thread):
-    """Puts the events of each answer into `answers`, until so many came."""
+    """Puts the events of each answer into `answers`, until it has received `changes` events."""
 
     def __init__(self, client: BareClient, changes: int) -> None:
         super().__init__(daemon=True)
@@ -149,7 +149,7 @@ def _publish(broker: redis.Redis, ids: Sequence[int]) -> None:
 
 
 def _message(number: int) -> str:
-    """As Celery reads it from Redis."""
+    """Return a task message in the form in which Celery reads it from Redis."""
     task_id = f"floor-{number}"
     empty = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     body = json.dumps([[], {"delivery_id": number}, empty])

@@ -1,5 +1,5 @@
-"""What a change costs as the audit log grows: a backlog recorded into an empty log and into a full
-one, by turns on the same server."""
+"""Measures the cost of a change as the audit log grows: a backlog is recorded into an empty log and
+into a full one, by turns on the same server."""
 
 from __future__ import annotations
 

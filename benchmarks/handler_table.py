@@ -1,6 +1,6 @@
-"""What the measured handlers write to."""
+"""The table and the file that the measured handlers write to."""
 
-#: The variable with the file where `bench.moment` writes when it began.
+#: The environment variable with the path of the file to which `bench.moment` writes start times.
 MOMENTS = "BENCH_MOMENTS"
 TABLE = """
 CREATE TABLE bench_row (

@@ -27,51 +27,51 @@ FLAKY = 0.02
 
 @shared_task(name="bench.task", ignore_result=True)
 def task(*, delivery_id: int) -> None:
-    """What a bare Celery worker is measured with."""
+    """Do nothing: the task with which a bare Celery worker is measured."""
 
 
 @cdc_handler(name="bench.empty")
 def empty(event: EventData) -> None:
-    """Nothing: what is left is the product's own work."""
+    """Do nothing, so that only the product's own work is measured."""
 
 
 @cdc_handler(name="bench.empty_atomic", atomic=True)
 def empty_atomic(event: EventData) -> None:
-    """Nothing, in the transaction that settles it."""
+    """Do nothing, in the transaction that settles the delivery."""
 
 
 @cdc_handler(name="bench.upsert")
 def upsert(event: EventData) -> None:
-    """One row of a record."""
+    """Write one row of a record."""
     _upsert([event])
 
 
 @cdc_handler(name="bench.upsert_atomic", atomic=True)
 def upsert_atomic(event: EventData) -> None:
-    """One row of a record, in the transaction that settles it."""
+    """Write one row of a record, in the transaction that settles the delivery."""
     _upsert([event])
 
 
 @cdc_handler(name="bench.moment")
 def moment(event: EventData) -> None:
-    """When the change was committed, and when this began; in milliseconds since 1970."""
+    """Write when the change was committed and when this run began, in milliseconds since 1970."""
     began = time.time_ns() // 1_000_000
     os.write(_moments(), f"{event.metadata.commit_timestamp} {began}\n".encode())
 
 
 @cdc_handler(name="bench.empty_batch", batch=BATCH)
 def empty_batch(events: list[EventData]) -> None:
-    """Nothing, for many changes at once."""
+    """Do nothing, for many changes at once."""
 
 
 @cdc_handler(name="bench.empty_thousand", batch=1000)
 def empty_thousand(events: list[EventData]) -> None:
-    """Nothing, for as many changes at once as a mirror takes."""
+    """Do nothing, for as many changes at once as a mirror takes."""
 
 
 @cdc_handler(name="bench.upsert_batch", batch=BATCH)
 def upsert_batch(events: list[EventData]) -> None:
-    """A row of each record in one statement."""
+    """Write a row of each record in one statement."""
     _upsert(events)
 
 

@@ -1,4 +1,4 @@
-"""From a change's publication to its handler's start, at a steady rate."""
+"""Measures the time from a change's publication to its handler's start, at a steady rate."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _run(run: Run, org: SimulatorProcess, transport: str, rate: int, seconds: fl
 
 
 def _publish(org: SimulatorProcess, rate: int, seconds: float) -> int:
-    """So many a second, evenly; how many in all."""
+    """Publish changes evenly at `rate` per second, and return their number."""
     count, total = 0, int(rate * seconds)
     started, pause = time.monotonic(), threading.Event()
     while count < total:
@@ -91,7 +91,7 @@ def _publish(org: SimulatorProcess, rate: int, seconds: float) -> int:
 
 
 def _read(moments: Path, sent: int, since: float) -> list[int]:
-    """Milliseconds of each change that was committed after the warm-up."""
+    """Return the latency in milliseconds of each change that was committed after the warm-up."""
     pairs = [tuple(map(int, line.split())) for line in moments.read_text().splitlines()]
     if len(pairs) != sent:
         raise RuntimeError(f"{sent} changes were published, {len(pairs)} handled")

@@ -1,5 +1,5 @@
-"""Many listeners in one process: what they cost when nothing happens, and how fast they are when
-all of them hear the same."""
+"""Measures many listeners in one process: their cost when idle, and their rate when all of them
+receive the same events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 
 def measure(stage: Stage, report: Report, transport: str, listeners: int, events: int) -> None:
-    """`events`: of each listener. The numbers are of one run: first idle, then busy."""
+    """Measure one run, first idle, then busy with `events` for each listener."""
     named = f"{listeners} listeners, {transport}"
     with SimulatorProcess("--seed", "1", grpc=True) as org, stage.run() as run:
         one = partial(listener_yaml, org, transport, "", replay_from="tip")

@@ -1,4 +1,5 @@
-"""What listener and workers hold after so many changes, which come as fast as they are handled."""
+"""Measures the memory of listener and workers after thousands to a million changes, which are
+published as fast as they are handled."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from benchmarks.turns import say
 from tests.chaos.services import Service
 from tests.simulator.process import SimulatorProcess
 
-#: Published ahead of what is handled: enough that nobody waits, too little to be a backlog.
+#: Changes published ahead of the handled ones: enough that no process idles, too few for a backlog.
 _AHEAD = 2000
 _SECONDS = 6 * 3600.0
 FLAT_SINCE = 100_000
@@ -23,7 +24,7 @@ Sample = dict[str, float]
 
 
 def measure(stage: Stage, report: Report, transport: str, changes: int) -> None:
-    """After each mark up to so many changes, and at their end."""
+    """Measure at each mark below `changes`, and at the end."""
     marks = [*(mark for mark in MARKS if mark < changes), changes]
     options = ("--seed", "1", "--retention-events", str(10 * _AHEAD))
     with SimulatorProcess(*options, grpc=True) as org, stage.run() as run:
@@ -70,7 +71,7 @@ def _have_caught_up(recorded: Recorded, changes: int) -> bool:
 
 
 def _sample(services: list[Service]) -> Sample:
-    """Resident, in megabytes: of each process, and of its children by number."""
+    """Return the resident memory in megabytes of each process and of each of its children."""
     return {
         f"{service.name}, child {number}" if number else service.name: (
             process.memory_info().rss / 1e6

@@ -28,7 +28,7 @@ _APPLIED = "SELECT count(*) FROM mirrored_asset WHERE text_1 = 'changed'"
 
 
 def measure(stage: Stage, report: Report, changes: int, runs: int) -> None:
-    """Both by turns, each with an org and updates of its own."""
+    """Measure the mirror and the empty handler by turns, each with its own org and updates."""
     ways: dict[str, Way] = {
         _APPLY: partial(_applied, changes),
         _EMPTY: partial(_emptied, changes),

@@ -58,7 +58,7 @@ LISTENER = """\
 
 @contextmanager
 def org_with(records: int) -> Iterator[SimulatorProcess]:
-    """An org with so many records of 30 fields, which are calculated when they are read."""
+    """Run an org with so many records of 30 fields, which it calculates when they are read."""
     types = {"Name": "string"}
     types |= {f"{name}_{n + 1}__c": kind for name, (kind, c) in _KINDS.items() for n in range(c)}
     with SimulatorProcess("--seed", "1", grpc=True) as org:
@@ -76,7 +76,7 @@ def _read_pages(org: SimulatorProcess) -> None:
 
 
 def measure(stage: Stage, report: Report, records: int, runs: int) -> None:
-    """Product, floor, peer, product, …"""
+    """Measure product, floor and peer by turns."""
     with org_with(records) as org, org_with(min(records, PEER_RECORDS)) as small:
         ways: dict[str, Way] = {
             _PRODUCT: partial(_script, org, "product", records),
@@ -92,7 +92,7 @@ def measure(stage: Stage, report: Report, records: int, runs: int) -> None:
 
 
 def measure_memory(stage: Stage, report: Report) -> None:
-    """The memory of loads of more and more records."""
+    """Measure the memory of loads with increasing numbers of records."""
     found: dict[int, float] = {}
     for records in MEMORY_SIZES:
         with org_with(records) as org, stage.run() as run:
@@ -145,7 +145,7 @@ class _Clock:
 
 
 def load_product() -> Spent:
-    """The load as a worker runs it, from its first slice to the end of its sweep."""
+    """Measure the load as a worker runs it, from its first slice to the end of its sweep."""
     import django
 
     django.setup()

@@ -19,7 +19,7 @@ _UPDATES_OF_A_TRANSACTION = 10
 
 @contextmanager
 def org_with(changes: int) -> Iterator[SimulatorProcess]:
-    """An org where so many changes wait: creations of 18 fields and updates of 4 by turns."""
+    """Run an org where `changes` wait: creations of 18 fields and updates of 4 by turns."""
     with _keeping(changes) as org:
         fill(org, changes)
         yield org
@@ -27,7 +27,7 @@ def org_with(changes: int) -> Iterator[SimulatorProcess]:
 
 @contextmanager
 def org_with_chains(changes: int, length: int) -> Iterator[SimulatorProcess]:
-    """An org where so many updates wait: of each record `length`, of all records by turns."""
+    """Run an org where `changes` updates wait, `length` for each record, all records by turns."""
     with _keeping(changes) as org:
         records = list(_created(org, changes // length))
         org.fault("age_out")
@@ -37,13 +37,13 @@ def org_with_chains(changes: int, length: int) -> Iterator[SimulatorProcess]:
 
 
 def _keeping(changes: int) -> SimulatorProcess:
-    """An org that keeps so many changes, and those before them."""
+    """Return an org that retains `changes` changes and the creations before them."""
     options = ("--seed", "1", "--retention-events", str(max(2 * changes, 1000)))
     return SimulatorProcess(*options, grpc=True)
 
 
 def fill(org: SimulatorProcess, changes: int) -> None:
-    """What is updated was created before the log begins."""
+    """Fill the org's event log with `changes`, half of them updates of records created earlier."""
     updates = changes // 2
     known = list(_created(org, updates))
     org.fault("age_out")
@@ -55,7 +55,7 @@ def fill(org: SimulatorProcess, changes: int) -> None:
 
 
 def create(org: SimulatorProcess, count: int) -> None:
-    """So many new Accounts, a change each."""
+    """Create `count` Accounts, one change each."""
     if count:
         org.burst(count, mix=CREATES, entities=ACCOUNTS, quiet=True)
 

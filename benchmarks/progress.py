@@ -1,5 +1,5 @@
-"""How far the product is, asked cheaply, ten times a second: on two cores whoever asks slows down
-what is measured."""
+"""Queries the product's progress ten times a second, with cheap statements: on two cores expensive
+ones would slow down the processes that are measured."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PAUSE_SECONDS = 0.1
 _SUBSCRIBED = '"subscribed"'
 _START_SECONDS = 120.0
 _NEWEST = "SELECT coalesce(max(id), 0) FROM audit_auditlogentry"
-#: One index for each state: asked for together, they are looked for in the table.
+#: Queried one at a time: each state has a partial index, a query of all would scan the table.
 _UNENDED = ("ready", "queued", "running", "blocked", "retrying")
 _OF_STATE = "FROM handlers_delivery WHERE state = '{}'"
 
 
 class Recorded:
-    """What was added to the audit log since this was made."""
+    """Counts the entries added to the audit log since this object was made."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,11 +32,11 @@ class Recorded:
 
     @property
     def count(self) -> int:
-        """As the ids tell."""
+        """The number of entries by their ids, an upper bound: a rolled-back batch uses ids too."""
         return self._newest() - self._before
 
     def _holds(self, changes: int) -> bool:
-        """Counts when the ids say so: those of a batch that was given up are told and not there."""
+        """Return whether so many entries exist. They are counted only once the ids suffice."""
         return self.count >= changes and self._entries() >= changes
 
     def _entries(self) -> int:
@@ -44,7 +44,7 @@ class Recorded:
         return int(self._database.row(f"SELECT count(*) {since}")[0])
 
     def counts(self) -> tuple[int, int, int]:
-        """Entries, deliveries that were published, and those that succeeded: counted, not told."""
+        """Return the exact numbers of entries, published deliveries and succeeded deliveries."""
         since = f"FROM handlers_delivery WHERE entry_id > {self._before} AND state"
         published, succeeded = self._database.row(
             f"SELECT (SELECT count(*) {since} NOT IN ('ready', 'blocked')), "
@@ -53,7 +53,7 @@ class Recorded:
         return self._entries(), published, succeeded
 
     def unended(self) -> int:
-        """Deliveries that are not over."""
+        """Return the number of deliveries that have not ended."""
         counts = (f"(SELECT count(*) {_OF_STATE.format(state)})" for state in _UNENDED)
         return int(self._database.row(f"SELECT {' + '.join(counts)}")[0])
 
@@ -69,29 +69,29 @@ class Recorded:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> float:
-    """When it came to pass, in seconds since 1970."""
+    """Wait until the condition holds, and return that moment in seconds since 1970."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come to pass in {seconds:.0f} s")
+            raise TimeoutError(f"timed out after {seconds:.0f} s waiting for {what}")
         time.sleep(PAUSE_SECONDS)
     return time.time()
 
 
 def wait_for_subscription(listener: Service) -> float:
-    """The CPU seconds that the listener's start took."""
+    """Wait until the listener has subscribed, and return the CPU seconds of its start."""
     wait_for(lambda: _SUBSCRIBED in listener.log.read_text(), _START_SECONDS, "the subscription")
     return cpu_seconds([listener])
 
 
 def cpu_seconds(services: Iterable[Service]) -> float:
-    """Of their processes until now."""
+    """Return the CPU seconds that the services' processes have used."""
     processes = [process for service in services for process in service.tree()]
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def subscribed_at(listener: Service) -> float:
-    """When Salesforce took the subscription, as the listener logs it the first time."""
+    """Return when Salesforce first accepted the subscription, by the listener's log."""
     for line in listener.log.read_text().splitlines():
         if _SUBSCRIBED in line:
             return datetime.fromisoformat(json.loads(line)["timestamp"]).timestamp()

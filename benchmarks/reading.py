@@ -1,5 +1,5 @@
-"""The simulator alone: how fast it gives changes to a client that reads and drops them. No figure
-of a backlog can be higher."""
+"""Measures the simulator alone: the rate at which a client can read changes and drop them. No
+backlog figure can be higher."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OPTIONS = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
 
 
 class Clock:
-    """How long it took, and how much of the CPU the simulator used meanwhile."""
+    """Measures the elapsed time and the simulator's CPU time in it."""
 
     def __init__(self, org: SimulatorProcess) -> None:
         self._process = psutil.Process(org.pid)
@@ -94,7 +94,7 @@ def _request() -> Any:
 
 
 def _drop(answers: Any, asked: queue.Queue[Any], changes: int) -> None:
-    """Asks for more before what was asked for has come."""
+    """Read and drop events, and request more before all requested ones have arrived."""
     count = owed = 0
     for answer in answers:
         count += len(answer.events)

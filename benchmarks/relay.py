@@ -1,4 +1,4 @@
-"""A TCP relay that makes the way longer: every byte arrives so many seconds later, each way."""
+"""A TCP relay that adds latency: every byte arrives so many seconds later, in each direction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.chaos.services import ROOT
 
 
 class _End(asyncio.Protocol):
-    """What one side sends, the other is told `delay` seconds later, in order, at any rate."""
+    """Passes the bytes of one side to the other `delay` seconds later, in order, at any rate."""
 
     def __init__(self, delay: float) -> None:
         self._delay = delay
@@ -50,7 +50,8 @@ class _End(asyncio.Protocol):
 
 @contextmanager
 def relayed(endpoint: str, round_trip: float) -> Iterator[str]:
-    """The endpoint, so many seconds away. The relay is a process: it shares no lock with anyone."""
+    """Yield the address of a relay to the endpoint. The relay is a process of its own, so that it
+    shares no interpreter lock."""
     port = endpoint.rpartition(":")[2]
     command = [sys.executable, "-m", "benchmarks.relay", port, str(round_trip / 2)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -62,7 +63,7 @@ def relayed(endpoint: str, round_trip: float) -> Iterator[str]:
 
 
 async def relay(target: int, delay: float) -> asyncio.Server:
-    """On a free port of 127.0.0.1, to a local port; delays in seconds."""
+    """Serve on a free port of 127.0.0.1, and relay to the local port `target`."""
     loop = asyncio.get_running_loop()
     ways: set[asyncio.Task[object]] = set()
 

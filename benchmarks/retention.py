@@ -1,7 +1,7 @@
-"""What it takes to prune a month: `python -m benchmarks.retention`.
+"""Measures how long it takes to prune a month: `python -m benchmarks.retention`.
 
-A database on a PostgreSQL of its own with its own settings, filled with a month's entries,
-deliveries and attempts. All of it is over and old.
+The benchmark starts its own PostgreSQL server with default settings, and fills a database with a
+month's entries, deliveries and attempts, all ended and past their retention.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.send_tasks COUNT`: empty Celery tasks, which nobody keeps track of."""
+"""`python -m benchmarks.send_tasks COUNT`: sends empty Celery tasks that nothing tracks."""
 
 from __future__ import annotations
 

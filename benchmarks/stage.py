@@ -31,7 +31,7 @@ _QUIET = ("--without-mingle", "--without-gossip")
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What the figures of an invocation were measured on."""
+    """The database and broker on which an invocation measures its figures."""
 
     database: str = "postgres"
     broker: str = "valkey"
@@ -41,7 +41,7 @@ class Conditions:
 
     @property
     def is_production(self) -> bool:
-        """What the floor, the peer and the bare tasks are written for."""
+        """Whether these are PostgreSQL and Valkey, which floor, peer and bare tasks require."""
         return (self.database, self.broker) == ("postgres", "valkey")
 
     def __str__(self) -> str:
@@ -50,18 +50,18 @@ class Conditions:
 
 @dataclass(slots=True)
 class Run:
-    """One run. Its processes are ended with it."""
+    """One run, with its servers and processes."""
 
     folder: Path
     database: Database
     broker: Broker
     environment: dict[str, str]
-    #: Seconds of the database server's until now.
+    #: Returns the CPU seconds that the database server has used.
     database_cpu: Callable[[], float]
     services: list[Service] = field(default_factory=list)
 
     def manage(self, *arguments: str) -> str:
-        """A command of the product to its end; what it said."""
+        """Run a management command to its end, and return its output."""
         return self.python("manage.py", *arguments)
 
     def python(self, *arguments: str) -> str:
@@ -80,11 +80,11 @@ class Run:
         return done.stdout
 
     def listener(self, *arguments: str) -> Service:
-        """Of every enabled listener."""
+        """Start a listener process that hosts the named listeners, or every enabled one."""
         return self._start("listener", ["manage.py", "run_cdc_listener", *arguments], "INFO")
 
     def workers(self, count: int) -> list[Service]:
-        """Celery workers of one process each, which are up."""
+        """Start Celery workers of one process each, and wait until they are up."""
         names = [f"worker{number}" for number in range(1, count + 1)]
         started = [
             self._start(name, [*_WORKER, *_QUIET, "-n", f"{name}@bench"], "WARNING")
@@ -109,7 +109,7 @@ class Run:
 
 
 class Stage:
-    """Starts the servers in a folder of their own, and ends them."""
+    """Starts the servers in a temporary folder, and stops them."""
 
     def __init__(self, conditions: Conditions) -> None:
         self.conditions = conditions
@@ -151,7 +151,7 @@ class Stage:
         return PostgresDatabases(folder, durable=self.conditions.durable)
 
     def full_database(self, entries: int) -> Database:
-        """One with so many entries, if it had none; only on PostgreSQL."""
+        """Return the kept database, filled with `entries` if it was empty; only on PostgreSQL."""
         if self.conditions.database != "postgres":
             raise RuntimeError("a full audit log is made on PostgreSQL only")
         database = self._databases.full()
@@ -173,7 +173,7 @@ class Stage:
 
     @contextmanager
     def run(self, **environment: str) -> Iterator[Run]:
-        """One run's; everything of it is ended and forgotten."""
+        """Yield a run with a fresh database and broker; both are removed after it."""
         self._count += 1
         folder = self._folder / f"run{self._count}"
         folder.mkdir()
@@ -193,7 +193,7 @@ class Stage:
 
 
 def configure(run: Run, org: SimulatorProcess, listeners: str) -> None:
-    """`listeners`: YAML; their connection is `bench`."""
+    """Apply a configuration file with the connection `bench` and `listeners`, given as YAML."""
     known = {key: org.credentials[key] for key in ("client_id", "client_secret")}
     path = run.folder / "cdc.yaml"
     path.write_text(_CONNECTION.format(url=org.url, **known) + "listeners:\n" + listeners)
@@ -219,9 +219,9 @@ def listener_yaml(
     replay_from: str = "earliest",
     endpoint: str = "",
 ) -> str:
-    """A listener whose creations and updates go to the handler; to none without a name.
+    """Return the YAML of a listener whose creations and updates go to `handler`, if it is given.
 
-    `endpoint`: of the Pub/Sub API, where that is not the org's own."""
+    `endpoint` replaces the org's own endpoint of the Pub/Sub API."""
     endpoint = endpoint or org.grpc_endpoint
     lines = [f"  - name: {name}", "    connection: bench", "    channel: /data/ChangeEvents"]
     lines += [f"    transport: {transport}", f"    replay_from: {replay_from}"]

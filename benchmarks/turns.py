@@ -1,4 +1,5 @@
-"""Ways to do the same, run by turns: what else the machine does meets all of them alike."""
+"""Runs several ways to do the same work by turns, so that other load on the machine affects all of
+them alike."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from benchmarks.figures import Figure, Report, Target
 from benchmarks.stage import Run, Stage
 
 RATE = "changes/s"
-#: What it costs, which other work of the machine moves less than the rate.
+#: The CPU cost, which other load on the machine affects less than the rate.
 CPU = "us of CPU/change"
 #: The database server's.
 DATABASE_CPU = "us of database CPU/change"
@@ -28,12 +29,12 @@ def measured(changes: int, seconds: float, cpu: float, database_cpu: float) -> M
 
 
 class Turns:
-    """What each way came to in each of its runs. One that fails is reported, and not run again."""
+    """Runs each way and keeps its figures. A way that fails is reported, and not run again."""
 
     def __init__(
         self, stage: Stage, report: Report, ways: Mapping[str, Way], rate: str = RATE
     ) -> None:
-        """`rate`: the unit of the figures that have targets."""
+        """Take the ways by name; `rate` is the unit of the figures that have targets."""
         self._stage = stage
         self._report = report
         self._rate = rate
@@ -64,7 +65,7 @@ class Turns:
         }
 
     def conclude(self, targets: Callable[[str], tuple[Target, ...]] = lambda name: ()) -> None:
-        """Into the report; `targets`: of the rate with that name."""
+        """Add the figures to the report; `targets` returns those of the rate with that name."""
         for (name, unit), found in sorted(
             self._found.items(), key=lambda item: item[0][1] != self._rate
         ):
@@ -73,5 +74,5 @@ class Turns:
 
 
 def say(text: str) -> None:
-    """How far it is; the table comes at the end."""
+    """Print a line of progress; the table is printed at the end."""
     print(text, file=sys.stderr, flush=True)

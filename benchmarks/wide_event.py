@@ -1,4 +1,4 @@
-"""One event that names thousands of records: an entry and a delivery for each."""
+"""Measures one event that names thousands of records, an entry and a delivery for each."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class AnyBroker:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a process of the product use it."""
+        """The environment with which a process of the product uses this broker."""
         return {"CDC_TEST_BROKER_URL": self.url}
 
     @contextmanager

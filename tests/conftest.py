@@ -41,9 +41,9 @@ def pytest_collection_modifyitems(items):
 
 
 def _take_turns(items) -> None:
-    """What starts the product's processes mostly waits, the rest computes: they take turns, so that
-    the cores always have something to do. The longest is the first, and the last are short ones, so
-    that the workers end at about the same time."""
+    """Interleave modules that start processes, and so mostly wait, with modules that compute, so
+    that the cores are always busy. The longest module runs first and short ones last, so that the
+    test workers end at about the same time."""
     modules = defaultdict(list)
     for item in items:
         modules[item.path].append(item)
@@ -56,14 +56,14 @@ def _take_turns(items) -> None:
 
 
 def pytest_collection_finish():
-    """What is loaded by now stays: nobody who looks for garbage needs to go through it."""
+    """Freeze the objects loaded so far, so that the garbage collector no longer scans them."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment, django_db_blocker):
-    """Made and emptied in another way than Django does."""
+    """Copy the database from a template, and empty tables faster than Django does."""
     with django_db_blocker.unblock():
         template_database.copy()
         beginning = Beginning()

@@ -20,7 +20,7 @@ _LARGE = 1 << 18
 
 
 class Beginning:
-    """What was in the tables of the product when this was made."""
+    """The rows that the product's tables held when this object was made."""
 
     def __init__(self) -> None:
         with connection.cursor() as cursor:
@@ -30,7 +30,7 @@ class Beginning:
         self._empty = [table for table in rows if table not in self._filled]
 
     def restore(self) -> None:
-        """In one transaction of its own, after every other has ended."""
+        """Restore the rows in a transaction of its own, after all other transactions have ended."""
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 _wait_for_others(cursor, [*self._empty, *self._filled])
@@ -47,12 +47,12 @@ class Beginning:
 
 
 def _wait_for_others(cursor: CursorWrapper, tables: Iterable[str]) -> None:
-    """Of a process that was killed, the server may still run the last statement."""
+    """Lock the tables: the server may still run the last statement of a killed process."""
     cursor.execute(f"LOCK TABLE {_quoted(*tables)} IN ACCESS EXCLUSIVE MODE")
 
 
 def _used(cursor: CursorWrapper, tables: Sequence[str]) -> list[str]:
-    """Those that hold anything."""
+    """Return the tables that hold rows."""
     cursor.execute(
         " UNION ALL ".join(
             f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {_quoted(table)})" for table in tables

@@ -36,7 +36,7 @@ class Line:
         self._open.clear()
 
     def restore(self) -> None:
-        """What hung is broken off; new connections pass."""
+        """Break off frozen connections, and let new ones pass."""
         for one in self._sockets:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

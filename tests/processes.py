@@ -108,7 +108,7 @@ class BornProcess(Process):
 
 
 def same_database() -> dict[str, str]:
-    """What points another process at the database of this test."""
+    """Return the environment with which another process uses this test's database."""
     name = connection.settings_dict["NAME"]
     if connection.vendor == "sqlite":
         return {"DATABASE_URL": f"sqlite:///{name}", "DJANGO_SETTINGS_MODULE": "tests.settings"}

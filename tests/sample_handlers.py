@@ -141,7 +141,7 @@ def fail_twice(event: EventData) -> None:
 
 
 def written_groups() -> QuerySet[Group]:
-    """What the next two wrote; the roles are groups too."""
+    """Return the groups that the next two handlers wrote, without those of the roles."""
     return Group.objects.filter(name__contains="-")
 
 
@@ -237,7 +237,7 @@ def die_when_told(event: EventData) -> None:
 
 
 class Unheard(BaseException):
-    """Of no library's."""
+    """An exception that no library defines or catches."""
 
 
 class Unreadable(Exception):

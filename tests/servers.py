@@ -33,7 +33,7 @@ def _postgres_binaries() -> Path | None:
 
 
 def missing_postgres() -> str:
-    """What to install, or an empty text."""
+    """Return what to install, or an empty text if nothing is missing."""
     if _postgres_binaries() is None:
         return "PostgreSQL's server is not installed; on Debian: apt-get install postgresql"
     return ""
@@ -86,7 +86,7 @@ class PostgresServer:
         return shlex.join([*alone, *self._command("pg_ctl", "-w", "-m", "immediate", "restart")])
 
     def pids(self) -> list[int]:
-        """Of all its processes."""
+        """Return the process ids of the server and its children."""
         postmaster = psutil.Process(int((self._folder / "postmaster.pid").read_text().split()[0]))
         return [process.pid for process in (postmaster, *postmaster.children())]
 

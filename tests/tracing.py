@@ -15,7 +15,7 @@ Place = tuple[int, int]
 
 
 class Made:
-    """What is made of `spans`, in the order of its ends."""
+    """Collects the finished spans of `spans`, in the order in which they end."""
 
     def __init__(self, sampler: Sampler | None = None) -> None:
         self._exporter = InMemorySpanExporter()
@@ -26,7 +26,7 @@ class Made:
         self.spans = Spans(tracer)
 
     def __call__(self, beginning: str = "") -> Sequence[ReadableSpan]:
-        """Those whose name begins so."""
+        """Return the finished spans whose name starts with `beginning`."""
         finished = self._exporter.get_finished_spans()
         return [span for span in finished if span.name.startswith(beginning)]
 

@@ -1,1 +1,2 @@
-"""What a team would write today: aiosfstream-ng, Django's ORM and Celery, event by event."""
+"""The usual solution without this product: aiosfstream-ng, Django's ORM and Celery, one event at a
+time."""

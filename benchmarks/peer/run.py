@@ -1,6 +1,6 @@
 """`python -m benchmarks.peer.run CHANGES`: receive, one `create` and one `delay` for each event.
 
-Told by the environment as `benchmarks.floor` is.
+Configured by the same environment variables as `benchmarks.floor`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
 def handle(change_id: int) -> None:
-    """The task; nobody works here."""
+    """Do nothing: the peer's task, for which no worker runs."""
 
 
 handle_change = app.task(handle, name="peer.handle")
 
 
 class _Login(PasswordAuthenticator):
-    """Logs in at the simulator."""
+    """Logs in at the simulator with a username and a password."""
 
     @property
     def _token_url(self) -> str:

@@ -25,7 +25,7 @@ class PayloadRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What a Celery user would give to `apply_async`. All of it is JSON."""
+    """The arguments and options for Celery's `apply_async`, all of them JSON values."""
 
     args: list[Any]
     kwargs: dict[str, Any]

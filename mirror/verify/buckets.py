@@ -39,7 +39,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What one side has of a bucket: the number of records, and the newest LastModifiedDate."""
+    """One side's count of a bucket: the number of records, and the newest LastModifiedDate."""
 
     rows: int
     newest: datetime | None = None

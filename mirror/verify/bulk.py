@@ -68,7 +68,8 @@ def needs_ids(session: Session) -> bool:
 
 
 class _ComparingWork(Work):
-    """What a load needs to read the records; `write_rows` compares them with the stored rows."""
+    """The interface through which a load reads the records; `write_rows` compares them with the
+    stored rows."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session.claim)

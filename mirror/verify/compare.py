@@ -50,8 +50,8 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class FieldRules:
-    """What is known of an object's fields: describe types, the fields whose values change without
-    an event, and why the values of some may differ although every event was applied."""
+    """An object's fields: their describe types, those whose values change without an event, and
+    the reasons why some values may differ although every event was applied."""
 
     types: Mapping[str, str] = field(default_factory=dict)
     uncarried: frozenset[str] = frozenset()

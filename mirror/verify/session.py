@@ -42,7 +42,7 @@ class Session:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the run is to do, which may have become more since it began."""
+        """The run's options as now stored; a request may have extended them since the run began."""
         found = MirrorRun.objects.filter(pk=self.run.pk).values_list("options", flat=True)
         options: dict[str, Any] = found.first() or {}
         self.run.options = options

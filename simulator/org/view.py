@@ -1,4 +1,4 @@
-"""What the integration user sees of a record: without hidden fields, with formulas."""
+"""Records as the integration user sees them: without hidden fields, with formulas."""
 
 from simulator.org.catalogue import SETUP, Catalogue
 from simulator.org.description import hidden_names

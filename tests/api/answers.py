@@ -14,7 +14,7 @@ def problem(response: Any, status: int) -> dict[str, Any]:
 
 
 def errors(response: Any) -> dict[str, list[str]]:
-    """Of a refused request: the messages of each field."""
+    """Return the messages of each field in a refused request's answer."""
     found: dict[str, list[str]] = {}
     for error in problem(response, 400)["errors"]:
         assert set(error) == {"field", "message"}

@@ -1,4 +1,4 @@
-"""What docs/api.md tells the reader to send works as it is written."""
+"""The requests in docs/api.md work as they are written."""
 
 import json
 import re

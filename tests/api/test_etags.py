@@ -1,5 +1,5 @@
-"""Who asks again is told that nothing has changed; who changes what another has changed since is
-told that, and nothing is changed."""
+"""A GET of an unchanged page is answered with 304, and a write to a row that another user has
+changed is refused with 412."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""Whatever goes wrong is told in one form."""
+"""All errors of the API have the form of RFC 9457."""
 
 import pytest
 from django.db import IntegrityError

@@ -10,7 +10,7 @@ SHOWN = {"scheme": "http", "host": "proxy.example", "port": 3128, "username": "m
 
 @pytest.fixture
 def page(api):
-    """Of a connection with a proxy."""
+    """The address of a connection with a proxy."""
     stored = api.post(CONNECTIONS, connection(proxy_config=proxy())).json()
     assert stored["proxy_config"] == SHOWN
     return f"{CONNECTIONS}{stored['id']}/"

@@ -1,5 +1,5 @@
-"""What the API does when it is sent what its schema allows, and what it does not: no failure of the
-server, and no answer that the schema does not have.
+"""Generated requests, allowed by the schema or not, cause no server error and no answer that is not
+in the schema.
 
 `make fuzz` sends far more, and other requests each time.
 """

@@ -34,7 +34,7 @@ HANGING = (LISTENERS, MAPPINGS, AUDIT_LOG, DELIVERIES, INCIDENTS)
 
 @pytest.fixture
 def rows(db):
-    """Of two listeners one row of each kind, by the listener's name: `mine` and `other`."""
+    """One row of each kind for two listeners, by the listener's name: `mine` and `other`."""
     return {name: _rows(make_listener(name=name)) for name in ("mine", "other")}
 
 
@@ -73,7 +73,7 @@ def granted(client_of, rows):
 
 
 def post(client, rows, address: str, verb: str):
-    """What is answered for one's own, and for the other's."""
+    """Return the answers to the same POST for the user's own row and for the other listener's."""
     return [client.post(f"{address}{rows[n][address].pk}/{verb}/") for n in ("mine", "other")]
 
 

@@ -17,7 +17,7 @@ _NOTHING = object()
 
 
 class Becomes(Enum):
-    """What is left of a message."""
+    """The place where a message ends up."""
 
     ENTRY = "recorded"
     QUARANTINED = "quarantined"
@@ -259,7 +259,7 @@ def _special() -> Iterator[Bad]:
 
 
 def _written_oddly() -> Iterator[Bad]:
-    """What is no matter of values, but of how JSON is written."""
+    """Yield messages with ordinary values whose JSON is written oddly."""
     name = "every key twice"
     once = json.dumps(change(name))[1:-1]
     yield Bad(name, f"{{{once}, {once}}}", Becomes.ENTRY)

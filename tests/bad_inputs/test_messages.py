@@ -1,4 +1,4 @@
-"""What no org should send, sent to a running listener: it goes on, and nothing is dropped."""
+"""A running listener records or quarantines every malformed message, and continues."""
 
 import json
 
@@ -53,7 +53,7 @@ def test_a_bad_message_is_recorded_or_quarantined_and_the_good_one_after_it_reco
 
 
 def became_another(bad) -> str:
-    """What became of it, if that is not what should."""
+    """Return where the message ended up, or an empty text if that is the expected place."""
     entries = AuditLogEntry.objects.filter(transaction_key=bad.name).count()
     raw = f'"name": {json.dumps(bad.name)}'
     quarantined = sum(raw in row for row in Quarantined.objects.values_list("raw", flat=True))

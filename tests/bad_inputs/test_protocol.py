@@ -1,4 +1,4 @@
-"""Whatever an org answers, the protocol's core gives a reply and raises nothing."""
+"""The protocol core turns every answer of an org into a reply, and raises no unexpected error."""
 
 from __future__ import annotations
 

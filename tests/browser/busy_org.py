@@ -60,7 +60,7 @@ def listeners(org: SimulatorProcess) -> Listener:
 
 
 def work(org: SimulatorProcess) -> str:
-    """What its people do; the ID of an account with a history."""
+    """Write the changes of the org's users, and return the id of an account with a history."""
     org.burst(150)
     [account] = org.create(
         "Account", Name="Nordwind Logistik GmbH", Phone="+49 40 5550 110", Industry="Retail"

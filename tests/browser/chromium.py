@@ -13,12 +13,12 @@ def program() -> str | None:
 
 
 def missing_chromium() -> str:
-    """What to install, or an empty text."""
+    """Return what to install, or an empty text if nothing is missing."""
     return "" if program() else "Chromium is not installed; on Debian: apt-get install chromium"
 
 
 def launch(tools: Playwright) -> Browser:
-    """It refuses to shut itself in as root."""
+    """Launch Chromium, without its sandbox for root: as root it refuses to start with one."""
     return tools.chromium.launch(
         executable_path=program(),
         args=["--no-sandbox"] if os.geteuid() == 0 else [],

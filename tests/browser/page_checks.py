@@ -1,4 +1,4 @@
-"""What holds for every page, whatever is on it: nobody is kept out, and it fits on a telephone."""
+"""Checks for every page of the console: it is accessible, and fits the width of a phone."""
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, ViewportSize
@@ -20,7 +20,7 @@ _EVERYTHING: _Rules = {}
 
 
 def flaws(page: Page) -> list[str]:
-    """In both widths, in light and dark."""
+    """Return the page's flaws in both widths, in light and dark mode."""
     found = []
     for size in (WIDE, NARROW):
         page.set_viewport_size(size)
@@ -35,7 +35,7 @@ def flaws(page: Page) -> list[str]:
 
 
 def _violations(page: Page, rules: _Rules) -> list[str]:
-    """What axe-core finds that shuts somebody out: the rule, and where."""
+    """Return axe-core's serious violations: the rule and the element."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
     answer = page.evaluate("options => axe.run(options)", {"resultTypes": ["violations"], **rules})

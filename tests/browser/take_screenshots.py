@@ -44,7 +44,7 @@ class Camera:
         FOLDER.mkdir(parents=True, exist_ok=True)
 
     def take(self, name: str, address: str = "", *, narrow=False, dark=False, at="") -> None:
-        """Of that address, or of the page that is there; `at`: from this element on."""
+        """Take a screenshot of the address or the current page, scrolled to the element `at`."""
         page = self.page
         page.set_viewport_size(NARROW if narrow else WIDE)
         if address:
@@ -86,7 +86,7 @@ def of_home_and_the_audit_log(camera: Camera, account: str) -> None:
 
 
 def of_deliveries(camera: Camera) -> None:
-    """What failed; then it is mended and redelivered."""
+    """Take screenshots of dead letters, and of their redelivery after the repair."""
     page = camera.page
     camera.take("dead-letters", "/admin/handlers/delivery/dead-letters/")
     camera.take("dead-letters-narrow", narrow=True)

@@ -92,7 +92,7 @@ class Visitor:
 
     @contextmanager
     def refused(self, said: int | str) -> Iterator[None]:
-        """What goes wrong meanwhile is a status or says so much, which is no trouble."""
+        """Expect troubles inside the block, each of which contains `said`, and forget them."""
         known = len(self._troubles)
         yield
         new = self._troubles[known:]

@@ -50,7 +50,7 @@ class OwnProject:
         )
 
     def manage(self, *arguments: str) -> str:
-        """What a command of `manage.py` prints; it must succeed."""
+        """Run a command of `manage.py` that must succeed, and return its output."""
         done = self.run(str(ROOT / "manage.py"), *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

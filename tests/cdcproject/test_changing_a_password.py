@@ -1,4 +1,4 @@
-"""Whoever guesses the old password on the page that changes it is stopped as at the login."""
+"""Guesses of the old password on the password change page are throttled as at the login."""
 
 import pytest
 from django.core.cache import cache

@@ -1,4 +1,4 @@
-"""Whoever can write to Redis ends no request of the console or the API."""
+"""Foreign or malformed values in Redis make no request of the console or the API fail."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""What a terminal is shown: each thing once."""
+"""The console log format prints each message once."""
 
 import subprocess
 import sys

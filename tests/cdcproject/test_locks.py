@@ -1,4 +1,4 @@
-"""What is tested is what is installed."""
+"""The versions that users install are those that the tests run with."""
 
 import re
 

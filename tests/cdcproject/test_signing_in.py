@@ -1,4 +1,4 @@
-"""Whoever guesses passwords is stopped, over all web processes; nobody else is kept out."""
+"""Password guesses are throttled across all web processes, and other users can still log in."""
 
 import pytest
 from django.contrib.auth.password_validation import validate_password
