@@ -1,5 +1,6 @@
 """The base classes of the console's admin pages."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -22,6 +23,9 @@ class ConsoleAdmin(ModelAdmin):
     #: What an empty list says: what belongs there, and how to get it.
     empty_title = ""
     empty_text = ""
+    #: The field that the conditions of `conditional_fields` need. A read-only page lacks it, and
+    #: shows every field.
+    condition_field = ""
 
     def get_urls(self) -> list[Any]:
         names, view = f"{self.opts.app_label}_{self.opts.model_name}", self.admin_site.admin_view
@@ -50,6 +54,9 @@ class ConsoleAdmin(ModelAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         context |= self.page_context(request, kwargs.get("obj"))
+        if self.condition_field and self.condition_field not in context["adminform"].form.fields:
+            without_conditions = context["adminform"].model_admin = copy.copy(self)
+            without_conditions.conditional_fields = {}
         response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return response
 

@@ -55,6 +55,15 @@ class Route:
     def is_external(self) -> bool:
         return bool(self.mapping.task)
 
+    @property
+    def destination(self) -> str:
+        """The name of the queue's broker; empty for the broker of this project."""
+        return self.mapping.destination.name if self.mapping.destination else ""
+
+    @property
+    def shown_queue(self) -> str:
+        return f"{self.queue} on {self.destination}" if self.destination else self.queue
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -156,7 +165,7 @@ def numbers(mapping: HandlerMapping, facts: Facts) -> Iterator[Number]:
 
     recent, waits = facts.recent_of(mapping.pk), facts.waiting.of(mapping.pk)
     if mapping.handler or mapping.task:
-        well = State.SENT if mapping.task else State.SUCCEEDED
+        well = State.SENT if mapping.task and not mapping.track else State.SUCCEEDED
         yield number(well, f"{recent[well]:,}", "good")
     if count := recent[State.SKIPPED]:
         yield number(State.SKIPPED, f"{count:,}")
@@ -191,13 +200,15 @@ def last_error(mapping: HandlerMapping, facts: Facts) -> dict[str, Any] | None:
 
 def _queues(routes: Sequence[Route], facts: Facts) -> Iterator[dict[str, Any]]:
     waits, sees = facts.waiting, facts.reader.sees_workers
-    for name in dict.fromkeys(route.queue for route in routes if route.target):
-        mine = [route.mapping for route in routes if route.target and route.queue == name]
+    targets = [route for route in routes if route.target]
+    for shown in dict.fromkeys(route.shown_queue for route in targets):
+        mine = [route.mapping for route in targets if route.shown_queue == shown]
         count = sum(waits.of(mapping.pk)[state] for mapping in mine for state in _SENT_SOON)
         # None if the user may not see them, or if the workers are of another project.
-        workers = _workers_of(name, facts) if sees and any(m.handler for m in mine) else None
+        workers = _workers_of(shown, facts) if sees and any(m.handler for m in mine) else None
         yield {
-            "name": name,
+            "id": shown.replace(" ", "-"),
+            "name": shown,
             "waiting": waits.shown(count, *_SENT_SOON) if facts.reader.sees_deliveries else "",
             "workers": workers,
             "has_no_worker": workers == 0,

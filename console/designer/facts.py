@@ -49,7 +49,7 @@ class Facts:
 
 def read(listener: Listener, reader: Reader, now: datetime) -> Facts:
     """Read the facts; each number is as of its own query. The connection must be loaded."""
-    found = HandlerMapping.objects.filter(listener=listener)
+    found = HandlerMapping.objects.filter(listener=listener).select_related("destination")
     mappings = list(found) if reader.sees_mappings else []
     ids = [mapping.pk for mapping in mappings]
     sees = reader.sees_deliveries

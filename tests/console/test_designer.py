@@ -239,6 +239,7 @@ def test_a_change_is_noted_by_the_names_of_its_fields(admin_client, listener):
     mapping = make_mapping(listener, "update")
     values = {"on": "update", "entity": "Lead", "handler": "tests.remember"}
     values |= {"ordering": "per_record", "on_dead": "continue", "options": "{}"}
+    values |= {"track": "on", "report_timeout": "3600", "on_unknown": "retry"}
     response = admin_client.post(f"/admin/handlers/handlermapping/{mapping.pk}/change/", values)
     assert response.url == f"/admin/listeners/listener/{listener.pk}/change/"
     action = OperatorAction.objects.get()

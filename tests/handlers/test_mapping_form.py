@@ -12,6 +12,7 @@ from tests.sample_data import make_mapping
 
 pytestmark = pytest.mark.django_db
 
+TRACKED = {"track": "on", "report_timeout": 3600, "on_unknown": "retry"}
 WON = {"field": "StageName", "changed_to": "Closed Won"}
 
 
@@ -22,7 +23,7 @@ def form(listener):
     def posted(instance=None, **values):
         data = {"on": "update", "entity": "*", "handler": "tests.remember", **values}
         return HandlerMappingForm(
-            {"ordering": "per_record", "on_dead": "continue", "options": "{}", **data},
+            {"ordering": "per_record", "on_dead": "continue", "options": "{}", **TRACKED, **data},
             instance=instance or HandlerMapping(listener=listener),
         )
 

@@ -1,4 +1,4 @@
-"""Settings of external tasks: those that are invalid or have no effect are refused at their field."""
+"""Settings of external tasks: invalid ones and those without effect are refused at their field."""
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -71,6 +71,7 @@ def test_the_options_of_a_task_are_checked(refused):
 
 def test_a_reference_needs_the_address_of_this_server(refused, settings):
     settings.CDC_PUBLIC_URL = ""
-    assert "set CDC_PUBLIC_URL" in refused(**TASK, options={"large_payload": "reference"})[
-        "options"
-    ][0]
+    assert (
+        "set CDC_PUBLIC_URL"
+        in refused(**TASK, options={"large_payload": "reference"})["options"][0]
+    )

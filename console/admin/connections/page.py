@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -93,6 +92,7 @@ class ConnectionAdmin(LoggedAdmin):
         ),
     )
     conditional_fields = visibility_conditions()
+    condition_field = "auth"
     change_form_after_template = "console/connection_test.html"
     pages = (("test/", "try_new", "try_new"), ("<int:pk>/test/", "try", "try_stored"))
 
@@ -132,15 +132,6 @@ class ConnectionAdmin(LoggedAdmin):
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
         return of_kind(fieldsets, obj.auth)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        if "auth" not in context["adminform"].form.fields:  # the conditions need this field
-            without_conditions = context["adminform"].model_admin = copy.copy(self)
-            without_conditions.conditional_fields = {}
-        response: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return response
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         return super().page_context(request, obj) | {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django import forms
@@ -19,6 +19,7 @@ from console.admin.form_fields import ModelForm, NamesField, ObjectField
 from handlers.models import HandlerMapping
 from handlers.rules.conditions import EXAMPLE
 from handlers.sdk import registry
+from listeners.models.connection_rules import default_of
 from listeners.secrets.encrypted_field import REFERENCES
 
 #: What a row offers; `static/console/condition.js` turns these into JSON and back.
@@ -94,6 +95,23 @@ def handler_choices(current: str) -> Iterator[tuple[str, str]]:
         yield current, f"{current} (not registered)"
 
 
+#: Alpine's condition for each field that not every mapping uses.
+VISIBILITY = {
+    "destination": "task",
+    "track": "task",
+    "report_timeout": "task && track",
+    "on_unknown": "task && track",
+    "max_attempts": "!task || track",
+}
+
+
+def unused_fields(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the fields that have no effect, and are hidden, with these values."""
+    if not values.get("task"):
+        return ("destination", "track", "report_timeout", "on_unknown")
+    return () if values.get("track") else ("report_timeout", "on_unknown", "max_attempts")
+
+
 class HandlerMappingForm(ModelForm):
     handler = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
     changed_fields = NamesField(
@@ -118,7 +136,8 @@ class HandlerMappingForm(ModelForm):
         when_empty={},
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="Options of the handler, as a JSON object. Write secrets as references: env:NAME "
-        "or file:PATH.",
+        "or file:PATH. For a task: arguments (event or parts), args, kwargs, headers, priority, "
+        "expires, large_payload (refuse or reference), max_bytes.",
     )
 
     class Meta:
@@ -131,6 +150,10 @@ class HandlerMappingForm(ModelForm):
             "after",
             "ordering",
             "task",
+            "destination",
+            "track",
+            "report_timeout",
+            "on_unknown",
             "changed_fields",
             "condition",
             "ignore_origins",
@@ -148,8 +171,12 @@ class HandlerMappingForm(ModelForm):
         if isinstance(handler, forms.ChoiceField):
             handler.choices = list(handler_choices(self.instance.handler))
 
-    def clean(self) -> dict[str, Any] | None:
+    def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        for name in unused_fields(cleaned):
+            if name in self.fields:
+                cleaned[name] = default_of(HandlerMapping, name)
+                self.errors.pop(name, None)
         handler = registry.find(cleaned.get("handler", ""))
         options = cleaned.get("options")
         if handler is not None and handler.check_options and isinstance(options, dict):

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 
 from console import links
-from console.admin.mappings.form import HandlerMappingForm
+from console.admin.mappings.form import VISIBILITY, HandlerMappingForm, unused_fields
 from console.admin.mappings.pause import PausingAdmin, pause_label
 from console.designer import mapping_page
 from console.labels import joined, label
@@ -33,7 +33,7 @@ class HandlerMappingAdmin(PausingAdmin):
     list_display = ("event", "entity", "listener", "target", "ordering", "queue")
     list_display_links = ("event", "entity")
     list_filter = (("listener", RelatedDropdownFilter), "on")
-    list_select_related = ("listener",)
+    list_select_related = ("listener", "destination")
     empty_title = "No handler mappings yet"
     empty_text = (
         "A handler mapping sends a listener's changes to a handler or a Celery task. Every new "
@@ -46,7 +46,15 @@ class HandlerMappingAdmin(PausingAdmin):
             "Which changes",
             {"fields": ("listener", "name", "on", "entity", "changed_fields", "condition")},
         ),
-        ("Handler", {"fields": ("handler", "options", "task", "after")}),
+        (
+            "Handler",
+            {
+                "fields": (
+                    *("handler", "task", "destination", "track", "report_timeout", "on_unknown"),
+                    *("options", "after"),
+                )
+            },
+        ),
         ("Ordering and retries", {"fields": ("ordering", "on_dead", "max_attempts", "queue")}),
         (
             "Ignore our own writes",
@@ -57,6 +65,8 @@ class HandlerMappingAdmin(PausingAdmin):
             },
         ),
     )
+    conditional_fields = VISIBILITY
+    condition_field = "task"
     change_form_outer_before_template = "console/designer/mapping.html"
     change_form_after_template = "console/designer/preview_area.html"
     delete_confirmation_template = "console/designer/delete_mapping.html"
@@ -81,6 +91,10 @@ class HandlerMappingAdmin(PausingAdmin):
     @admin.display(description="handler or task", ordering="handler")
     def target(self, mapping: HandlerMapping) -> SafeString | str:
         marks = [pause_label(mapping)] if mapping.paused_at else []
+        if mapping.destination:
+            marks.append(label(f"on {mapping.destination}", title="The destination of the task."))
+        if mapping.task and not mapping.track:
+            marks.append(label("not tracked", title="Its deliveries end as sent."))
         if mapping.managed:
             marks.append(label("mirror", title="Belongs to a mirror, and is not edited."))
         if mapping.handler and registry.find(mapping.handler) is None:
@@ -100,6 +114,20 @@ class HandlerMappingAdmin(PausingAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("listener",) if obj else ()
 
+    def get_fieldsets(self, request: HttpRequest, obj: HandlerMapping | None = None) -> Any:
+        """Show a read-only user the fields alone that have an effect."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        unused = unused_fields({"task": obj.task, "track": obj.track})
+        return [
+            (
+                title,
+                {**options, "fields": [name for name in options["fields"] if name not in unused]},
+            )
+            for title, options in fieldsets
+        ]
+
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
         """Remove bulk deletion: the page that deletes a mapping shows its waiting deliveries."""
         place = {"action_location": action_location} if action_location else {}  # Django 6.1
@@ -108,11 +136,13 @@ class HandlerMappingAdmin(PausingAdmin):
         return actions
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Remove unfold's menu to add or change the listener."""
+        """Remove unfold's menu to add or change the listener or the destination."""
         form = super().get_form(request, *args, **kwargs)
-        if listener := form.base_fields.get("listener"):
+        for name in form.base_fields.keys() & {"listener", "destination"}:
             for verb in ("add", "change", "delete", "view"):
-                setattr(listener.widget, f"can_{verb}_related", False)
+                setattr(form.base_fields[name].widget, f"can_{verb}_related", False)
+        if destination := form.base_fields.get("destination"):
+            destination.empty_label = "The broker of this project"
         return form
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""The form of a mapping to an external task shows, keeps and resets what only tasks have."""
+
+import pytest
+
+from console.admin.mappings.form import VISIBILITY
+from handlers.models import Destination, HandlerMapping
+from tests.sample_data import make_mapping
+
+pytestmark = pytest.mark.any_database
+
+
+@pytest.fixture
+def shop(db):
+    return Destination.objects.create(name="shop", broker="redis://127.0.0.1:1/0")
+
+
+@pytest.fixture
+def save(admin_client, listener):
+    def post(mapping, **fields):
+        row = {"on": "create", "entity": "*", "ordering": "per_record", "on_dead": "continue"}
+        page = f"/admin/handlers/handlermapping/{mapping.pk}/change/"
+        return admin_client.post(page, {**row, "options": "{}", "after": "", **fields})
+
+    return post
+
+
+def settings_of(mapping):
+    mapping.refresh_from_db()
+    return (mapping.destination, mapping.track, mapping.report_timeout, mapping.on_unknown)
+
+
+def test_fields_of_tasks_are_hidden_for_handlers(admin_client, listener, shop):
+    mapping = make_mapping(listener)
+    page = f"/admin/handlers/handlermapping/{mapping.pk}/change/"
+    html = admin_client.get(page).content.decode()
+    for condition in VISIBILITY.values():
+        assert f'x-show="{condition.replace("&", "&amp;")}"' in html
+    assert "The broker of this project" in html
+
+
+def test_settings_of_a_task_are_stored(save, listener, shop):
+    mapping = make_mapping(listener, handler="", task="shop.sync", destination=shop)
+    fields = {"task": "shop.sync", "destination": shop.pk, "options": '{"arguments": "parts"}'}
+    tracked = {"track": "on", "report_timeout": "60", "on_unknown": "dead"}
+    assert save(mapping, **fields, **tracked).status_code == 302
+    assert settings_of(mapping) == (shop, True, 60, "dead")
+    assert mapping.options == {"arguments": "parts"}
+
+
+def test_hidden_settings_are_reset(save, listener, shop):
+    mapping = make_mapping(listener, handler="", task="shop.sync", destination=shop)
+    hidden = {"report_timeout": "60", "on_unknown": "dead", "destination": shop.pk}
+    untracked = {**hidden, "task": "shop.sync", "max_attempts": "3"}
+    assert save(mapping, **untracked).status_code == 302
+    assert settings_of(mapping) == (shop, False, 3600, "retry")
+    assert mapping.max_attempts is None
+
+    assert save(mapping, handler="tests.remember", **hidden).status_code == 302
+    assert settings_of(mapping) == (None, True, 3600, "retry")
+
+
+def test_invalid_options_of_a_task_are_refused_at_the_field(save, listener):
+    mapping = make_mapping(listener, handler="", task="shop.sync")
+    tracked = {"track": "on", "report_timeout": "60", "on_unknown": "dead"}
+    page = save(mapping, task="shop.sync", **tracked, options='{"priorty": 1}')
+    assert "Did you mean priority?" in page.context["adminform"].errors["options"][0]
+
+
+def test_the_drawing_of_a_listener_names_the_destination(admin_client, listener, shop):
+    make_mapping(listener, handler="", task="shop.sync", destination=shop, queue="crm")
+    make_mapping(listener, handler="", task="shop.log", track=False)
+    page = f"/admin/listeners/listener/{listener.pk}/change/"
+    html = admin_client.get(page).content.decode()
+    assert 'id="queue-crm-on-shop"' in html
+    assert "Queue crm on shop" in html
+    assert "External Celery task, not tracked" in html
+    listed = admin_client.get("/admin/handlers/handlermapping/").content.decode()
+    assert "on shop" in listed
+    assert "not tracked" in listed
+    assert HandlerMapping.objects.count() == 2
