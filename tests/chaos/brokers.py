@@ -22,19 +22,19 @@ START_SECONDS = 60.0
 
 
 class Broker(Protocol):
-    """What a run needs of a broker. `url` is for Celery."""
+    """The operations that a run needs of a broker. `url` is Celery's broker URL."""
 
     url: str
 
     def start(self) -> None: ...
     def kill(self) -> None:
-        """SIGKILL; what it held is gone."""
+        """Kill the server with SIGKILL; its messages are lost."""
 
     def flush(self) -> None:
-        """Throw away every message."""
+        """Delete all messages."""
 
     def waiting(self) -> int:
-        """Messages that it holds, those that were handed out and not acknowledged too."""
+        """Return the number of messages held, those delivered and not yet acknowledged included."""
 
     def version(self) -> str: ...
 
@@ -68,14 +68,14 @@ class Valkey:
 
 
 def missing_rabbitmq() -> str:
-    """What to install, or an empty text."""
+    """Return what to install, or an empty text if nothing is missing."""
     if _rabbitmq("rabbitmq-server") is None or shutil.which("epmd") is None:
         return "RabbitMQ's server is not installed; on Debian: apt-get install rabbitmq-server"
     return ""
 
 
 def _rabbitmq(program: str) -> Path | None:
-    """Debian's own scripts in `sbin` ask for root or the user rabbitmq; these ask for nothing."""
+    """Return the path of a script that needs no special user, unlike Debian's scripts in `sbin`."""
     for folder in ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin"):
         if (found := Path(folder, program)).exists():
             return found

@@ -1,4 +1,4 @@
-"""What processes hold, measured from outside, and whether it grows."""
+"""Measures the processes' memory, descriptors, connections and threads, and judges their growth."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from tests.chaos.services import Service
 
 #: How much more the last quarter may hold than the first.
 MEMORY_SHARE = 0.10
-#: A poll that is just being opened anew is no leak.
+#: A poll that is just being reopened is no leak.
 FEW = 1
-#: Nor is a pool of connections that fills up: Celery's goes to ten, one for each thread that
-#: publishes at the same moment. What still grows in the second half is one, and so is more than
-#: that.
+#: Nor is a pool of connections that fills up: Celery's grows to ten, one for each thread that
+#: publishes at the same moment. More than that is a leak, as is growth in the second half.
 POOL = 10
 MEASURES = ("memory", "descriptors", "connections", "threads")
 

@@ -109,7 +109,7 @@ def _recover(stage: Stage, events: list[Any], patience: float) -> str:
 
 
 def _left(stage: Stage, due: int) -> str:
-    """What is not done yet, or an empty text."""
+    """Return the work that is still to be done, or an empty text."""
     try:
         with stage.connect() as connection:
             recorded, unended = (_number(connection, query) for query in (_RECORDED, _OPEN))

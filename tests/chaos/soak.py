@@ -84,7 +84,7 @@ def soak(folder: Path, size: Size, seconds: float, rate: float) -> tuple[dict[st
 
 
 def _flaws(stage: Stage, traffic: Traffic) -> list[str]:
-    """What went wrong apart from growth, once everything that was published is handled."""
+    """Return the run's flaws apart from growth, once all published changes are handled."""
     recorded, handled, due, left = _finished(stage, traffic.published)
     flaws = [traffic.failure] if traffic.failure else []
     if left or recorded != traffic.published or handled != due:
@@ -92,9 +92,7 @@ def _flaws(stage: Stage, traffic: Traffic) -> list[str]:
             f"{traffic.published} published, {recorded} recorded, {handled} of {due} handled"
         )
     return flaws + [
-        f"{service.name} ended and was started anew"
-        for service in stage.services
-        if service.restarts
+        f"{service.name} ended and was restarted" for service in stage.services if service.restarts
     ]
 
 

@@ -110,7 +110,7 @@ class Stage:
         self._ending.close()
 
     def _start(self, ending: ExitStack) -> None:
-        """What was started when something fails is ended too."""
+        """Start servers and processes; `ending` stops those already started if a start fails."""
         self._start_servers(ending)
         self._environment = self._make_environment()
         self._manage("migrate", "--verbosity", "0")

@@ -1,4 +1,4 @@
-"""What the org's users write: bursts of single changes, and transactions over several objects."""
+"""The writes of the org's users: bursts of single changes, and transactions on several objects."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ OWN = "Employee__c"
 
 
 class Traffic(threading.Thread):
-    """Publishes at least so many changes, evenly over so many seconds.
+    """Publishes at least `changes` changes, evenly over `seconds`.
 
-    `failure` says why it ended early.
+    `failure` is the reason if it ended early.
     """
 
     def __init__(self, org: SimulatorProcess, seed: int, changes: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What the product did against what the org published: the invariants, checked row by row."""
+"""Checks the product's rows against the events that the org published, invariant by invariant."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Verdict:
-    """How much there was, and what should not be."""
+    """Counts of what was checked, and the violations found."""
 
     counts: Counter[str] = field(default_factory=Counter)
     violations: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -102,7 +102,7 @@ class Verdict:
 def published(
     events: Iterable[Mapping[str, Any]], heard: frozenset[str], transport: str = COMETD
 ) -> list[Change]:
-    """Every change that a listener of these entities was to hear, in the org's order."""
+    """Return every change that a listener of these entities should receive, in the org's order."""
     changes: list[Change] = []
     for event in events:
         header = event["header"]

@@ -57,7 +57,7 @@ def test_an_export_is_in_the_action_log_and_its_output_has_entries_alone(dead):
 
 
 def sent() -> dict[str, int]:
-    """What the one message in the broker carries."""
+    """Return the arguments of the only message in the broker."""
     with app.connection_for_read() as connection:
         [raw] = connection.default_channel.client.lrange("cdc", 0, -1)
     _, kwargs, _ = json.loads(base64.b64decode(json.loads(raw)["body"]))

@@ -1,4 +1,4 @@
-"""Whatever an operator does is written down with who and why, and never a secret."""
+"""The action log records each action of an operator with its user and reason, and no secret."""
 
 import json
 
@@ -19,7 +19,7 @@ LISTENERS = "/admin/listeners/listener/"
 
 
 def told() -> list[tuple[str, ...]]:
-    """From the first: who, through what, what, and to what."""
+    """Return the logged actions in order: user, interface, action, object type and name."""
     rows = OperatorAction.objects.order_by("id")
     return [(one.who, one.through, one.action, one.object_type, one.object_name) for one in rows]
 

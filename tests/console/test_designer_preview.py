@@ -21,7 +21,7 @@ NEW = "/admin/handlers/handlermapping/add/preview/"
 
 @pytest.fixture
 def tried(admin_client, listener):
-    """What the preview answers to a new mapping's form."""
+    """Posts a new mapping's form to the preview, and returns the page."""
 
     def post(client=admin_client, url=NEW, **fields) -> str:
         values = {

@@ -19,7 +19,7 @@ def record(make_entry):
 
 
 def before(entry) -> dict[str, str]:
-    """Of each field the value before, or why there is none."""
+    """Return each field's previous value, or the reason why there is none."""
     rows = field_rows(entry, earlier(entry))
     return {row.name: row.before or f"({row.before_note})" for row in rows}
 

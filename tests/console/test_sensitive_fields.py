@@ -141,7 +141,7 @@ def pages(entry, delivery, quarantined) -> tuple[str, ...]:
 
 @pytest.fixture
 def told(client, marked, django_user_model):
-    """Of each page, what it tells a user of a role who has these permissions besides."""
+    """Returns the text of each page for a user with this role and these further permissions."""
 
     def read(role: str, *more: str) -> dict[str, str]:
         user = django_user_model.objects.create_user(role, is_staff=True)

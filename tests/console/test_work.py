@@ -1,4 +1,4 @@
-"""What takes a while is on one page, as far as its reader may see it."""
+"""The page of background jobs shows all jobs that its reader may see."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ OVERVIEW = "/admin/audit/work/overview/"
 
 @pytest.fixture
 def kinds(listener):
-    """One of each kind that runs and one that has ended."""
+    """A running and an ended job of each kind."""
     now = timezone.now()
     begun = {"requested_by": "ann", "criteria": {"state": "dead"}, "requested_at": now}
     Redelivery.objects.create(**begun, state="running", total=400, done=100, started_at=now)

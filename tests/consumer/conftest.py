@@ -45,7 +45,7 @@ def limited():
 
 
 class Hosting:
-    """What `run_cdc_listener` does, in a thread of the test."""
+    """Runs a supervisor as `run_cdc_listener` does, in a thread of the test."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -54,7 +54,7 @@ class Hosting:
         self._thread.start()
 
     def wait(self) -> int | None:
-        """Its exit code."""
+        """Wait for its end, and return the exit code."""
         self._thread.join(60)
         assert not self._thread.is_alive(), self._supervisor.states()
         return self._code

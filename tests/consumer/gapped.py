@@ -1,4 +1,4 @@
-"""What is left in the database when gap events were heard, and ways to make them."""
+"""Helpers of tests of gap events: rows in the database, requests to the org, and unseen records."""
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
@@ -17,6 +17,6 @@ def composites(org):
 
 
 def unseen_create(org, **fields) -> str:
-    """A record whose creation only a gap event tells of; its id."""
+    """Create a record that only a gap event reports, and return its id."""
     gap = {"op": "gap", "entity": "Account", "change_type": "GAP_CREATE", "apply": True}
     return org.change({**gap, "fields": fields})["record_ids"][0]

@@ -1,4 +1,4 @@
-"""What an org tells its listener, over the wire into the database, without a process for it."""
+"""Receives an org's events over the wire and ingests them, without a listener process."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.settings_on_the_wire.stored import stream_of
 
 
 def begin_now(org, listener: Listener) -> None:
-    """As if everything until now had been received."""
+    """Set the listener's position to the newest event, as if all events had been received."""
     newest = org.state(events=0, records=0)["newest_replay_id"]
     Position.objects.update_or_create(
         listener=listener, defaults={"replay_id": "" if newest is None else str(newest)}

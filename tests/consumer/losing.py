@@ -47,7 +47,7 @@ class Entity:
         return self.org.undelete(self.name, record_ids)
 
     def lose(self) -> Reconciliation:
-        """What Salesforce had for the position is gone; the comparison that is planned for it."""
+        """Age out all events, so that the position is lost, and return the planned comparison."""
         self.org.fault("age_out")
         with stream_of(self.listener) as stream, pytest.raises(ReplayLost) as lost:
             stream.open("1")
@@ -60,12 +60,12 @@ class Entity:
         return list(found.order_by("id"))
 
     def added(self) -> list[tuple[str, str]]:
-        """What comparisons recorded: change types and records."""
+        """Return the change types and records of the entries that comparisons recorded."""
         return [(one.change_type, one.record_id) for one in self.entries(source="reconcile")]
 
 
 def run(job: Reconciliation) -> Reconciliation:
-    """To its end, as a worker does."""
+    """Run the job to its end, as a worker does."""
     reconciliation_job.run(job.pk)
     job.refresh_from_db()
     assert job.state == "done", (job.state, job.error)

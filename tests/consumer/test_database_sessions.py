@@ -1,4 +1,4 @@
-"""What a process's sessions on PostgreSQL wait for, and are waited for, at most."""
+"""Database sessions on PostgreSQL have limits on lock waits and on idle transactions."""
 
 import pytest
 from django.db import connection

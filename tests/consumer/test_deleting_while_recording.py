@@ -29,8 +29,8 @@ pytestmark = [
 
 @pytest.fixture
 def while_recording(listener, monkeypatch):
-    """What another does when a batch is written and not committed; then, once it has recorded or
-    `waits`, the batch is committed."""
+    """Runs a task in another thread while a batch is written and not committed. The batch is
+    committed once the task has ended or, with `waits=True`, waits for a lock."""
 
     def begin(task, *, waits=False):
         begun = []

@@ -1,4 +1,4 @@
-"""What the other policies make of a gap event, and of what waits when they are chosen."""
+"""With the policies `deliver` and `record`, a gap event leads to no read of its record."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What all processes together remember of refused logins."""
+"""All processes share the record of refused logins, and back off together."""
 
 from datetime import timedelta
 

@@ -20,7 +20,7 @@ pytestmark = [
 
 @pytest.fixture
 def widen(limited):
-    """Of a mapping: makes a column wider, as a migration in another process does."""
+    """Widens a column of the mappings' table, as a migration in another process does."""
     yield lambda: _make_wide(301)
     connection.close()
     _make_wide(HandlerMapping._meta.get_field("handler").max_length)

@@ -1,4 +1,4 @@
-"""What cannot be read is kept raw, for each listener by itself."""
+"""Answers and events that cannot be decoded are quarantined raw, separately for each listener."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,5 @@
-"""What a lost position lost is found over REST, recorded and delivered; what the log has is not."""
+"""Reconciliation after a lost position finds the lost changes over REST, and records and delivers
+only those that the log lacks."""
 
 from datetime import UTC, datetime, timedelta
 

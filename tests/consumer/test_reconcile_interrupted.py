@@ -68,7 +68,7 @@ def test_what_died_before_its_commit_is_done_again(org, entity, monkeypatch, mil
 
 
 def test_what_the_stream_brings_while_it_is_read_is_not_added_behind_it(org, entity, monkeypatch):
-    """What was read is older then: it is read once more, and only what is still missing added."""
+    """A stale read is repeated, and only the values that are still missing are added."""
     [account] = entity.create(Name="Acme", Phone="1", City="Bonn")
     hear(org, entity.listener)
     entity.update(account, Phone="2")

@@ -1,4 +1,4 @@
-"""What a query's rows say, from servers that say less than Salesforce or more than was asked."""
+"""Rows of a query are read also from servers that omit fields or return more than was requested."""
 
 import pytest
 

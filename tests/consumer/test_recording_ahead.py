@@ -1,4 +1,5 @@
-"""What a backlog spares: look-ups of what nobody recorded before, and waiting for the database."""
+"""Recording a backlog looks up no entries that cannot exist yet, and decodes the next batch while
+the database works."""
 
 import threading
 from typing import Any
@@ -72,7 +73,7 @@ def test_what_else_the_database_refuses_is_not_taken_for_known(listener):
 
 @pytest.fixture
 def record_all(listener, settings):
-    """What a listener records of a backlog, that it takes by so many; how many changes are new."""
+    """Records a backlog in batches of `MANY`, and returns the number of new changes."""
     settings.CDC_BATCH_MAX = MANY
 
     def run(messages: list[dict[str, Any]]) -> int:

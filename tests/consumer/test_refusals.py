@@ -1,4 +1,4 @@
-"""What keeps a listener from receiving is told when it lasts, and passes with the first answer."""
+"""Lasting failures to receive open an incident, which the first successful answer closes."""
 
 import pytest
 from django.utils import timezone

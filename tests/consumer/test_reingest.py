@@ -1,4 +1,4 @@
-"""What was kept unread is read after all, and an endless stream of pages fills no disk."""
+"""Quarantined messages can be retried, and a stream of unreadable answers cannot fill the disk."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""What was committed and not handed over, or handed over and lost."""
+"""The relay publishes deliveries that were committed and not published, or whose message or run was
+lost."""
 
 from datetime import timedelta
 
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def later():
-    """A time at which everything that could be old is old."""
+    """A time past all age limits."""
     return timezone.now() + timedelta(minutes=30)
 
 

@@ -1,4 +1,5 @@
-"""A listener process that hosts nothing: ready while others receive all that it may run."""
+"""A standby process, which hosts no listener, is ready while others receive for all listeners that
+it may run."""
 
 from datetime import timedelta
 
@@ -14,7 +15,7 @@ HERE, ELSEWHERE = "here:1:a", "elsewhere:1:b"
 
 @pytest.fixture
 def seen(listener):
-    """What a process sees of the one listener that there is."""
+    """Returns whether a process takes the only listener to be served by another process."""
 
     def see(holder=ELSEWHERE, state="receiving", held_for=timedelta(seconds=5), now=1.0):
         Position.objects.update_or_create(

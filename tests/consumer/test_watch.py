@@ -1,4 +1,4 @@
-"""What no single event tells: evidence opens incidents, and evidence closes them."""
+"""Monitoring opens and closes incidents by the state of the database, without an event."""
 
 import itertools
 from datetime import timedelta
@@ -22,7 +22,7 @@ def now():
 
 
 def stand(listener, now, **fields) -> None:
-    """As a process that runs the listener writes it."""
+    """Write the position as a process that runs the listener does."""
     lease_of(listener, "host:1")
     Listener.objects.update(created_at=now - timedelta(days=9), updated_at=now - timedelta(days=9))
     type(listener.connection).objects.update(updated_at=now - timedelta(days=9))

@@ -65,31 +65,31 @@ def services() -> dict[str, Service]:
 
 
 def seconds(text: str) -> float:
-    """Of a duration such as `1m30s`."""
+    """Return the seconds of a duration such as `1m30s`."""
     units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
     return sum(float(n) * units[unit] for n, unit in re.findall(r"([\d.]+)(ms|s|m|h)", text))
 
 
 def runtime_stage() -> str:
-    """The Dockerfile's stage `runtime`."""
+    """Return the text of the Dockerfile's stage `runtime`."""
     return DOCKERFILE.read_text().partition(" AS runtime\n")[2].partition("\nFROM ")[0]
 
 
 def image_environment() -> dict[str, str]:
-    """What its ENV says."""
+    """Return the variables that the stage's ENV instructions set."""
     joined = runtime_stage().replace("\\\n", " ")
     lines = [line[4:] for line in joined.splitlines() if line.startswith("ENV ")]
     return dict(pair.split("=", 1) for line in lines for pair in line.split())
 
 
 def instructions(name: str) -> list[str]:
-    """Each of these instructions of the Dockerfile, without its name."""
+    """Return the arguments of each instruction of that name in the Dockerfile."""
     joined = DOCKERFILE.read_text().replace("\\\n", " ")
     return [line[len(name) + 1 :] for line in joined.splitlines() if line.startswith(name + " ")]
 
 
 def stages() -> set[str]:
-    """The names of the Dockerfile's stages."""
+    """Return the names of the Dockerfile's stages."""
     return {text.split(" AS ")[1] for text in instructions("FROM") if " AS " in text}
 
 

@@ -65,7 +65,7 @@ class Stack:
         return self.running["build"]
 
     def is_healthy(self, name: str) -> bool:
-        """What the service's own health check says."""
+        """Run the service's own health check, and return whether it passes."""
         assert self.running[name].is_running, self.running[name].output
         service = services()[name.partition("-2")[0]]
         command = [self._here(name, part) for part in service.health_check]
@@ -80,11 +80,11 @@ class Stack:
         return done.returncode == 0
 
     def port(self, name: str) -> str:
-        """Of a listener's probes, or of a worker's metrics."""
+        """Return the port of a listener's probes, or of a worker's metrics."""
         return self._ports_of_replicas.setdefault(name, str(free_port()))
 
     def stop(self, *names: str) -> dict[str, int]:
-        """SIGTERM for all of them at once; their exit codes."""
+        """Send SIGTERM to all of them at once, and return their exit codes."""
         for name in names:
             self.running[name].signal(signal.SIGTERM)
         return {name: self.running[name].wait() for name in names}

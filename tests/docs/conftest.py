@@ -1,4 +1,4 @@
-"""What the pages' examples find when they are run."""
+"""Fixtures for the pages' examples: the models of the app that they use."""
 
 import importlib
 import sys

@@ -10,11 +10,11 @@ _HADOLINT = Path(sys.executable).parent / "hadolint"
 
 
 class WrongDockerfile(Exception):
-    """What hadolint says of it."""
+    """The Dockerfile has flaws; the message is hadolint's output."""
 
 
 def check(text: str) -> None:
-    """Raises WrongDockerfile."""
+    """Check a Dockerfile's text. Raises WrongDockerfile."""
     done = subprocess.run([_HADOLINT, "-"], input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise WrongDockerfile(done.stdout + done.stderr)

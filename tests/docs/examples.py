@@ -84,7 +84,8 @@ def run(page: Path, *, languages: Iterable[str] = LANGUAGES) -> dict[str, Any]:
 
 @cache
 def defined(page: Path) -> dict[str, Any]:
-    """What the Python blocks of a page define. Run once a process: a handler is registered once."""
+    """Return the names that a page's Python blocks define. They are run once in a process, because
+    a handler can be registered only once."""
     return run(page, languages=["python"])
 
 

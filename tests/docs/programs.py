@@ -152,7 +152,7 @@ def _echo(_: list[str]) -> None:
 
 
 class _Compose(argparse.ArgumentParser):
-    """What the pages use of `docker compose`: no engine is here to ask."""
+    """Parses the commands of `docker compose` that the pages use; no Docker is installed here."""
 
     def __init__(self) -> None:
         super().__init__("docker compose")

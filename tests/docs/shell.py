@@ -24,7 +24,7 @@ def check(text: str) -> None:
 
 
 def _commands(line: str) -> Iterator[list[str]]:
-    """Of a line, without what is set for them and where their output goes."""
+    """Yield the commands of a line, without their variables and redirections."""
     lexer = shlex.shlex(line.strip().removeprefix("$ "), posix=True, punctuation_chars="|&;<>")
     lexer.whitespace_split = True
     words: list[str] = []

@@ -16,5 +16,5 @@ def rows_of(page: Path) -> list[list[str]]:
 
 
 def named(cell: str) -> list[str]:
-    """What is written as code in a cell."""
+    """Return the texts that a cell marks as code."""
     return re.findall(r"`([^`]+)`", cell)

@@ -1,4 +1,4 @@
-"""What the examples of docs/handlers.md do."""
+"""The examples of docs/handlers.md work as the page says."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.any_database
 
 @pytest.fixture
 def page(crm):
-    """What the page defines."""
+    """The names that the page's examples define."""
     return defined(DOCS / "handlers.md")
 
 

@@ -1,4 +1,5 @@
-"""What is done to the pages when the site is made of them."""
+"""Building the site rewrites links to files outside of `docs/`, and refuses broken lists and
+resources from other hosts."""
 
 from types import SimpleNamespace
 

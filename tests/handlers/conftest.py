@@ -15,7 +15,7 @@ def clock_just_read(db, monkeypatch):
 
 @pytest.fixture
 def connection_closed_after():
-    """Whatever a test leaves behind on its connection."""
+    """Close and reset the connection after a test, whatever its state."""
     yield
     KEPT.clear()
     if connection.connection is not None:

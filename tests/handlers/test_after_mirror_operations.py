@@ -1,4 +1,5 @@
-"""What waits for a mirror, and its mapping is paused, changed or deleted; gaps; redeliveries."""
+"""Deliveries that wait for a mirror: their mapping is paused, changed or deleted; gap events;
+redeliveries."""
 
 import pytest
 from django.db import transaction

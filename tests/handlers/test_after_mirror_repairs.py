@@ -1,4 +1,4 @@
-"""What waits for a mirror is released after a crash, and says what it waits for."""
+"""Deliveries that wait for a mirror are released after a crash, and their wait reason names it."""
 
 import pytest
 from django.db import OperationalError, connection

@@ -1,4 +1,4 @@
-"""What a handler raises that is no Exception ends its attempt, as an Exception does."""
+"""A BaseException that a handler raises fails the attempt, as an Exception does."""
 
 import pytest
 

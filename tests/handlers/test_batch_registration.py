@@ -1,4 +1,4 @@
-"""What a batch handler and what it raises may be."""
+"""Invalid batch sizes, functions and errors of batch handlers are refused."""
 
 import pytest
 

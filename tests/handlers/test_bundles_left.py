@@ -1,5 +1,5 @@
-"""What is left of a message, by who had no time for it or with a broker that lost it, is published
-again."""
+"""Deliveries left over from a message are published again: the worker's time ran out, or the broker
+lost the message."""
 
 from datetime import timedelta
 

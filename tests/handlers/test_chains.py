@@ -268,12 +268,12 @@ def test_a_batch_has_one_change_of_each_record_and_the_next_follows(listener):
 @pytest.mark.parametrize("records", [1, 20])
 def test_however_long_chains_are_what_waits_in_them_is_not_read_for_each(listener, records):
     make_mapping(listener)
-    # Whoever looks at the database meanwhile keeps what is over in the index: then once more.
+    # Another session's snapshot can keep dead rows in the index, so the least of three counts.
     assert min(read_in_a_drain(listener, records) for _ in range(3)) < 600 * 600 // records // 4
 
 
 def read_in_a_drain(listener, records):
-    """What 600 changes read; twice that limit if each looked through all that waits."""
+    """Return the index rows that 600 runs read; scans of all waiting rows read twice the limit."""
     first = record(listener, *[*range(records)] * (600 // records))
     before = read_of_blocked()
     assert run_deliveries(first, "tests.remember") == "600 succeeded"
@@ -281,7 +281,7 @@ def read_in_a_drain(listener, records):
 
 
 def read_of_blocked():
-    """How many rows were found by the index of what is blocked, until now."""
+    """Return how many rows the index of blocked deliveries has returned so far."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_force_next_flush()")
         cursor.execute(

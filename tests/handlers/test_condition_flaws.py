@@ -1,4 +1,4 @@
-"""What a condition may not say, and how that is told."""
+"""An invalid condition is refused with the place and the reason of each flaw."""
 
 import pytest
 

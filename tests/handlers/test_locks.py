@@ -1,4 +1,4 @@
-"""Who waits for what another has locked finds how things stand then."""
+"""A transaction that waits for a lock then sees the state that the lock's holder committed."""
 
 from datetime import timedelta
 

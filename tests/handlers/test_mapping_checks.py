@@ -1,4 +1,4 @@
-"""What `manage.py check` says about mappings."""
+"""`manage.py check` reports unregistered handlers and invalid mappings."""
 
 import pytest
 

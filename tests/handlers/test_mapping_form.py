@@ -1,4 +1,4 @@
-"""What a mapping asks for, in the console: read, shown, refused at the field."""
+"""The console's mapping form reads, shows and validates conditions and ignored authors."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""Who paused a handler and why, how much waits for it, and that no file undoes it."""
+"""The status and the action log tell who paused a mapping and why, and a configuration file does
+not resume it."""
 
 import json
 

@@ -26,7 +26,7 @@ def deliveries(listener):
 
 
 def plan(work):
-    """Of the statement that looks for entries."""
+    """Return the query plan of the statement that searches entries by record."""
     with CaptureQueriesContext(connection) as queries:
         work()
     [sql] = [query["sql"] for query in queries if '"record_id"' in query["sql"]]

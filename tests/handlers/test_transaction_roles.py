@@ -72,7 +72,7 @@ def test_runs_are_settled_in_a_transaction_of_their_own(listener, outcome):
 
 
 def test_an_atomic_handler_is_not_run_inside_a_transaction(listener):
-    """What it wrote would be undone with the caller's, and its delivery would not."""
+    """The caller's rollback would undo the handler's writes, but not its delivery's success."""
     ids = deliver(listener, "tests.write_group", 1)
 
     with transaction.atomic(), pytest.raises(RuntimeError, match=REFUSED):

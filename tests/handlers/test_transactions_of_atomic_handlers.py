@@ -1,4 +1,4 @@
-"""What an atomic handler may not do to the transaction that it runs in, and what it may."""
+"""An atomic handler fails if it ends, breaks or alters the transaction that it runs in."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the incident of an unknown task tells an operator to run."""
+"""The incident of an unknown task gives a command that is safe to paste into a shell."""
 
 import pytest
 from django.utils import timezone

@@ -38,8 +38,7 @@ def door():
 
 @pytest.fixture
 def names(monkeypatch):
-    """What a name server says: of each name, one list of addresses after another, the last for
-    ever."""
+    """Answers of a name server: for each name a list of answers in turn, the last one repeated."""
     told: dict[str, list[list[str]]] = {}
     real = socket.getaddrinfo
 

@@ -1,4 +1,4 @@
-"""What a process takes for the time on the database's clock."""
+"""A process's estimate of the database's clock is not ahead of it."""
 
 import time
 from datetime import timedelta
@@ -24,7 +24,7 @@ def slow_to_connect(transactional_db):
 
 @pytest.mark.usefixtures("slow_to_connect")
 def test_the_time_that_connecting_takes_does_not_put_it_ahead():
-    """Claims that hold would be taken for abandoned."""
+    """An estimate that is ahead would make valid claims look expired."""
     clock = DatabaseClock()
 
     clock.read()

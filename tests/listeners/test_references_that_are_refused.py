@@ -1,4 +1,4 @@
-"""Whoever may edit a connection cannot have the server's own secrets sent to a host of his."""
+"""Users who may edit a connection cannot make the server send its own secrets to another host."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from listeners.secrets.reference_rules import OWN_VARIABLES
 
 @pytest.fixture
 def site(settings, tmp_path):
-    """An installation that others reach: the folder that it may read."""
+    """The folder whose files may be referenced, in an installation that other machines reach."""
     folder = tmp_path / "meant"
     folder.mkdir()
     settings.CDC_SECRETS_READABLE = Readable(("SF_*", "CRM_KEY"), (folder,))

@@ -1,4 +1,4 @@
-"""What is connected to is what was judged, over each way there is; nothing is sent elsewhere."""
+"""Every kind of connection goes only to addresses that the egress policy has checked."""
 
 import asyncio
 import socket

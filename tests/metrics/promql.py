@@ -21,17 +21,17 @@ Labels = frozenset[str]
 
 
 class Mistaken(AssertionError):
-    """What is wrong, and where."""
+    """A PromQL expression is wrong; the message says where and why."""
 
 
 def labels_of(expression: str, known: Mapping[str, Exported]) -> Labels:
-    """Raises Mistaken."""
+    """Return the labels of an expression's result. Raises Mistaken."""
     text = re.sub(r"\$__\w+", "5m", expression)
     return _Reader(known).read(promql.parse(text), "")
 
 
 def check(text: str) -> None:
-    """Each line is an expression about what the code exports. Raises Mistaken."""
+    """Check that each line is an expression of metrics that the code exports. Raises Mistaken."""
     for line in text.strip().splitlines():
         labels_of(line, series())
 

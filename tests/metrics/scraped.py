@@ -1,4 +1,4 @@
-"""What a process told Prometheus."""
+"""The metrics of a process, as Prometheus scrapes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Scraped:
         self._samples = [sample for family in families for sample in family.samples]
 
     def total(self, name: str, **labels: str) -> float | None:
-        """The sum of the samples that have these labels; None without one."""
+        """Return the sum of the samples with these labels, or None if there is none."""
         found = [
             sample.value
             for sample in self._samples
@@ -23,7 +23,7 @@ class Scraped:
         return sum(found) if found else None
 
     def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
-        """The same for each value of a label; what is 0 is left out."""
+        """Return that sum for each value of a label, without those that are 0."""
         values = {s.labels[label] for s in self._samples if s.name == name and label in s.labels}
         totals = {one: self.total(name, **{**labels, label: one}) for one in values}
         return {one: total for one, total in totals.items() if total}

@@ -1,4 +1,4 @@
-"""What the database knows, told by whoever is asked."""
+"""Every process exports the metrics that are read from the database."""
 
 from datetime import timedelta
 

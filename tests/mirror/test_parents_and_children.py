@@ -38,7 +38,7 @@ def accounts(org):
 
 @pytest.fixture
 def contacts(org, accounts):
-    """Of the first account, of the second, and of none."""
+    """A contact of the first account, one of the second, and one of none."""
     parents = [*accounts, None]
     made = ({"LastName": f"Doe {n}", "AccountId": one} for n, one in enumerate(parents))
     return org.create("Contact", *made)

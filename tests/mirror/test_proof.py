@@ -1,4 +1,4 @@
-"""What limits the time as of which a mirror is proven to be in sync."""
+"""Losses, failures and pending work limit the time as of which a mirror is proven in sync."""
 
 from datetime import timedelta
 

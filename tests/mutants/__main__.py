@@ -106,7 +106,7 @@ def _keep(mutation: Mutation, result: Result) -> None:
 
 
 def _kept() -> Iterator[tuple[str, Result]]:
-    """What was killed before, of modules that are as they were."""
+    """Yield the earlier results of killed mutations in modules that have not changed since."""
     try:
         lines = (FOLDER / "results.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -122,7 +122,7 @@ def _digest(path: Path) -> str:
 
 
 def _signature() -> str:
-    """Of all the code that decides which test runs which line."""
+    """Return the digest of all code that determines which tests run which line."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z", "*.py"],
         cwd=ROOT, capture_output=True, check=True,

@@ -54,7 +54,7 @@ class Covering:
 
 
 def recorded(folder: Path, signature: str, jobs: int) -> list[Covering]:
-    """Of both databases; read from `folder` where the same code was recorded there before."""
+    """Return the coverage on both databases, read from `folder` if the same code was recorded."""
     return [_recorded(folder, database, signature, jobs) for database in _DATABASES]
 
 

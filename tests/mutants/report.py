@@ -1,4 +1,4 @@
-"""What became of a sample: figures by area, and each survivor with the reason that is known."""
+"""The report of a sample: figures by area, and each survivor with its reason if one is known."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from tests.mutants.mutations import Mutation
 from tests.mutants.trying import Result, Verdict
 
-#: Of the mutations that change what the product does, so many must be noticed.
+#: The share that tests must kill of the mutations that change the product's behaviour.
 TARGET = 0.9
 _JUDGED = Path(__file__).parent / "judged.toml"
 
 
 def judged() -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """The mutations that a person has looked at, each with why: those that change nothing a user
-    can tell (equivalent), and those that no test notices yet."""
+    """Return the mutations that a person has judged, each with the reason: those without an effect
+    that a user could notice (equivalent), and those that no test kills yet."""
     found = tomllib.loads(_JUDGED.read_text(encoding="utf-8"))
     return found.get("equivalent", {}), found.get("unnoticed", {})
 
@@ -43,7 +43,7 @@ def report(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Resul
 
 
 def share_killed(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]) -> float:
-    """Of the mutations tried that are not equivalent."""
+    """Return the share of killed mutations among those tried that are not equivalent."""
     equivalent, _ = judged()
     counts: Counter[str] = Counter()
     for mutations in chosen.values():

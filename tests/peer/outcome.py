@@ -1,4 +1,4 @@
-"""What a burst must have come to, whatever happened on the way."""
+"""Checks of a burst's outcome: every change is recorded and handled once, whatever went wrong."""
 
 from collections import Counter
 from itertools import pairwise
@@ -17,7 +17,7 @@ def wait_until_recorded(count: int, seconds: float = 40) -> None:
 
 
 def assert_recorded_once(payloads: list[Payload]) -> None:
-    """All of it, in order, with every value as it was sent, and nothing besides."""
+    """Check that exactly these changes are recorded, in order, with the values that were sent."""
     assert recorded_changes() == changes_of(payloads)
 
 

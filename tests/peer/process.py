@@ -22,7 +22,7 @@ STOP_SECONDS = 5
 
 
 def missing_node() -> str:
-    """What to install, or an empty text."""
+    """Return what to install, or an empty text if nothing is missing."""
     missing = [program for program in ("node", "npm") if shutil.which(program) is None]
     return f"{' and '.join(missing)} missing; on Debian: apt-get install nodejs npm" * bool(missing)
 

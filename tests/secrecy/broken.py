@@ -127,7 +127,7 @@ def wrong_references(planted: Planted, folder: Path) -> tuple[dict[str, Fields],
 
 
 def spoil(planted: Planted) -> None:
-    """What is stored was encrypted with a key that is gone, or is no ciphertext at all."""
+    """Store connections whose secrets have a lost key or are no ciphertext at all."""
     other = Fernet(planted.add("key that is gone", Fernet.generate_key().decode()))
     gone = other.encrypt(planted.special("encrypted with it").encode()).decode()
     for name, stored in (("spoiled", gone), ("garbled", gone[:-9] + "x")):

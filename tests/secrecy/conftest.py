@@ -47,7 +47,7 @@ def _broker_path() -> str:
 
 @pytest.fixture
 def heard():
-    """What was logged in this process, as the product writes it, whatever the level."""
+    """Returns this process's log of all levels, formatted as the product formats it."""
     lines = StringIO()
     handler = logging.StreamHandler(lines)
     handler.setFormatter(logging.getLogger().handlers[0].formatter)

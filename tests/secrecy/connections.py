@@ -107,7 +107,7 @@ def map_to(listener: Listener, *handlers: str, **options: Any) -> None:
 
 
 def plant_what_was_sent(org: SimulatorProcess, planted: Planted) -> None:
-    """What the org saw: tokens that it gave out, assertions, refresh tokens."""
+    """Plant the secrets that the org received: its tokens, assertions and refresh tokens."""
     for request in org.token_requests():
         form = request["form"]
         for name in _SENT:
@@ -119,7 +119,7 @@ def plant_what_was_sent(org: SimulatorProcess, planted: Planted) -> None:
 
 
 def plant_what_is_kept(planted: Planted, store: redis.Redis) -> int:
-    """The tokens in the database and in Redis; how many sets there are."""
+    """Plant the tokens stored in the database and in Redis, and return the number of sets."""
     secrets = [row.kept for row in KeptTokens.objects.all()]
     for key in store.scan_iter("salesforce-cdc:*:kept"):
         secrets += [Secret(as_text(text)) for text in store.hvals(key)]

@@ -39,7 +39,7 @@ def of_the_database() -> dict[str, str]:
 
 
 def encrypted_columns() -> dict[str, list[str]]:
-    """What is stored in each field for secrets, as it is stored."""
+    """Return the stored form of each encrypted column's values."""
     stored: dict[str, list[str]] = {}
     for model in apps.get_models():
         for field in model._meta.fields:
@@ -75,7 +75,7 @@ def of_files(folder: Path) -> dict[str, str]:
 
 
 def of_process(name: str, process: Process) -> dict[str, str]:
-    """What it has said, and its command line with those of its children."""
+    """Return the process's output, and its command line with those of its children."""
     found = {f"output of {name}": process.output}
     with suppress(psutil.NoSuchProcess):
         family = [psutil.Process(process.pid)]
@@ -85,7 +85,7 @@ def of_process(name: str, process: Process) -> dict[str, str]:
 
 
 def of_inspection() -> dict[str, str]:
-    """What workers tell about themselves."""
+    """Return the workers' answers to `celery inspect`."""
     with app.connection_for_write() as connection:  # a pooled one may have been closed
         workers = app.control.inspect(timeout=10, limit=1, connection=connection)
         answers = {"conf": workers.conf(with_defaults=True), "stats": workers.stats()}

@@ -30,8 +30,8 @@ def special(label: str) -> str:
 
 
 def disguises(value: str) -> Iterator[str]:
-    """What is left of a value in each of its forms, wherever in a longer text it begins, and
-    though it is cut off. Raises ValueError for one that nobody could tell from other text."""
+    """Yield recognizable parts of a value in each encoding, at each offset in a longer text, also
+    of a truncated value. Raises ValueError for a value that could be any other text."""
     runs = _RUN.findall(value) or _WORD.findall(value)
     if not runs:
         raise ValueError("it has no run of letters and digits to know it by")
@@ -61,20 +61,20 @@ class Planted:
         return self.add(label, special(label))
 
     def add(self, label: str, value: str) -> str:
-        """Whatever else must not be seen, such as what somebody else made; gives it back."""
+        """Add a secret, such as one made elsewhere, and return it."""
         for disguise in disguises(value) if value else ():
             self._labels.setdefault(disguise, label)
             self._beginnings.setdefault(disguise[:_LENGTH], set()).add(disguise)
         return value
 
     def add_key(self, label: str, pem: str) -> str:
-        """Each line of a key but its first and last ones."""
+        """Add each line of a key but its first and last ones."""
         for number, line in enumerate(pem.strip().splitlines()[1:-2], 1):
             self.add(f"line {number} of {label}", line)
         return pem
 
     def add_token(self, label: str, token: str) -> str:
-        """An access token, whose first part names the org and is no secret."""
+        """Add an access token without its first part, which names the org and is no secret."""
         self.add(label, token.rpartition("!")[2])
         return token
 

@@ -53,7 +53,7 @@ class Scene:
         return worker
 
     def commands(self, *commands: list[str]) -> str:
-        """What management commands say."""
+        """Run management commands in one process, and return their output."""
         asked = ("-m", "tests.secrecy.commands", json.dumps(commands))
         process = self._processes.born(*asked, **self.environment)
         process.wait()  # nobody sees the command line of what has ended
@@ -64,7 +64,7 @@ class Scene:
         return process
 
     def logged_as_json(self) -> list[dict[str, Any]]:
-        """By all of them."""
+        """Return the log lines of all processes."""
         return [json.loads(line) for line in self._json_log.read_text().splitlines()]
 
     def look(self, store: redis.Redis) -> None:
@@ -80,7 +80,7 @@ class Scene:
         return sorted({leak for leaks in found for leak in leaks})
 
     def of_processes(self) -> dict[str, str]:
-        """What they said, and their command lines."""
+        """Return the processes' outputs and command lines."""
         found: dict[str, str] = {}
         for name, process in self._started.items():
             found |= places.of_process(name, process)

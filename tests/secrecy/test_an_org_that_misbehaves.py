@@ -73,7 +73,7 @@ def receiving() -> int:
 
 
 def spoil_tokens(store) -> None:
-    """What is kept of a login that can be had again cannot be read any more."""
+    """Truncate the stored tokens of a connection that can log in again."""
     for row in KeptTokens.objects.filter(connection__auth="soap"):
         KeptTokens.objects.filter(pk=row.pk).update(kept=Secret(row.kept.stored[:-8]))
     key = Connection.objects.get(auth="soap").token_state.key

@@ -46,13 +46,13 @@ def org(db, planted):
 
 @pytest.fixture
 def typed(planted):
-    """What somebody enters."""
+    """Values that a user enters, a secret in each field that takes one."""
     return every_secret(planted, "typed")
 
 
 @pytest.fixture
 def clean(planted, heard):
-    """Asserts that an answer holds no secret, and the log neither."""
+    """Asserts that neither an answer nor the log holds a secret, and returns the answer."""
 
     def look(response: Any) -> Any:
         said = f"{response.headers} {response.cookies} {response.content.decode()}"
@@ -64,7 +64,7 @@ def clean(planted, heard):
 
 @pytest.fixture
 def api(org):
-    """Who may do everything."""
+    """An API client of a superuser."""
     client = APIClient(raise_request_exception=False)
     client.force_authenticate(get_user_model().objects.create_superuser("api"))
     return client

@@ -132,7 +132,7 @@ async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def _until_one_ends(*copying: Coroutine[None, None, None]) -> None:
-    """Whoever hangs up first ends it for both."""
+    """Run both copies until one ends, then cancel the other."""
     tasks = [asyncio.create_task(one) for one in copying]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

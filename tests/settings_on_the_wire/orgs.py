@@ -21,7 +21,7 @@ ANY_CREDENTIALS = {
 
 
 class Org(Protocol):
-    """What a connection is made for; it may have `credentials`."""
+    """An org for which a connection is made; it may have `credentials`."""
 
     @property
     def url(self) -> str: ...
@@ -33,7 +33,7 @@ def credentials_of(org: Org) -> dict[str, str]:
 
 
 def issue_token(org: SimulatorProcess) -> str:
-    """An access token that somebody else got."""
+    """Return an access token that another client requested."""
     form = {name: org.credentials[name] for name in ("client_id", "client_secret")}
     answer = org.http.post(
         f"{org.url}{TOKEN_PATH}", data={"grant_type": "client_credentials", **form}, timeout=10

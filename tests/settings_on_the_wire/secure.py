@@ -27,7 +27,7 @@ class SecureOrg:
 
     @property
     def tls(self) -> dict[str, str]:
-        """What gets in."""
+        """The client's TLS settings, with which the org accepts its connections."""
         return {
             "ca_bundle": str(self.authority.cert),
             "client_certificate": str(self.client.cert),

@@ -89,7 +89,7 @@ def polling(stream: CometdStream) -> Iterator[list[Any]]:
 
 
 def findings(connection: Connection, *listeners: Listener) -> list[Finding]:
-    """What the check of a connection finds, with a listener of its own if none is given."""
+    """Return the connection check's findings, with a listener made here if none is given."""
     return list(check_connection(connection, listeners or (listening(connection),)))
 
 
@@ -98,6 +98,6 @@ def failures(connection: Connection, *listeners: Listener) -> list[str]:
 
 
 def failure(connection: Connection) -> str:
-    """Why the check fails; there has to be one reason."""
+    """Return the only reason why the check fails."""
     [text] = failures(connection)
     return text

@@ -1,4 +1,4 @@
-"""What a gap event makes a listener ask of Salesforce, and what its handlers get."""
+"""A gap event leads to a read of its record with the policy `fetch` only."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def live_a_while(org: SimulatorProcess, connection: Connection) -> None:
 
 
 def speaking(server: Authority) -> ssl.SSLContext:
-    """What a proxy with a certificate of its own speaks."""
+    """Return the TLS context of a proxy with its own certificate."""
     pair = server.issue("proxy")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair.cert, pair.key)

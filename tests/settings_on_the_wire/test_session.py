@@ -1,4 +1,4 @@
-"""What a listener subscribes to, from where, in which version, and when its session ends."""
+"""A listener's settings determine its channel, start position, API version and session timeout."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ STORES = ["database", "redis", "memory"]
 
 
 def in_database() -> list[str]:
-    """What the table holds, as it stands there."""
+    """Return the tokens in the stored form of the table."""
     with database.cursor() as cursor:
         cursor.execute("SELECT kept FROM listeners_kepttokens")
         return [text for (text,) in cursor.fetchall()]

@@ -155,7 +155,7 @@ class ControlClient:
         self.post("pubsub-restart", seconds=seconds)
 
     def pubsub_calls(self, since: int = 0) -> list[dict[str, Any]]:
-        """What came to the Pub/Sub API, from then on."""
+        """Return the calls of the Pub/Sub API since the time `since`."""
         found: list[dict[str, Any]] = self._seen("pubsub-calls", since)["calls"]
         return found
 
@@ -164,7 +164,7 @@ class ControlClient:
         self.post("clock", advance_seconds=seconds)
 
     def new_refresh_token(self) -> str:
-        """Authorize anew, after rotation has revoked everything."""
+        """Authorize again after rotation has revoked all tokens, and return the refresh token."""
         token: str = self.post("refresh-token")["refresh_token"]
         return token
 
@@ -177,17 +177,17 @@ class ControlClient:
         self.post("access", **permissions)
 
     def token_requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """What came to the token endpoint and as SOAP logins, from then on."""
+        """Return the requests to the token endpoint and SOAP logins since the time `since`."""
         found: list[dict[str, Any]] = self._seen("token-requests", since)["token_requests"]
         return found
 
     def api_requests(self, since: int = 0) -> list[dict[str, Any]]:
-        """What came to the Streaming and the REST API, from then on."""
+        """Return the requests to the Streaming and the REST API since the time `since`."""
         found: list[dict[str, Any]] = self._seen("requests", since)["requests"]
         return found
 
     def forget_requests(self) -> None:
-        """Empty the logs, and count refreshes and reuses anew."""
+        """Empty the logs, and reset the counts of refreshes and reuses."""
         for log in ("requests", "token-requests", "pubsub-calls"):
             self._checked(self.http.delete(f"{self.url}/_simulator/{log}", timeout=10))
 

@@ -158,7 +158,7 @@ class PubSubClient:
         return self.stream("ManagedSubscribe", pb.ManagedFetchResponse).send(request)
 
     def decoded(self, event: Any) -> dict[str, Any]:
-        """What an event carries, nulls left out."""
+        """Return an event's values without nulls."""
         schema = fastavro.parse_schema(self.schema(event.event.schema_id))
         payload = io.BytesIO(event.event.payload)
         datum: Any = fastavro.schemaless_reader(payload, schema)
@@ -167,12 +167,12 @@ class PubSubClient:
 
 
 def names(events: list[Any], client: PubSubClient) -> list[Any]:
-    """The Name of each event."""
+    """Return the Name of each event."""
     return [client.decoded(event)["Name"] for event in events]
 
 
 def ended(stream: Stream) -> tuple[str, str]:
-    """The status and the code that a stream ends with."""
+    """Return the status and the code with which a stream ends."""
     with pytest.raises(Ended) as caught:
         stream.drain()
     return caught.value.status, caught.value.code

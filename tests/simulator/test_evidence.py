@@ -1,4 +1,4 @@
-"""What clients sent can be looked at afterwards."""
+"""The control API shows the requests that clients have sent."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Who has logged in, and the end of a login."""
+"""The identity endpoints describe the logged-in user, and revoking a token ends the login."""
 
 from urllib.parse import parse_qs
 

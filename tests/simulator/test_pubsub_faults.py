@@ -1,4 +1,4 @@
-"""What can go wrong with the simulator's Pub/Sub API, on demand."""
+"""The simulator's Pub/Sub API fails on demand: errors, stalls, lost positions, odd events."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 @pytest.fixture(scope="module")
 def org() -> Iterator[SimulatorProcess]:
-    """A simulator whose streams are soon told that they are quiet."""
+    """A simulator that soon sends keep-alives on idle streams."""
     options = ("--grpc-keep-alive", "0.1", "--grpc-idle-credits", "0.3")
     with SimulatorProcess(*options, grpc=True) as org:
         yield org

@@ -1,4 +1,4 @@
-"""What the simulator emits has the shapes of real payloads."""
+"""The simulator's events and answers have the shapes of real payloads."""
 
 from typing import Any
 

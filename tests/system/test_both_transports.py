@@ -140,7 +140,7 @@ def entries_of(listener) -> list[dict[str, Any]]:
 
 
 def lists_of(listener) -> list[Any]:
-    """What handlers are told was cleared, and sent as a diff."""
+    """Return the nulled and diff fields of each event as handlers receive them."""
     entries = AuditLogEntry.objects.filter(listener=listener).select_related("listener")
     events = [EventData.of(entry).metadata for entry in entries.order_by("id")]
     lists = [(one.nulled_fields, one.diff_fields) for one in events]

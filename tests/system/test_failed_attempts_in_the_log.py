@@ -1,4 +1,4 @@
-"""What a worker and a listener log of attempts that did not end well."""
+"""A worker and a listener log failed attempts, lost runs and lost messages."""
 
 import json
 

@@ -44,7 +44,7 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
     doomed.kill()
 
     def is_at_rest():
-        """What the killed one had taken from the broker is missed there."""
+        """Let the relay repair lost messages and runs, and return whether no delivery runs."""
         relay.publish_due(timezone.now() + READY_AGE)
         relay.sweep(timezone.now() + timedelta(minutes=30))
         return not Delivery.objects.filter(state__in=("running", "queued")).exists()
@@ -61,7 +61,7 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
     assert pause.resume([mapping], ANN, "", timezone.now())
 
     def is_over():
-        """What follows where many wait is left to the relay."""
+        """Let the relay publish due deliveries, and return whether all have ended."""
         relay.publish_due(timezone.now() + READY_AGE)
         return ended() == ALL
 

@@ -1,4 +1,4 @@
-"""Whatever ends a stream of the Pub/Sub API: every change is recorded, once and in order."""
+"""However a stream of the Pub/Sub API ends, every change is recorded once and in order."""
 
 from itertools import count
 

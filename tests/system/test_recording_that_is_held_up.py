@@ -53,7 +53,7 @@ def somebody_else():
 
 
 def lock_what_is_recorded(session):
-    """What recording another change of the same record waits for."""
+    """Take the lock for which recording another change of the same record waits."""
     session.set_autocommit(False)
     with session.cursor() as cursor:
         if session.vendor == "sqlite":

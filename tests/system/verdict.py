@@ -1,4 +1,5 @@
-"""What must hold once everything has come to rest, whoever was killed on the way."""
+"""Checks of the final state: every change is recorded and handled once and in order, whichever
+process was killed."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -13,12 +14,12 @@ from tests.servers import wait_for
 
 
 def free_the_lease() -> None:
-    """As if its time had passed."""
+    """Make the lease expire."""
     Position.objects.update(lease_until="2020-01-01T00:00Z")
 
 
 def wait_until_at_rest(changes: int, seconds: float = 60) -> None:
-    """Until so many changes are recorded, and each delivery has ended."""
+    """Wait until so many changes are recorded and each delivery has ended."""
     wait_for(
         lambda: AuditLogEntry.objects.count() == changes,
         seconds=seconds,
@@ -40,8 +41,8 @@ def assert_each_is_recorded_once_and_handled(changes: int) -> None:
 
 
 def assert_in_order(effects: list[tuple[str, int]]) -> None:
-    """Of each record, as (record, entry): an effect may come again, but none before an older one's
-    first."""
+    """Check the order of effects, given as (record, entry): for each record, the first effects of
+    its entries come in the order of the entries; repetitions are allowed."""
     of_record = defaultdict(list)
     for record, entry in effects:
         of_record[record].append(entry)
@@ -51,12 +52,12 @@ def assert_in_order(effects: list[tuple[str, int]]) -> None:
 
 
 def noted_effects() -> list[tuple[str, int]]:
-    """Of `tests.remember`."""
+    """Return the effects of `tests.remember`."""
     return [(line["record"], line["id"]) for line in read_journal()]
 
 
 def written_effects() -> list[tuple[str, int]]:
-    """Of `tests.write_group`, which commits its row with its success."""
+    """Return the effects of `tests.write_group`, which commits its row with its success."""
     names = written_groups().order_by("id").values_list("name", flat=True)
     entries = [int(name.partition("-")[0]) for name in names]
     records = dict(AuditLogEntry.objects.values_list("id", "record_id"))
@@ -68,7 +69,7 @@ Change = tuple[str, int, str]
 
 
 def published_changes(org) -> list[Change]:
-    """All that the simulated org has told, in its order."""
+    """Return all changes that the simulated org has published, in its order."""
     headers = [event["header"] for event in org.state(records=0)["events"]]
     return [
         (header["transactionKey"], header["sequenceNumber"], record)

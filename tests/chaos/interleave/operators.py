@@ -1,4 +1,5 @@
-"""What operators do meanwhile: redeliver, pause and resume, edit mappings, go on without."""
+"""The operators' actions during a run: redeliver, pause and resume, edit mappings, skip dead
+letters."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ _ORDERINGS = ("per_record", "unordered")
 
 
 class Operators:
-    """`done` counts what they did."""
+    """Performs random actions of operators; `done` counts them."""
 
     def __init__(self, rng: random.Random, *, may_change_order: bool) -> None:
         self.done: Counter[str] = Counter()

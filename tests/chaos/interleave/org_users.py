@@ -1,4 +1,4 @@
-"""What the org's users do to a number of accounts: edits, deletes, undeletes, changes in bulk."""
+"""The writes of the org's users to some accounts: edits, deletes, undeletes, changes in bulk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONG = "A line of a long description.\n" * 40
 
 
 class OrgUsers:
-    """`changes` counts what they have written: one for each record of each event."""
+    """Writes random changes; `changes` counts them, one for each record of each event."""
 
     def __init__(self, org: ControlClient, rng: random.Random, records: int) -> None:
         self.changes = 0
@@ -25,7 +25,7 @@ class OrgUsers:
         self.changes += records
 
     def write(self) -> None:
-        """One transaction."""
+        """Write one random transaction."""
         drawn = self._rng.random()
         if drawn < 0.07 and self._live:
             self._move(self._live, self._deleted, self._org.delete)
@@ -35,7 +35,7 @@ class OrgUsers:
             self._edit(drawn)
 
     def restore_some(self) -> None:
-        """Half of what is in the Recycle Bin: at the end both kinds are there to be compared."""
+        """Undelete half of the Recycle Bin, so that live and deleted records remain to compare."""
         for _ in range(len(self._deleted) // 2):
             self._move(self._deleted, self._live, self._org.undelete)
 

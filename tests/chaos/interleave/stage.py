@@ -1,4 +1,4 @@
-"""What a run needs: a database, a broker, a simulated org, and the product's processes."""
+"""The servers and processes of a run: database, broker, simulated org and the product."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _MAPPING = """\
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is run on what."""
+    """The variant of a run: database, mapping options and number of workers."""
 
     database: str
     ordering: str

@@ -41,7 +41,7 @@ class Operator:
             return answer
 
     def status(self) -> list[dict[str, Any]]:
-        """What `mirror status` says; empty if it cannot be asked."""
+        """Return the rows of `mirror status`, none if the command fails."""
         answer = self.run("mirror", "status", "--format", "json")
         found: list[dict[str, Any]] = json.loads(answer["output"]) if "output" in answer else []
         return found

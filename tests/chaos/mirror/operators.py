@@ -1,4 +1,4 @@
-"""What operators do meanwhile: redeliver, load again, verify, and ask how far the mirrors are."""
+"""The operators' actions during a run: redeliver, load again, verify, and poll the status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DEPTHS = ("counts", "ids", "sample", "full")
 
 
 class Redeliveries(threading.Thread):
-    """Acts of an operator, one `every` so many seconds. `done` counts them."""
+    """Performs a random action every `every` seconds. `done` counts them."""
 
     def __init__(
         self, operator: Operator, rng: random.Random, known: list[str], every: float

@@ -1,4 +1,4 @@
-"""What the org's users and its platform do to the mirrored objects, at random."""
+"""The random writes of the org's users and its platform to the mirrored objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LATEST_SECONDS = 300.0
 
 
 class OrgUsers:
-    """`done` counts the acts. Every write is noted in `history`, once it is committed."""
+    """Performs random writes; `done` counts them. `history` records each one after its commit."""
 
     def __init__(
         self,

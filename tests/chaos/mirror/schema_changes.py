@@ -1,5 +1,5 @@
-"""What the org's administrators change in the middle of a run: a field is added, one is hidden and
-shown again, and two get another type."""
+"""The administrators' changes in the middle of a run: a field is added, one is hidden and shown
+again, and two get another type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.simulator.control_client import ControlClient
 
 HIDDEN = ("Account", "Website")
-#: Fields whose values no event announces after the change: only a verification finds them.
+#: Fields whose values change without an event: only a verification finds them.
 SILENT = {
     "Account": frozenset({"Website", "Score__c", "Is_Key__c"}),
     "Contact": frozenset({"Birthdate"}),
@@ -17,10 +17,10 @@ SILENT = {
 
 
 class SchemaChanges:
-    """`due` makes those whose part of the run has come.
+    """Schema changes, each at a given part of the run; `due` makes those that are due.
 
-    No event tells that a field is hidden, and none carries it then: it is shown again only once the
-    mirror has noticed, which `is_noticed` says.
+    No event says that a field is hidden, and no later event carries it. The field is shown again
+    only after the mirror has noticed, which `is_noticed` returns.
     """
 
     def __init__(self, org: ControlClient, is_noticed: Callable[[], bool]) -> None:

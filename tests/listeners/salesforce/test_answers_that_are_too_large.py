@@ -32,7 +32,7 @@ LISTS = packed(b"[],", 250 * MIB, b"[", b"[]]")
 
 
 def asked(kind: str, url: str) -> tuple[str, int]:
-    """What came of it in a process of its own, and the memory that it took at most, in MiB."""
+    """Request the URL in a process of its own; return the outcome and the peak memory in MiB."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.listeners.salesforce.asking", kind, url],
         check=True,

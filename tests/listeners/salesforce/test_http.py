@@ -1,4 +1,5 @@
-"""What is configured outranks the environment, and leaves it the rest."""
+"""Configured proxies and TLS files override the environment's; the token goes only to its own
+instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an org's answers say of its channels."""
+"""The channels that an org offers are read from its answers."""
 
 from __future__ import annotations
 

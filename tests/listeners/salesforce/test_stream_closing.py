@@ -46,7 +46,7 @@ PROMPT = 10  # on a busy machine
 
 
 class Elsewhere:
-    """What a call in another thread came to."""
+    """Runs a call in another thread, and keeps its result or error."""
 
     def __init__(self, call: Callable[[], object]) -> None:
         self.raised: SalesforceError | None = None

@@ -1,4 +1,4 @@
-"""What users of other products complain of, where a verification is the answer."""
+"""A verification finds or repairs the faults that users of other products report."""
 
 from __future__ import annotations
 

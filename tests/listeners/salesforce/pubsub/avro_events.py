@@ -103,13 +103,13 @@ def consumed(
 
 
 def message(values: dict[str, Any], definition: Any = THING, **head: Any) -> Any:
-    """What becomes of an event with these values and header fields."""
+    """Return the message decoded from an event with these values and header fields."""
     written = payload({"ChangeEventHeader": header(**head), **values}, definition)
     return message_of(CHANNEL, consumed(written), schema_of(definition))
 
 
 def changed(values: dict[str, Any], **head: Any) -> dict[str, Any]:
-    """The values as the message holds them, without the header."""
+    """Return the values that the message holds, without the header."""
     fields = dict(message(values, **head)["data"]["payload"])
     del fields["ChangeEventHeader"]
     return fields

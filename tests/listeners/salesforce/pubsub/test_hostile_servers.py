@@ -1,4 +1,4 @@
-"""What a server sends is bounded before anything is made of it."""
+"""The size of a server's schemas and events is checked before they are decoded."""
 
 from __future__ import annotations
 

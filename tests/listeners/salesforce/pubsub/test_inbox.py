@@ -1,4 +1,4 @@
-"""What waits between a subscription and its polls."""
+"""The inbox keeps events and failures in order between a subscription and its polls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of an event stands in its message: what is there, what changed and what was cleared."""
+"""A message holds an event's values, changed fields and cleared fields."""
 
 from __future__ import annotations
 

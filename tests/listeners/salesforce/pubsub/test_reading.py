@@ -1,4 +1,4 @@
-"""What is read in one go is what fastavro reads, or is left to fastavro."""
+"""The fast payload reader gives the same values as fastavro, or leaves the payload to it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def with_fastavro(schema: Schema, given: bytes) -> Any:
 
 
 def outcome(read: Any) -> str:
-    """In order, and NaN is itself."""
+    """Return the result as text, which keeps the order and makes NaN equal to itself."""
     try:
         return repr(read())
     except PayloadFlaw as flaw:

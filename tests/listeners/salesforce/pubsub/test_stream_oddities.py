@@ -1,4 +1,4 @@
-"""What a network and the machines on it do to a stream, below gRPC."""
+"""Faults of the network and of proxies, below gRPC, end a stream with the right error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stream brings: events in order, signs of life, and how it ends."""
+"""A stream returns events in order and keep-alives, and ends with its failure."""
 
 from __future__ import annotations
 
