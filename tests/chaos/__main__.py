@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: random faults while the org writes; exit 1 if any invariant was
+"""`python -m tests.chaos`: random faults while the org writes; exits with 1 if an invariant is
 broken."""
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _run(broker: str, wanted: Wanted) -> Report:
 
 
 def end(*_: object) -> NoReturn:
-    """Out of the middle of a run, so that what it started is ended."""
+    """Raise SystemExit out of the middle of a run, so that its processes are stopped."""
     raise SystemExit(143)
 
 

@@ -1,4 +1,4 @@
-"""Brokers of a run's own, which keep nothing when they are killed."""
+"""Brokers for one run, which lose their messages when they are killed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _rabbitmq(program: str) -> Path | None:
 
 
 class RabbitMQ:
-    """A RabbitMQ node of its own, with its own port mapper, in a folder that is emptied with it."""
+    """A RabbitMQ node with its own port mapper, in a folder that is emptied when it is killed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -144,7 +144,7 @@ class RabbitMQ:
         shutil.rmtree(self._folder / "data", ignore_errors=True)
 
     def flush(self) -> None:
-        # Not found where nobody has used it since the broker was killed.
+        # The queue does not exist until it is first used after a kill.
         address = f"127.0.0.1:{self._port}"
         with suppress(amqp.NotFound), amqp.Connection(address) as connection:
             connection.channel().queue_purge("cdc")
@@ -171,7 +171,7 @@ class RabbitMQ:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The server is a child of the script that was started, which ends after it."""
+    """Kill the server, which is a child of the started script; the script ends after it."""
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
         for one in parent.children(recursive=True) or [parent]:

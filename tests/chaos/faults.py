@@ -1,4 +1,4 @@
-"""The faults, each as it happens to those who run the product."""
+"""The faults of a run, injected as they happen in production."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def _at_the_org(kind: str) -> Inject:
 
 
 def _still_waits(stage: Stage, body: Mapping[str, object]) -> bool:
-    """Several of a kind would come in a row; and three refused logins are an operator's business,
-    for which a listener stops."""
+    """Return whether an equal fault is still pending at the org. Further ones would come in a row,
+    and after three refused logins a listener stops until an operator acts."""
     limits = {"events": 0, "records": 0}
     state = requests.get(f"{stage.org.url}/_simulator/state", params=limits, timeout=10).json()
     asked = {name: value for name, value in body.items() if name != "times"}
@@ -117,7 +117,7 @@ KINDS: Mapping[str, Inject] = {
 
 
 class Faults:
-    """Injects faults beside one another; keeps count, and what went wrong with itself."""
+    """Injects faults side by side, counts them, and keeps its own failures."""
 
     def __init__(self, stage: Stage) -> None:
         self.counts: Counter[str] = Counter()
@@ -145,7 +145,7 @@ class Faults:
             self.failures.append(f"{fault.kind}: {error!r}")
 
     def end(self) -> None:
-        """Wait for the last one, and take back what the org was still told to do."""
+        """Wait for the last fault, and remove the org's pending ones."""
         for thread in self._threads:
             thread.join(60)
         requests.delete(f"{self._stage.org.url}/_simulator/faults", timeout=10)

@@ -69,7 +69,7 @@ class Growth:
 
 
 def read(services: Iterable[Service], at: float) -> list[Sample]:
-    """Each service's process, and its children by number."""
+    """Return a sample of each service's process and of each of its children."""
     samples: list[Sample] = []
     for service in services:
         for number, process in enumerate(service.tree()):
@@ -92,7 +92,8 @@ def _measured(at: float, name: str, process: psutil.Process) -> Sample:
 
 
 def growths(samples: Sequence[Sample]) -> list[Growth]:
-    """One for each process and measure; none of a process with less than four samples."""
+    """Return the growth of each process and measure, without processes that have under four
+    samples."""
     by_process: dict[str, list[Sample]] = {}
     for sample in samples:
         by_process.setdefault(sample.process, []).append(sample)

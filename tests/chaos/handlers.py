@@ -1,4 +1,4 @@
-"""Handlers that leave their effects in a table of their own, and fail at random."""
+"""Handlers that write their effects to a table of their own, and fail at random."""
 
 import random
 
@@ -20,18 +20,18 @@ CREATE TABLE chaos_effect (
 
 
 class Chance(Exception):
-    """This attempt was to fail."""
+    """A random failure of an attempt."""
 
 
 @cdc_handler(name=ATOMIC, atomic=True, max_attempts=1000)
 def atomic(event: EventData) -> None:
-    """An effect that counts only if its delivery succeeds."""
+    """Write an effect that counts only if its delivery succeeds."""
     _work(event, ATOMIC)
 
 
 @cdc_handler(name=BATCH, atomic=True, batch=20, max_attempts=1000)
 def batch(events: list[EventData]) -> None:
-    """The same for many; some of them fail, and sometimes all."""
+    """Write such an effect for each of many changes; some of them fail, and sometimes all."""
     _fail(float(events[0].options["failure_rate"]) / 2)
     errors: dict[EventData | int, Exception | Skipped | str] = {}
     for event in events:
@@ -46,7 +46,7 @@ def batch(events: list[EventData]) -> None:
 
 @cdc_handler(name=PLAIN, max_attempts=1000)
 def plain(event: EventData) -> None:
-    """An effect of each attempt that comes that far."""
+    """Write an effect in each attempt that does not fail before."""
     _work(event, PLAIN)
 
 

@@ -1,4 +1,4 @@
-"""The faults that the simulated org is told to have."""
+"""The faults of the simulated org."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ _LEFT_OUT = {COMETD: _ONLY_PUBSUB, PUBSUB: _ONLY_COMETD, BOTH: set[str]()}
 
 
 def that_can_be(kinds: Sequence[str], transport: str) -> list[str]:
-    """Those of the kinds that the listeners of a run can meet."""
+    """Return the kinds of faults that can affect a transport's listeners."""
     return [kind for kind in kinds if kind not in _LEFT_OUT[transport]]

@@ -1,4 +1,4 @@
-"""Which fault comes when: all of it drawn from one seed."""
+"""The plan of a run's faults, drawn from one seed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LASTING: Mapping[str, Sequence[tuple[float, float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`at` and `seconds` count in seconds; `pick`, below 1, chooses among the targets."""
+    """A fault. `at` and `seconds` count in seconds; `pick`, below 1, chooses among the targets."""
 
     at: float
     kind: str
@@ -30,7 +30,8 @@ class Fault:
 
 
 def schedule(seed: int, kinds: Sequence[str], *, seconds: float, every: float) -> list[Fault]:
-    """Faults for so many seconds, one `every` so often on average, each kind as often as others.
+    """Return the faults for a run of `seconds`, one `every` so many seconds on average, each kind
+    equally often.
 
     None lasts longer than half of the whole.
     """
@@ -47,6 +48,6 @@ def schedule(seed: int, kinds: Sequence[str], *, seconds: float, every: float) -
 
 
 def _in_turn(rng: random.Random, kinds: Sequence[str]) -> Iterator[str]:
-    """All kinds in random order, again and again."""
+    """Yield all kinds in random order, repeatedly."""
     while True:
         yield from rng.sample(list(kinds), len(kinds))

@@ -8,7 +8,7 @@ import time
 
 
 class Relay:
-    """Passes bytes between whoever connects to `port` and a local port."""
+    """Passes bytes between clients of `port` and a local port."""
 
     def __init__(self, target: int) -> None:
         self.port = 0
@@ -24,7 +24,7 @@ class Relay:
         self.port = server.sockets[0].getsockname()[1]
 
     def cut(self, seconds: float) -> None:
-        """Reset every connection, and each new one for so many seconds."""
+        """Reset every connection, and each new one for `seconds`."""
         self._loop.call_soon_threadsafe(self._cut, seconds)
 
     def stop(self) -> None:
@@ -54,7 +54,7 @@ class Relay:
         await self._loop.create_connection(lambda: end, "127.0.0.1", self._target)
 
     def begin(self, caller: _Caller) -> None:
-        """Connect a caller with the server; both are let go if that fails."""
+        """Connect a caller with the server; both connections are closed if that fails."""
         task = self._loop.create_task(self.connect(caller.partner))
         task.add_done_callback(caller.connected)
 

@@ -28,7 +28,7 @@ def package_versions() -> dict[str, str]:
 
 @dataclass(slots=True)
 class Report:
-    """Violations are lists of texts by kind; none of them, and the run was good."""
+    """The result of a run. Violations are lists of texts by kind; without any the run is good."""
 
     seed: int
     transport: str
@@ -53,7 +53,7 @@ class Report:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """The table."""
+        """Return the lines of the report's table."""
         rows: list[tuple[str, object]] = [
             ("seed", self.seed),
             ("transport", self.transport),

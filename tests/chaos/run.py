@@ -35,8 +35,8 @@ _SAID = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`seconds` of faults and traffic, a fault `every` so many; then recovery, for as long as
-    something moves within `patience` seconds."""
+    """The parameters of a run: `seconds` of faults and traffic, a fault `every` so many seconds;
+    then recovery, which ends when nothing has moved for `patience` seconds."""
 
     seed: int
     changes: int
@@ -47,7 +47,7 @@ class Wanted:
 
 
 def run(folder: Path, broker: Broker, wanted: Wanted) -> Report:
-    """In an empty folder, whose logs are left there."""
+    """Play a run in an empty folder, and leave its logs there."""
     started = time.monotonic()
     with Stage(folder, broker, Size(transport=wanted.transport)) as stage:
         watch = Watch(stage)
@@ -80,7 +80,7 @@ def run(folder: Path, broker: Broker, wanted: Wanted) -> Report:
 
 
 def _play(stage: Stage, watch: Watch, faults: Faults, wanted: Wanted) -> list[Fault]:
-    """Faults and traffic, side by side; the faults as planned."""
+    """Inject faults and publish traffic side by side, and return the planned faults."""
     kinds = that_can_be(list(KINDS), wanted.transport)
     planned = schedule(wanted.seed, kinds, seconds=wanted.seconds, every=wanted.every)
     traffic = Traffic(stage.org, wanted.seed, wanted.changes, wanted.seconds)
@@ -96,7 +96,8 @@ def _play(stage: Stage, watch: Watch, faults: Faults, wanted: Wanted) -> list[Fa
 
 
 def _recover(stage: Stage, events: list[Any], patience: float) -> str:
-    """Everything is left alone until nothing is open; what still is when nothing moves any more."""
+    """Wait without faults until nothing is open. Returns the open work once nothing has moved for
+    `patience` seconds."""
     due = sum(len(published(events, heard)) for heard in HEARD.values())
     before, since = "", time.monotonic()
     while left := _left(stage, due):
@@ -146,7 +147,7 @@ def _violations(
 
 
 def _unforeseen(folder: Path) -> dict[str, int]:
-    """How often each was logged: whose log, and the last line of the traceback."""
+    """Return how often each unexpected error was logged, by log and last line of its traceback."""
     found: Counter[str] = Counter()
     for log in folder.glob("*.log"):
         for said in _SAID.split(log.read_text(errors="replace")):

@@ -1,4 +1,4 @@
-"""Processes that are started anew whenever they end, as an init system does."""
+"""Processes that are restarted whenever they end, as an init system does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESTART_SECONDS = 0.2
 
 
 class Service:
-    """A process of the product; its output goes to `log`, of all its lives."""
+    """A process of the product; the output of all its restarts goes to `log`."""
 
     def __init__(
         self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
@@ -51,7 +51,7 @@ class Service:
             self._start()
 
     def tree(self) -> list[psutil.Process]:
-        """The process and its children, parent first; empty while it does not run."""
+        """Return the process and its children, parent first; empty while it does not run."""
         with suppress(psutil.NoSuchProcess):
             parent = psutil.Process(self._process.pid)
             found = [parent, *parent.children(recursive=True)]
@@ -60,7 +60,7 @@ class Service:
         return []
 
     def stop(self, seconds: float) -> int:
-        """As an operator does, and then by force; its exit code."""
+        """Stop the process with SIGTERM, then with SIGKILL, and return its exit code."""
         self.tree()
         if self._process.poll() is None:
             self._process.terminate()
@@ -72,13 +72,13 @@ class Service:
 
 
 def tell(process: psutil.Process, number: signal.Signals) -> None:
-    """Send a signal to a process that may have ended, and to no later one with its id."""
+    """Send a signal to a process that may have ended, but not to a later one with its id."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
 
 
 class Init(threading.Thread):
-    """Starts those of its services that have ended."""
+    """Restarts services that have ended."""
 
     def __init__(self) -> None:
         super().__init__(name="init", daemon=True)
@@ -97,7 +97,7 @@ class Init(threading.Thread):
 
 
 def wait_until_logged(services: Sequence[Service], text: str, seconds: float) -> None:
-    """Raises TimeoutError when one of them does not say it in time."""
+    """Wait until each service has logged the text. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     for service in services:
         while text.encode() not in service.log.read_bytes():

@@ -1,4 +1,5 @@
-"""The product's settings with short waits: a run of minutes meets what else takes hours."""
+"""The product's settings with short waits, so that a run of minutes covers what takes hours
+otherwise."""
 
 from cdcproject.settings import *
 from cdcproject.settings import CELERY_BROKER_TRANSPORT_OPTIONS

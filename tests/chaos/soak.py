@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.soak`: a long steady load; exit 1 if memory, descriptors or threads
+"""`python -m tests.chaos.soak`: a long steady load; exits with 1 if memory, descriptors or threads
 grow."""
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def soak(folder: Path, size: Size, seconds: float, rate: float) -> tuple[dict[str, Any], list[str]]:
-    """The report for JSON, and the table."""
+    """Run the load, and return the report for JSON and the lines of the table."""
     warm_up = min(WARM_UP_SECONDS, seconds / 4)
     with Stage(folder, Valkey(folder / "broker"), size) as stage:
         traffic = Traffic(stage.org, 1, int(rate * seconds), seconds)
@@ -97,13 +97,13 @@ def _flaws(stage: Stage, traffic: Traffic) -> list[str]:
 
 
 def _backlog(stage: Stage) -> int:
-    """Deliveries that have not succeeded."""
+    """Return the number of deliveries that have not succeeded."""
     with stage.connect() as connection:
         return int((connection.execute(_COUNTS).fetchone() or (0, 0, 0, 0))[3])
 
 
 def _sample(stage: Stage, traffic: Traffic, every: float) -> list[Sample]:
-    """While the traffic lasts."""
+    """Return samples of all processes, taken while the traffic lasts."""
     samples: list[Sample] = []
     started = time.monotonic()
     while traffic.is_alive():
@@ -113,7 +113,8 @@ def _sample(stage: Stage, traffic: Traffic, every: float) -> list[Sample]:
 
 
 def _finished(stage: Stage, published: int) -> tuple[int, int, int, int]:
-    """Changes recorded, handled, to be handled, and deliveries left, when nothing more happens."""
+    """Wait until nothing more happens; return the numbers of recorded, handled and expected
+    changes, and of deliveries left."""
     before, since = (0, 0, 0, 0), time.monotonic()
     with stage.connect() as connection:
         while True:

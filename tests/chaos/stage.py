@@ -1,4 +1,4 @@
-"""Everything that a run needs: servers, a simulated org, and the product's processes."""
+"""The servers and processes of a run: database, broker, simulated org and the product."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _LISTENER_OF = """\
     replay_from: earliest
     handlers:
 """
-#: What only listeners on the Pub/Sub API are told.
+#: Settings of listeners on the Pub/Sub API only.
 _OF_PUBSUB = """
     pubsub_endpoint: http://127.0.0.1:{port}
     keep_alive_interval: 5"""
@@ -67,7 +67,7 @@ HANDLED = {"everything": (handlers.ATOMIC, handlers.BATCH), "contacts": (handler
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of the product runs: which of the listeners, and how many processes."""
+    """The size of the product: its listeners, processes and settings."""
 
     names: tuple[str, ...] = ("everything", "contacts")
     listeners: int = 2
@@ -82,7 +82,7 @@ class Size:
 
 
 class Stage:
-    """Starts it all in a folder, and ends it all."""
+    """Starts all servers and processes in a folder, and stops them."""
 
     def __init__(self, folder: Path, broker: Broker, size: Size) -> None:
         self.folder = folder
@@ -226,11 +226,13 @@ class Stage:
         return [*self.listeners, *self.workers]
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
-        """A connection to the database itself, past the relay, that commits each statement."""
+        """Open a connection to the database itself, without the relay, that commits each
+        statement."""
         return psycopg.connect(self.database.url, autocommit=True, connect_timeout=5)
 
     def stop_services(self) -> None:
-        """As an operator does, whatever was frozen; the listeners' exit codes are kept."""
+        """Stop the services as an operator does, frozen ones included, and keep the listeners' exit
+        codes."""
         self.init.stop()
         for service in self.services:
             for process in service.tree():

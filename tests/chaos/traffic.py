@@ -60,7 +60,8 @@ class Traffic(threading.Thread):
         return int(self._org.post("bursts", quiet=True, **body)["changes"])
 
     def _transaction(self) -> int:
-        """Creates, one update of several records, a deletion and its undoing, all at once."""
+        """Write creations and, once there are enough records, an update of several, a deletion and
+        an undeletion in one transaction. Returns the number of changes."""
         changes = [
             {"op": "create", "entity": "Account", "fields": {"Name": self._text()}},
             {

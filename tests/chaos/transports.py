@@ -1,4 +1,4 @@
-"""How the listeners of a run hear the org: over CometD, over the Pub/Sub API, or one each way."""
+"""The transports of a run's listeners: CometD, the Pub/Sub API, or one of each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NAMED: Mapping[str, Callable[[int], str]] = {
 
 
 def transport_of(listener: str, chosen: str) -> str:
-    """With `both`, only the listener of everything is on the Pub/Sub API."""
+    """Return the listener's transport; with `both`, only `everything` uses the Pub/Sub API."""
     if chosen != BOTH:
         return chosen
     return PUBSUB if listener == "everything" else COMETD
 
 
 def replay_id(number: int, transport: str) -> str:
-    """As a listener of that transport keeps it."""
+    """Return the replay id in the form that a listener of that transport stores."""
     return _NAMED[transport](number)

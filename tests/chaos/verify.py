@@ -49,7 +49,7 @@ _EFFECTS = "SELECT id, entry_id, attempt FROM chaos_effect WHERE handler = ANY(%
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One record's share of an event, and its place in what the org published."""
+    """The change of one record in an event, and its place in the org's order."""
 
     identity: Identity
     replay_id: str
@@ -78,7 +78,7 @@ class Entry:
     error: str | None
 
     def is_in_one_of(self, readings: Collection[Reading]) -> bool:
-        """Whether the record was handled as it was read after this change, instead of it."""
+        """Return whether the delivery was skipped for a later reading of the record."""
         found = _IS_IN.fullmatch(self.error or "")
         is_skipped = self.state == "skipped" and not self.attempts
         return bool(is_skipped and found and (int(found[1]), self.identity[3]) in readings)
@@ -122,7 +122,7 @@ def published(
 
 
 def verify(connection: Connection, events: Sequence[Mapping[str, Any]], transport: str) -> Verdict:
-    """Compare the org's own log with the audit log, the deliveries and the effects."""
+    """Compare the org's event log with the audit log, the deliveries and the effects."""
     verdict = Verdict()
     verdict.counts["events published"] = len(events)
     added = connection.execute(_ADDED).fetchone()
@@ -213,7 +213,7 @@ def _check_order(
     recorded: Mapping[Identity, Entry],
     effects: Mapping[int, Sequence[tuple[int, int]]],
 ) -> None:
-    """The attempt that ended a delivery comes before the first of the record's next one."""
+    """Check that a delivery ended before the first attempt of the record's next one."""
     ended: dict[str, int] = {}
     for change in changes:
         entry = recorded.get(change.identity)

@@ -1,4 +1,4 @@
-"""How far the product has come, looked at all the time: its longest pauses."""
+"""Polls the product's progress during a run, for its longest pauses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNION ALL SELECT 'handling', (SELECT max(id) FROM chaos_effect)
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """So long was nothing recorded, or handled; the faults that began meanwhile or right before."""
+    """A time without recording or handling, and the faults that began in it or right before."""
 
     seconds: float
     what: str
@@ -32,7 +32,7 @@ class Pause:
 
 
 class Watch(threading.Thread):
-    """Notes each moment at which something went on. Times are seconds since the start."""
+    """Notes each moment of progress. Times are seconds since the start."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(name="watch", daemon=True)
@@ -63,7 +63,7 @@ class Watch(threading.Thread):
         self.join()
 
     def longest_pauses(self, faults: Sequence[Fault]) -> list[Pause]:
-        """One for each listener and one for the handlers."""
+        """Return the longest pause of each listener and of the handlers."""
         return [self._longest(name, faults) for name in self._progress]
 
     def _longest(self, name: str, faults: Sequence[Fault]) -> Pause:

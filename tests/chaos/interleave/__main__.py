@@ -1,5 +1,5 @@
-"""`python -m tests.chaos.interleave`: every combination of database, order and on_dead; exit 1 if
-any copy differs from the org."""
+"""`python -m tests.chaos.interleave`: runs every combination of database, order and on_dead; exits
+with 1 if a copy differs from the org."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.chaos.services import ROOT
 from tests.servers import missing_postgres
 
 DATABASES = ("sqlite", "postgres")
-#: Ordering, on_dead and workers: without an order nothing is held back, and only what one worker
-#: does one after the other can be told to be newer.
+#: Ordering, on_dead and workers. Without an order no change waits for another, and changes are
+#: applied in the right order only if a single worker handles one after the other.
 KINDS = (("per_record", "continue", 3), ("per_record", "halt", 3), ("unordered", "continue", 1))
 
 
@@ -51,7 +51,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(database: str, kind: tuple[str, str, int], seed: int, options: argparse.Namespace) -> int:
-    """Its exit code, which is 1 where something is wrong."""
+    """Run one combination, and return its exit code, 1 if a copy differs."""
     ordering, on_dead, workers = kind
     wanted: dict[str, Any] = {
         "seed": seed,

@@ -1,4 +1,5 @@
-"""A handler that copies records to a table of its own, and fails at random while it is told to."""
+"""A handler that copies records to a table of its own, and fails at random while a run wants it
+to."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ TABLES = (
     "CREATE TABLE chaos_copy (record_id varchar(18) PRIMARY KEY, fields text NOT NULL)",
     "CREATE TABLE chaos_health (failure_rate real NOT NULL)",
 )
-#: One change in so many fails for as long as the handler is not healthy.
+#: While the handler is not healthy, it fails each attempt of one change in so many.
 STUBBORN = 19
 
 
 class Chance(Exception):
-    """This attempt was to fail."""
+    """A random failure of an attempt."""
 
 
 @cdc_handler(name=COPY, atomic=True)
@@ -42,12 +43,12 @@ def copy(event: EventData) -> None:
 
 @cdc_handler(name=COPY_TOO, atomic=True)
 def copy_too(event: EventData) -> None:
-    """The same under another name."""
+    """Do the same under another name."""
     copy(event)
 
 
 def copies() -> dict[str, dict[str, Any]]:
-    """The fields of each record's copy."""
+    """Return the fields of each record's copy."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT record_id, fields FROM chaos_copy")
         return {record_id: json.loads(fields) for record_id, fields in cursor.fetchall()}
@@ -71,7 +72,7 @@ def _update(event: EventData) -> None:
 
 
 def _description(event: EventData) -> str | None:
-    """A text that came as a diff is read."""
+    """Read the whole text from Salesforce, because the event holds a diff of it."""
     try:
         record = event.salesforce.Account.get(event.metadata.record_id)
     except SalesforceResourceNotFound:
@@ -85,7 +86,7 @@ def _is_diff(value: object) -> bool:
 
 
 def _merged(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-    """Without nulls, and with the parts of compound fields that a change names."""
+    """Return the fields with the changes, compound fields merged by part, without nulls."""
     merged = dict(fields)
     for name, value in body.items():
         before = merged.get(name)

@@ -1,4 +1,4 @@
-"""Ends a run on SIGTERM, with all that it has started."""
+"""Ends a run on SIGTERM, with all its processes."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Operators:
         mappings_pause.resume(HandlerMapping.objects.all(), _ACTOR, "chaos", timezone.now())
 
     def edit(self) -> bool:
-        """As the console's form does."""
+        """Change one of the mapping's settings as the console's form does."""
         mapping = self._mapping()
         match self._rng.randrange(4):
             case 0:

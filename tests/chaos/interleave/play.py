@@ -1,5 +1,5 @@
-"""One run: `python -m tests.chaos.interleave.play` with a setting as JSON; prints what came of
-it."""
+"""One run: `python -m tests.chaos.interleave.play` takes a setting as JSON, and prints the
+outcome."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import django
 from tests.chaos.interleave.ending import end
 from tests.chaos.interleave.stage import Setting, Stage
 
-#: Of the handler's attempts, while it is not healthy.
+#: The share of the handler's attempts that fail while it is not healthy.
 FAILURE_RATE = 0.25
 #: Transactions between two acts of operators.
 TRANSACTIONS = 8
-#: Nothing moves for so many seconds: it is stuck.
+#: A run in which nothing has moved for so many seconds is stuck.
 PATIENCE = 90.0
 LOOK_SECONDS = 0.5
-#: What was written is given so long to be handled, before operators act.
+#: The time that handlers get for written changes before operators act.
 HANDLING_SECONDS = 0.3
 
 
@@ -77,7 +77,7 @@ def _play(stage: Stage, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep_pace(written: int) -> None:
-    """The listener records what was written, but for the last."""
+    """Wait until the listener has recorded all but the last 100 written changes."""
     from audit.models import AuditLogEntry
 
     deadline = time.monotonic() + PATIENCE
@@ -88,7 +88,8 @@ def _keep_pace(written: int) -> None:
 
 
 def _let_handlers_work() -> None:
-    """For a while, so that most changes are handled while the handler fails."""
+    """Wait a limited time for the handlers, so that they handle most changes while they still
+    fail."""
     from handlers.models import Delivery
 
     deadline = time.monotonic() + HANDLING_SECONDS
@@ -98,7 +99,7 @@ def _let_handlers_work() -> None:
 
 
 def _heal(operators: Any, written: int) -> list[str]:
-    """Redeliver what is dead until nothing is; what is stuck then."""
+    """Redeliver dead letters until none is left, and return what is stuck."""
     from audit.models import AuditLogEntry, DirtyRecord
     from handlers.models import Delivery, Redelivery
 

@@ -92,7 +92,7 @@ class Stage:
         ending.callback(self._stop)
 
     def start_services(self) -> None:
-        """The product's, once its tables are there."""
+        """Start the listener and the workers, after the migration."""
         listener = self._service("listener", "manage.py", "run_cdc_listener")
         workers = [
             self._service(

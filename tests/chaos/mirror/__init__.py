@@ -1,2 +1,2 @@
-"""Changes, kills, faults and schema changes at random while objects are mirrored; then every row
-must be what the org says, and no row may have gone back in between."""
+"""Random changes, kills, faults and schema changes while objects are mirrored. In the end every row
+must equal its record in the org, and no row may have gone back in between."""

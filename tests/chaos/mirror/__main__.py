@@ -1,5 +1,5 @@
-"""`python -m tests.chaos.mirror`: changes, kills and faults while objects are mirrored; exit 1 if a
-row differs from the org, or went back in between."""
+"""`python -m tests.chaos.mirror`: changes, kills and faults while objects are mirrored; exits with
+1 if a row differs from the org, or went back in between."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _OWN = ("salesforce_id", "is_deleted", "is_complete", "raw")
 
 @dataclass(slots=True)
 class Checked:
-    """The differences by kind, and how much was compared."""
+    """The differences by kind, and the numbers of compared records and values."""
 
     records: int = 0
     values: int = 0
@@ -46,8 +46,8 @@ def check(
     hidden: Mapping[str, frozenset[str]],
     left_out: Mapping[str, frozenset[str]] | None = None,
 ) -> Checked:
-    """Compare everything. `hidden` are fields that the org does not show, by object; `left_out` are
-    fields that are not compared."""
+    """Compare all records. `hidden` are fields that the org does not show, by object; `left_out`
+    are fields that are not compared."""
     checked = Checked()
     for copy in COPIES:
         skipped = (left_out or {}).get(copy.entity, frozenset())

@@ -1,4 +1,4 @@
-"""The mirrored tables in this run's own words: nothing here is taken from the product."""
+"""The mirrored tables, described independently: nothing here is taken from the product."""
 
 from __future__ import annotations
 

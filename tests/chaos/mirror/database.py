@@ -1,4 +1,5 @@
-"""Reads the run's database with plain SQL, past Django; values in one form for both databases."""
+"""Reads the run's database with plain SQL, without Django; values have one form for both
+databases."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ Errors = (psycopg.Error, sqlite3.Error)
 
 
 class Database:
-    """A database by its address: of PostgreSQL, or the path of a file of SQLite."""
+    """A database by its address: a PostgreSQL URL, or the path of an SQLite file."""
 
     def __init__(self, address: str | Path) -> None:
         self._address = address
@@ -28,7 +29,7 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[Any]:
-        """A connection that commits each statement."""
+        """Open a connection that commits each statement."""
         if isinstance(self._address, Path):
             uri = f"file:{self._address}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=30)) as connection:
@@ -50,12 +51,12 @@ class Database:
 
 
 def listed(ids: Iterable[str]) -> str:
-    """Ids as a list in SQL."""
+    """Return the ids as a list in SQL."""
     return ", ".join(f"'{record_id}'" for record_id in ids)
 
 
 def moment(value: Any) -> datetime | None:
-    """A time of a driver or of the org."""
+    """Return a time of a database driver or of the org as a datetime."""
     if value is None or value == "":
         return None
     if not isinstance(value, datetime):

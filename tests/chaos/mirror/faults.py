@@ -1,4 +1,4 @@
-"""Faults of a run: kills, pauses, cut connections, and answers of the org that are none."""
+"""Faults of a run: kills, pauses, cut connections, and the org's broken answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _kill_child(stage: Stage, fault: Fault) -> None:
 
 
 def _kill_loader(stage: Stage, _: Fault) -> None:
-    """Whichever process has a run of a mirror: all workers at once, while there is one."""
+    """Kill all workers while one of them loads or verifies a mirror."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and not _has_run(stage):
         time.sleep(0.05)
@@ -66,7 +66,7 @@ def _freeze(services: list[Service], fault: Fault) -> None:
 
 
 def _freeze_worker(stage: Stage, fault: Fault) -> None:
-    """For longer than its claims last."""
+    """Freeze a worker for longer than its claims last."""
     _freeze(stage.workers, fault)
 
 
@@ -89,7 +89,7 @@ def _kill_broker(stage: Stage, _: Fault) -> None:
 
 
 def _lose_events(stage: Stage, fault: Fault) -> None:
-    """The stream's position is no longer known, when the listener comes back."""
+    """Age out all events and kill the listener, so that its position is lost when it returns."""
     stage.org.fault("age_out", forget=True)
     _kill_listener(stage, fault)
 
@@ -130,7 +130,7 @@ KINDS: Mapping[str, Inject] = {
 
 
 class Faults:
-    """Injects faults beside one another; keeps count, and what went wrong with itself."""
+    """Injects faults side by side, counts them, and keeps its own failures."""
 
     def __init__(self, stage: Stage) -> None:
         self.counts: Counter[str] = Counter()
@@ -153,7 +153,7 @@ class Faults:
             self.failures.append(f"{fault.kind}: {error!r}")
 
     def end(self) -> None:
-        """Wait for the last one, and take back what the org was still told to do."""
+        """Wait for the last fault, and remove the org's pending ones."""
         for thread in self._threads:
             thread.join(60)
         self._stage.org.clear_faults()

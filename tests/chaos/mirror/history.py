@@ -1,5 +1,5 @@
-"""The org's history as its users wrote it: the values of each tracked field of each record, in the
-order of the commits."""
+"""The org's history as its users wrote it: the values of each record's tracked fields, in the order
+of the commits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Written = tuple[int, Any]
 
 
 class History:
-    """`silent` are records that were permanently deleted, of which no event tells."""
+    """Values and times of all writes. `silent` are records deleted permanently, without an
+    event."""
 
     def __init__(self) -> None:
         self.fields: dict[Key, dict[str, list[Written]]] = defaultdict(dict)

@@ -1,5 +1,5 @@
-"""Compares what the watcher saw with the org's history: no row went back, reappeared, lost a value,
-or was said to be in sync while it was not."""
+"""Compares the watcher's sights with the org's history: no row may go back, reappear, lose a value,
+or be reported in sync while it is not."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _of_record(key: Key, seen: list[Seen], history: History) -> Iterator[tuple[s
 
 
 def _place(written: list[Written], first: int, value: Any) -> int | None:
-    """Return the first place from there on at which the value was written."""
+    """Return the first place, from `first` on, at which the value was written."""
     for place in range(first, len(written)):
         if written[place][1] is ANY or _equal(written[place][1], value):
             return place
@@ -78,8 +78,8 @@ def _place(written: list[Written], first: int, value: Any) -> int | None:
 
 
 def false_claims(sights: Sights, history: History, unknown: frozenset[Key]) -> list[str]:
-    """Return the claims to be in sync that were not true; `unknown` are fields, by object, whose
-    changes the user was not shown."""
+    """Return the false claims to be in sync; `unknown` are fields, by object, whose changes the
+    user could not see."""
     found = []
     for claim in sights.claims:
         copy = BY_ENTITY[claim.entity]
@@ -96,7 +96,7 @@ def false_claims(sights: Sights, history: History, unknown: frozenset[Key]) -> l
 def _lacks(
     copy: Copy, key: Key, row: Row | None, as_of: float, history: History, unknown: frozenset[Key]
 ) -> str:
-    """Return what a row lacks that was committed until then."""
+    """Return what a row lacks of the writes committed by `as_of`, or an empty text."""
     moves = history.moves(key)
     if not _has(moves, bool(row is None or row[1]), as_of):
         return "it has no live row" if row is None else f"is_deleted = {bool(row[1])}"
@@ -114,7 +114,7 @@ def _lacks(
 
 
 def _has(written: list[Written], value: Any, as_of: float) -> bool:
-    """Whether the value is the last one that was written until then, or a later one."""
+    """Return whether the value is the last one written by `as_of`, or a later one."""
     last = max((place for place, (at, _) in enumerate(written) if at <= as_of), default=None)
     if last is None:  # created later
         return True
@@ -132,7 +132,7 @@ def _equal(written: Any, value: Any) -> bool:
 
 
 def _told(written: list[Written]) -> str:
-    """The last writes, as a person reads them."""
+    """Return the last writes as text for a reader."""
     return "; ".join(
         f"{_clock(at)} {'?' if value is ANY else repr(value)[-40:]}" for at, value in written[-6:]
     )

@@ -1,5 +1,5 @@
-"""An operator at a terminal: `python -m tests.chaos.mirror.operator` runs the commands that it
-reads, one JSON list a line, and answers each with a line: what was printed, or the error."""
+"""An operator at a terminal: `python -m tests.chaos.mirror.operator` reads commands, one JSON list
+a line, runs each, and answers with a JSON line: the output or the error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.chaos.services import ROOT
 
 
 class Operator:
-    """Runs management commands in a process that stays, one at a time."""
+    """Runs management commands in one long-lived process, one at a time."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class Operator:
         )
 
     def run(self, *arguments: str) -> dict[str, Any]:
-        """The command's `output`, or its `error`."""
+        """Run a command, and return its `output` or its `error`."""
         with self._lock:
             assert self._process.stdin is not None
             assert self._process.stdout is not None

@@ -70,7 +70,7 @@ class Redeliveries(threading.Thread):
 
 
 class StatusReader(threading.Thread):
-    """Asks for the status all along, and hands what it claims to the watcher. `states` counts."""
+    """Polls the status, and passes its claims to the watcher. `states` counts the states."""
 
     def __init__(self, operator: Operator, watcher: Watcher) -> None:
         super().__init__(name="status", daemon=True)
@@ -92,8 +92,8 @@ class StatusReader(threading.Thread):
 
 
 def wait_until_in_sync(operator: Operator, since: float, patience: float) -> list[str]:
-    """Wait until each mirror is said to be in sync as of a time after `since`, in ms; what each
-    other one says."""
+    """Wait until each mirror is reported in sync as of a time after `since`, in ms. Returns the
+    status of each mirror that is not."""
     deadline = time.monotonic() + patience
     while True:
         found = operator.status()
@@ -108,7 +108,7 @@ def wait_until_in_sync(operator: Operator, since: float, patience: float) -> lis
 
 
 def time_of(text: str | None) -> float | None:
-    """A time of the status, in ms since 1970."""
+    """Return a time of the status in ms since 1970."""
     if not text:
         return None
     return datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000

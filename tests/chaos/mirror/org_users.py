@@ -60,7 +60,7 @@ class OrgUsers:
         }
 
     def act(self) -> None:
-        """One act; one that the org refuses is none."""
+        """Perform one random act; one that the org refuses is counted as refused."""
         [copy] = self._rng.choices(COPIES, [2, 2, 1])
         [act] = self._rng.choices([*self._acts], [*self._acts.values()])
         try:
@@ -79,7 +79,7 @@ class OrgUsers:
         self._update(copy, self._some(copy, number), self._values(copy))
 
     def update_at_once(self, copy: Copy) -> None:
-        """Several saves of a record within a second."""
+        """Save a record several times within a second."""
         record_id = self._one(copy)
         for _ in range(self._rng.randint(2, 4)):
             self._update(copy, [record_id], self._values(copy))
@@ -99,7 +99,7 @@ class OrgUsers:
         self._update(copy, [self._one(copy)], self._values(copy), is_stamped=False)
 
     def commit_late(self, copy: Copy) -> None:
-        """A long transaction, whose records were stamped long before they can be seen."""
+        """Commit a long transaction, whose records have times long before they become visible."""
         seconds = self._rng.uniform(2, _LATEST_SECONDS)
         record_id = self._one(copy)
         last = self.history.written_at.get((copy.entity, record_id), 0)
@@ -185,7 +185,7 @@ class OrgUsers:
         self._commit({**change, "change_type": kind, "apply": True})
 
     def overflow(self, copy: Copy) -> None:
-        """More changes in a transaction than have events of their own."""
+        """Write more changes in a transaction than the org sends as events of their own."""
         ids = self._some(copy, OVERFLOW_AFTER + 20)
         values = {record_id: self._values(copy) for record_id in ids}
         changes = [_change("update", copy, [key], own) for key, own in values.items()]
@@ -201,7 +201,7 @@ class OrgUsers:
         self._org.wildcard(copy.entity)
 
     def mark_end(self) -> dict[str, str]:
-        """A last record of each object, by which the run knows that everything has arrived."""
+        """Create a last record of each object; once they are mirrored, everything has arrived."""
         for copy in COPIES:
             self._create(copy)
         return {copy.entity: self._live[copy.entity][-1] for copy in COPIES}
@@ -225,7 +225,7 @@ class OrgUsers:
         self.history.written_at[key] = at
 
     def _note_event(self, event: dict[str, Any], at: int) -> None:
-        """Deletions and restorations, of children too."""
+        """Note an event's deletions and restorations, those of children included."""
         header, entity = event["header"], event["entity"]
         kind = str(header["changeType"]).removeprefix("GAP_")
         for record_id in header["recordIds"] if entity in BY_ENTITY else ():
@@ -287,7 +287,7 @@ def _change(
 
 
 def _fields(values: dict[str, Any]) -> dict[str, Any]:
-    """The values as the org takes them: parts of compound fields in objects."""
+    """Return the values in the org's form, with the parts of compound fields in objects."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if name in COMPOUNDS:
@@ -310,7 +310,7 @@ def _flat(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _commit_time(answer: dict[str, Any]) -> int:
-    """When the transaction was committed, or at the latest was."""
+    """Return when the transaction was committed; without an event, the latest possible time."""
     for event in answer["events"]:
         return int(event["header"]["commitTimestamp"])
     return round(time.time() * 1000)

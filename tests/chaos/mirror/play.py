@@ -36,8 +36,8 @@ WHERE d.reason IN ('unexplained', 'missing_row', 'not_deleted')
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`seconds` of changes at a `rate` a second, with a fault `every` so many seconds; then as
-    long as something moves within `patience` seconds."""
+    """The parameters of a run: `seconds` of changes at a `rate` per second, with a fault `every` so
+    many seconds; then recovery, which ends when nothing has moved for `patience` seconds."""
 
     seed: int
     database: str
@@ -94,7 +94,7 @@ class Run:
         return self._report(sights, before, after, time.monotonic() - began, recovered)
 
     def _chaos(self) -> None:
-        """Changes, with faults beside them."""
+        """Write changes, and inject faults beside them."""
         wanted, began = self.wanted, time.monotonic()
         kinds = [kind for kind in KINDS if kind != "cut off the database" or not self._is_sqlite]
         planned = schedule(wanted.seed, kinds, seconds=wanted.seconds, every=wanted.every)
@@ -108,13 +108,13 @@ class Run:
             self.schema.due(1.0)
 
     def _check_schema(self) -> None:
-        """Have the description read, as each hour."""
+        """Have the product read the object's description, as it does each hour."""
         stage = self.stage
         stage.reader.run("mirror", "verify", COPIES[0].model, "--depth", "counts")
         time.sleep(2)
 
     def _knows_of_hidden_field(self) -> bool:
-        """Whether the mirror has noticed that the field is hidden."""
+        """Return whether the mirror has noticed that the field is hidden."""
         query = f"SELECT described FROM mirror_mirror WHERE model = '{COPIES[0].model}'"
         try:
             [(described,)] = self.stage.database.rows(query)
@@ -128,7 +128,7 @@ class Run:
         return self.wanted.database == "sqlite"
 
     def _write(self, seconds: float, began: float, whole: float) -> None:
-        """Let the org's users write for so many seconds."""
+        """Let the org's users write for `seconds`."""
         ends_at = time.monotonic() + seconds
         while (now := time.monotonic()) < ends_at:
             self.users.act()
@@ -137,7 +137,8 @@ class Run:
             time.sleep(max(0.0, 1 / self.wanted.rate - (time.monotonic() - now)))
 
     def _settle(self, marks: Mapping[str, str]) -> tuple[Checked, Checked]:
-        """Wait, compare; verify the ids, which finds permanent deletions; wait and compare."""
+        """Wait and compare; then verify the ids, which finds permanent deletions; wait and
+        compare."""
         stage, patience = self.stage, self.wanted.patience
         self._wait("at first", marks)
         before = checker.check(stage.org, stage.database, hidden={}, left_out=SILENT)
@@ -206,11 +207,11 @@ class Run:
 
 
 def run(folder: Path, wanted: Wanted) -> Report:
-    """In an empty folder, whose logs are left there."""
+    """Play a run in an empty folder, and leave its logs there."""
     with Stage(folder, wanted.database, wanted.records, wanted.seed) as stage:
         return Run(stage, wanted).play()
 
 
 def _spread(count: int) -> range:
-    """Places of the known records, over all of them."""
+    """Return the places of the known records, spread over all records."""
     return range(0, count, max(1, count // KNOWN))[:KNOWN]

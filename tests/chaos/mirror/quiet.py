@@ -1,4 +1,4 @@
-"""Waits until nothing is left to do, by raw SQL."""
+"""Waits until the product has no work left, by raw SQL."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _RUNS = "SELECT id, kind FROM mirror_mirrorrun WHERE state IN ('waiting', 'runni
 
 
 def wait(database: Database, marks: Mapping[str, str], patience: float) -> str:
-    """Wait until the marks are there and nothing is open; what is left when nothing has moved for
-    `patience` seconds, or an empty text."""
+    """Wait until the marks are there and nothing is open. Returns the open work once nothing has
+    moved for `patience` seconds, or an empty text."""
     before, since = "", time.monotonic()
     while left := _left(database, marks):
         if left != before:

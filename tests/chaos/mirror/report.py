@@ -10,7 +10,7 @@ SHOWN = 12
 
 @dataclass(slots=True)
 class Report:
-    """Violations are lists of texts by kind; none of them, and the run was good."""
+    """The result of a run. Violations are lists of texts by kind; without any the run is good."""
 
     seed: int
     database: str

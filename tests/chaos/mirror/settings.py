@@ -1,4 +1,4 @@
-"""The settings of chaos runs, for mirrors: runs of several seconds, and impatience with jobs."""
+"""The settings of chaos runs of mirrors: runs of several seconds, and short leases of jobs."""
 
 from tests.chaos.settings import *
 from tests.chaos.settings import CELERY_BROKER_TRANSPORT_OPTIONS

@@ -45,7 +45,8 @@ listeners:
 
 
 class Stage:
-    """Starts it all in a folder, and ends it all; `records` are those of the org at first."""
+    """Starts all servers and processes in a folder, and stops them; `records` is the number of the
+    org's first records."""
 
     def __init__(self, folder: Path, database: str, records: int, seed: int) -> None:
         self.folder = folder
@@ -97,7 +98,7 @@ class Stage:
         ending.callback(self.reader.close)
 
     def _start_database(self, ending: ExitStack) -> str:
-        """Return the address for the product; this run reads past the relay."""
+        """Return the product's database URL; the run itself connects without the relay."""
         if self._database == "sqlite":
             path = self.folder / "cdc.sqlite3"
             self.database = Database(path)
@@ -165,7 +166,7 @@ class Stage:
         return [*self.listeners, *self.workers]
 
     def record_id(self, entity: str, index: int) -> str:
-        """The id of one of the org's first records."""
+        """Return the id of one of the org's first records."""
         return self._seeds[entity].record_id(index)
 
     @property
@@ -179,7 +180,8 @@ class Stage:
         return self._made
 
     def stop_services(self) -> list[str]:
-        """As an operator does, whatever was frozen; what is wrong with their exit codes."""
+        """Stop the services as an operator does, frozen ones included. Returns the exit codes that
+        are not 0."""
         self.init.stop()
         for service in self.services:
             for process in service.tree():

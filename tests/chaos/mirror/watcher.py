@@ -1,4 +1,4 @@
-"""Reads the mirrored tables all along, with SQL of its own, and keeps what it saw."""
+"""Polls the mirrored tables with SQL of its own, and keeps each state that it sees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCANNED = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A row as it was; without `values`, it was deleted or not complete."""
+    """A row at one time; without `row`, it did not exist."""
 
     look: int
     at: float
@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Claim:
-    """A time up to which a mirror was said to be in sync, before that look."""
+    """A time up to which a mirror was reported in sync before that look."""
 
     look: int
     entity: str
@@ -38,7 +38,7 @@ class Claim:
 
 @dataclass(slots=True)
 class Sights:
-    """All that was seen: of watched records each state, of others what is wrong."""
+    """The results of all looks: each state of watched records, and violations of others."""
 
     looks: int = 0
     rows: dict[Key, list[Seen]] = field(default_factory=lambda: defaultdict(list))
@@ -50,7 +50,7 @@ class Sights:
 
 
 class Watcher(threading.Thread):
-    """`watched` are the ids of records whose every state is kept, by object."""
+    """Polls the tables. `watched` are the ids of records, by object, whose every state is kept."""
 
     def __init__(self, database: Database, watched: Mapping[str, list[str]]) -> None:
         super().__init__(name="watcher", daemon=True)
@@ -64,7 +64,7 @@ class Watcher(threading.Thread):
         self._ended = threading.Event()
 
     def claim(self, entity: str, as_of: float) -> None:
-        """The mirror of that object was said to have everything that was committed until then."""
+        """Note that the object's mirror was reported in sync as of that time."""
         self._said.append((entity, as_of))
 
     def run(self) -> None:
@@ -104,7 +104,7 @@ class Watcher(threading.Thread):
                 kept.append(Seen(look, now, row))
 
     def _scan(self, connection: Any, copy: Copy, now: float) -> None:
-        """Go on through the whole table."""
+        """Compare the next part of the table, and start again at its end."""
         query = (
             "SELECT salesforce_id, version, is_deleted, is_complete "
             f"FROM {copy.table} WHERE salesforce_id > '{self._after[copy.entity]}' "
@@ -128,7 +128,8 @@ class Watcher(threading.Thread):
 
 
 def went_back(before: Row, row: Row) -> str:
-    """Say how a row went back: (version, is_deleted, is_complete, …)."""
+    """Return how a row went back, or an empty text. A row is (version, is_deleted, is_complete,
+    …)."""
     was, now = moment(before[0]), moment(row[0])
     if was is not None and (now is None or now < was):
         return f"went back from version {was} to {now}"
