@@ -1,4 +1,4 @@
-"""Tasks beside a test, each with a database connection of its own."""
+"""Runs tasks in threads beside a test, each with its own database connection."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,7 +7,7 @@ from django.db import connection
 
 
 def in_threads(*tasks: Callable[[], object]) -> list[Future[None]]:
-    """Begin each; `result()` waits for its end, and raises what it raised."""
+    """Start each task in a thread; `result()` waits for its end, and raises its exception."""
 
     def run(task: Callable[[], object]) -> None:
         try:
@@ -20,7 +20,7 @@ def in_threads(*tasks: Callable[[], object]) -> list[Future[None]]:
 
 
 def somebody_waits_for_a_lock() -> bool:
-    """On PostgreSQL."""
+    """Return whether a session on PostgreSQL waits for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
         return bool(cursor.fetchone()[0])

@@ -18,7 +18,7 @@ QUEUES = ("cdc", "cdc.unknown", "celery", "special", "crm")
 
 @dataclass(frozen=True)
 class AnyBroker:
-    """A running broker. `url` is for Celery."""
+    """A running broker. `url` is Celery's broker URL."""
 
     kind: str
     url: str
@@ -37,7 +37,7 @@ class AnyBroker:
         return {"unacked_key": "tests.unacked"} if self.kind == "valkey" else {}
 
     def waiting(self, queue: str) -> int:
-        """How many messages wait in a queue; 0 when it does not exist."""
+        """Return the number of messages that wait in a queue, 0 if it does not exist."""
         with self.connection() as connection:
             try:
                 found = connection.default_channel.queue_declare(queue, passive=True)
@@ -46,7 +46,7 @@ class AnyBroker:
             return int(found.message_count)
 
     def send_raw(self, queue: str, body: bytes | str, **properties: object) -> None:
-        """A message with exactly these headers and properties, to a queue's own name."""
+        """Publish a message with exactly these headers and properties directly to a queue."""
         with self.connection() as connection:
             queue_object = connection.SimpleQueue(queue).queue
             queue_object.declare()
@@ -54,7 +54,7 @@ class AnyBroker:
 
 
 def empty(url: str, queues: Sequence[str] = QUEUES) -> None:
-    """Delete these queues of a RabbitMQ."""
+    """Delete the given queues of a RabbitMQ server."""
     address = url.partition("@")[2].rstrip("/")
     for queue in queues:
         with suppress(amqp.NotFound), amqp.Connection(address) as connection:
@@ -72,7 +72,7 @@ def start_rabbitmq() -> RabbitMQ:
 
 @contextmanager
 def using(url: str) -> Iterator[None]:
-    """This process's Celery application talks to that broker meanwhile."""
+    """Let this process's Celery application use the broker at `url` within the block."""
     from celery import current_app
 
     names = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")

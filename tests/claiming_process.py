@@ -1,4 +1,4 @@
-"""A process that claims a background job, told what to do line by line.
+"""A process that claims a background job, controlled by lines on stdin.
 
     python -m tests.claiming_process MODEL ID SECONDS     `audit.Reconciliation 7 5`
 

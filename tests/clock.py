@@ -9,12 +9,12 @@ _VARIABLE = "CDC_TEST_CLOCK_OFF_BY"
 
 
 def clock_off_by(**span: float) -> dict[str, str]:
-    """The environment of a process whose clock is so far ahead."""
+    """Return the environment of a process whose clock is ahead by that span."""
     return {_VARIABLE: str(timedelta(**span).total_seconds())}
 
 
 def install() -> None:
-    """By this process's settings."""
+    """Shift `timezone.now` of this process as its environment says; its settings call this."""
     off_by = timedelta(seconds=float(os.environ.get(_VARIABLE, "0")))
     if off_by:
         right = timezone.now
@@ -22,5 +22,5 @@ def install() -> None:
 
 
 def a_moment_ago() -> datetime:
-    """Past on the database's clock, too: SQLite's has milliseconds."""
+    """Return a time that is past on the database's clock, too: SQLite's has milliseconds."""
     return timezone.now() - timedelta(seconds=1)

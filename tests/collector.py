@@ -1,4 +1,5 @@
-"""A collector of traces on the loopback: OTLP over HTTP, read by OpenTelemetry's own messages."""
+"""A collector of traces on the loopback: OTLP over HTTP, decoded with OpenTelemetry's own
+messages."""
 
 import threading
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 @dataclass(frozen=True)
 class Told:
-    """A span as it came, and whose it is."""
+    """A received span, and the service that sent it."""
 
     service: str
     name: str
@@ -44,7 +45,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -56,7 +57,7 @@ class Collector:
 
     @property
     def spans(self) -> list[Told]:
-        """By when they began."""
+        """Return the received spans by their start times."""
         found = [
             _told(_said(of.resource.attributes)["service.name"], span)
             for body in self.bodies

@@ -80,7 +80,7 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def _valkey():
-    """A real broker for the whole run, where CELERY_BROKER_URL says."""
+    """A real broker for the whole run, at CELERY_BROKER_URL."""
     folder = Path(os.environ["CDC_TEST_FOLDER"])
     server = ValkeyServer(
         port=0, data_dir=folder, persist=False, unix_socket_path=folder / "broker.sock"
@@ -92,7 +92,7 @@ def _valkey():
 
 @pytest.fixture
 def broker(_valkey):
-    """The broker, empty."""
+    """The broker, emptied."""
     from cdcproject.celery import app
     from handlers.outbox import message_size
 
@@ -111,7 +111,7 @@ def _rabbitmq():
 
 @pytest.fixture(params=["valkey", "rabbitmq"])
 def any_broker(request, broker):
-    """An empty broker, once of each kind. Give processes its address: CELERY_BROKER_URL."""
+    """An empty broker, once of each kind. Processes need its `environment`."""
     if request.param == "valkey":
         return brokers.AnyBroker("valkey", os.environ["CELERY_BROKER_URL"])
     server = request.getfixturevalue("_rabbitmq")
@@ -137,7 +137,7 @@ def listener(make_listener):
 
 @pytest.fixture
 def processes(transactional_db, broker, journal):
-    """Starts the product's processes on this test's database and broker; ends them after it."""
+    """Starts the product's processes on this test's database and broker; stops them after it."""
     started = Processes()
     yield started
     started.close()
@@ -145,12 +145,12 @@ def processes(transactional_db, broker, journal):
 
 @pytest.fixture
 def simulator():
-    """A Salesforce org on the wire, in a process of its own."""
+    """A simulated Salesforce org in a process of its own."""
     with SimulatorProcess("--connect-timeout", "5") as org:
         yield org
 
 
 @pytest.fixture
 def org_listener(transactional_db, simulator):
-    """A listener of that org, whose every kind of change goes to `tests.remember`."""
+    """A listener of the simulated org; all kinds of changes go to `tests.remember`."""
     return sample_data.listener_of(simulator)

@@ -1,7 +1,7 @@
 """Actions of a test's process at a named point of `listeners.crash_points`.
 
     processes.listener(**at("committed:kill:3"))  # the third time: SIGKILL for itself
-    processes.worker(**at("claimed:kill", "ended:kill"))  # at each of them once, in whichever child
+    processes.worker(**at("claimed:kill", "ended:kill"))  # at each of them once, in any child
 
 kill          itself: a worker's child, or a listener
 kill-parent   the parent: with a worker's child, the worker
@@ -9,7 +9,7 @@ kill-all      itself, its parent and their other children, as when a machine die
 stop          itself, with SIGSTOP
 run           the command in CDC_TEST_CRASH_POINT_COMMAND, and then on
 
-Each happens once, in whichever process of the run gets there first: files tell the others.
+Each happens once, in the process of the run that gets there first; files tell the others.
 """
 
 import os
@@ -25,7 +25,7 @@ from listeners import crash_points
 
 
 def _itself(tell: Callable[[], object]) -> None:
-    """A signal may take a moment to arrive: until then this thread goes no further."""
+    """Send this process a signal, and wait a moment, since it may not arrive at once."""
     tell()
     time.sleep(1)
 
@@ -42,7 +42,7 @@ ACTIONS: dict[str, Callable[[], object]] = {
 
 
 def at(*points: str, command: str = "") -> dict[str, str]:
-    """The environment of a process that does so at these points, `name:action[:nth time]`."""
+    """Return the environment of a process with these crash points, `name:action[:nth time]`."""
     return {
         "CDC_TEST_CRASH_POINTS": " ".join(points),
         "CDC_TEST_CRASH_POINT_MARKS": str(_folder() / f"milestones-{secrets.token_hex(4)}"),
@@ -51,13 +51,13 @@ def at(*points: str, command: str = "") -> dict[str, str]:
 
 
 def reached(environment: dict[str, str]) -> set[str]:
-    """Which of its points were reached."""
+    """Return the names of the crash points that were reached."""
     folder = Path(environment["CDC_TEST_CRASH_POINT_MARKS"])
     return {mark.name for mark in folder.iterdir()} if folder.exists() else set()
 
 
 def install() -> None:
-    """By this process's settings: the points named in its environment do what is said there."""
+    """Install the crash points that the environment names; this process's settings call this."""
     points = os.environ.get("CDC_TEST_CRASH_POINTS", "").split()
     if points:
         vars(crash_points)["reach"] = _Faults(points).reach

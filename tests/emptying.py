@@ -1,8 +1,8 @@
-"""The database as it was before the first test, after a test with transactions of its own.
+"""Restores the database after a test with its own transactions to its state before the first test.
 
-What tests write to is emptied, and what migrations filled is compared. Django's `flush` truncates
-every table, used or not, and then makes content types, permissions and roles anew: most of what a
-short test costs.
+Tables that tests wrote to are emptied; tables that migrations filled are compared and restored.
+Django's `flush` truncates every table, used or not, and then recreates content types, permissions
+and roles, which is most of the cost of a short test.
 """
 
 from __future__ import annotations

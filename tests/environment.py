@@ -1,8 +1,8 @@
-"""Before Django's settings are read: which database, which broker, throwaway keys.
+"""Prepares the environment before Django reads its settings: database, broker and throwaway keys.
 
-TEST_DATABASE=postgres starts a PostgreSQL server for the run; without it SQLite is used. All of it
-is set in the environment, so that the processes that tests start see the same. They read it too, by
-the hundreds: what only the first process needs is imported there.
+TEST_DATABASE=postgres starts a PostgreSQL server for the run; without it SQLite is used. All values
+are set in the environment, so that the processes that tests start inherit them. Hundreds of
+processes import this module, so imports that only the first one needs are inside its functions.
 """
 
 import atexit
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def prepare() -> Path:
-    """Once in the first process of a run, and a broker of its own for each parallel worker."""
+    """Prepare the run once, in its first process, and choose this parallel worker's own broker."""
     if "CDC_TEST_RUN" not in os.environ:
         _begin()
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")

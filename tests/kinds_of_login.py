@@ -1,4 +1,4 @@
-"""The kinds of login that tests go through: each choice of `Connection.Auth` is among them."""
+"""The kinds of login that tests go through, one for each choice of `Connection.Auth`."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ OAUTH_KINDS = [kind for kind in KINDS_WITH_A_LOGIN if kind != Auth.SOAP]
 
 
 def kinds_of(names: Iterable[str]) -> set[str]:
-    """The kinds of names such as `password without app`."""
+    """Return the kinds of login in names such as `password without app`."""
     return {name.partition(" ")[0] for name in names}

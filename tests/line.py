@@ -1,4 +1,4 @@
-"""A line to a server that a test can cut: the server is there, and this client can't reach it."""
+"""A network line that a test can freeze: the server runs, but its client cannot reach it."""
 
 import contextlib
 import socket
@@ -7,7 +7,7 @@ import threading
 
 
 class Line:
-    """Forwards TCP to a local port. `freeze`: nothing passes, and nobody is told.
+    """Forwards TCP to a local port. After `freeze`, nothing passes, and connections stay open.
 
     With `tls`, clients speak TLS to it, and the server does not.
     """

@@ -1,4 +1,4 @@
-"""A mirror of Account, for tests of what comes after it."""
+"""A mirror of Account, for tests of handlers that run after it."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -58,7 +58,7 @@ def entries_of(*deliveries):
 
 
 def run_followers():
-    """As one worker would, until nothing more can begin."""
+    """Run the deliveries that follow the mirror as one worker would, until none is ready."""
     ready = Delivery.objects.filter(state__in=("ready", "queued"), **AFTER).order_by("id")
     while delivery := ready.first():
         run_delivery(delivery.pk)

@@ -1,4 +1,4 @@
-"""Where incidents are told: a web server and a mail server, real ones on the loopback."""
+"""Receivers of incident notifications: a real web server and a real mail server on the loopback."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Webhook:
-    """Keeps what is posted, and answers as told, 204 at last."""
+    """Keeps the posted requests, and sends the given answers in turn, then 204."""
 
     def __init__(self) -> None:
         outer = self
@@ -28,7 +28,7 @@ class Webhook:
             do_GET = do_POST
 
             def log_message(self, *_) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook?key=hunter2"
@@ -48,7 +48,7 @@ class Webhook:
 
 
 class MailServer:
-    """Speaks as much SMTP as it takes to be sent something; `refuses`: with that answer."""
+    """A minimal SMTP server. It refuses mail with the answer `refuses` if that is set."""
 
     def __init__(self) -> None:
         self.mails: list[str] = []

@@ -1,9 +1,9 @@
-"""Starts Python processes that have the libraries loaded already: by the hundreds, that is most of
-what starting them costs.
+"""Forks Python processes that have the libraries loaded already, because loading them is most of
+what starting hundreds of processes costs.
 
-    python -m tests.nursery SOCKET      forks for whoever asks at the other end of that descriptor
+    python -m tests.nursery SOCKET      forks on requests from the other end of that descriptor
 
-Of the product nothing is loaded here: each process loads it itself, with its own environment.
+Nothing of the product is loaded here: each process loads it itself, with its own environment.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LIBRARIES = (
 
 
 class Born:
-    """A process of the nursery, to be handled like a `subprocess.Popen`."""
+    """A process that the nursery forked, with the interface of `subprocess.Popen`."""
 
     stdin: IO[str] | None = None
     stdout: IO[str] | None = None
@@ -72,7 +72,7 @@ class Born:
 
 
 class Nursery:
-    """This side of it."""
+    """The test's side of the nursery."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -90,7 +90,8 @@ class Nursery:
     def start(
         self, arguments: Sequence[str], environment: Mapping[str, str], files: Sequence[int]
     ) -> Born:
-        """`arguments` as Python takes them; `files`: its standard input, output and errors."""
+        """Start a process. `arguments` are those of Python; `files` are its stdin, stdout and
+        stderr."""
         asked = json.dumps({"arguments": arguments, "environment": dict(environment)})
         with self._lock:
             socket.send_fds(self._socket, [asked.encode()], list(files))
@@ -100,7 +101,8 @@ class Nursery:
         return Born(self, said["born"])
 
     def code_of(self, pid: int, seconds: float | None) -> int | None:
-        """Its exit code once it has ended, or None after so many seconds."""
+        """Wait up to `seconds` for the process's end; return its exit code, or None if it still
+        runs."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             with self._lock:
@@ -128,12 +130,12 @@ class Nursery:
 
 @cache
 def nursery() -> Nursery:
-    """One for this process."""
+    """Return this process's nursery."""
     return Nursery()
 
 
 def piped(*arguments: str, **environment: str) -> Born:
-    """With text going in and out, and this process's errors."""
+    """Start a process with text pipes for stdin and stdout, and this process's stderr."""
     given, stdin = os.pipe()
     stdout, said = os.pipe()
     try:
@@ -149,7 +151,7 @@ def piped(*arguments: str, **environment: str) -> Born:
 
 
 def _serve(asked: socket.socket) -> dict[str, Any]:
-    """Returns in a new process only: what it is to do."""
+    """Fork on each request. Returns only in the new process, with the request."""
     ended, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -178,7 +180,7 @@ def _tell_ends(asked: socket.socket) -> None:
 
 
 def _settle_in(asked: socket.socket, files: Sequence[int], pipe: tuple[int, int]) -> None:
-    """As if somebody had started it by itself."""
+    """Detach the new process, as if it had been started by itself."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()

@@ -15,7 +15,7 @@ from tests.servers import wait_for
 
 
 class Running:
-    """A command, with its output in a file. Ended by its own id alone."""
+    """A running command, with its output in a file."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._output = tempfile.TemporaryFile()
@@ -49,7 +49,7 @@ class Running:
         return self._process.poll() is None
 
     def wait(self, seconds: float = 60) -> int:
-        """Its exit code."""
+        """Wait for the end, and return the exit code."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -64,12 +64,12 @@ class Running:
         wait_for(seen, seconds=seconds, what=f"the output {text!r} in:\n{self.output}")
 
     def terminate(self, seconds: float = 20) -> int:
-        """As an operator stops it; its exit code."""
+        """Stop it with SIGTERM, and return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
 
     def kill(self) -> None:
-        """SIGKILL for it and for its children: nothing has a chance to tidy up."""
+        """Kill it and its children with SIGKILL, so that none can clean up."""
         if self.is_running:
             os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
@@ -84,7 +84,7 @@ class Running:
 
 
 class Process(Running):
-    """One of ours, on the database of this test."""
+    """A process of the product on this test's database."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         super().__init__(arguments, {**os.environ, **same_database(), **environment})
@@ -96,8 +96,8 @@ class Process(Running):
 
 
 class BornProcess(Process):
-    """The same, sooner; its command line and environment are the nursery's to who looks from
-    outside."""
+    """Such a process forked by the nursery, which is faster. Its command line and environment, seen
+    from outside, are those of the nursery."""
 
     def _begin(
         self, command: Sequence[str], environment: Mapping[str, str]
@@ -126,15 +126,15 @@ class Processes:
         return self._keep(Process(*arguments, **environment))
 
     def born(self, *arguments: str, **environment: str) -> Process:
-        """Sooner there; nothing can be told by its command line, or by what Python reads before
-        anything is imported."""
+        """Fork a process, which is faster than starting one. Its command line is the nursery's, and
+        variables that Python reads at its start have no effect."""
         return self._keep(BornProcess(*arguments, **environment))
 
     def listener(self, *arguments: str, **environment: str) -> Process:
         return self.born("manage.py", "run_cdc_listener", *arguments, **environment)
 
     def worker(self, *arguments: str, concurrency: int = 1, **environment: str) -> Process:
-        """A Celery worker that is up."""
+        """Start a Celery worker, and wait until it is up."""
         process = self.born(
             "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", str(concurrency),
             "--without-mingle", "--without-gossip", "-Q", "cdc,special", *arguments,

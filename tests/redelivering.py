@@ -1,4 +1,4 @@
-"""A redelivery from its beginning to its end, in the test's own process, as the command does it."""
+"""Runs a whole redelivery in the test's own process, as the command does."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from handlers.redelivery.start import claimed
 
 
 def redeliver(request: RedeliveryRequest, now: datetime) -> tuple[Redelivery, Counts]:
-    """Never inside a transaction."""
+    """Run the redelivery to its end. Never inside a transaction."""
     claim = claimed(request, now)
     work(claim)
     return claim.job, claim.counts

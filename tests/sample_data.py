@@ -32,7 +32,7 @@ def make_mapping(listener: Listener, on="create", handler="tests.remember", **fi
 
 
 def make_deleted_mapping(listener: Listener) -> HandlerMapping:
-    """A mapping that is kept for its deliveries alone, as the console's lists do not show."""
+    """Make a mapping that is kept only for its deliveries, and that the console does not list."""
     now = timezone.now()
     return HandlerMapping.with_deleted.create(
         listener=listener, on="create", deleted_at=now, emptied_at=now
@@ -40,7 +40,7 @@ def make_deleted_mapping(listener: Listener) -> HandlerMapping:
 
 
 def lease_of(listener, holder="this test"):
-    """The lease, or None while another holds it."""
+    """Return the listener's lease, or None while another holder has it."""
     if leases := Position.objects.acquire([listener.pk], holder):
         return leases[0]
     position = Position.objects.get(listener=listener)
@@ -58,7 +58,7 @@ def change(
     data=None,
     **header,
 ):
-    """A data message of the Streaming API."""
+    """Return a data message of the Streaming API."""
     number = next(_numbers)
     return {
         "channel": "/data/ChangeEvents",
@@ -89,7 +89,7 @@ def received(*messages) -> list[Message]:
 
 
 def connection_to(url: str, credentials: dict[str, str], **fields) -> Connection:
-    """A connection to a peer with a token endpoint at the usual place."""
+    """Make a connection to an org with a token endpoint at the usual address."""
     number = next(_numbers)
     known = {"client_id", "client_secret", "username", "password", "refresh_token"}
     return Connection.objects.create(
@@ -104,7 +104,7 @@ def connection_to(url: str, credentials: dict[str, str], **fields) -> Connection
 
 
 def listener_of(org, *, handler="tests.remember", auth="client_credentials", **fields) -> Listener:
-    """A listener of a simulator or of another peer, with one mapping for each kind of change."""
+    """Make a listener of a simulator or scripted org, with a mapping for each kind of change."""
     connection = connection_to(org.url, org.credentials, auth=auth)
     listener = make_listener(connection=connection, **fields)
     for on in HandlerMapping.On:

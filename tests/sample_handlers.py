@@ -1,4 +1,4 @@
-"""Handlers for tests. They leave their mark in a file, to be seen from another process."""
+"""Handlers for tests, which write lines to a file that other processes can read."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ JOURNAL = Path(os.environ["CDC_TEST_FOLDER"]) / "journal.jsonl"
 
 
 def note(event: EventData, **more) -> None:
-    """One write of one line: lines of several processes do not mix."""
+    """Append one line in one write, so that lines of several processes do not mix."""
     line = {
         "id": event.id,
         "record": event.metadata.record_id,
@@ -54,7 +54,7 @@ def note_record(event: EventData) -> None:
 
 @cdc_handler(name="tests.note_fields")
 def note_fields(event: EventData) -> None:
-    """Note what the event carries; fail where it has the field `Fail`, until the mapping says no.
+    """Note what the event carries. Fail if it has the field `Fail` and the option allows it.
 
     Options: `fail` (default true).
     """
@@ -174,7 +174,7 @@ def one_try(event: EventData) -> None:
 
 @cdc_handler(name="tests.fail_once_when_told", max_attempts=1)
 def fail_once_when_told(event: EventData) -> None:
-    """A change with the field `Fail` needs a second try, which nobody gives it by itself."""
+    """Fail the first attempt of a change with the field `Fail`."""
     note(event)
     if event.changed_data.get("Fail") and event.attempt == 1:
         raise ValueError("told to fail")
@@ -205,7 +205,7 @@ RELEASE = JOURNAL.with_name("release")
 
 @cdc_handler(name="tests.hang_when_told")
 def hang_when_told(event: EventData) -> None:
-    """A change with the field `Hang` waits for the file; a soft time limit ends that too."""
+    """Wait with a change with the field `Hang` for a file, or until a soft time limit."""
     if event.changed_data.get("Hang"):
         note(event, at="hangs", pid=os.getpid())
         while not RELEASE.exists():
@@ -220,7 +220,7 @@ def hang_when_told_atomic(event: EventData) -> None:
 
 @cdc_handler(name="tests.leave_open_when_told", max_attempts=1)
 def leave_open_when_told(event: EventData) -> None:
-    """A change with the field `Leave` leaves a transaction open."""
+    """Leave a transaction open for a change with the description "leave it open"."""
     note(event)
     if event.changed_data.get("Description") == "leave it open":
         transaction.set_autocommit(False)
@@ -229,7 +229,7 @@ def leave_open_when_told(event: EventData) -> None:
 
 @cdc_handler(name="tests.die_when_told")
 def die_when_told(event: EventData) -> None:
-    """A change with the field `Kill` takes its process along, the first time."""
+    """Kill the process in the first attempt of a change with the field `Kill`."""
     note(event, at="begin")
     if event.changed_data.get("Kill") and event.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -261,7 +261,7 @@ RAISED: dict[str, BaseException] = {
 
 @cdc_handler(name="tests.raise_as_told", max_attempts=1)
 def raise_as_told(event: EventData) -> None:
-    """Raise what the mapping's options name."""
+    """Raise the exception that the mapping's options name."""
     note(event, pid=os.getpid())
     raise RAISED[event.options["raise"]]
 
@@ -279,7 +279,8 @@ def batch(events: list[EventData]) -> None:
 
 @cdc_handler(name="tests.batch_as_told", batch=10)
 def batch_as_told(events: list[EventData]) -> object:
-    """Return or raise what the mapping's options say; or fail the changes that say how."""
+    """Return or raise what the mapping's options say, or fail the changes that say so
+    themselves."""
     note_all(events)
     match events[0].options.get("all"):
         case "skip":
@@ -306,7 +307,7 @@ def batch_as_told(events: list[EventData]) -> object:
 
 @cdc_handler(name="tests.write_groups", batch=10, atomic=True)
 def write_groups(events: list[EventData]) -> None:
-    """Write a row for each; those that are told to fail undo theirs."""
+    """Write a row for each change; undo the rows of those with the field `Fail`."""
     errors: dict[EventData | int, Exception | Skipped | str] = {}
     for event in events:
         try:
@@ -324,7 +325,7 @@ def write_groups(events: list[EventData]) -> None:
 
 @cdc_handler(name="tests.batch_that_dies", batch=10)
 def batch_that_dies(events: list[EventData]) -> None:
-    """A change with the field `Kill` takes its process along, until it is alone."""
+    """Kill the process for a change with the field `Kill`, unless the batch holds only that one."""
     note_all(events)
     if len(events) > 1 and any(event.changed_data.get("Kill") for event in events):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ BESIDE = Path(__file__).resolve().parents[2] / "shared" / "salesforce" / "sample
 
 
 def samples_folder() -> Path:
-    """Where they are; without them the test is skipped, and fails where CI=true."""
+    """Return the folder of the samples. Without it the test is skipped, or fails where CI=true."""
     folder = Path(os.environ.get("CDC_SAMPLES_DIR") or BESIDE)
     if not (folder / "cometd").is_dir():
         reason = f"no Salesforce samples in {folder}; point CDC_SAMPLES_DIR at them"
@@ -22,5 +22,5 @@ def samples_folder() -> Path:
 
 
 def sample(name: str) -> Any:
-    """A CometD sample, such as gap_update_v224.json."""
+    """Return a CometD sample, such as gap_update_v224.json."""
     return json.loads((samples_folder() / "cometd" / name).read_text(encoding="utf-8"))

@@ -40,10 +40,11 @@ def missing_postgres() -> str:
 
 
 class PostgresServer:
-    """A PostgreSQL cluster in a folder. It refuses to run as root, so root lends it a user.
+    """A PostgreSQL cluster in a folder. PostgreSQL refuses to run as root, so root starts it as
+    another user.
 
-    `durable`: with the server's own settings, as in production. Without it a commit survives the
-    death of the server, but not of the machine.
+    With `durable` the server has its default settings, as in production. Without it a commit
+    survives a crash of the server, but not of the machine.
     """
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
@@ -56,7 +57,7 @@ class PostgresServer:
         self._binaries = binaries
 
     def start(self, *, again: bool = False) -> None:
-        """`again`: with what the folder holds."""
+        """Start the server; with `again`, on the data that the folder holds."""
         if not again:
             self._make()
         options = (
@@ -78,9 +79,10 @@ class PostgresServer:
         self._run("pg_ctl", "-w", "-m", "immediate", "restart")
 
     def restarting(self) -> str:
-        """A command line that kills it and starts it again.
+        """Return a command line that kills the server and starts it again.
 
-        One after the other: of two at once one waits a minute for the server of the other to end.
+        Restarts run one after the other: of two at once, one would wait a minute for the other's
+        server to end.
         """
         alone = ["flock", "--close", f"{self._folder}.restarting"]
         return shlex.join([*alone, *self._command("pg_ctl", "-w", "-m", "immediate", "restart")])
@@ -110,7 +112,7 @@ class PostgresServer:
 
 
 class RedisServer:
-    """A Valkey of its own that can be stopped and started again; it forgets everything then."""
+    """A Valkey server of its own that can be stopped and restarted, and then is empty."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -136,7 +138,8 @@ class RedisServer:
 
 
 def wait_for(condition, *, seconds: float = 30, what: str = "the condition"):
-    """The condition's first true answer; fails with its last one after so many seconds."""
+    """Return the condition's first true result. Raises AssertionError with the last one after
+    `seconds`."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         if time.monotonic() > deadline:

@@ -1,6 +1,6 @@
-"""The database of each worker of a run: the first migrates one, and each takes a copy of it.
+"""Makes each test worker's database as a copy of a template, which the first worker migrates.
 
-To migrate takes seconds, to copy none.
+Migrating takes seconds, copying takes none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POSTGRES = "cdc_template"
 
 
 def copy() -> None:
-    """Makes this process's own; the connection is one to it from then on."""
+    """Make this process's own database, and point the connection to it."""
     settings = connection.settings_dict
     with _one_at_a_time() as folder:
         if connection.vendor == "sqlite":

@@ -1,4 +1,4 @@
-"""After a test with transactions of its own the next one finds what the first one found."""
+"""After a test with its own transactions, the next test finds the database in its first state."""
 
 from typing import Any
 

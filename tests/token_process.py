@@ -1,9 +1,9 @@
-"""A process that uses a connection's tokens, told what to do line by line.
+"""A process that uses a connection's tokens, controlled by lines on stdin.
 
     python -m tests.token_process CONNECTION        commands on stdin, answers on stdout, in JSON
 
 `{"at": SECONDS}` sets its clock, asks for the token and answers `{"token": …}` or `{"refused": …}`.
-`{"die": POINT, "flag": PATH}` lets the first process that comes to POINT, and can remove the file,
+`{"die": POINT, "flag": PATH}` makes the first process that reaches POINT and can remove the file
 kill itself there with SIGKILL.
 """
 
@@ -19,7 +19,7 @@ POINTS = ("locked", "about to send", "stored")
 
 
 class MortalStore:
-    """A token store in whose hands its process may die."""
+    """A token store that can kill its process at a given point."""
 
     def __init__(self, store):
         self._store = store

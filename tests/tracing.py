@@ -1,4 +1,4 @@
-"""Spans of the test's own process, by OpenTelemetry's own SDK."""
+"""Collects the test process's own spans with OpenTelemetry's SDK."""
 
 from collections.abc import Sequence
 
