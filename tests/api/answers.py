@@ -1,10 +1,10 @@
-"""How tests read an answer."""
+"""Helpers that read the API's answers."""
 
 from typing import Any
 
 
 def problem(response: Any, status: int) -> dict[str, Any]:
-    """The problem of an answer that must be one."""
+    """Return the problem document of an answer that must be one with this status."""
     assert response.status_code == status, response.content
     assert response.headers["Content-Type"] == "application/problem+json"
     found: dict[str, Any] = response.json()

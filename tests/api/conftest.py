@@ -11,7 +11,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(autouse=True)
 def _unthrottled():
-    """The cache holds how often who has called; every test begins anew."""
+    """Clear the cache, which counts each caller's requests, before every test."""
     cache.clear()
 
 
@@ -33,5 +33,5 @@ def client_of(django_user_model, db):
 
 @pytest.fixture
 def api(client_of):
-    """A client that may do everything."""
+    """A client of a superuser."""
     return client_of(is_superuser=True)

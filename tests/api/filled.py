@@ -1,4 +1,4 @@
-"""A little of everything that the API shows."""
+"""Fills the database with a few rows of each kind that the API shows."""
 
 from django.utils import timezone
 

@@ -1,4 +1,4 @@
-"""Requests that are as short as they can be."""
+"""The API's addresses, and minimal request bodies."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ EVERYTHING = (
 
 
 def sent(client: APIClient, method: str, address: str, fields: dict[str, Any]) -> Any:
-    """As JSON, with an escape for what is no character."""
+    """Send the fields as JSON; half a surrogate pair is written as its escape."""
     body = json.dumps(fields)
     return client.generic(method.upper(), address, body, content_type="application/json")
 

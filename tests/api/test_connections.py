@@ -14,7 +14,7 @@ from tests.sample_data import make_listener
 
 @pytest.fixture
 def stored(api):
-    """The answer to a connection that was made."""
+    """The answer to the creation of a connection."""
     response = api.post(CONNECTIONS, connection())
     assert response.status_code == 201, response.content
     return response.json()

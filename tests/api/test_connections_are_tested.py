@@ -1,4 +1,4 @@
-"""A login is tried by the API: what is found, who may, and how often."""
+"""The API tests a connection's login: its findings, the permission, and the rate limit."""
 
 import pytest
 
@@ -15,7 +15,7 @@ __all__ = ["rates"]
 
 
 def steps(answer) -> dict[str, bool]:
-    """By step, whether all was well."""
+    """Return for each step whether all its findings are successful."""
     assert answer.status_code == 200, answer.content
     found: dict[str, bool] = {}
     for finding in answer.json()["findings"]:

@@ -1,4 +1,4 @@
-"""The API and `cdc_status` say the same of every listener."""
+"""The API and `cdc_status` report the same state for every listener."""
 
 from datetime import timedelta
 

@@ -1,4 +1,5 @@
-"""Listeners are started, stopped and made to begin anew by who has the permission, and told of."""
+"""Users with the permission start and stop listeners and forget positions over the API, and the
+action log records it."""
 
 from django.utils import timezone
 

@@ -1,4 +1,4 @@
-"""How many deliveries of a redelivery were overtaken: what the command, API and console say."""
+"""The command, the API and the console count the overtaken deliveries of a redelivery."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def update(**data):
 
 @pytest.fixture
 def dead(listener):
-    """A dead delivery that was overtaken, and another record's that was not."""
+    """An overtaken dead delivery, and one of another record that is not overtaken."""
     make_mapping(listener, "update", "tests.note_fields", max_attempts=1)
     for message in (
         update(Phone="ext17", Name="Acme Ltd", Fail=1),

@@ -1,4 +1,4 @@
-"""Where an order of its own is what an index finds: each row on one page, there and back."""
+"""Lists that are ordered by an index show each row on one page, forwards and backwards."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ SINCE = "2025-11-25T12:00:00Z"
 
 @pytest.fixture
 def walk(api):
-    """The ids of each page from an address on, and the last page's address."""
+    """Returns the ids of each page from an address on, and the last page's address."""
 
     def pages(address, direction, **asked):
         found = []

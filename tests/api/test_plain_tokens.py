@@ -1,4 +1,4 @@
-"""Tokens of Django REST framework are taken, and the check for deployment names whose they are."""
+"""Tokens of Django REST framework are accepted, and the deployment check names their users."""
 
 from django.core.checks import run_checks
 from rest_framework.authtoken.models import Token

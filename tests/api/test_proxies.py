@@ -1,4 +1,4 @@
-"""`proxy_config`: an object outside, fields of the connection inside."""
+"""`proxy_config` is an object in the API, stored in separate fields of the connection."""
 
 import pytest
 

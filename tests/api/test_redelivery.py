@@ -1,4 +1,4 @@
-"""Changes are sent to their handlers again over the API."""
+"""Changes are redelivered over the API."""
 
 import pytest
 
@@ -23,7 +23,8 @@ NOTHING = {
 
 @pytest.fixture
 def dead(listener):
-    """A change whose delivery halts, and the next of its record behind it."""
+    """A change whose dead delivery halts its chain, and the record's next change, which waits for
+    it."""
     make_mapping(listener, handler="tests.fail", on_dead="halt")
     record(listener, change(), change())
     first = Delivery.objects.order_by("id").first()

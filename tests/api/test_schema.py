@@ -1,4 +1,4 @@
-"""The description of the API, and the page that shows it."""
+"""The API's schema is valid and complete, and its page works offline."""
 
 import re
 import subprocess
@@ -31,7 +31,8 @@ def schema(db):
 
 
 def test_it_is_generated_without_a_warning_and_is_valid():
-    """In a process of its own: the generator counts the warnings of all that ran before it."""
+    """It runs in a process of its own, because the generator also counts warnings of earlier
+    runs."""
     done = subprocess.run(
         [sys.executable, "manage.py", "spectacular", "--validate", "--fail-on-warn"],
         cwd=settings.BASE_DIR,

@@ -1,7 +1,7 @@
 """Generated requests, allowed by the schema or not, cause no server error and no answer that is not
 in the schema.
 
-`make fuzz` sends far more, and other requests each time.
+`make fuzz` sends far more requests, and different ones each time.
 """
 
 import os
@@ -40,7 +40,7 @@ VERBS = ("get", "post", "put", "patch", "delete")
 
 @pytest.fixture
 def _unhurried(monkeypatch):
-    """Refused as too frequent, a request would say nothing of itself."""
+    """Lift the rate limits: an answer of 429 would not test the request."""
     for who in ("user", "anon", "login"):
         rates = django_settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
         monkeypatch.setitem(rates, who, "1000000/sec")
@@ -48,7 +48,7 @@ def _unhurried(monkeypatch):
 
 @pytest.fixture
 def operations(transactional_db, broker, _unhurried):
-    """All of the schema; what deletes comes last."""
+    """All operations of the schema, deletions last."""
     import schemathesis  # for each worker that collects the tests, it is a second
     from schemathesis.config import SchemathesisConfig
 
@@ -60,7 +60,7 @@ def operations(transactional_db, broker, _unhurried):
 
 
 def _has_a_shape(operation) -> bool:
-    """That something else can be sent than it says."""
+    """Return whether an invalid request can be generated for the operation."""
     return any(map(list, (operation.path_parameters, operation.query, operation.body)))
 
 

@@ -1,4 +1,4 @@
-"""A secret goes in, its state comes out."""
+"""Secrets can be written over the API, and only their state can be read."""
 
 import pytest
 

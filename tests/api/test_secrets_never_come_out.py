@@ -1,4 +1,4 @@
-"""Every answer to every method is searched for what was planted, whether it is stored or sent."""
+"""No answer to any method contains a planted secret, whether it is stored or sent."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Permissions for single listeners and connections: what is seen, and what may be done."""
+"""Permissions for single listeners and connections decide which rows the API shows and changes."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""The status by the API: that of the command, and the workers."""
+"""The API's status is that of `cdc_status`, with the workers."""
 
 import json
 

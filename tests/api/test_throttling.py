@@ -10,7 +10,7 @@ pytestmark = pytest.mark.any_database
 
 @pytest.fixture
 def rates(monkeypatch):
-    """The product's own setting, with a lower number."""
+    """The product's own rate limit, lowered."""
 
     def lower(**rates: str) -> None:
         for who, rate in rates.items():

@@ -1,4 +1,4 @@
-"""Tokens of the API: made in the console or by a command, shown once, ended and revoked."""
+"""API tokens are made in the console or by a command, shown once, expire and can be revoked."""
 
 import re
 from datetime import timedelta

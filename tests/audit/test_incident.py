@@ -1,4 +1,4 @@
-"""Incidents as they are reported."""
+"""Reporting an incident that the database refuses raises the database's error."""
 
 from datetime import timedelta
 

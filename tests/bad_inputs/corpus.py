@@ -1,6 +1,6 @@
-"""Messages that no org should send, as JSON text, each with what the listener makes of it.
+"""Messages that no org should send, as JSON text, each with its expected outcome at the listener.
 
-Every one carries its own name: as its transaction key, or else where the raw text keeps it.
+Each message carries its own name: in its transaction key, or else elsewhere in its raw text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Bad:
 
 
 def change(name: str) -> dict[str, Any]:
-    """A good one, to be spoilt."""
+    """Return a valid message, to be altered."""
     return {
         "channel": "/data/ChangeEvents",
         "name": name,
@@ -63,7 +63,7 @@ def change(name: str) -> dict[str, Any]:
 
 
 def changed(name: str, path: str, value: Any) -> str:
-    """With another value in one place, or without one there."""
+    """Return the message with another value at one path, or without that key."""
     message = copy.deepcopy(change(name))
     *way, last = path.split(".")
     place = message
@@ -223,7 +223,7 @@ ADVICE: dict[str, Any] = {
 
 
 def corpus() -> list[Bad]:
-    """Each with a name of its own."""
+    """Return all messages, each with a name of its own."""
     return [*_spoilt(), *_special(), *_written_oddly(), *_nested(), *_meta()]
 
 
@@ -293,7 +293,7 @@ def _nested() -> Iterator[Bad]:
 
 
 def _meta() -> Iterator[Bad]:
-    """With successful acknowledgements of the poll that they came with."""
+    """Yield successful acknowledgements of a poll with odd advice."""
     for what, advice in ADVICE.items():
         message = {"channel": "/meta/connect", "successful": True, "advice": advice}
         yield Bad(f"advice: {what}", json.dumps(message), Becomes.NOTHING)

@@ -1,4 +1,4 @@
-"""Messages that somebody with access to the broker could send to a worker, all of them wrong."""
+"""Malformed messages that an attacker with access to the broker could send to a worker."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""The wrong files of refused.txt, and what is said of each, line by line.
+"""The invalid files of refused.txt, with the expected errors of each, line by line.
 
-`=== name` begins a file, `=> line: text` is what is said; `@connection` and `@listener` in a first
-line stand for a good beginning.
+`=== name` begins a file, `=> line: text` is an expected error; `@connection` or `@listener` in a
+first line stands for a valid beginning.
 """
 
 from itertools import pairwise
@@ -22,7 +22,7 @@ ALIASES = "aliases (*name) expand to too many values; use fewer"
 
 
 def refused() -> dict[str, tuple[str, list[str]]]:
-    """By name: the file's text, and the problems."""
+    """Return each file's text and its errors, by name."""
     text = Path(__file__).with_name("refused.txt").read_text()
     return {**dict(map(_read, text.split("=== ")[1:])), **_made()}
 
@@ -36,7 +36,7 @@ def _read(part: str) -> tuple[str, tuple[str, list[str]]]:
 
 
 def _made() -> dict[str, tuple[str, list[str]]]:
-    """Those that are too large to write down."""
+    """Return generated files, which are too large to write down."""
     deep = "connections: " + "[" * 500 + "]" * 500 + "\n"
     steps = "".join(f"{'  ' * depth}a:\n" for depth in range(400))
     names = "abcdefgh"

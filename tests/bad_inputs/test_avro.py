@@ -1,4 +1,4 @@
-"""Payloads, bitmaps and schemas that no org should send: each becomes events or is undecodable."""
+"""Malformed payloads, bitmaps and schemas become events or are undecodable; nothing else fails."""
 
 import json
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Files that cannot be applied: each is refused with its line, and changes nothing."""
+"""Invalid configuration files are refused with the line of each error, and change nothing."""
 
 from __future__ import annotations
 

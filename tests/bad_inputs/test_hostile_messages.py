@@ -37,7 +37,7 @@ def log_format(request):
 
 @pytest.fixture
 def start(processes, any_broker):
-    """A worker, on a broker that this process uses too."""
+    """Starts a worker on a broker that this process uses too."""
 
     def start(log_format="console", **more):
         port = free_port()
@@ -60,14 +60,14 @@ def count_of(worker, metric: str) -> float:
 
 
 def handles_a_delivery(listener):
-    """A worker still does its work."""
+    """Check that a worker still handles a delivery."""
     [pk] = deliver(listener, TASK, 1)
     publish.publish([pk], timezone.now())
     wait_for(lambda: Delivery.objects.get(pk=pk).state == "succeeded", what="a good delivery")
 
 
 def events_of(worker, log_format):
-    """Each line of its log, whose text must be one of the log's own."""
+    """Return the events of the worker's log; a forged line is none of them."""
     lines = [line for line in worker.output.splitlines() if line.strip()]
     if log_format == "json":
         return [json.loads(line)["event"] for line in lines]
@@ -134,13 +134,14 @@ def test_control_messages_of_anybody_do_not_end_it(start, any_broker, listener, 
 
 @contextmanager
 def remote_control(timeout):
-    """Celery's inspection over a connection of its own: a pooled one may have been closed."""
+    """Yield Celery's inspection on a new connection, since a pooled one may have been closed."""
     with app.connection_for_write() as connection:
         yield app.control.inspect(timeout=timeout, limit=1, connection=connection)
 
 
 def answered_ping():
-    """Ask once. Call it again until it answers: a worker that still subscribes misses commands."""
+    """Ping the workers once. A worker that still subscribes misses commands, so repeat until it
+    answers."""
     with remote_control(timeout=5) as inspect:
         return inspect.ping()
 

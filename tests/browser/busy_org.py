@@ -1,5 +1,5 @@
-"""A company's busy day, for pictures: changes of a simulated org, heard and handled by real
-processes, then moved back in time so that they fill a day."""
+"""A company's busy day for screenshots: real processes handle changes of a simulated org, and the
+rows' times are then spread over a day."""
 
 import math
 from datetime import timedelta
@@ -29,7 +29,7 @@ CONTACTS = (
 
 
 def listeners(org: SimulatorProcess) -> Listener:
-    """A listener with its handlers; and one that is switched off."""
+    """Make a listener with its handlers, and a disabled one."""
     connection = Connection.objects.create(
         name="Production",
         auth="client_credentials",
@@ -89,7 +89,7 @@ def wait_until_handled(count: int) -> None:
 
 
 def move_back_in_time() -> None:
-    """So that each change is nearly three minutes after the one before it."""
+    """Set the rows' times so that each change is nearly three minutes after the one before it."""
     last = AuditLogEntry.objects.aggregate(last=Max("id"))["last"]
     seconds = APART.total_seconds()
     for rows, entry, fields in (
@@ -116,7 +116,7 @@ def move_back_in_time() -> None:
 
 
 def a_day_of_traffic(listener: Listener) -> None:
-    """Changes a minute: few at night, many in the morning and after lunch."""
+    """Write changes per minute: few at night, many in the morning and after lunch."""
     now = timezone.now().replace(second=0, microsecond=0)
     Throughput.objects.filter(listener=listener).delete()
     rows = []
@@ -134,7 +134,7 @@ def a_day_of_traffic(listener: Listener) -> None:
 
 
 def incidents(listener: Listener) -> Incident:
-    """One that is over, one that is looked after, one that is new."""
+    """Make a closed, an acknowledged and a new incident, and return the new one."""
     now = timezone.now()
     hours = [now - timedelta(hours=number) for number in range(30)]
     Incident.objects.create(

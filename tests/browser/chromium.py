@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright: nothing is downloaded."""
+"""Starts Debian's Chromium with Playwright, so that nothing is downloaded."""
 
 import os
 import shutil

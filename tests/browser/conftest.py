@@ -11,7 +11,7 @@ from tests.servers import free_port
 
 @pytest.fixture
 def console(transactional_db, broker):
-    """The console's address, and its server."""
+    """The console's address, and its server process."""
     port = free_port()
     server = BornProcess(
         "-m", "gunicorn", "cdcproject.wsgi", "-b", f"127.0.0.1:{port}", "--threads", "8",
@@ -23,7 +23,7 @@ def console(transactional_db, broker):
 
 @pytest.fixture(scope="module")
 def _chromium():
-    """For one module alone: while Playwright runs, its thread has an event loop."""
+    """Chromium for one module: while Playwright runs, its thread has an event loop."""
     if missing := missing_chromium():
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
@@ -38,7 +38,7 @@ def _chromium():
 
 @pytest.fixture
 def visitor(_chromium, console):
-    """Somebody with an empty browser. Nothing goes wrong in it unseen."""
+    """A visitor with a new browser profile. The test fails if the browser reports errors."""
     address, server = console
     server.wait_for_output("Listening at")
     visitor = Visitor(_chromium, address, server)

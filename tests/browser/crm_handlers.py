@@ -1,4 +1,4 @@
-"""Handlers as a customer might have them; one has a fault that somebody can mend."""
+"""Handlers as a customer might have them; one has a fault that can be repaired."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures of the console for the documentation: `make screenshots`. Not a test."""
+"""Takes screenshots of the console for the documentation: `make screenshots`. Not a test."""
 
 import os
 import re
@@ -128,7 +128,8 @@ def of_listeners(camera: Camera, listener) -> None:
 
 
 def of_a_mirror(camera: Camera) -> None:
-    """Loaded by the workers; then a row is changed by hand, and a verification finds it."""
+    """Take screenshots of a mirror's load, and of a verification that finds a row changed by
+    hand."""
     page = camera.page
     page.set_viewport_size(WIDE)
     page.goto("/admin/mirror/mirror/add/")

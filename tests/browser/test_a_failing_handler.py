@@ -1,4 +1,5 @@
-"""A handler that fails: found on Home, understood, mended, and its changes redelivered."""
+"""A failing handler is found on Home and explained, and its changes are redelivered after the
+repair."""
 
 import re
 

@@ -1,4 +1,5 @@
-"""A record's history: found by its id, before and after, and all that ever happened to it."""
+"""A record is found by its id; its page shows all that happened to it, with values before and
+after."""
 
 import re
 

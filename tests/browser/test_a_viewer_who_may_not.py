@@ -1,4 +1,4 @@
-"""A viewer sees all that is there, no button, and no sensitive value; what is tried is refused."""
+"""A viewer sees every page, but no button and no sensitive value, and actions are refused."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,5 @@
-"""An incident: seen on Home, understood, acknowledged, closed with a note; by keyboard alone."""
+"""An incident can be found on Home, read, acknowledged and closed with a note, by keyboard
+alone."""
 
 import pytest
 from django.utils import timezone

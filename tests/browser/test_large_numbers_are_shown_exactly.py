@@ -1,4 +1,4 @@
-"""Commit numbers are larger than what a JavaScript number holds; a reader sees them whole."""
+"""Numbers larger than JavaScript's safe integers, such as commit numbers, are shown exactly."""
 
 import pytest
 from playwright.sync_api import expect

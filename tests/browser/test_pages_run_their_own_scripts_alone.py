@@ -1,4 +1,4 @@
-"""The Content Security Policy is in force, and nothing of ours offends against it."""
+"""The Content Security Policy is in force, and no page of the console violates it."""
 
 import pytest
 from playwright.sync_api import expect

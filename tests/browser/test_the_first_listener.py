@@ -1,4 +1,5 @@
-"""From nothing to a handled change: connection, listener, handler, start."""
+"""A new user gets from an empty console to a handled change: connection, listener, handler,
+start."""
 
 import pytest
 from playwright.sync_api import expect
@@ -45,7 +46,7 @@ def test_an_administrator_hears_a_first_change(visitor, processes, simulator):
 
 
 def add_a_connection(visitor, simulator) -> None:
-    """Tried before it is saved; nothing of it is stored until then."""
+    """Test the connection before it is saved; nothing is stored until then."""
     page = visitor.page
     visitor.field("Name").fill("prod")
     visitor.field("Kind of login").select_option("OAuth 2.0 client credentials")
@@ -64,7 +65,7 @@ def add_a_connection(visitor, simulator) -> None:
 
 
 def add_a_listener(visitor) -> None:
-    """The channel is one of those that the org offers, found by typing a part of it."""
+    """Choose one of the channels that the org offers, by typing a part of its name."""
     page = visitor.page
     visitor.look("1. Connection", "The org offers")
     channel = page.get_by_role("combobox", name="Channel")

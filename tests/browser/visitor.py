@@ -1,4 +1,4 @@
-"""Somebody at the console, who is told of what goes wrong behind the page as well."""
+"""A user of the console in a browser, which also collects errors behind the page."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Visitor:
         self.page.on("response", self._answered)
 
     def log_in(self, role: str) -> User:
-        """As somebody with that role."""
+        """Log in as a new user with that role."""
         user = User.objects.create_user(
             role.removeprefix("CDC ").lower(), password=PASSWORD, is_staff=True
         )
@@ -56,7 +56,7 @@ class Visitor:
         return user
 
     def look(self, *texts: str) -> Locator:
-        """See that these are there, and that the page is fit for everybody."""
+        """Check that the page shows these texts, is accessible and had no errors."""
         main = self.page.locator("body")
         for text in texts:
             expect(main).to_contain_text(text)
@@ -66,16 +66,16 @@ class Visitor:
         return main
 
     def go_to(self, name: str) -> None:
-        """By the side bar; a number beside the name belongs to it."""
+        """Follow a link of the side bar; a number beside the name belongs to the link."""
         side = self.page.get_by_role("navigation").first
         side.get_by_role("link", name=re.compile(rf"^{name}( \d+)?$")).last.click()
 
     def field(self, name: str) -> Locator:
-        """The one that is labelled so; a star says that it is required."""
+        """Return the field with that label; a star marks a required one."""
         return self.page.get_by_label(re.compile(rf"^{name}\s*\*?$"))
 
     def tab_to(self, name: str, most: int = 60) -> None:
-        """Until what has that name has the focus, and shows it."""
+        """Press Tab until the element with that name has the focus, and check that it shows it."""
         for _ in range(most):
             self.page.keyboard.press("Tab")
             if self.page.evaluate(_FOCUSED).startswith(name):
@@ -86,7 +86,7 @@ class Visitor:
         raise AssertionError(f"{name!r} is not reached by the keyboard")
 
     def press(self, key: str) -> None:
-        """A key that leads to another page."""
+        """Press a key that leads to another page."""
         with self.page.expect_navigation():
             self.page.keyboard.press(key)
 

@@ -1,4 +1,4 @@
-"""A project of a user's own beside ours: a folder on the path, and processes that run with it."""
+"""A user's own project: a folder on the path beside the product, and processes that run with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class OwnProject:
     def run(
         self, *arguments: str, standard_input: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """`python …` in its folder, which comes before ours on the path."""
+        """Run `python …` in the project's folder, which comes before the product's on the path."""
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         return subprocess.run(
             [sys.executable, *arguments],

@@ -1,4 +1,4 @@
-"""AUTH_USER_MODEL names another model than Django's: every app of ours works with it."""
+"""With another AUTH_USER_MODEL than Django's, every app of the product works."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""CDC_APPS installs the user's apps without a settings module, and theirs must not hide ours."""
+"""CDC_APPS installs the user's apps without a settings module; an app that hides one of the
+product's packages is refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Beat where nobody has made VAR_DIR: database and broker are servers."""
+"""Beat makes VAR_DIR if it is missing, which is so where database and broker are servers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The benchmarks themselves: they count what was done, and a figure that fails takes no other."""
+"""The benchmarks count what was done, and go on after a measurement that fails."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def test_a_backlog_is_measured_and_reported(tmp_path):
 
 
 class EmptyStage(Stage):
-    """Its runs need nothing."""
+    """A stage without a migration, for runs that need no tables."""
 
     def _migrate(self, url):
         pass

@@ -27,7 +27,7 @@ def ann(django_user_model, db):
 
 @pytest.fixture
 def session(ann):
-    """Somebody at a browser that ann left signed in."""
+    """A browser in which ann is still logged in."""
     client = Client(REMOTE_ADDR="192.0.2.1")
     client.force_login(ann)
     return client

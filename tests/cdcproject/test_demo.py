@@ -1,4 +1,4 @@
-"""`make demo`: everything runs, is judged, and is gone afterwards."""
+"""`make demo` runs every process, reports the outcome, and leaves no process behind."""
 
 import os
 import re
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.any_database
 
 @pytest.fixture
 def demo(tmp_path):
-    """Starts a demo in a folder of its own; whatever is left of it is found and ended."""
+    """Starts a demo in a folder of its own, and stops what is left of it after the test."""
     started = []
 
     def start(seconds):

@@ -1,4 +1,4 @@
-"""The broker of those who name none: there for as long as anybody uses it."""
+"""The embedded broker, the default, runs as long as any process uses it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An installation that others reach is closed; one that serves its own machine is open to it."""
+"""An installation for other machines has strict defaults; one for its own machine has open ones."""
 
 import json
 import subprocess
@@ -89,7 +89,7 @@ def test_a_site_reads_what_is_meant_for_salesforce(env, monkeypatch):
 
 
 def settings_with(**environment: str | None) -> dict[str, object]:
-    """The settings of TLS that a process with these variables alone has."""
+    """Return the TLS settings of a process with only these variables."""
     program = f"""
 import json
 from cdcproject import settings

@@ -1,4 +1,5 @@
-"""DATABASE_URL_<ALIAS> adds a database for the user's tables. Ours stay in the default one."""
+"""DATABASE_URL_<ALIAS> adds a database for the user's tables; the product's stay in the default
+one."""
 
 import sqlite3
 from contextlib import closing

@@ -41,7 +41,7 @@ GARBAGE = {
 
 @pytest.fixture(params=GARBAGE)
 def put(request, settings, broker):
-    """Puts garbage under a key of the cache."""
+    """Puts garbage at a key of the cache."""
     settings.CDC_SIGN_IN_RATE = "3/hour"
     shared = caches["default"]
     assert isinstance(shared, SharedCache)

@@ -1,4 +1,4 @@
-"""The web process: alive, and ready when database and broker answer."""
+"""The web process is live, and ready when database and broker answer."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +79,7 @@ def test_a_broker_that_hangs_is_not_waited_for_and_asked_by_one_thread(client, b
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
 def test_a_database_that_hangs_is_not_waited_for(client, broker):
-    """Stopped, it is still connected to: its machine answers for it."""
+    """A stopped server can still be connected to, because its machine's kernel accepts."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         server = psutil.Process(cursor.fetchone()[0]).parent()

@@ -1,4 +1,4 @@
-"""Text from outside begins no line of the log and controls no terminal."""
+"""Text from outside cannot begin a line of the log or control a terminal."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""How incidents are told is read from the environment, and a wrong value is named."""
+"""The settings of incident notifications come from the environment; a wrong value is named."""
 
 import os
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.any_database
 
 @pytest.fixture
 def environment(monkeypatch):
-    """An environment of these variables, and none else of these names."""
+    """Returns an environment with only these variables of the notifications' names."""
     for name in list(os.environ):
         if name.startswith(("EMAIL_", "CDC_INCIDENT", "DEFAULT_FROM")):
             monkeypatch.delenv(name)

@@ -22,7 +22,7 @@ def alone(environment: dict[str, str | None]) -> dict[str, str]:
 
 
 def refused(environment: dict[str, str | None]) -> tuple[int, str]:
-    """The exit code of `manage.py check` with these variables alone, and what it says."""
+    """Return the exit code and the output of `manage.py check` with only these variables."""
     with tempfile.TemporaryFile("w+") as said, Path(os.devnull).open() as nothing:
         files = [nothing.fileno(), said.fileno(), said.fileno()]
         code = nursery().start(["manage.py", "check"], alone(environment), files).wait(60)
@@ -31,7 +31,7 @@ def refused(environment: dict[str, str | None]) -> tuple[int, str]:
 
 
 def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
-    """The same, where any warning is an error from the first import on."""
+    """Run the same where every warning is an error from the first import on."""
     return subprocess.run(
         [sys.executable, "-W", "error", "manage.py", "check"],
         cwd=ROOT,

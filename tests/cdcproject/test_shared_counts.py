@@ -1,4 +1,4 @@
-"""The cache that web processes share: in Redis, in the database, or alone while Redis is away."""
+"""Web processes share a cache in Redis or in the database; while Redis is away each has its own."""
 
 import pickle
 
@@ -143,7 +143,7 @@ def test_the_brokers_address_leads_to_its_redis_however_celery_is_told(broker_ur
 
 
 def ends():
-    """When what is counted is forgotten."""
+    """Return when the database's counts expire."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT expires FROM cdc_cache")
         return cursor.fetchall()

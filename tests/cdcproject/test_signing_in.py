@@ -124,7 +124,7 @@ def test_logins_that_succeed_do_not_use_up_an_office_s_address(ann):
 
 
 def become_another_process() -> None:
-    """With a connection of its own to the same Redis, and nothing of this one's memory."""
+    """Drop this process's memory and connection, so that the next count comes from Redis."""
     shared = caches["default"]
     assert isinstance(shared, SharedCache)
     shared._alone.clear()

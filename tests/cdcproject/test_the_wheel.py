@@ -1,4 +1,4 @@
-"""`pip wheel .` builds a wheel with every package of ours, and with what is not code in them."""
+"""`pip wheel .` builds a wheel with all the product's packages and their data files."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def tracked() -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy: setuptools leaves its work in the folder."""
+    """The wheel, built from a copy, because setuptools writes into the source folder."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in tracked():
         if name.partition("/")[0] in (*PACKAGES, "README.md", "LICENSE", "pyproject.toml", "tests"):
@@ -71,7 +71,7 @@ def test_its_metadata_names_what_it_requires(wheel):
 
 
 def test_what_is_installed_from_it_starts(wheel, tmp_path):
-    """Unpacked, as pip does it, away from this folder."""
+    """The wheel is unpacked, as pip does it, outside of this folder."""
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)

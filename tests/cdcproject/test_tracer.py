@@ -1,4 +1,4 @@
-"""Where traces go is said by OpenTelemetry's own variables; without them there is nothing of it."""
+"""OpenTelemetry's own variables configure tracing; without them nothing of it is loaded."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def collector():
 
 
 def began(more="", **environment):
-    """Whether it is on, and what was loaded."""
+    """Return whether tracing began in a new process, and which modules it loaded."""
     done = subprocess.run(
         [sys.executable, "-c", PROCESS.format(more=more)],
         check=False,
@@ -98,7 +98,7 @@ def test_headers_may_be_in_a_file_and_a_service_has_the_name_it_is_given(collect
 
 @pytest.mark.parametrize(("pool", "begun"), [(prefork.TaskPool, []), (thread.TaskPool, ["worker"])])
 def test_a_worker_that_forks_begins_in_its_children_alone(pool, begun, monkeypatch):
-    """A thread would not outlive the fork."""
+    """A thread that began before the fork would not run in the children."""
     roles = []
     monkeypatch.setattr(opentelemetry.tracing, "begin", lambda role, _: roles.append(role))
 

@@ -1,4 +1,4 @@
-"""The version is told in one place, and everything else says the same."""
+"""The version is defined in one place, and packages and changelog agree with it."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""gunicorn, as its configuration has it."""
+"""gunicorn logs requests, loads settings and counts workers as its configuration says."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ print("cdcproject.settings" in sys.modules)
 
 
 def test_the_first_process_loads_no_settings():
-    """Those that it forks after a reload would have the old ones."""
+    """Processes that it forks after a reload would have its old settings."""
     done = subprocess.run(
         [sys.executable, "-c", FIRST_PROCESS],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Headers, TLS and pages that say no."""
+"""Security headers, the redirect to HTTPS, and error pages."""
 
 import pytest
 from django.test import Client
@@ -13,7 +13,7 @@ SITE = "cdc.example.com"
 
 @pytest.fixture
 def site(settings, db):
-    """As one that others reach, behind one proxy that ends TLS."""
+    """A client of an installation for other machines, behind one proxy that terminates TLS."""
     settings.ALLOWED_HOSTS = [SITE]
     settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = True
     settings.CSRF_COOKIE_SECURE = True

@@ -6,13 +6,13 @@ from tests.commands.running import ConfigurationFile
 
 @pytest.fixture
 def file(db, tmp_path):
-    """A `ConfigurationFile`, to be written and applied."""
+    """A configuration file in the test's folder."""
     return ConfigurationFile(tmp_path / "cdc.yaml")
 
 
 @pytest.fixture
 def refusal(file):
-    """Applies a text that must be refused; the lines of the refusal, without the file's name."""
+    """Applies a text that must be refused, and returns the errors without the file's name."""
 
     def apply(text: str) -> list[str]:
         with pytest.raises(CommandError) as refused:

@@ -1,4 +1,4 @@
-"""Management commands run inside the test, with a configuration file or recorded changes."""
+"""Runs management commands inside the test, with a configuration file or recorded changes."""
 
 from dataclasses import dataclass
 from io import StringIO
@@ -51,7 +51,7 @@ class ConfigurationFile:
 
 
 def record(listener: Listener, *messages: dict[str, Any]) -> None:
-    """Record changes as the listener does, for the handlers that it has."""
+    """Record changes as the listener does, for its present mappings."""
     lease = lease_of(listener)
     assert lease is not None
     ingest(listener, lease, received(*messages), list(listener.mappings.all()))

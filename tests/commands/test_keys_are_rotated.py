@@ -1,4 +1,4 @@
-"""Stored secrets are re-encrypted with the first key, whatever happens in the middle."""
+"""Key rotation re-encrypts stored secrets with the first key, also when it is interrupted."""
 
 import io
 
@@ -17,7 +17,7 @@ from tests.sample_data import make_listener
 
 @pytest.fixture
 def keys(settings):
-    """The old key, the new one; only the old one is in use."""
+    """The old key, the only one in use, and the new one."""
     old, new = (Fernet.generate_key().decode() for _ in range(2))
     settings.CDC_ENCRYPTION_KEYS = [old]
     return old, new

@@ -1,4 +1,4 @@
-"""Commands and tasks that take a while leave a row that says how far they came."""
+"""Long-running commands and tasks store their progress in a job row."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A mapping keeps its row, and what waits for it, when its handler or its options change."""
+"""A mapping keeps its row and its waiting deliveries when its handler or options change."""
 
 import pytest
 from django.core.management import CommandError
@@ -35,7 +35,7 @@ def refusal(apply, *handlers: str) -> list[str]:
 
 
 def rows():
-    """By row: which mapping it is now."""
+    """Return each mapping row's event, entity and handler or task."""
     mappings = HandlerMapping.objects.exclude(handler="", task="").order_by("id")
     return {one.pk: (one.on, one.entity, one.handler or one.task) for one in mappings}
 

@@ -107,7 +107,7 @@ def test_two_models_of_one_object_are_not_added(org_listener, simulator, broker,
 
 def test_an_added_mirror_may_have_other_runs_than_its_load(listener, monkeypatch):
     def add_and_load(models, chosen, **_):
-        """As if the org had answered, and a worker had loaded the mirrors in the meantime."""
+        """Add the mirrors as if a worker had already loaded them."""
         mirrors = [in_sync(add(chosen, model)) for model in models]
         for mirror in mirrors:
             request_ids(mirror, mirror.in_sync_since, None, after=timedelta(seconds=5))

@@ -1,4 +1,4 @@
-"""Commands say on standard error how far they are."""
+"""Commands report their progress on standard error."""
 
 import io
 import logging

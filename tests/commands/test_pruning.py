@@ -1,4 +1,4 @@
-"""Retention: what is old goes, and what is still needed stays."""
+"""Retention deletes old entries, and keeps those that are still needed."""
 
 import threading
 from datetime import timedelta

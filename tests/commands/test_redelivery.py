@@ -1,4 +1,5 @@
-"""`redeliver_cdc_events`: which, how many, and why."""
+"""`redeliver_cdc_events` reports which deliveries it sends, their number, and why others are not
+sent."""
 
 import getpass
 
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def dead(listener):
-    """Three dead deliveries, of two entities, and one that succeeded."""
+    """Three dead deliveries of two entities, and one that succeeded."""
     make_mapping(listener, handler="tests.fail")
     for number in range(3):
         record(listener, change(records=[f"001{number}"], entity="AC"[number % 2] + "ccount"))

@@ -1,4 +1,4 @@
-"""Every setting of a connection and of a listener, in the YAML file."""
+"""Every setting of a connection and of a listener can be given in the YAML file."""
 
 from textwrap import indent
 

@@ -15,7 +15,7 @@ NOW = datetime(2025, 11, 25, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _nothing_from_other_tests():
-    """Home is shared between readers for some seconds."""
+    """Clear the figures of Home, which are cached for some seconds."""
     facts.LAST_DAY.clear()
     page.PARTS.clear()
 
@@ -46,7 +46,7 @@ def make_entry(listener):
 @pytest.fixture
 def make_delivery(make_entry):
     def make(entry=None, mapping=None, **fields) -> Delivery:
-        """A delivery of a deleted mapping, unless one is given."""
+        """Make a delivery, of a deleted mapping unless one is given."""
         entry = entry or make_entry()
         return Delivery.objects.create(
             **{
@@ -64,7 +64,7 @@ def make_delivery(make_entry):
 
 @pytest.fixture
 def listed(admin_client):
-    """The rows that a list shows."""
+    """Returns the rows that a list shows."""
 
     def rows(path: str, **parameters) -> list:
         response = admin_client.get(path, parameters)
@@ -76,7 +76,7 @@ def listed(admin_client):
 
 @pytest.fixture
 def as_a(client, django_user_model):
-    """Logs in as somebody of that role."""
+    """Logs a client in as a user with that role."""
 
     def make(role: str):
         user = django_user_model.objects.create_user(

@@ -1,4 +1,4 @@
-"""A mapping's handler is changed in the console: what waits goes to the new one."""
+"""When a mapping's handler is changed in the console, its waiting deliveries go to the new one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The export of what the audit log's list shows."""
+"""The console exports the rows that the audit log's list shows."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The audit log's list: what a row says, and that it costs the same however many there are."""
+"""The audit log's list shows each entry's main values, with a fixed number of queries."""
 
 import pytest
 from django.db import connection

@@ -1,4 +1,4 @@
-"""Pages of the audit log: each row once, whatever the order and the direction."""
+"""The audit log's pages show each row once, in each order and direction."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ BY_COMMIT = {"commit_timestamp_from_0": "2025-01-01"}
 
 @pytest.fixture
 def pages(admin_client, monkeypatch):
-    """All pages from the first on, in one direction."""
+    """Returns the rows of all pages from an address on, in one direction."""
     monkeypatch.setattr(AuditLogAdmin, "list_per_page", 2)
 
     def walk(address, direction):

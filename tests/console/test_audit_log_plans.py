@@ -1,4 +1,4 @@
-"""Each search and filter of the audit log is answered by an index, on both databases."""
+"""Each search and filter of the audit log uses an index, on both databases."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="no
 
 @pytest.fixture
 def plan(listener, admin_user):
-    """How the database would find a page of the list, in a log with some entries of each kind."""
+    """Returns the query plan of a page of the list, in a log with some entries of each kind."""
     AuditLogEntry.objects.bulk_create(_entry(listener, number) for number in range(2000))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
@@ -103,7 +103,7 @@ def test_what_is_rare_has_an_index_of_its_own(plan):
     ],
 )
 def test_deliveries_are_found_by_an_index_too(plan, admin_user, given, index):
-    """However far behind all others those of an idle listener are."""
+    """This holds even if an idle listener's deliveries are far behind all others."""
     idle = make_listener(name="idle")
     AuditLogEntry.objects.filter(id__lte=AuditLogEntry.objects.earliest("id").id + 3).update(
         listener=idle
@@ -123,7 +123,8 @@ def test_deliveries_are_found_by_an_index_too(plan, admin_user, given, index):
 
 @on_postgresql
 def test_a_beginning_is_found_in_any_locale(plan):
-    """Only this class of operators can do it where the database's locale is not C."""
+    """An index needs this operator class for prefix searches where the database's locale is not
+    C."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'entry_record'")
         assert "record_id varchar_pattern_ops" in cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""Search and filters of the audit log find the rows they name."""
+"""Search and filters of the audit log find the matching rows."""
 
 from datetime import timedelta
 

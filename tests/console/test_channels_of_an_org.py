@@ -1,4 +1,4 @@
-"""The form of a listener offers the channels of the connection's org."""
+"""A listener's form offers the channels of the connection's org."""
 
 import pytest
 from django.core.cache import cache

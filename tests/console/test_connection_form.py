@@ -1,4 +1,4 @@
-"""No field of a connection is missing from its form, and no secret is shown there."""
+"""A connection's form has all its fields and shows no secret."""
 
 from collections import Counter
 

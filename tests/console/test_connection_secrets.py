@@ -1,4 +1,4 @@
-"""Secrets go in and never come out."""
+"""Secrets can be entered in a connection's form, and are never shown."""
 
 import json
 

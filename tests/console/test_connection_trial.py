@@ -1,4 +1,4 @@
-"""A connection is tried out before it is saved, and nothing of that is kept."""
+"""A connection can be tested before it is saved, and the test stores nothing."""
 
 import json
 
@@ -31,7 +31,7 @@ def org():
 
 @pytest.fixture
 def entered(org):
-    """A form's fields."""
+    """Returns the form fields of a connection to the org."""
 
     def fields(auth="client_credentials", **other) -> dict[str, str]:
         needed = {
@@ -46,7 +46,7 @@ def entered(org):
 
 
 def found(client, address: str, fields) -> tuple[list[str], list[str], bool]:
-    """All findings, those that failed, and the verdict."""
+    """Return all findings, the failed ones, and whether the connection works."""
     response = client.post(address, fields)
     assert response.status_code == 200
     *lines, end = map(json.loads, b"".join(response.streaming_content).splitlines())

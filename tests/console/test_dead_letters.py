@@ -1,4 +1,4 @@
-"""Dead letters in groups: one for each handler and kind of error."""
+"""Dead letters are shown in groups, one for each handler and kind of error."""
 
 import secrets
 
@@ -20,7 +20,7 @@ PAGE = "/admin/handlers/delivery/dead-letters/"
 
 @pytest.fixture
 def fail(make_entry, make_delivery):
-    """Deliveries that failed with these errors, grouped as their ends would have grouped them."""
+    """Makes deliveries that failed with these errors, with the groups of their errors."""
 
     def make(*errors, state="dead", **fields):
         if state == "retrying":
@@ -37,7 +37,7 @@ def fail(make_entry, make_delivery):
 
 @pytest.fixture
 def client_who(django_user_model):
-    """A browser of a new user who has these permissions."""
+    """Returns a client of a new user with these permissions."""
 
     def make(*permissions) -> Client:
         user = django_user_model.objects.create_user(f"user{secrets.token_hex(4)}", is_staff=True)

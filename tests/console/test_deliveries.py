@@ -1,4 +1,4 @@
-"""Deliveries are found by state, handler, listener, time and record, a page at a time."""
+"""Deliveries are found by state, handler, listener, time and record, in pages."""
 
 from datetime import timedelta
 from typing import Any

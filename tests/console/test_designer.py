@@ -1,4 +1,4 @@
-"""A listener's page draws what becomes of its changes, with what is wrong at each stage."""
+"""A listener's page draws the flow of its changes, with the problems at each stage."""
 
 from datetime import timedelta
 from html import escape
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def drawn(admin_client, listener):
-    """The fragment, its white space in one form."""
+    """Returns the drawing's HTML with normalized white space."""
 
     def html(client=admin_client) -> str:
         response = client.get(f"/admin/listeners/listener/{listener.pk}/drawing/")

@@ -1,4 +1,4 @@
-"""The deliveries of a listener's handler mappings are counted, however many others wait."""
+"""The counts of a listener's deliveries are right and quick, however many others wait."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An event handler's page tries its form on the last changes: which of them it would get."""
+"""A mapping's page previews which of the last changes its form would match."""
 
 import json
 
@@ -167,7 +167,7 @@ def test_the_oldest_save_is_judged_with_what_came_before_those_that_are_looked_a
 
 
 def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, listener, make_entry):
-    """Else one could guess it."""
+    """Otherwise a user could find the value by trying conditions."""
     listener.sensitive_fields = ["SSN__c", "*.Name.LastName"]
     listener.save()
     make_entry(changed_data={"SSN__c": "219-09-9999", "Name": {"LastName": "Keller"}})
@@ -224,7 +224,7 @@ def test_it_is_asked_for_by_post_alone(admin_client, listener):
 
 
 def test_what_keeps_a_change_away_is_what_routing_says(listener):
-    """The preview's words and the way of a change never differ."""
+    """The preview's reasons always agree with the routing of changes."""
     kinds = ("CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_UPDATE", "GAP_OVERFLOW", "NEW_ONE")
     conditions = ({}, {"field": "Phone", "equals": "1"}, {"field": "Phone", "changed_to": "2"})
     seen = set()

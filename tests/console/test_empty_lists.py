@@ -1,4 +1,4 @@
-"""An empty list says what belongs there, or why nothing is shown."""
+"""An empty list says what it would show, or why nothing is shown."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The page of one change: fields, header, deliveries, attempts; all of it escaped."""
+"""An entry's page shows its fields, header, deliveries and attempts, all of them escaped."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Before and after, field by field."""
+"""An entry's page shows each field's value before and after the change."""
 
 import pytest
 

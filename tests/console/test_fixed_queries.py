@@ -67,7 +67,7 @@ PAGES = (
 
 @pytest.fixture
 def queries(admin_client, listener):
-    """By page, how many it takes."""
+    """Returns the number of queries of each page."""
     mapping = make_mapping(listener, "update", handler="tests.remember")
     _fill(listener, mapping, range(3))
     first = {

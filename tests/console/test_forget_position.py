@@ -1,4 +1,4 @@
-"""An operator makes a listener begin anew, and never under the hands of a process that runs it."""
+"""An operator can make a listener forget its position, but not while a process runs it."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Handlers are chosen among those that exist."""
+"""A mapping's form offers the registered handlers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Home says whether everything is all right, and where to look when it is not."""
+"""Home shows the health summary, with links to the problems."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Incidents are read, filtered and closed."""
+"""Incidents can be read, filtered and closed in the console."""
 
 import pytest
 from django.contrib.auth.models import Permission

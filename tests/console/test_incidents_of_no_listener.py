@@ -1,4 +1,4 @@
-"""Incidents that belong to no listener: whoever sees all incidents sees them."""
+"""Incidents without a listener are shown to users who may see all incidents."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -1,4 +1,4 @@
-"""A listener's page shows where it stands, what waits and what is wrong."""
+"""A listener's page shows its state, its backlog and its problems."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The console's pages open, and each reader sees what is theirs."""
+"""The console's pages open, and each user's navigation shows the permitted ones."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A handler is paused and resumed on its page."""
+"""A mapping can be paused and resumed on its page."""
 
 from handlers.models import HandlerMapping
 from tests.sample_data import make_mapping

@@ -1,4 +1,4 @@
-"""All that happened to one record."""
+"""A record's page shows its entries from all listeners, newest first, and their outcomes."""
 
 import pytest
 from django.contrib.auth.models import User

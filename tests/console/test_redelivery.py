@@ -1,4 +1,4 @@
-"""The console sends changes to their handlers again: it asks, with counts, and keeps the reason."""
+"""The console asks before it redelivers changes, shows the counts, and keeps the reason."""
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -21,7 +21,7 @@ REDELIVERIES = "/admin/handlers/redelivery/"
 
 @pytest.fixture
 def dead(listener):
-    """A change whose delivery halts, the next of its record behind it, and another one's."""
+    """A dead delivery that halts its chain, the record's next one, and one of another record."""
     make_mapping(listener, handler="tests.one_try", on_dead="halt")
     record(listener, change(), change(), change(records=["001B"]))
     first = Delivery.objects.order_by("id").first()
@@ -49,7 +49,7 @@ def act(client, path, *rows, action="redeliver", **more):
 
 
 def text_of(client, response) -> str:
-    """The page that it leads to."""
+    """Return the text of the page to which the answer redirects."""
     return client.get(response.headers["Location"]).content.decode()
 
 
@@ -116,7 +116,8 @@ def test_an_entry_is_sent_to_all_its_handlers_or_to_those_that_the_filter_is_abo
     ("path", "chosen"), [(ENTRIES, "entry"), (DELIVERIES, "delivery")], ids=["entries", "all"]
 )
 def test_what_its_mapping_left_out_is_not_sent_along(admin_client, dead, path, chosen):
-    """Such as an echo of one's own: unless that very one is asked for."""
+    """One example is an echo of the product's own write. It is sent only if it is selected
+    itself."""
     Delivery.objects.filter(pk=dead.pk).update(state="skipped", attempts=0, halts=False)
     row = dead.entry if chosen == "entry" else dead
 

@@ -1,4 +1,4 @@
-"""A redelivery's page: how far it is, what became of it, and what can be done about it."""
+"""A redelivery's page shows its progress, its outcome and the possible actions."""
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def dead(listener):
-    """A dead letter, the next of its record behind it, and another one's that succeeded."""
+    """A dead letter, the record's next delivery, and one of another record that succeeded."""
     make_mapping(listener, handler="tests.skip")
     record(listener, change(), change(), change(records=["001B"]))
     Delivery.objects.filter(entry__record_id="001B").update(state="succeeded")

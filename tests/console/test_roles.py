@@ -1,4 +1,4 @@
-"""Viewer, operator, administrator: what each may do in the console, and what is refused."""
+"""Viewers, operators and administrators can do in the console what their role permits."""
 
 import pytest
 from django.contrib.auth.models import Group, Permission

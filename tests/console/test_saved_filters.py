@@ -1,4 +1,4 @@
-"""Searches and filters under a name, above the audit log."""
+"""Searches and filters of the audit log can be saved under a name."""
 
 import pytest
 from django.contrib.auth.models import Permission, User

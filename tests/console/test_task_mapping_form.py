@@ -1,4 +1,4 @@
-"""The form of a mapping to an external task shows, keeps and resets what only tasks have."""
+"""The form of a mapping to an external task shows, keeps and resets the settings of tasks."""
 
 import pytest
 

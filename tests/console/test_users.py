@@ -1,4 +1,4 @@
-"""Users are added in two steps and edited as Django does it, in the console's dress."""
+"""Users are added in two steps and edited as in Django's admin, in the console's design."""
 
 from django.contrib.auth.models import User
 

@@ -1,4 +1,4 @@
-"""The record is looked at through windows: superusers change nothing in it."""
+"""Audit records are read-only in the console, also for superusers."""
 
 import pytest
 

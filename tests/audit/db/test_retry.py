@@ -1,4 +1,4 @@
-"""Work is tried again after the database's errors that pass, and never inside a transaction."""
+"""A unit of work is retried after passing database errors, and never inside a transaction."""
 
 import math
 import sqlite3
@@ -27,7 +27,7 @@ on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL
 
 
 class Failing:
-    """Work that fails with each of these, and then does what it was asked for."""
+    """A unit of work that raises each of these errors, and then succeeds."""
 
     def __init__(self, *errors):
         self._errors = list(errors)
@@ -107,7 +107,7 @@ def test_what_the_session_may_be_to_blame_for_is_tried_once_in_a_new_one(kind):
 
 
 def test_a_new_session_is_tried_after_a_lost_connection_too():
-    """As when a failover leads to a standby that is still read-only."""
+    """This happens when a failover leads to a standby that is still read-only."""
     errors = [OperationalError("gone"), InternalError("read-only")]
 
     assert retry(Failing(*errors), "work") == "done"
