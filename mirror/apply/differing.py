@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from django.db import connections, transaction
@@ -24,14 +24,18 @@ _RAW_DIFFERS = {
 
 
 def differing(
-    columns: Columns, alias: str, names: Sequence[str], rows: Collection[Sequence[Any]]
+    columns: Columns,
+    alias: str,
+    names: Sequence[str],
+    rows: Collection[Sequence[Any]],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Return the ids of the records whose rows are missing, incomplete, marked as deleted, or have
     other values. Some of the records may be equal: one value can have several forms.
 
     names   attribute names of the columns: `salesforce_id`, `raw`, and any of the model's
 
-    Never inside a transaction.
+    `meanwhile` is called when there is only the database to wait for. Never inside a transaction.
     """
     page = Page(columns, alias, names)
     with transaction.atomic(using=alias, durable=True), connections[alias].cursor() as cursor:
@@ -39,6 +43,7 @@ def differing(
         if connections[alias].vendor == "postgresql":
             # The planner knows nothing of the page, and would read the whole table for each one.
             cursor.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+        meanwhile()
         cursor.execute(_query(page))
         found = [str(record_id) for (record_id,) in cursor.fetchall()]
         cursor.execute(f"DROP TABLE {PAGE}")

@@ -7,7 +7,7 @@ one statement each.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,9 +65,14 @@ class Page:
         return self._quoted(self.columns.model._meta.db_table)
 
     def execute(
-        self, rows: Collection[Values], on_conflict: str, params: Sequence[Any] = ()
+        self,
+        rows: Collection[Values],
+        on_conflict: str,
+        params: Sequence[Any] = (),
+        meanwhile: Callable[[], None] | None = None,
     ) -> int:
-        """Insert the rows; return how many were written. `on_conflict` has {} for the columns."""
+        """Insert the rows; return how many were written. `on_conflict` has {} for the columns.
+        `meanwhile` is called before the statement that waits longest for the database."""
         database = connections[self.alias]
         defaults = {**self._missing(), **self.defaults}
         targets = [*self.names, *self.constants, *defaults]
@@ -93,6 +98,8 @@ class Page:
                 values = ", ".join(filter(None, (columns, places)))
                 key = self.column("salesforce_id")
                 source = f'SELECT {values} FROM {PAGE} ORDER BY {key} COLLATE "C"'
+                if meanwhile is not None:
+                    meanwhile()
                 cursor.execute(f"{into} {source} {then}", [*fixed, *params])
                 return int(cursor.rowcount)
             slots = ", ".join(["%s"] * len(targets))

@@ -10,7 +10,7 @@ PostgreSQL any value a text that it reads as that value.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -75,6 +75,7 @@ def write(
     read_at: datetime,
     *,
     is_confirmed: bool = False,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Written:
     """Write records that a read begun at `read_at` returned, as far as the version guard lets it.
 
@@ -82,13 +83,14 @@ def write(
             and any of the model's. Columns that are not named keep their values, and `raw` keeps
             the fields that the read lacks: the user may not see them any more.
 
-    `is_confirmed`: replace rows with a newer version too, as `judge_read` says.
+    `is_confirmed`: replace rows with a newer version too, as `judge_read` says. `meanwhile` is
+    called when there is only the database to wait for.
 
     In a transaction of that database, its own or the caller's.
     """
     constants = {"synced_at": read_at, "is_complete": True}
     page = Page(columns, alias, names, constants, merges_raw="raw" in names)
-    return _write_guarded(page, rows, read_at, is_confirmed=is_confirmed)
+    return _write_guarded(page, rows, read_at, is_confirmed=is_confirmed, meanwhile=meanwhile)
 
 
 def write_absent(columns: Columns, alias: str, ids: Collection[str], read_at: datetime) -> Written:
@@ -104,7 +106,12 @@ def write_absent(columns: Columns, alias: str, ids: Collection[str], read_at: da
 
 
 def _write_guarded(
-    page: Page, rows: Collection[Values], read_at: datetime, *, is_confirmed: bool = False
+    page: Page,
+    rows: Collection[Values],
+    read_at: datetime,
+    *,
+    is_confirmed: bool = False,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Written:
     unique = {row[0]: row for row in rows}
     if not unique:
@@ -114,8 +121,12 @@ def _write_guarded(
     may_be_newer = "1 = 1" if is_confirmed else is_from_event
     guard = _GUARD.format(old=page.table, may_be_newer=may_be_newer)
     with transaction.atomic(using=page.alias):
-        applied = page.execute(list(unique.values()), f"DO UPDATE SET {{}} WHERE {guard}",
-                               [earliest, earliest, earliest, read_at])  # fmt: skip
+        applied = page.execute(
+            list(unique.values()),
+            f"DO UPDATE SET {{}} WHERE {guard}",
+            [earliest, earliest, earliest, read_at],
+            meanwhile,
+        )
         doubtful = {} if applied == len(unique) else _doubtful(page, unique, read_at)
     return Written(applied, doubtful)
 

@@ -26,6 +26,7 @@ from listeners.salesforce.bulk.errors import JobFailed, ResultsExpired
 from listeners.salesforce.bulk.jobs import QueryJob
 from listeners.salesforce.errors import SalesforceError
 from mirror import budget
+from mirror.load.read_ahead import ReadAhead
 from mirror.load.work import Work
 from mirror.load.writer import CHUNK
 from mirror.query_jobs import abort, client_of
@@ -137,11 +138,16 @@ class BulkLoad:
             rows = work.cursor["rows"]
             most = max(settings.CDC_BULK_PAGE_ROWS, min(MOST, (job.records or 0) // PAGES))
             locator = work.cursor["locator"]
-            with self.client.page(job.id, names, locator=locator, most=most) as page:
-                for chunk in page.chunks(CHUNK):
-                    work.writer.write_rows(chunk, work.cursor["read_at"])
+            with (
+                self.client.page(job.id, names, locator=locator, most=most) as page,
+                ReadAhead(map(work.writer.convert, page.chunks(CHUNK))) as chunks,
+            ):
+                written = rows
+                for chunk in chunks:
+                    work.writer.write_rows(chunk, work.cursor["read_at"], chunks.begin)
+                    written += len(chunk)
                     # Not `keep`: a page that is never complete is no progress.
-                    work.claim.extend(done=rows + page.rows, total=job.records)
+                    work.claim.extend(done=written, total=job.records)
                     crash_points.reach("rows_written")
             work.save(
                 locator=page.next_locator,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -53,11 +53,8 @@ class Writer:
         names = self._fields.names
         return RowsConverter(self.columns, names, prefixes=self.prefixes, keeps_texts=keeps_texts)
 
-    def write_rows(self, rows: Sequence[Sequence[str]], read_at: int) -> None:
-        """Write rows of CSV texts in the order of the fields; `read_at` in ms since 1970.
-
-        Never inside a transaction.
-        """
+    def convert(self, rows: Sequence[Sequence[str]]) -> list[Values]:
+        """Return rows of CSV texts, in the order of the fields, as the values of columns."""
         converted = self._converter.convert(rows)
         self.refused += converted.refused
         names = self._names(self._fields.names)
@@ -69,7 +66,15 @@ class Writer:
             *(converted.values[name] for name in names),
             strict=True,
         )
-        self._write((*OWN, *names), list(values), read_at)
+        return list(values)
+
+    def write_rows(
+        self, rows: Sequence[Values], read_at: int, meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        """Write rows that `convert` returned; `read_at` in ms since 1970. `meanwhile` is called
+        when there is only the database to wait for. Never inside a transaction."""
+        names = (*OWN, *self._names(self._fields.names))
+        self._write(names, rows, read_at, meanwhile=meanwhile)
 
     def _texts(self, rows: Sequence[Sequence[str]], field: str) -> list[str]:
         """Return the texts of a field; empty ones if the object does not have it."""
@@ -110,12 +115,18 @@ class Writer:
         read_at: int,
         *,
         is_confirmed: bool = False,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         """Write rows; in halves if the database refuses one of them. One that it refuses alone is
         marked dirty, so that the mirror's status names it. Raises RunFailed for too many."""
         at, database = read_time(read_at), self._mirror.database
         try:
-            self._count(write(self.columns, database, names, rows, at, is_confirmed=is_confirmed))
+            written = write(
+                *(self.columns, database, names, rows, at),
+                is_confirmed=is_confirmed,
+                meanwhile=meanwhile,
+            )
+            self._count(written)
             return
         except REFUSED as error:
             if len(rows) == 1:

@@ -7,7 +7,7 @@ that no page had are noticed by the number of ids and their sum; then all ids ar
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -19,6 +19,7 @@ from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.records import long_id
 from mirror.apply.differing import differing
 from mirror.apply.record_rows import version_of
+from mirror.apply.row_page import Values
 from mirror.load.bulk import BulkLoad
 from mirror.load.fields import ReadFields
 from mirror.load.work import Work
@@ -78,6 +79,7 @@ class _ComparingWork(Work):
         if "names" not in self.cursor:
             self.use(session.comparison.read_fields)
         self._converter = self._make_converter(self.fields)
+        self._names = self._compared_names()
         self._number = self._sum = self._compared = 0
 
     @property
@@ -90,28 +92,34 @@ class _ComparingWork(Work):
         columns = self._here.columns
         return RowsConverter(columns, fields.names, prefixes=prefixes, keeps_texts=keeps_texts)
 
-    def write_rows(self, rows: Sequence[Sequence[str]], read_at: int) -> None:
-        """Compare rows of CSV texts with the stored ones, and settle those that differ."""
+    def _compared_names(self) -> list[str]:
+        """Return the attribute names of the columns that are compared."""
         columns, rules = self._here.columns, self._session.comparison.rules
+        known = set(self.fields.names)
+        direct = {name: column for name, column in columns.fields.items() if name in known}
+        types = {name: column for name, column in columns.types.items() if name in known}
+        return [
+            *(column.attname for name, column in direct.items() if rules.has(name)),
+            *(c.attname for name, c in types.items() if rules.has(relation_of(name) + TYPE)),
+        ]
+
+    def convert(self, rows: Sequence[Sequence[str]]) -> list[Values]:
+        """Return rows of CSV texts as the values that are compared."""
         converted = self._converter.convert(rows)
-        ids = [long_id(row[0]) for row in rows]
-        names = [
-            column.attname
-            for name, column in columns.fields.items()
-            if column.attname in converted.values and rules.has(name)
-        ]
-        names += [
-            column.attname
-            for name, column in columns.types.items()
-            if column.attname in converted.values and rules.has(relation_of(name) + TYPE)
-        ]
         raws = [self._raw(converted.raw.get(number)) for number in range(len(rows))]
         versions = [version_of(text) for text in self._versions(rows)]
-        values = zip(ids, raws, versions, *(converted.values[n] for n in names), strict=True)
-        alias = self.mirror.database
-        found = differing(columns, alias, ("salesforce_id", "raw", "version", *names), list(values))
+        compared = (converted.values[name] for name in self._names)
+        return list(zip([long_id(row[0]) for row in rows], raws, versions, *compared, strict=True))
+
+    def write_rows(
+        self, rows: Sequence[Values], read_at: int, meanwhile: Callable[[], None]
+    ) -> None:
+        """Compare rows with the stored ones, and settle those that differ."""
+        names = ("salesforce_id", "raw", "version", *self._names)
+        found = differing(self._here.columns, self.mirror.database, names, rows, meanwhile)
         self._session.settle_differing(sorted(found))
-        self._count(set(ids).difference(found), self._here.live_among(found))
+        equal = {str(row[0]) for row in rows}.difference(found)
+        self._count(equal, self._here.live_among(found))
         self._compared += len(rows)
 
     def _versions(self, rows: Sequence[Sequence[str]]) -> list[str]:
