@@ -78,7 +78,11 @@ class BulkLoad:
         """Return the complete job, or wait for it."""
         work = self._work
         if "job" not in work.cursor:
-            job = self.client.create(work.fields.query, deleted=self._deleted)
+            fields = work.fields
+            job = self.client.create(
+                fields.query if self._deleted else fields.live_query,
+                deleted=self._deleted or fields.has_archive,
+            )
             crash_points.reach("job_created")
             try:
                 self._keep(job)

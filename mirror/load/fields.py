@@ -64,6 +64,17 @@ class ReadFields:
         return f"SELECT {', '.join(self.names)} FROM {self.entity}"
 
     @property
+    def has_archive(self) -> bool:
+        """Whether the object can have archived records, which only queryAll returns (Task and
+        Event)."""
+        return {"IsArchived", "IsDeleted"} <= self.types.keys()
+
+    @property
+    def live_query(self) -> str:
+        """The query of all records that are not deleted; for queryAll if there is an archive."""
+        return f"{self.query} WHERE IsDeleted = FALSE" if self.has_archive else self.query
+
+    @property
     def key_query(self) -> str:
         """The query of the fields that every row needs, for objects with many fields."""
         wanted = ("Id", "IsDeleted", "LastModifiedDate", self.modstamp)

@@ -72,11 +72,10 @@ class Comparison:
         description = self.rest.describe(mirror.salesforce_object)
         self.described = DescribedObject.read(description)
         self.read_fields = ReadFields.of(description)
-        types = self.read_fields.types
         self._only = frozenset(only) or None
-        columns = columns_for(mirror, types)
+        columns = columns_for(mirror, self.read_fields.types)
         self.here = Here(columns, mirror.database)
-        self.there = There(self.rest, mirror.salesforce_object, types)
+        self.there = There(self.rest, self.read_fields)
 
     @cached_property
     def rules(self) -> FieldRules:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from listeners.salesforce.errors import RestRefused, TransportFailed
 from listeners.salesforce.rest.client import RestClient
 from listeners.salesforce.rest.records import RecordsRead, long_id, milliseconds
+from mirror.load.fields import ReadFields
 from mirror.verify.buckets import Bucket, Count
 
 #: A query is part of the URL, which proxies and servers limit to 8 KB.
@@ -26,10 +27,11 @@ _DELETED = "SELECT Id, IsDeleted, SystemModstamp FROM {entity} WHERE Id IN ({ids
 
 
 class There:
-    """The records of one object that the connection's user may see; `types` are its fields."""
+    """The records of one object that the connection's user may see, archived ones too."""
 
-    def __init__(self, rest: RestClient, entity: str, types: Mapping[str, str]) -> None:
-        self.rest, self.entity, self._types = rest, entity, types
+    def __init__(self, rest: RestClient, fields: ReadFields) -> None:
+        self.rest, self.entity, self._types = rest, fields.entity, fields.types
+        self._has_archive = fields.has_archive
 
     @property
     def has_created(self) -> bool:
@@ -46,7 +48,7 @@ class There:
 
     def count(self, bucket: Bucket) -> Count:
         wanted = [_COUNT, _NEWEST] if MODIFIED in self._types else [_COUNT]
-        [row] = self._all(self._select(wanted) + _where(bucket))
+        [row] = self._all(self._select(wanted), _bounds(bucket))
         number = row.get("counted", row.get("expr0"))
         if not isinstance(number, int):
             raise TransportFailed(f"the count of {self.entity} is not a number")
@@ -55,7 +57,7 @@ class There:
     def oldest(self) -> datetime | None:
         """Return when the oldest record was created; None if there is none."""
         try:
-            [row] = self._all(self._select([_OLDEST]))
+            [row] = self._all(self._select([_OLDEST]), [])
         except RestRefused as refusal:
             if refusal.error_code != _TIMED_OUT:
                 raise
@@ -65,7 +67,7 @@ class There:
     def versions(self, bucket: Bucket) -> dict[str, datetime | None]:
         """Return the records of a bucket with their LastModifiedDate. Needs few records."""
         wanted = ["Id", *({MODIFIED} & self._types.keys())]
-        rows = self._all(self._select(wanted) + _where(bucket))
+        rows = self._all(self._select(wanted), _bounds(bucket))
         return {long_id(row["Id"]): moment(row.get(MODIFIED)) for row in rows}
 
     def pages(self, after: str, fields: Sequence[str] = ()) -> Iterator[list[dict[str, Any]]]:
@@ -73,9 +75,8 @@ class There:
 
         After a crash, the query begins behind the last id: no cursor has to be kept.
         """
-        where = f" WHERE Id > '{after}'" if after else ""
-        soql = f"{self._select(['Id', *fields])}{where} ORDER BY Id"
-        for page in self.rest.query(soql):
+        conditions = [f"Id > '{after}'"] if after else []
+        for page in self._pages(self._select(["Id", *fields]), conditions, " ORDER BY Id"):
             yield [{**row, "Id": long_id(row["Id"])} for row in page]
 
     def read(self, ids: Sequence[str]) -> RecordsRead:
@@ -105,9 +106,17 @@ class There:
     def _select(self, fields: Sequence[str]) -> str:
         return _SELECT.format(fields=", ".join(fields), entity=self.entity)
 
-    def _all(self, soql: str) -> Iterator[dict[str, Any]]:
-        for page in self.rest.query(soql):
+    def _all(self, select: str, conditions: Sequence[str]) -> Iterator[dict[str, Any]]:
+        for page in self._pages(select, conditions):
             yield from page
+
+    def _pages(
+        self, select: str, conditions: Sequence[str], order: str = ""
+    ) -> Iterator[list[dict[str, Any]]]:
+        if self._has_archive:
+            conditions = [*conditions, "IsDeleted = FALSE"]
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return self.rest.query(f"{select}{where}{order}", deleted=self._has_archive)
 
 
 def moment(value: object) -> datetime | None:
@@ -116,10 +125,9 @@ def moment(value: object) -> datetime | None:
     return None if found is None else datetime.fromtimestamp(found / 1000, UTC)
 
 
-def _where(bucket: Bucket) -> str:
-    bounds = [
+def _bounds(bucket: Bucket) -> list[str]:
+    return [
         f"{CREATED} {sign} {bound:%Y-%m-%dT%H:%M:%SZ}"
         for sign, bound in ((">=", bucket.start), ("<", bucket.end))
         if bound is not None
     ]
-    return f" WHERE {' AND '.join(bounds)}" if bounds else ""

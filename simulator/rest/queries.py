@@ -16,6 +16,7 @@ from simulator.org.records import JsonObject
 from simulator.org.rest_form import chosen_fields
 from simulator.org.seeded_rows import SeededRows
 from simulator.rest import soql_aggregates
+from simulator.rest.archived import unarchived
 from simulator.rest.errors import RestError
 from simulator.rest.lazy_rows import LazyRows
 from simulator.rest.request import RestAnswer, RestRequest
@@ -94,10 +95,11 @@ class Queries:
 def select(request: RestRequest, *, deleted: bool) -> tuple[Query, Sequence[Any]]:
     """Return the parsed query and its rows; those of COUNT() are only numbered. Raises RestError.
 
-    With `deleted`, records in the Recycle Bin are included.
+    With `deleted`, records in the Recycle Bin and archived ones are included.
     """
     org, now = request.sim.org, datetime.fromtimestamp(request.sim.clock.now() / 1000, UTC)
-    query, entity, spelt = checked(org, request.query.get("q", ""), now)
+    query, entity, names = checked(org, request.query.get("q", ""), now)
+    query, spelt = (query, names) if deleted else unarchived(query, entity, names)
     scan = Scan(org, entity, query, spelt, request.version)
     if not query.columns:
         return query, range(scan.count(deleted=deleted))

@@ -8,6 +8,7 @@ from functools import partial
 from simulator.faults import Faults
 from simulator.org.records import JsonObject
 from simulator.query_jobs import DELIMITERS, LINE_ENDINGS, OPERATIONS, Jobs, QueryJob
+from simulator.rest.archived import unarchived
 from simulator.rest.bulk.candidates import candidates
 from simulator.rest.bulk.query import parsed
 from simulator.rest.bulk.results import Result
@@ -38,8 +39,10 @@ class QueryJobs:
         line_ending = _choice(body, "lineEnding", "LF", LINE_ENDINGS)
         org, now = request.sim.org, request.sim.clock.now()
         self._check_limit(request, now)
-        query, entity, spelt = parsed(org, _query(body))
-        snapshot = org.snapshot_of(entity, deleted=operation == "queryAll")
+        query, entity, names = parsed(org, _query(body))
+        has_all = operation == "queryAll"
+        query, spelt = (query, names) if has_all else unarchived(query, entity, names)
+        snapshot = org.snapshot_of(entity, deleted=has_all)
         found = candidates(snapshot, Scan(org, entity, query, spelt, request.version))
         endings = DELIMITERS[delimiter], LINE_ENDINGS[line_ending]
         job = QueryJob(
