@@ -20,7 +20,7 @@ def org():
 
 @pytest.fixture
 def heard(org):
-    """A listener of the org that has heard everything until now."""
+    """A listener of the org with a position after all events so far."""
     listener = listener_of(org)
     begin_now(org, listener)
     org.forget_requests()
@@ -36,7 +36,7 @@ def account(org, heard):
 
 @pytest.fixture
 def limited():
-    """Sessions as listeners and workers have them."""
+    """Database sessions with the limits of listener and worker processes."""
     connection.close()
     limit_sessions(idle_in_transaction=60.0)
     yield
@@ -72,7 +72,7 @@ class Hosting:
 
 @pytest.fixture
 def run(transactional_db, broker, monkeypatch):
-    """Hosts listeners, and ends before the database is emptied."""
+    """Hosts listeners, and stops them before the database is emptied."""
     monkeypatch.setattr(supervisor, "REHOST_SECONDS", 0.1)
     running: list[Hosting] = []
 

@@ -1,4 +1,4 @@
-"""An org's listener that loses its position, and comparisons that run in the test itself."""
+"""An org's listener that loses its position, and comparisons that run in the test's process."""
 
 import itertools
 import secrets
@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 
 
 class Entity:
-    """An entity of its own in an org that several tests use, with a listener that stands still."""
+    """An entity of its own in an org that several tests share, with a disabled listener."""
 
     def __init__(self, org, **fields) -> None:
         self.org = org
@@ -31,7 +31,7 @@ class Entity:
         self.begin()
 
     def begin(self) -> None:
-        """As if all until now had been received."""
+        """Set the position as if all events so far had been received."""
         begin_now(self.org, self.listener)
 
     def create(self, *records, **fields) -> list[str]:

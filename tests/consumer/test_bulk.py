@@ -1,4 +1,4 @@
-"""New rows, many of them by COPY where there is one: what is read back is what was given."""
+"""Bulk inserts, by COPY where the database has it, store the same values as Django's."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Mappings are deleted and made while their listener records: nothing fails, nothing is lost."""
+"""Mappings deleted or made while their listener records cause no failure and lose no change."""
 
 import threading
 
@@ -83,7 +83,7 @@ def test_whoever_tidies_up_finds_what_is_just_being_recorded_later(listener, whi
 
 
 def test_whoever_deletes_a_listener_finds_what_is_just_being_recorded(listener, while_recording):
-    """As the console, the API and a file do it."""
+    """The console, the API and a configuration file delete a listener in this way."""
     make_mapping(listener)
 
     def delete():
@@ -138,7 +138,7 @@ def test_mappings_come_and_go_while_batches_are_recorded(listener):
 
 
 def test_a_mapping_that_vanishes_in_the_middle_of_a_batch_costs_no_change(listener, monkeypatch):
-    """Such as one that a script deletes in the database: the batch is recorded without it."""
+    """A script may delete the row in the database: the batch is recorded without the mapping."""
     gone, stays = make_mapping(listener), make_mapping(listener, ordering="unordered")
     reached = []
 

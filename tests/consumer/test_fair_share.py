@@ -1,4 +1,4 @@
-"""Listeners are shared out evenly by processes that only see the same rows."""
+"""Processes that see only the same rows distribute the listeners evenly among themselves."""
 
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +12,7 @@ NAMES = [f"listener{number}" for number in range(12)]
 
 
 class Fleet:
-    """Processes that act all at once, each on what it saw before the others acted."""
+    """Processes that act at the same time, each on what it saw before the others acted."""
 
     def __init__(self, peers=(), seats=()):
         self.peers = list(peers)
@@ -20,7 +20,7 @@ class Fleet:
         self.moves = 0
 
     def round(self) -> bool:
-        """Whether anybody did anything."""
+        """Let each process act once, and return whether any did something."""
         seen = list(self.seats.values())
         taken = [(pk, p) for p in self.peers for pk in to_take(p, self.peers, seen)]
         left = [
@@ -36,7 +36,8 @@ class Fleet:
         return bool(taken or left)
 
     def settle(self) -> None:
-        """In a bounded number of rounds, and each listener that moves makes it more even."""
+        """Run rounds until none changes anything. Their number must be bounded, and each move must
+        make the distribution more even."""
         for _ in range(1 + 2 * len(self.seats)):
             unevenness = sum(load**2 for load in self.loads.values())
             moves = self.moves
@@ -63,7 +64,7 @@ class Fleet:
 
     @property
     def free(self):
-        """Those that nobody runs though somebody may."""
+        """Return the listeners that no process runs although one may."""
         return [
             seat
             for seat in self.seats.values()

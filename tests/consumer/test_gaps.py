@@ -1,4 +1,5 @@
-"""Gap events: their records are read over REST, and their handlers are told what was read."""
+"""The records of gap events are read over REST, and their handlers get the values that were
+read."""
 
 import json
 import time
@@ -37,7 +38,7 @@ def test_the_record_is_read_and_recorded_and_delivered(org, heard, account):
 
 
 def test_what_was_read_without_a_time_is_as_new_as_its_gap_event(org, heard, account, monkeypatch):
-    """And no newer: changes that come later would count as old."""
+    """It must not be newer, or changes that come later would count as old."""
     monkeypatch.setattr("consumer.gaps.complete.last_modified_ms", lambda record: None)
     org.gap("GAP_UPDATE", "Account", account)
     hear(org, heard)

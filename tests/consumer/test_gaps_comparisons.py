@@ -1,4 +1,4 @@
-"""Overflows and wildcards: the whole entity is compared with the audit log."""
+"""After an overflow or a wildcard the whole entity is compared with the audit log."""
 
 from datetime import timedelta
 

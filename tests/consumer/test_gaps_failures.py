@@ -1,4 +1,4 @@
-"""Records that cannot be read just now: nothing is lost, nothing else is held up."""
+"""Records of gap events that cannot be read at first are retried, and hold up nothing else."""
 
 from datetime import timedelta
 

@@ -1,4 +1,5 @@
-"""A record whose gap event waits to be read: what is before it, behind it and too old."""
+"""A gap event's delivery waits for its record to be read, in order with the record's other
+changes."""
 
 from datetime import timedelta
 
@@ -60,7 +61,7 @@ def test_what_was_before_it_in_its_chain_is_not_held_up_by_it(org, heard, accoun
 
 
 def end(delivery: Delivery) -> None:
-    """As a worker that succeeds does."""
+    """End the delivery as a successful worker does."""
     Delivery.objects.filter(pk=delivery.pk).update(state="succeeded")
     following = Delivery.objects.promote([delivery.chain])
     assert all(follower.id > delivery.pk for follower in following)

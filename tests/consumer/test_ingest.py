@@ -1,4 +1,4 @@
-"""The one transaction: entries, deliveries, position."""
+"""One transaction records entries, deliveries and the position."""
 
 import pytest
 from django.db import connection

@@ -1,4 +1,5 @@
-"""Large messages wait for the database outside of the process, not in its memory."""
+"""The buffer of received messages is limited in bytes, so that large messages wait at the server
+and not in the process's memory."""
 
 import threading
 
@@ -9,7 +10,7 @@ from tests.servers import wait_for
 
 
 def put_aside(buffer: Buffer, *messages: str, size: int) -> threading.Thread:
-    """On a thread of its own: it may have to wait."""
+    """Put messages into the buffer in a thread, because that may have to wait."""
     thread = threading.Thread(target=buffer.put, args=(messages, size), daemon=True)
     thread.start()
     return thread

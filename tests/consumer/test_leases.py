@@ -1,4 +1,4 @@
-"""One holder at a time, each with its own epoch."""
+"""A listener's lease has one holder at a time, each with its own epoch."""
 
 import threading
 
@@ -20,7 +20,7 @@ def expire() -> None:
 
 
 def elsewhere(work):
-    """The answer of another session of the database, while this one's transaction is open."""
+    """Return the result from another database session, while this one's transaction is open."""
     answers = []
 
     def run():
@@ -173,7 +173,7 @@ def test_saying_that_nothing_is_committed_does_not_wait_for_a_locked_position(li
 
 
 def test_a_process_that_takes_a_lease_again_cannot_write_under_the_old_one(listener):
-    """It was frozen past the lease's end, and what it began before goes on."""
+    """The process was frozen past the lease's end, and continues work that it began under it."""
     old = lease_of(listener, "one")
     expire()
     [new] = Position.objects.acquire([listener.pk], "one")

@@ -1,4 +1,4 @@
-"""Changes of configuration are taken up while the listener runs."""
+"""Changes of the configuration take effect while the listener runs."""
 
 import pytest
 

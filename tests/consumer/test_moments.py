@@ -1,4 +1,4 @@
-"""Salesforce says until where there was nothing: the position moves there, in order."""
+"""A keep-alive's replay id moves the position, in order with the messages before it."""
 
 from datetime import timedelta
 
@@ -29,8 +29,8 @@ def moment(replay_id: str = NAMED) -> KeepAlive:
 
 @pytest.fixture
 def record(transactional_db, listener):
-    """Record what is given as a listener does; the positions that were told, and what of each was
-    committed by then."""
+    """Records batches as a listener does; returns the reported replay ids, each with the position
+    and the number of entries that were committed by then."""
 
     def recorded(*batches: list[Message | KeepAlive]) -> list[tuple[str, str, int]]:
         told: list[tuple[str, str, int]] = []

@@ -1,4 +1,4 @@
-"""Incidents are told by e-mail and to a webhook: the opening once, and the closing once."""
+"""Incidents are sent by e-mail and to a webhook: once when opened, and once when closed."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""A table is migrated while sessions have plans for what it was: what they do goes on."""
+"""Sessions with cached plans continue to work when a migration changes their tables."""
 
 import pytest
 from django.db import OperationalError, connection, transaction

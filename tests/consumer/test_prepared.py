@@ -1,4 +1,4 @@
-"""Queries that are put together once: they find and change what Django's own do."""
+"""Queries that are compiled once return and change the same rows as Django's own."""
 
 from pathlib import Path
 

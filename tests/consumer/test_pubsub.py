@@ -1,4 +1,5 @@
-"""Listeners over the Pub/Sub API, from its wire into the database, and between the transports."""
+"""Listeners receive over the Pub/Sub API, from the wire into the database, and can change
+transports."""
 
 import base64
 import subprocess
@@ -47,14 +48,14 @@ def names() -> list[str]:
 
 
 def heard(org, name: str) -> str:
-    """Make a change, and wait until it is recorded; the position's form."""
+    """Make a change, wait until it is recorded, and return the transport of the position's form."""
     org.create("Account", Name=name)
     wait_for(lambda: name in names())
     return "pubsub" if Position.objects.get().replay_id.startswith("0x") else "cometd"
 
 
 def subscribed(org) -> list[str]:
-    """The methods of the Pub/Sub API that were called."""
+    """Return the methods of the Pub/Sub API that were called."""
     return [call["method"] for call in org.pubsub_calls()]
 
 
@@ -145,7 +146,7 @@ def test_the_daily_limit_is_told_and_ends_with_the_next_answer(org, run, pubsub,
 
 
 def test_a_process_that_hears_nothing_over_it_has_no_grpc():
-    """Workers fork, and gRPC does not outlive a fork."""
+    """gRPC must not be loaded in workers, because they fork and gRPC does not survive that."""
     code = (
         "import sys, django; django.setup()\n"
         "import cdcproject.celery, consumer.host.supervisor, consumer.tasks\n"
@@ -160,7 +161,7 @@ def test_a_process_that_hears_nothing_over_it_has_no_grpc():
 
 
 def committed(org, name: str) -> int | None:
-    """Where the subscription stands, in Salesforce."""
+    """Return the replay id that the managed subscription has committed in Salesforce."""
     found = org.state()["pubsub"]["managed_subscriptions"]
     return next(one["committed"] for one in found if one["name"] == name)
 

@@ -1,4 +1,4 @@
-"""A listener's receiving thread, in the test's own process, against the simulator."""
+"""A listener's receiving thread works against the simulator, in the test's own process."""
 
 import threading
 from datetime import timedelta
@@ -83,7 +83,7 @@ def test_what_came_before_the_end_is_taken_in(transactional_db):
 
 
 def test_who_began_at_the_tip_and_was_away_for_too_long_is_compared(start):
-    """Nothing was received: no position can be refused that would tell of it."""
+    """Nothing was received, so no position exists whose refusal would reveal the loss."""
     heard = timezone.now() - timedelta(hours=80)
     start(tip_since=heard - timedelta(hours=5), caught_up_at=heard, channel="/data/ChangeEvents")
 

@@ -142,7 +142,7 @@ def test_what_was_changed_before_the_first_recorded_change_is_not_due(org, entit
 
 
 def test_of_a_record_from_before_the_loss_what_no_event_carries_is_not_missed(org, entity):
-    """Within seconds of the loss it could be what was lost."""
+    """Within seconds of the loss the field could have been changed by a lost event."""
     entity.create(Name="Acme", Phone="1")
     org.advance(10)
     [newest] = entity.create(Name="Globex", Phone="1")
@@ -169,7 +169,7 @@ def test_what_was_read_for_a_gap_event_is_known(org, entity):
 
 
 def test_what_comes_after_a_loss_is_not_the_first_that_was_due(org, entity):
-    """Nothing was recorded before: what was lost then is older than all that comes."""
+    """Nothing was recorded before, so lost changes are older than all later ones."""
     [lost] = entity.create(Name="lost")
     org.advance(2)
     job = entity.lose()

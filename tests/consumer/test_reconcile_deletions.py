@@ -1,4 +1,4 @@
-"""Records that the log says exist and that Salesforce no longer has are found by their ids."""
+"""Records that exist by the log and no longer in Salesforce are found by their ids."""
 
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ def compare(entity, **fields):
 
 
 def delete_for_good(entity, *record_ids: str) -> None:
-    """Without an event, and without a trace in the Recycle Bin."""
+    """Delete records without an event, and without a trace in the Recycle Bin."""
     entity.delete(list(record_ids))
     entity.org.post("recycle-bin/empty")
     entity.begin()
@@ -204,7 +204,7 @@ def test_what_the_stream_brings_meanwhile_is_not_recorded_twice(org, entity, mon
 
 
 def test_many_records_gone_is_an_operators_question(org, entity, monkeypatch):
-    """As a user sees it that has lost the permission to view all records."""
+    """A user who has lost the permission to view all records sees the same."""
     monkeypatch.setattr(deletions, "MANY", 3)
     records = entity.create(*[{"Name": f"{n}"} for n in range(5)])
     hear(org, entity.listener)
@@ -239,7 +239,8 @@ def test_a_smaller_part_is_recorded_without_a_question(org, entity, monkeypatch)
 
 
 def test_a_user_who_still_sees_most_of_many_records_is_asked_about(org, entity, monkeypatch):
-    """Such as through the role hierarchy, after the permission to view all records is gone."""
+    """The user may see the others through the role hierarchy, without the permission to view all
+    records."""
     monkeypatch.setattr(deletions, "MANY", 3)
     records = entity.create(*[{"Name": f"{n}"} for n in range(20)])
     hear(org, entity.listener)
@@ -256,7 +257,7 @@ def test_a_user_who_still_sees_most_of_many_records_is_asked_about(org, entity, 
 
 
 def test_a_few_records_of_which_none_is_left_are_an_operators_question(org, entity):
-    """As with a connection that leads to another org."""
+    """A connection that leads to another org sees the same."""
     records = entity.create(*[{"Name": f"{n}"} for n in range(20)])
     hear(org, entity.listener)
     delete_for_good(entity, *records)
@@ -272,13 +273,13 @@ def test_a_few_records_of_which_none_is_left_are_an_operators_question(org, enti
 
 
 def looking_up_only(entity) -> Reconciliation:
-    """A comparison whose window has no changed record."""
+    """Return a comparison whose window has no changed record."""
     later = timezone.now() + timedelta(hours=1)
     return asked(entity.listener, later, window_end=later + timedelta(hours=1))
 
 
 def test_records_gone_are_counted_over_all_slices(org, entity, monkeypatch):
-    """A slice of a log with many changes of each record has few records."""
+    """A slice of a log with many changes of each record covers few records."""
     monkeypatch.setattr(deletions, "MANY", 3)
     monkeypatch.setattr(deletions, "SLICE", 4)
     records = entity.create(*[{"Name": f"{n}"} for n in range(12)])
@@ -309,7 +310,7 @@ def test_a_short_id_is_found_in_the_recycle_bin(org, entity):
 
 
 def test_changes_before_a_deletion_that_was_found_do_not_bring_the_record_back(org, entity):
-    """The listener is behind: the stream brings them after the comparison."""
+    """The listener is behind, so that the stream brings them after the comparison."""
     [record] = entity.create(Name="Acme")
     hear(org, entity.listener)
     entity.update(record, Phone="2")
@@ -327,7 +328,8 @@ def test_changes_before_a_deletion_that_was_found_do_not_bring_the_record_back(o
 
 
 def test_a_question_that_nobody_answers_is_not_asked_for_ever(org, entity, monkeypatch):
-    """Each attempt looks all records up, in many slices of time, and takes the org's requests."""
+    """Each attempt looks up all records, in many slices of time, and uses the org's daily
+    requests."""
     monkeypatch.setattr(deletions, "MANY", 3)
     monkeypatch.setattr(deletions, "SLICE", 4)
     records = entity.create(*[{"Name": f"{n}"} for n in range(8)])
@@ -345,7 +347,7 @@ def test_a_question_that_nobody_answers_is_not_asked_for_ever(org, entity, monke
 
 
 def test_an_entity_that_is_refused_does_not_begin_the_others_anew(org, entity, monkeypatch):
-    """Another one takes several slices of time; it is the later one in the alphabet."""
+    """The other entity takes several slices of time, and is later in the alphabet."""
     monkeypatch.setattr(deletions, "SLICE", 1)
     records = entity.create(*[{"Name": f"{n}"} for n in range(3)])
     hear(org, entity.listener)

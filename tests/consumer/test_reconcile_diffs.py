@@ -1,4 +1,4 @@
-"""Texts that were sent as diffs, in the state that the log tells of a record."""
+"""A text that was sent as a diff is unknown in the state of a record that the log gives."""
 
 import pytest
 

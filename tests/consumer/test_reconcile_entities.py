@@ -1,4 +1,5 @@
-"""Overflows and wildcards: a whole entity is compared, and what they stand for is recorded."""
+"""After an overflow or a wildcard the whole entity is compared, and the hidden changes are
+recorded."""
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_wildcard_is_an_update_of_every_record_that_was_not_told_of_since(org,
 
 
 def test_what_an_overflow_hid_is_found_with_deletions_and_what_it_told_is_not(org, entity):
-    """Two changes of a transaction are told, and those past them are one overflow."""
+    """Two changes of a transaction have events, and further ones are one overflow."""
     names = ("told 1", "told 2", "updated", "deleted", "untouched")
     told, told_too, updated, deleted, _ = [entity.create(Name=name)[0] for name in names]
     hear(org, entity.listener)

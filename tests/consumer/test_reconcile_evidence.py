@@ -1,4 +1,4 @@
-"""When a record counts as complete, without an org or a database."""
+"""The rules by which a record counts as complete, without an org or a database."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_before_a_loss_the_newest_change_is_enough():
     ],
 )
 def test_since_a_loss_the_whole_record_from_after_it_is_needed(whole, is_met):
-    """An update that arrived may hide one that did not."""
+    """An update that arrived may hide a lost one."""
     rule = Rule(0, 9_000, trusts_second=True)
 
     assert rule.is_met(LIVING, [seen(commit=12_000), whole]) is is_met

@@ -1,4 +1,4 @@
-"""A comparison that fails is tried again, says why, and is given up for an operator to help."""
+"""A comparison that fails is retried, gives its reason, and is finally left to an operator."""
 
 from datetime import timedelta
 
@@ -156,7 +156,7 @@ def test_it_waits_for_a_listener_that_is_on_its_way(entity):
 
 
 def test_while_the_listener_stands_still_the_incident_stays_open(entity):
-    """With on_replay_lost: stop. What is lost until it goes on is compared then."""
+    """With on_replay_lost: stop, changes lost until the listener continues are compared then."""
     Listener.objects.update(on_replay_lost="stop")
     entity.create(Name="lost")
     job = entity.lose()

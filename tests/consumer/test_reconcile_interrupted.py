@@ -1,4 +1,4 @@
-"""A comparison that is killed, and what happens to records while they are compared."""
+"""A comparison survives being killed, and changes to records while it compares them."""
 
 import itertools
 
@@ -117,7 +117,7 @@ def deleting_first(act):
 
 
 class Killed(BaseException):
-    """Nothing catches it, as nothing catches a SIGKILL."""
+    """An exception that nothing catches, like SIGKILL."""
 
 
 def kill_at(monkeypatch, milestone: str, nth: int) -> None:

@@ -1,4 +1,4 @@
-"""After a loss: whether the stream has brought what it still brings."""
+"""A comparison waits until the stream has delivered what it still delivers after a loss."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ def is_ready_with(job, now=AFTER, **position) -> bool:
 
 @pytest.mark.parametrize("known", ["last_event_at", "caught_up_at"])
 def test_it_is_ready_at_once_when_the_stream_says_so(job, known):
-    """However often an answer without a change comes."""
+    """This holds however often an answer without a change comes."""
     assert is_ready_with(job, **{known: AFTER})
     assert not is_ready_with(job, **{known: BEFORE})
 

@@ -1,4 +1,4 @@
-"""A comparison holds the values of records against the log, and says what it could not judge."""
+"""A comparison checks the values of records against the log, and names those it could not judge."""
 
 from datetime import timedelta
 
@@ -32,7 +32,7 @@ def compare(entity):
 
 
 def forget_fields(entry: AuditLogEntry, *names: str) -> None:
-    """As if the event that had these fields had never come."""
+    """Remove the fields as if their event had never come."""
     for name in names:
         entry.changed_data.pop(name)
         entry.changed_fields = [one for one in entry.changed_fields or [] if one != name]
@@ -114,7 +114,7 @@ def test_the_events_of_a_split_transaction_add_up(org, entity):
 
 
 def test_a_lost_change_of_an_address_without_a_new_time_is_found(org, entity):
-    """Salesforce adds the coordinates of an address later, and changes no LastModifiedDate."""
+    """Salesforce adds the coordinates of an address later, without a new LastModifiedDate."""
     place = {"City": "Bonn", "Latitude": 50.7, "Longitude": 7.1}
     [record] = entity.create(Name="Acme", BillingAddress=place)
     hear(org, entity.listener)
@@ -221,7 +221,7 @@ def test_an_incident_that_closes_says_what_it_could_not_prove(org, entity):
 
 
 def test_fields_that_the_change_event_does_not_have_are_not_compared(org, entity, monkeypatch):
-    """Salesforce derives some fields of a record, and describes each change event."""
+    """Salesforce derives some fields of a record, and describes each change event's own fields."""
     fields = [{"name": name} for name in ("Name", "Phone", "LastModifiedDate")]
     described = {
         entity.name: [*fields, {"name": "IsPersonAccount"}, {"name": "Secret__c"}],

@@ -1,4 +1,4 @@
-"""How a listener comes back after its session ended."""
+"""A listener reconnects after its session ended, with increasing pauses."""
 
 import queue
 import random
@@ -38,7 +38,7 @@ REPLAY_REFUSED = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "subscription.fetch.r
 
 @pytest.fixture
 def receive():
-    """Starts a receiver of a scripted server, with nothing that records what it receives."""
+    """Starts a receiver on a scripted server, without a recorder."""
     started: list[tuple[Receiver, Buffer]] = []
 
     def start(server: ScriptedPubSub, tokens: Any = None, **fields: str) -> tuple[Receiver, Buffer]:
@@ -90,7 +90,8 @@ def test_everything_received_is_recorded_before_the_stream_is_opened_again(recei
 def test_sessions_that_end_soon_after_their_first_message_are_opened_less_and_less_often(
     receive, monkeypatch, settings
 ):
-    """A server that gives one message a session must not be asked again at once for ever."""
+    """A server that sends one message per session must not be reconnected to without a pause for
+    ever."""
     settings.CDC_RECONNECT_CAP_SECONDS = 1000
     longest_pauses = []
 
@@ -157,7 +158,7 @@ def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(recei
 
 
 class LostSecret:
-    """Tokens of a connection whose secret is nowhere to be found."""
+    """Tokens of a connection whose secret is missing."""
 
     def get(self) -> Any:
         raise SecretUnavailable("SF_CLIENT_SECRET is not set")
@@ -173,7 +174,7 @@ def test_a_secret_that_is_missing_stops_the_listener_with_the_reason(receive):
 
 
 class BrokenTokens:
-    """Tokens that cannot be had because of a defect, counted."""
+    """Tokens that a defect makes unavailable; the requests for them are counted."""
 
     def __init__(self) -> None:
         self.calls = 0

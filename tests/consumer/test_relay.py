@@ -118,7 +118,7 @@ def test_they_follow_their_mapping_to_a_registered_handler(listener, later, stat
 
 
 def test_so_do_those_whose_message_no_worker_knew(listener, later):
-    """Published by a version that has the handler, and refused by workers of one that does not."""
+    """A version that has the handler published them, and workers of an older one refused them."""
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
     Delivery.objects.update(state="queued", queued_at=timezone.now(), handler="not.there")
     listener.mappings.update(handler="not.there.either")
@@ -133,7 +133,7 @@ def test_so_do_those_whose_message_no_worker_knew(listener, later):
 
 @pytest.mark.parametrize("state", ["ready", "retrying", "queued"])
 def test_of_a_handler_and_a_mapping_that_are_both_gone_all_is_skipped(listener, later, state):
-    """Nobody else would end them, and what is in their chains."""
+    """Nothing else would end them and the deliveries behind them in their chains."""
     deliveries(listener, change(), change(), handler="not.there")
     Delivery.objects.filter(state="ready").update(
         state=state, due_at=timezone.now(), queued_at=timezone.now()
@@ -182,7 +182,7 @@ def test_of_what_the_broker_lost_only_what_is_queued_for_long_is_published_again
 
 
 def test_only_what_went_to_the_queue_that_lost_it_is_published_again(listener, later):
-    """Two mappings of one handler, each with a queue of its own."""
+    """Two mappings of one handler have queues of their own."""
     kept = deliveries(listener, change(records=["001A"]), queue="kept")
     lost = deliveries(listener, change("UPDATE", records=["001B"]), on="update", queue="lost")[1:]
     publish.publish([*kept, *lost], timezone.now())
@@ -195,7 +195,7 @@ def test_only_what_went_to_the_queue_that_lost_it_is_published_again(listener, l
 
 
 def begin(pk, until):
-    """As a worker that renews its claim no more."""
+    """Claim the delivery as a worker that no longer renews its claim."""
     assert claim([pk])
     Delivery.objects.filter(pk=pk).update(claim_deadline=until)
 
@@ -221,7 +221,7 @@ def test_a_run_within_its_deadline_is_left_alone(listener):
 
 
 def test_a_run_whose_claim_is_renewed_just_then_is_left_alone(listener, monkeypatch):
-    """The database had been away: no worker could renew."""
+    """The database had been away, so that no worker could renew its claim."""
     [pk] = deliveries(listener)
     now = timezone.now()
     begin(pk, now - timedelta(seconds=1))
@@ -257,7 +257,7 @@ def test_messages_that_wait_long_for_a_worker_are_not_published_again(listener):
 
 
 def test_a_message_lost_from_a_queue_that_is_never_empty_is_published_again(listener):
-    """Workers run what was queued long after it."""
+    """Workers run deliveries that were queued long after it."""
     now = timezone.now()
     lost, newer, running = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
     publish.publish([lost], now - timedelta(minutes=61))

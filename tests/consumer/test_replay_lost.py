@@ -1,4 +1,5 @@
-"""A refused position: the window that may lack changes, and what becomes of the position."""
+"""A refused position opens an incident with the window that may lack changes, and the policy
+decides the next position."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -137,13 +138,13 @@ def test_other_listeners_and_their_incidents_stay_as_they_are(make_listener):
 
 
 def lose_of(listener) -> Incident:
-    """Like `lose`, beside other listeners."""
+    """Lose the listener's position, beside other listeners, and return its incident."""
     replay_lost.record(listener, lease_of(listener, "one"), LOST, timezone.now())
     return Incident.objects.get(listener=listener)
 
 
 def test_it_locks_the_position_until_its_commit(listener):
-    """Somebody who takes the listener over must not read the position before it is set."""
+    """A process that takes over the listener must not read the position before it is set."""
     lease = lease_of(listener)
     with CaptureQueriesContext(connection) as queries:
         replay_lost.record(listener, lease, LOST, timezone.now())

@@ -1,4 +1,4 @@
-"""A mapping's handler is changed while its listener records and workers run."""
+"""A mapping's handler can be changed while its listener records and workers run."""
 
 import threading
 
@@ -23,7 +23,7 @@ pytestmark = [
 
 
 def edit(mapping_id, handler):
-    """As the console and the API do it."""
+    """Change the mapping's handler as the console and the API do."""
     with transaction.atomic():
         mapping = HandlerMapping.objects.select_for_update(no_key=True).get(pk=mapping_id)
         mapping.handler = handler
@@ -89,7 +89,7 @@ def waiting():
     ("before", "after"), [("tests.remember", "tests.skip"), ("tests.skip", "tests.remember")]
 )
 def test_an_edit_that_changes_lanes_waits_for_runs_that_are_just_ending(listener, before, after):
-    """As a worker does it: it ends what runs, and then begins the next of the record."""
+    """A worker ends the run, and then starts the record's next delivery."""
     make_mapping(listener, handler="tests.skip", entity="*")
     mapping = make_mapping(listener, handler=before, entity="Account")
     mine = Delivery.objects.filter(mapping=mapping)

@@ -1,4 +1,4 @@
-"""The listeners that are assigned to a process, by the rows in the database."""
+"""The rows in the database determine which listeners a process runs."""
 
 import pytest
 from django.db import connection
@@ -25,7 +25,7 @@ def look(assignment: Assignment, passes_over=()) -> Assignment:
 
 
 def vanish(holder: str) -> None:
-    """As when a process was killed a while ago."""
+    """Make the process look as if it had been killed a while ago."""
     ListenerProcess.objects.filter(holder=holder).update(seen_until="2020-01-01T00:00Z")
 
 

@@ -1,4 +1,4 @@
-"""Changes that a mapping leaves out for who wrote them, or that its condition keeps away."""
+"""A mapping leaves out changes by their author or its condition, and skipped deliveries say why."""
 
 import pytest
 from django.utils import timezone
@@ -18,7 +18,7 @@ REASON = "written by client my-app, which this mapping leaves out"
 
 @pytest.fixture
 def recorded(listener):
-    """Records messages for the mappings that the listener has."""
+    """Records messages for the listener's present mappings."""
     lease = lease_of(listener)
 
     def record(*messages):

@@ -1,4 +1,4 @@
-"""Where the audit log cannot tell what a field is now, the record is read from Salesforce."""
+"""When the audit log does not know a field's present value, the record is read from Salesforce."""
 
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ def heard_and_run(org, listener):
 
 @pytest.fixture
 def dead(org, copied, account):
-    """An update that failed for good."""
+    """The delivery of an update that failed for good."""
     Listener.objects.update(gap_policy=RECORD_ONLY)
     copied.refresh_from_db()
     org.update("Account", account, Phone="ext17", Industry="Energy", Description="Old " * 500)
@@ -111,7 +111,7 @@ def test_a_gap_event_that_was_completed_is_known(org, copied, account, dead):
 
 
 def test_what_came_before_a_completed_gap_event_is_in_what_was_read(org, copied, account, dead):
-    """Though its entry is older than that of the record."""
+    """This holds although the gap event's entry is older than that of the reading."""
     Listener.objects.update(gap_policy=Listener.GapPolicy.FETCH)
     copied.refresh_from_db()
     org.gap("GAP_UPDATE", "Account", account, apply=True, Phone="42")
@@ -207,7 +207,7 @@ def test_a_delete_that_a_gap_event_undid_is_skipped(org, copied, account):
 def test_a_task_elsewhere_whose_record_cannot_be_read_is_tried_again_after_a_while(
     org, copied, account, dead
 ):
-    """The relay looks for what is ready each second; Salesforce is not asked as often."""
+    """The relay looks for ready deliveries each second, and must not query Salesforce as often."""
     HandlerMapping.objects.update(handler="", task="shop.sync", queue="shop")
     org.gap("GAP_UPDATE", "Account", account, apply=True, Phone="42")
     hear(org, copied)

@@ -1,4 +1,4 @@
-"""A process that hosts listeners, run in a thread of the test."""
+"""A supervisor hosts listeners, run in a thread of the test."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Traces of changes that did not come as changes: read after a gap event, or from quarantine."""
+"""Changes that are read after a gap event or retried from quarantine have traces too."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,5 @@
-"""An org's daily limit is asked for, shown, and told when it runs out."""
+"""An org's daily limit of events is requested, shown, and reported as an incident when it runs
+out."""
 
 import json
 from datetime import timedelta
@@ -109,7 +110,7 @@ def test_an_answer_without_the_limit_says_so(listener, now, answer):
 
 
 def test_deliveries_are_added_up_for_the_org(listener, now):
-    """By the org's id, where a login has named it, whatever connection it was."""
+    """They are added by org id, if a login has named it, across connections."""
     beside = make_listener(connection=listener.connection)
     elsewhere, another = make_listener(), make_listener()
     for one in (listener, elsewhere, another):

@@ -124,7 +124,7 @@ def test_who_was_never_let_in_and_is_not_run_any_more_is_an_outage(listener, now
 
 
 def test_a_subscription_that_is_taken_again_and_again_is_no_sign_of_life(listener, now):
-    """Each poll is refused: between two looks it subscribes anew."""
+    """Each poll is refused, and the listener subscribes again between two looks."""
     ago = now - timedelta(minutes=6)
     stand(listener, now, last_received_at=ago)
     watch(now)
@@ -142,7 +142,7 @@ def test_a_subscription_that_is_taken_again_and_again_is_no_sign_of_life(listene
 
 
 def test_a_listener_that_stands_still_is_never_without_an_incident(listener, now):
-    """The database was away when it stopped, or somebody closed its incident."""
+    """The database may have been away when it stopped, or a user may have closed its incident."""
     stand(listener, now, state="failed", reason="login refused")
     Position.objects.update(failed_fingerprint=Listener.objects.get().fingerprint)
     for _ in range(2):
