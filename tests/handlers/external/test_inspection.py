@@ -1,0 +1,133 @@
+"""Workers of a destination are asked which tasks and queues they have."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from handlers.external.apps import workers_app
+from handlers.external.inspection import SURVEY_SECONDS, RunningWorker, Survey, survey, workers_of
+from handlers.models import Destination
+from tests.line import Line
+from tests.servers import free_port, wait_for
+
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+
+PROJECT = """
+from celery import Celery
+app = Celery("shop", broker={url!r})
+app.conf.task_default_queue = "crm"
+
+@app.task(name="shop.tasks.sync_account", rate_limit="10/s")
+def sync_account(event):
+    pass
+"""
+
+
+@contextmanager
+def shop_worker(folder, url):
+    """A worker of another project."""
+    (folder / "shop.py").write_text(PROJECT.format(url=url))
+    command = [sys.executable, "-m", "celery", "-A", "shop", "worker", "-P", "solo", "-n", "a@shop"]
+    names = ("PATH", "HOME", "LANG")
+    environment = {name: os.environ[name] for name in names if name in os.environ}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def test_workers_name_their_tasks_queues_and_version(shop, shop_broker, tmp_path):
+    with shop_worker(tmp_path, shop_broker.url):
+        [worker] = wait_for(lambda: survey(shop).workers, what="a worker")
+        [shown] = workers_of(workers_app(shop), with_versions=True)
+
+    assert (worker.name, worker.queues) == ("a@shop", ("crm",))
+    assert "shop.tasks.sync_account" in worker.tasks
+    assert shown.version[0].isdigit()
+
+
+def test_a_broker_without_workers_has_none(shop):
+    found = survey(shop)
+
+    assert (list(found.workers), found.problem) == ([], "")
+    assert found.check("shop.sync", "").text.endswith("no worker answered.")
+
+
+def test_a_broker_that_is_down_is_no_proof(db):
+    shop = Destination(pk=1, name="shop", broker=f"redis://127.0.0.1:{free_port()}/0")
+
+    check = survey(shop).check("shop.sync", "")
+
+    assert not check.is_unknown
+    assert "could not be checked: Destination shop: the broker" in check.text
+
+
+def test_a_broker_that_does_not_answer_is_given_up(shop, shop_broker):
+    with Line(shop_broker.port) as line:
+        line.freeze()
+        shop.broker = f"redis://127.0.0.1:{line.port}/0"
+        started = time.monotonic()
+        check = survey(shop).check("shop.sync", "")
+        seconds = time.monotonic() - started
+
+    assert seconds < SURVEY_SECONDS + 1
+    assert check.text.endswith("the broker did not answer in time.")
+
+
+def worker(name, tasks=None, queues=("celery",)):
+    return RunningWorker(name, None if tasks is None else frozenset(tasks), queues)
+
+
+@pytest.mark.parametrize(
+    ("workers", "is_unknown", "said"),
+    [
+        ([worker("a", ["shop.sync"])], False, ""),
+        ([worker("a", ["shop.sync"], queues=None)], False, ""),
+        ([worker("a", ["shop.sync"]), worker("b", queues=("other",))], False, ""),
+        ([worker("a", ["shop.sync"], ("crm", "mail"))], False, "These answered: a (crm, mail)."),
+        ([worker("a", None)], False, "No worker told its tasks"),
+        (
+            [worker("a", ["shop.sync"]), worker("b", ["shop.log"])],
+            False,
+            "Not every worker of the queue celery has registered the task shop.sync, and one that "
+            "has not discards it: b.",
+        ),
+        (
+            [worker("a", ["shop.syncs", "celery.chord"]), worker("b", ["shop.sink"])],
+            True,
+            "No worker of the queue celery has registered the task shop.sync. Did you mean "
+            "shop.syncs or shop.sink? Asked: a, b.",
+        ),
+        ([worker("a", ["other.thing", "celery.chord"])], True, "Registered: other.thing. Asked"),
+        ([worker("a", [])], True, "They have registered no task."),
+    ],
+)
+def test_a_task_is_looked_for_among_the_workers_of_its_queue(workers, is_unknown, said):
+    check = Survey(workers).check("shop.sync", "")
+
+    assert (check.is_unknown, said in check.text) == (is_unknown, True)
+    assert bool(check.text) == bool(said)
+
+
+def test_answers_of_strangers_are_not_trusted(shop, shop_broker, monkeypatch):
+    answers = [
+        {"a": ["x" * 300, 5, "shop.sync [rate_limit=10/s]", "two\nlines"], "b\n": [], 7: []},
+        {"c": {"error": "no such command"}},
+        "text",
+    ]
+    app = workers_app(shop)
+    monkeypatch.setattr(app.control, "broadcast", lambda *_, **__: answers)
+
+    found = workers_of(app, with_versions=True)
+
+    assert found == [
+        RunningWorker("a", frozenset({"shop.sync"}), ()),
+        RunningWorker("c", None, None),
+    ]
