@@ -17,6 +17,7 @@ from benchmarks import (
     backlog,
     chains,
     end_to_end,
+    external,
     growth,
     latency,
     many_listeners,
@@ -49,6 +50,11 @@ def _end_to_end(stage: Stage, report: Report, options: argparse.Namespace) -> No
 def _chains(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     transport = options.transport or "cometd"
     chains.measure(stage, report, transport, options.changes or 100_000, options.runs)
+
+
+def _external(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transport = options.transport or "cometd"
+    external.measure(stage, report, transport, options.changes or 20_000, options.runs)
 
 
 def _reading(stage: Stage, report: Report, options: argparse.Namespace) -> None:
@@ -112,6 +118,7 @@ MEASURES: Mapping[str, Measure] = {
     "backlog": _backlog,
     "end-to-end": _end_to_end,
     "chains": _chains,
+    "external": _external,
     "latency": _latency,
     "wide-event": _wide_event,
     "many-listeners": _many_listeners,

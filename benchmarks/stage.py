@@ -192,11 +192,16 @@ class Stage:
             yield run
 
 
-def configure(run: Run, org: SimulatorProcess, listeners: str) -> None:
-    """Apply a configuration file with the connection `bench` and `listeners`, given as YAML."""
+def configure(run: Run, org: SimulatorProcess, listeners: str, *, destination: str = "") -> None:
+    """Apply a configuration file with the connection `bench` and `listeners`, given as YAML.
+
+    `destination` is the URL of the broker of the destination `shop`.
+    """
     known = {key: org.credentials[key] for key in ("client_id", "client_secret")}
     path = run.folder / "cdc.yaml"
-    path.write_text(_CONNECTION.format(url=org.url, **known) + "listeners:\n" + listeners)
+    shop = f"destinations:\n  - {{name: shop, broker: {destination}}}\n" if destination else ""
+    text = _CONNECTION.format(url=org.url, **known) + shop + "listeners:\n" + listeners
+    path.write_text(text)
     run.manage("apply_cdc_config", str(path))
 
 
@@ -221,7 +226,9 @@ def listener_yaml(
 ) -> str:
     """Return the YAML of a listener whose creations and updates go to `handler`, if it is given.
 
-    `endpoint` replaces the org's own endpoint of the Pub/Sub API."""
+    `handler` may also be `task: …` with further settings of a mapping. `endpoint` replaces the
+    org's own endpoint of the Pub/Sub API.
+    """
     endpoint = endpoint or org.grpc_endpoint
     lines = [f"  - name: {name}", "    connection: bench", "    channel: /data/ChangeEvents"]
     lines += [f"    transport: {transport}", f"    replay_from: {replay_from}"]
@@ -229,7 +236,6 @@ def listener_yaml(
         lines.append(f"    pubsub_endpoint: {endpoint}")
     if handler:
         lines.append("    handlers:")
-        lines += [
-            f'      - {{on: {on}, entity: "*", handler: {handler}}}' for on in ("create", "update")
-        ]
+        what = handler if ": " in handler else f"handler: {handler}"
+        lines += [f'      - {{on: {on}, entity: "*", {what}}}' for on in ("create", "update")]
     return "\n".join(lines) + "\n"

@@ -30,8 +30,14 @@ class Broker(Protocol):
     def kill(self) -> None:
         """Kill the server with SIGKILL; its messages are lost."""
 
-    def flush(self) -> None:
-        """Delete all messages."""
+    def flush(self, *queues: str) -> None:
+        """Delete all messages, on RabbitMQ those of the queues given, or of `cdc`."""
+
+    def declare(self, queue: str) -> None:
+        """Create a durable queue. Redis needs none."""
+
+    def depth(self, queue: str) -> int:
+        """Return the number of messages that wait in a queue, 0 if it does not exist."""
 
     def waiting(self) -> int:
         """Return the number of messages held, those delivered and not yet acknowledged included."""
@@ -54,9 +60,16 @@ class Valkey:
     def kill(self) -> None:
         self._server.terminate()
 
-    def flush(self) -> None:
+    def flush(self, *queues: str) -> None:
         with self._server.client() as client:
             client.flushall()
+
+    def declare(self, queue: str) -> None:
+        pass
+
+    def depth(self, queue: str) -> int:
+        with self._server.client() as client:
+            return int(client.llen(queue))
 
     def waiting(self) -> int:
         with self._server.client() as client:
@@ -143,11 +156,25 @@ class RabbitMQ:
         self._processes.clear()
         shutil.rmtree(self._folder / "data", ignore_errors=True)
 
-    def flush(self) -> None:
-        # The queue does not exist until it is first used after a kill.
-        address = f"127.0.0.1:{self._port}"
-        with suppress(amqp.NotFound), amqp.Connection(address) as connection:
-            connection.channel().queue_purge("cdc")
+    def flush(self, *queues: str) -> None:
+        for queue in queues or ("cdc",):
+            # The queue does not exist until it is first used after a kill.
+            with suppress(amqp.NotFound), amqp.Connection(self._address) as connection:
+                connection.channel().queue_purge(queue)
+
+    def declare(self, queue: str) -> None:
+        with amqp.Connection(self._address) as connection:
+            connection.channel().queue_declare(queue, durable=True, auto_delete=False)
+
+    def depth(self, queue: str) -> int:
+        with suppress(amqp.NotFound), amqp.Connection(self._address) as connection:
+            declared = connection.channel().queue_declare(queue, passive=True)
+            return int(declared.message_count)
+        return 0
+
+    @property
+    def _address(self) -> str:
+        return f"127.0.0.1:{self._port}"
 
     def waiting(self) -> int:
         counts = self._ask("list_queues", "--no-table-headers", "messages").split()

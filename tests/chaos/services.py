@@ -19,15 +19,24 @@ RESTART_SECONDS = 0.2
 
 
 class Service:
-    """A process of the product; the output of all its restarts goes to `log`."""
+    """A process of the product or of another project; the output of all its restarts goes to
+    `log`."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        python: str | Path = sys.executable,
+        folder: Path = ROOT,
     ) -> None:
         self.name = name
         self.log = log
         self.restarts = -1
-        self._arguments = list(arguments)
+        self._command = [str(python), *arguments]
+        self._folder = folder
         self._environment = {**os.environ, **environment}
         self._ours: set[psutil.Process] = set()
         self._start()
@@ -35,8 +44,8 @@ class Service:
     def _start(self) -> None:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *self._arguments],
-                cwd=ROOT,
+                self._command,
+                cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

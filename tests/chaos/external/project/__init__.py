@@ -1,0 +1,1 @@
+"""Files of the other project, which are copied out of the repository."""
