@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile, read as Docker reads them."""
+"""Reads docker-compose.yml and the Dockerfile as Docker does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Service:
 
     @property
     def health_check(self) -> list[str]:
-        """As a command."""
+        """The health check as a command."""
         test = self.text["healthcheck"]["test"]
         return ["sh", "-c", test[1]] if test[0] == "CMD-SHELL" else test[1:]
 
@@ -94,7 +94,7 @@ def stages() -> set[str]:
 
 
 def exec_forms() -> list[list[str]]:
-    """Each command that the image runs: CMD, also of HEALTHCHECK."""
+    """Return each command that the image runs: CMD, and that of HEALTHCHECK."""
     texts = re.findall(r"^(?:HEALTHCHECK .*)?CMD (\[.*\])$", DOCKERFILE.read_text(), re.MULTILINE)
     return [json.loads(text) for text in texts]
 

@@ -1,5 +1,5 @@
-"""The services of docker-compose.yml as processes of this machine: their very commands and
-variables, with this machine's ports and folders in place of the containers'."""
+"""Runs the services of docker-compose.yml as processes of this machine: with the same commands and
+variables, and with this machine's ports and folders in place of the containers'."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.servers import PostgresServer, free_port
 
 
 class Stack:
-    """Each service by its name; a second one of the same as `listener-2`."""
+    """The services by name; a second listener is `listener-2`."""
 
     def __init__(self, folder: Path, postgres: PostgresServer) -> None:
         self.folder = folder
@@ -36,7 +36,8 @@ class Stack:
         self._make_database(postgres)
 
     def _make_database(self, postgres: PostgresServer) -> None:
-        """As the image of PostgreSQL does: a user with the password, asked for over the network."""
+        """Make the database as PostgreSQL's image does: a user whose password is required over
+        TCP."""
         password = (self.secrets / "database_password").read_text()
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE cdc LOGIN PASSWORD '{password}'")
@@ -58,7 +59,7 @@ class Stack:
         return self.running[name]
 
     def collect_static(self) -> Running:
-        """As the build of the image does it."""
+        """Collect static files with the command of the image's build."""
         [build] = [run for run in instructions("RUN") if "collectstatic" in run]
         command = ["sh", "-c", self._here("build", build.rpartition("&& ")[2])]
         self.running["build"] = Running(command, {"PATH": self._path})
@@ -126,6 +127,6 @@ class Stack:
         return re.sub(pattern, lambda found: local[found[0]], text)
 
     def configuration(self) -> None:
-        """deploy/simulator/cdc.yaml, for this machine."""
+        """Write deploy/simulator/cdc.yaml with this machine's addresses."""
         text = (ROOT / "deploy/simulator/cdc.yaml").read_text()
         (self.folder / "cdc.yaml").write_text(self._here("simulator", text))

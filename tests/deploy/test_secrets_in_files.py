@@ -1,4 +1,5 @@
-"""NAME_FILE in place of NAME: a secret that neither a process list nor an image's history shows."""
+"""NAME_FILE in place of NAME reads a secret from a file, so that no process list and no image shows
+it."""
 
 import json
 import os
@@ -33,7 +34,7 @@ KEY = "A" * 43 + "="
 
 
 def read(tmp_path, contents, **environment):
-    """The settings with each of these in a file."""
+    """Return the settings of a process with each of these values in a file."""
     for name, text in contents.items():
         (tmp_path / name).write_text(text)
         environment[f"{name}_FILE"] = str(tmp_path / name)

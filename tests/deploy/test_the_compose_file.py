@@ -1,4 +1,5 @@
-"""docker-compose.yml: what Compose takes, and what this house asks of each service."""
+"""docker-compose.yml is valid, and each service follows the project's rules for health, limits and
+secrets."""
 
 import re
 import subprocess

@@ -1,4 +1,5 @@
-"""The Dockerfile: no engine builds it here, so what it names is looked for."""
+"""The Dockerfile is sound: it is not built here, so that its files, commands and rules are checked
+one by one."""
 
 import fnmatch
 import re
@@ -31,7 +32,8 @@ IGNORE = [
 
 
 def is_in_context(path: str) -> bool:
-    """Whether Docker sends it: the last line that matches it, or a folder of it, decides."""
+    """Return whether Docker sends the path: the last line that matches it or a folder of it
+    decides."""
     parts = path.split("/")
     above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
     sent = True

@@ -47,7 +47,7 @@ def stack(postgres, tmp_path_factory):
 
 
 def _begin(stack: Stack) -> None:
-    """As Compose does: what others wait for first."""
+    """Start the services in Compose's order, those that others wait for first."""
     beginning = [stack.start("migrate"), stack.collect_static()]
     stack.start("valkey")
     stack.start("simulator")

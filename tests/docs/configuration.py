@@ -1,4 +1,4 @@
-"""YAML blocks: loaded as `apply_cdc_config` loads them, and changing nothing."""
+"""Checks YAML blocks: loads them as `apply_cdc_config` does, without changing anything."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _CONNECTION = {
 
 
 def load(text: str) -> None:
-    """A whole file or a part of one: `listeners` without their connection, `handlers` or `mirrors`
-    without their listener. What is no configuration of ours is parsed.
+    """Load a whole file or a part of one: `listeners` without their connection, `handlers` or
+    `mirrors` without their listener. Other YAML is only parsed.
 
     Raises ConfigurationRefused.
     """
@@ -44,7 +44,7 @@ def load(text: str) -> None:
 
 
 def _whole(tree: dict[str, Any]) -> dict[str, Any]:
-    """With what the part leaves to the file around it."""
+    """Return the part completed to a whole file."""
     listeners = tree.get("listeners") or [{"name": "listener", "connection": "prod"}]
     if "handlers" in tree:
         listeners[0]["handlers"] = tree["handlers"]

@@ -25,7 +25,7 @@ def _crm_tables(django_db_setup, django_db_blocker):
 
 @pytest.fixture
 def crm(_crm_tables, db):
-    """The models of the app that the examples belong to, their tables empty."""
+    """The models of the app that the examples belong to, with empty tables."""
     for table in (_crm_tables.Account, _crm_tables.Contact):
         table.objects.all().delete()
     return _crm_tables

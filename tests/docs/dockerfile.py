@@ -1,4 +1,4 @@
-"""Blocks of a Dockerfile: read by hadolint, which no engine is needed for."""
+"""Checks Dockerfile blocks with hadolint, without Docker."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The code blocks of the documentation, run: each fenced block is, unless it says why not.
+"""Runs the code blocks of the documentation; a block that is not run says why.
 
     <!-- skip: next "it needs a second machine" -->
 
-How a block is run goes by its language (`LANGUAGES`). `test_pages.py` takes up every page. Where
-its Python blocks are tests, a module takes them in, such as `test_testing_handlers.py`; where they
-define what is worth a test, a module tests that, such as `test_handlers_page.py`.
+The language of a block decides how it is run (`LANGUAGES`). `test_pages.py` runs every page. If a
+page's Python blocks are tests, a module imports them, such as `test_testing_handlers.py`; if they
+define handlers or functions, a module tests those, such as `test_handlers_page.py`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _FENCE = RawFencedCodeBlockLexer(re.compile(r"[ \t]*(?P<language>[^\n]*)\n"))
 
 
 class NotRun(Exception):
-    """A block that can't be run as it stands. Correct it; or say before it why it isn't run:
-    `<!-- skip: next "the reason" -->`."""
+    """A block cannot be run as it is. Correct it, or give the reason before it: `<!-- skip: next
+    "the reason" -->`."""
 
 
 class Failed(Exception):
-    """Blocks of a page that failed, each with its line."""
+    """Blocks of a page failed; the message has each one's line."""
 
     def __init__(self, failures: Mapping[str, Exception]) -> None:
         told = [f"{where}: {type(one).__name__}: {one}" for where, one in failures.items()]
@@ -65,8 +65,8 @@ LANGUAGES: dict[str, Run] = {
 
 
 def run(page: Path, *, languages: Iterable[str] = LANGUAGES) -> dict[str, Any]:
-    """Run the blocks of a page that are in these languages, in order; what its Python blocks have
-    defined. All of them share a namespace. Raises Failed, with all that failed."""
+    """Run a page's blocks in these languages, in order and in one namespace, and return the names
+    that its Python blocks define. Raises Failed with all failures."""
     document = _parsed(page, set(languages))
     document.namespace["__name__"] = f"docs.{page.stem}"
     failures: dict[str, Exception] = {}
@@ -90,7 +90,7 @@ def defined(page: Path) -> dict[str, Any]:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The text of the blocks in a language."""
+    """Return the text of the blocks in a language."""
     found = [one.region for one in _parsed(page, set())]
     return [str(one.parsed) for one in found if _language_of(one) == language]
 

@@ -1,4 +1,4 @@
-"""How each program of the shell blocks is checked: by its own parser where it has one."""
+"""Checks the commands of shell blocks, each by its program's own parser if there is one."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=.*", re.DOTALL)
 
 
 class WrongCommand(Exception):
-    """A command that would not be taken like this; the message is its own."""
+    """A program would refuse the command; the message is the program's own."""
 
 
 def check(words: Sequence[str]) -> None:
-    """A command without its redirections. Raises WrongCommand, or what its parser raises."""
+    """Check a command without its redirections. Raises WrongCommand, or its parser's exception."""
     program, arguments = Path(words[0]).name, list(words[1:])
     if program.startswith("python"):
         program, arguments = _run_by_python(arguments)
     if program not in _CHECKS:
         raise WrongCommand(
-            f"{program}: nobody checks it here. Teach tests/docs/programs.py, or say before the "
+            f"{program}: not checked here. Add it to tests/docs/programs.py, or say before the "
             "block why it isn't checked."
         )
     _CHECKS[program](arguments)
@@ -69,7 +69,7 @@ def _make(arguments: list[str]) -> None:
 
 
 def _celery(arguments: list[str]) -> None:
-    """The names of its own options, then those of the command's."""
+    """Check Celery's own options, then those of the command."""
     context = Context(celery, info_name="celery")
     _, words, _ = celery.make_parser(context).parse_args(arguments)
     name, command, rest = celery.resolve_command(context, words)
@@ -86,7 +86,7 @@ def _gunicorn(arguments: list[str]) -> None:
 
 
 def _pytest(arguments: list[str]) -> None:
-    """Paths, of an app of the reader's own too; settings."""
+    """Check that the paths exist, here or in the reader's app."""
     for path in (one for one in arguments if not one.startswith("--ds=")):
         if not any((folder / path).exists() for folder in (ROOT, ROOT / "tests/docs/apps")):
             raise WrongCommand(f"there is no {path}")
@@ -131,7 +131,7 @@ def _console_benchmarks(arguments: list[str]) -> None:
 
 
 def _openssl(arguments: list[str]) -> None:
-    """Run, in a folder of its own."""
+    """Run the command in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             ["openssl", *arguments], cwd=folder, capture_output=True, text=True, check=False
@@ -148,7 +148,7 @@ def _folders(arguments: list[str]) -> None:
 
 
 def _echo(_: list[str]) -> None:
-    """It takes anything."""
+    """Accept any arguments."""
 
 
 class _Compose(argparse.ArgumentParser):

@@ -1,4 +1,5 @@
-"""Shell blocks: each command is parsed as it parses its own arguments, and not run."""
+"""Checks shell blocks: each command's arguments are parsed as its program does, and nothing is
+run."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ _ENDS = {"&&", "||", ";", "|", "&"}
 
 
 def check(text: str) -> None:
-    """Raises WrongCommand."""
+    """Check a block's text. Raises WrongCommand."""
     for line in _JOINED.sub(" ", text).splitlines():
         for words in _commands(line):
             _check(words)

@@ -1,4 +1,4 @@
-"""Tables of a page."""
+"""Reads the tables of a page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BAR = re.compile(r"(?<!\\)\|")
 
 
 def rows_of(page: Path) -> list[list[str]]:
-    """The cells of each row that begins with code."""
+    """Return the cells of each row that starts with code."""
     lines = [line for line in page.read_text().splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in _BAR.split(line)[1:-1]] for line in lines]
 

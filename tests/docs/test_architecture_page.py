@@ -18,7 +18,7 @@ GUARANTEES = PAGE.partition("\n## Guarantees\n")[2].partition("\nExceptions:\n")
 
 
 def functions(file: str) -> set[str]:
-    """The functions of a module, and its methods with their class."""
+    """Return the names of a module's functions, and of its methods with their class."""
     tree = ast.parse((ROOT / file).read_text())
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     methods = {(node.name, part.name) for node in classes for part in functions_in(node)}

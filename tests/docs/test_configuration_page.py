@@ -1,4 +1,4 @@
-"""docs/configuration.md has a row for every setting, and its default."""
+"""docs/configuration.md has a row for every setting, with its default."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docs/connecting.md: each kind of login, and the key that is made for one of them."""
+"""docs/connecting.md describes each kind of login, and its command makes a working key."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""docs/crash-points.md has each point that a process can be killed at."""
+"""docs/crash-points.md lists each point at which a process can be killed."""
 
 import re
 

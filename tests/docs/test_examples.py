@@ -1,4 +1,4 @@
-"""Blocks of a page are run, and what is wrong with one is told with its line."""
+"""Blocks of a page are run, and errors are reported with their line."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_python_blocks_share_what_they_define(page):
         ("sh", ["A=1 make demo && make coffee"], "no target 'coffee'"),
         ("sh", ["celery -A cdcproject worker --colour"], "No such option"),
         ("sh", ["celery -A cdcproject work"], "No such command 'work'"),
-        ("sh", ["curl localhost"], "curl: nobody checks it here"),
+        ("sh", ["curl localhost"], "curl: not checked here"),
         ("sh", ["gunicorn cdcproject.website"], "no module cdcproject.website"),
         ("sh", ["pip install -r requirements.md"], "no requirements.md"),
         ("sh", ["docker compose --profile work up"], "invalid choice: 'work'"),

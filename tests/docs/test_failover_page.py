@@ -1,4 +1,4 @@
-"""docs/failover.md says of each reason why a delivery waits what to do."""
+"""docs/failover.md says for each reason why a delivery waits what to do."""
 
 import re
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ NOW = timezone.now()
 
 @dataclass(frozen=True)
 class Earlier:
-    """The delivery that another one of its record waits for."""
+    """An earlier delivery of the record, for which another one waits."""
 
     state: str
     fields: dict[str, Any] = field(default_factory=dict)
@@ -53,8 +53,8 @@ def delivery(mapping, state, **fields) -> Delivery:
 
 
 def pages_words(reason: str) -> str:
-    """The reason as the page writes it: N for the delivery, TIME for a time, NAME for a handler,
-    ENTITY for what is mirrored."""
+    """Return the reason as the page writes it: N for the delivery, TIME for a time, NAME for a
+    handler, ENTITY for the mirrored object."""
     text = re.sub(r"delivery \d+", "delivery N", reason)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", text)
     text = re.sub(r"mirror of \w+", "mirror of ENTITY", text)
@@ -62,7 +62,7 @@ def pages_words(reason: str) -> str:
 
 
 def told() -> list[str]:
-    """The first cell of each row."""
+    """Return the first cell of each row."""
     rows = re.findall(r"^\| (It|Its|Nothing) (.+?) \| ", SECTION, re.MULTILINE)
     return [" ".join(row) for row in rows]
 

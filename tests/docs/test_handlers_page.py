@@ -77,7 +77,8 @@ def running_org():
 
 
 def contact_created(org, **fields) -> EventData:
-    """A contact's creation, from a listener that began after its account was made."""
+    """Return the event of a new contact, from a listener that began after its account was
+    created."""
     listener = listener_of(org)
     begin_now(org, listener)
     org.create("Contact", Name={"LastName": "Ann"}, **fields)

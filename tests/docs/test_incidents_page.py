@@ -1,4 +1,4 @@
-"""docs/incidents.md says of each kind of incident what to do."""
+"""docs/incidents.md says for each kind of incident what to do."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Each table of the kinds of login, on whatever page, has a row for every kind."""
+"""Each table of the kinds of login, on any page, has a row for every kind."""
 
 import re
 from itertools import groupby
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.any_database
 
 
 def tables():
-    """The first cells of each table, as (page, what they name as code)."""
+    """Yield each table as (page, names that its first cells mark as code)."""
     for page in sorted(DOCS.glob("*.md")):
         lines = page.read_text().splitlines()
         for is_table, rows in groupby(lines, key=lambda line: line.startswith("|")):

@@ -1,4 +1,4 @@
-"""docs/mirror.md: its queries, its handler, and the rights of its role."""
+"""The queries, the handler and the database role of docs/mirror.md work as it says."""
 
 import pytest
 from django.db import connection, transaction

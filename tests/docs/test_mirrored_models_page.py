@@ -1,4 +1,5 @@
-"""docs/mirrored-models.md: its model is a mirrored one, and the checks are those that there are."""
+"""The model of docs/mirrored-models.md is a mirrored one, and its columns and checks are
+complete."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Every page's code blocks are run, the README's too."""
+"""The code blocks of every page and of the README run."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def test_so_does_the_rest_of_its_code(page, db):
 
 
 def test_every_name_in_their_python_is_defined(tmp_path):
-    """In functions that nothing here calls, too."""
+    """This includes functions that no block calls."""
     for page in OF_PYTHON:
         (tmp_path / f"{page.name}.py").write_text("\n".join(blocks(page, "python")))
 

@@ -1,4 +1,4 @@
-"""docs/quick-start.md, done as it stands there."""
+"""The steps of docs/quick-start.md work as they are written."""
 
 import pytest
 from django.core.management import call_command

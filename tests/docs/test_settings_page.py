@@ -1,4 +1,5 @@
-"""docs/settings.md has each variable that is read, and its default; and no other."""
+"""docs/settings.md lists exactly the environment variables that the product reads, with their
+defaults."""
 
 import ast
 import re
@@ -23,7 +24,7 @@ NOT_OURS = {"DJANGO_SETTINGS_MODULE"}
 
 
 def read_in(source: Path) -> Iterator[tuple[str, object]]:
-    """Each variable that the file reads, with the constant that stands in for it, or None."""
+    """Yield each variable that the file reads, with its default if that is a constant, or None."""
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.Call) and _is_of_the_environment(node):
             constants = [one.value for one in node.args if isinstance(one, ast.Constant)]
@@ -34,7 +35,8 @@ def read_in(source: Path) -> Iterator[tuple[str, object]]:
 
 
 def _is_of_the_environment(call: ast.Call) -> bool:
-    """`env.str("NAME", …)`, `names(env, "NAME")`, `os.environ.get("NAME")`."""
+    """Return whether it is a call such as `env.str("NAME", …)`, `names(env, "NAME")` or
+    `os.environ.get("NAME")`."""
     text = ast.unparse(call)
     return bool(re.match(r"env\.\w+\(|os\.environ\.\w+\(|\w+\(env, ", text))
 
@@ -48,7 +50,7 @@ def known() -> dict[str, object]:
 
 
 def told() -> dict[str, str]:
-    """By variable, the cell of its default."""
+    """Return the cell of each variable's default."""
     return {name: row[1] for row in rows_of(PAGE) for name in named(row[0])}
 
 

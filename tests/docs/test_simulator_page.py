@@ -1,4 +1,4 @@
-"""docs/simulator.md has each operation of the control API, with examples that work."""
+"""docs/simulator.md describes each operation of the control API, with examples that work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BLOCK = re.compile(r"([^\n]*)\n\n```(json|text)\n(.*?)\n```", re.DOTALL)
 
 @dataclass
 class Example:
-    """A request of the page, and the answer that the page shows of it."""
+    """A request of the page, with the answer that the page shows."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class Example:
 
 
 def sections() -> dict[str, list[Example]]:
-    """The examples of each operation, in the order of the page."""
+    """Return the examples of each operation, in the page's order."""
     _, *parts = _SECTION.split(PAGE.read_text())
     found = {}
     for method, path, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
@@ -126,7 +126,7 @@ def test_the_examples_work_in_the_order_of_the_page(org: SimulatorProcess) -> No
 
 
 def fits(shown: Any, answer: Any, *, whole: bool = True) -> bool:
-    """Whether an answer has what the page shows, but for values; with `whole`, nothing else."""
+    """Return whether an answer has the form that the page shows; with `whole`, nothing else."""
     match shown:
         case dict():
             if not isinstance(answer, dict):

@@ -1,4 +1,4 @@
-"""Blocks of the pages that are taken from the code, and the comments that ask for them."""
+"""Parts of pages that are generated from the code are up to date."""
 
 import re
 

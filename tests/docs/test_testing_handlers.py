@@ -1,4 +1,4 @@
-"""The tests of docs/testing-handlers.md, as they stand there."""
+"""The tests of docs/testing-handlers.md pass as they are written."""
 
 import pytest
 
@@ -13,4 +13,4 @@ globals().update({name: one for name, one in defined(PAGE).items() if not name.s
 
 @pytest.fixture(autouse=True)
 def tables(crm):
-    """The page's models have tables."""
+    """Make the tables of the page's models."""

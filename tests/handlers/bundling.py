@@ -1,4 +1,4 @@
-"""Many deliveries at once, and the messages that they are in."""
+"""Makes many deliveries at once, and reads the messages that name them."""
 
 import json
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tests.sample_data import change, lease_of, make_mapping, received
 
 
 def without_haste(monkeypatch) -> None:
-    """No time of a message is over by itself, and nothing is known of the handlers' pace."""
+    """Lift the time limits of a message, and forget the handlers' run times."""
     monkeypatch.setattr(claims, "_run_times", {})
     monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 600)
     monkeypatch.setattr(message_run, "ALONE_SECONDS", 600)
@@ -27,7 +27,8 @@ def record_id(number: int) -> str:
 
 
 def deliver(listener, handler, count=0, *, data=(), **fields):
-    """The ids of deliveries of a new mapping, each of another record; `data`: of its changes."""
+    """Return the ids of deliveries of a new mapping, one per record; `data` is that of the first
+    ones."""
     mapping = make_mapping(listener, handler=handler, **fields)
     told = [*data, *[{}] * (count - len(data))]
     changes = [change(records=[record_id(n)], data=one) for n, one in enumerate(told)]
@@ -44,7 +45,7 @@ def publish(ids, **options):
 
 
 def messages(queue="cdc"):
-    """The deliveries that each waiting message names, the oldest first."""
+    """Return the deliveries that each waiting message names, the oldest first."""
     with app.connection_for_read() as connection:
         channel = connection.default_channel
         found = []

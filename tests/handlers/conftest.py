@@ -8,7 +8,7 @@ from tests.mirrored import make_follower, make_mirror
 
 @pytest.fixture
 def clock_just_read(db, monkeypatch):
-    """The database's clock is not read while statements are counted."""
+    """Let no test read the database's clock while it counts statements."""
     monkeypatch.setattr(clock, "READ_EVERY", 3600.0)
     clock.database_clock.read()
 

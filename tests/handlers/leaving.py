@@ -1,4 +1,4 @@
-"""Handlers that leave their database connection changed, each in a way of its own."""
+"""Handlers that leave their database connection changed, each in its own way."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -247,7 +247,7 @@ def deliver(listener, handler, *messages, **options):
 
 
 def seen(delivery):
-    """By a connection of its own, as another process sees it."""
+    """Return the delivery's state and error as another process sees them."""
     own = connections.create_connection("default")
     try:
         with own.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""`after: mirror`: a handler runs once the mirror has applied the change, and gets its row."""
+"""With `after: mirror` a handler runs once the mirror has applied the change, and gets its row."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""`after: mirror` is chosen in the file, the console and the API, which name what is missing."""
+"""`after: mirror` can be set in the file, the console and the API, and is refused without a
+mirror."""
 
 import pytest
 from django.core.exceptions import ValidationError

@@ -1,4 +1,4 @@
-"""Handlers that take many changes at once."""
+"""Batch handlers take many changes in one call."""
 
 from collections import Counter
 
@@ -32,7 +32,7 @@ def unhurried(monkeypatch):
 
 
 def batches():
-    """How many events each call had."""
+    """Return the numbers of events of the calls."""
     return sorted(Counter(tuple(line["batch"]) for line in read_journal()).values())
 
 

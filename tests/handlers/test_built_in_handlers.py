@@ -1,4 +1,4 @@
-"""The handlers that come with the product."""
+"""The built-in handlers log a change or post it to a URL."""
 
 import hashlib
 import hmac
@@ -41,7 +41,7 @@ def event(**options) -> EventData:
 
 @pytest.fixture
 def receiver():
-    """A web server that keeps what it is sent and answers as it is told."""
+    """A web server that keeps requests and sends a given answer."""
 
     class Handler(BaseHTTPRequestHandler):
         answer = (204, {})

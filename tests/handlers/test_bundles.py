@@ -1,4 +1,4 @@
-"""Many deliveries in one message: published, claimed and settled together."""
+"""Many deliveries in one message are published, claimed and settled together."""
 
 import pytest
 from django.db import connection
@@ -33,7 +33,7 @@ def unhurried(monkeypatch):
 
 @pytest.fixture
 def at_milestone(monkeypatch):
-    """Do something the first time that one is reached."""
+    """Calls a function the first time that a crash point is reached."""
 
     def add(name, do):
         left = [do]

@@ -35,7 +35,7 @@ def test_when_the_time_of_a_message_is_over_the_rest_is_published_again(listener
 
 
 def test_the_rest_is_published_in_messages_of_as_many_as_this_one_ended(listener, monkeypatch):
-    """As many as fit into the time of a message."""
+    """This is the number that fits into the time of a message."""
     ids = deliver(listener, "tests.remember", 9)
     monkeypatch.setattr(
         message_run,
@@ -80,7 +80,7 @@ def test_an_ending_that_cannot_be_written_down_keeps_no_other_from_it(listener):
 
 @pytest.fixture
 def published(listener):
-    """Four messages of four."""
+    """Four messages of four deliveries each."""
     ids = deliver(listener, "tests.remember", 16)
     publish(ids, size=4)
     return ids

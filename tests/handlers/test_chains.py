@@ -1,5 +1,5 @@
-"""Many changes of one record: each begins once the one before it has ended, in the worker that has
-run that, for as long as there is time."""
+"""Deliveries of one record run one after the other, in the same worker for as long as its time
+allows."""
 
 import pytest
 from django.db import IntegrityError, connection
@@ -26,14 +26,14 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch):
-    """The handler is known to be quick."""
+    """Let the handler be known as quick."""
     without_haste(monkeypatch)
     run_time_of("tests.remember").note(0.0001)
 
 
 def record(listener, *changes):
-    """The ids of the deliveries that can begin; each of the `changes` is a record's number, or that
-    and its data or change type."""
+    """Record the `changes`, each a record's number, alone or with data or a change type. Returns
+    the ids of the deliveries that can begin."""
     told = [(one,) if isinstance(one, int) else one for one in changes]
     made = [
         change(
@@ -105,7 +105,8 @@ def test_each_has_ended_and_is_committed_before_the_next_of_its_record_begins(
 
 
 def test_a_claim_that_is_lost_is_lost_alone(listener, monkeypatch):
-    """Another worker was given it; what is before it has ended, and nothing after it begins."""
+    """Another worker took the claim over. The earlier deliveries have ended, and no later one
+    begins."""
     make_mapping(listener)
     [first] = record(listener, *[0] * 6)
     running = Delivery.objects.filter(state="running")
@@ -155,7 +156,7 @@ def test_what_fails_keeps_those_behind_it_from_beginning_until_it_ended(listener
 
 
 def test_what_follows_retries_is_published_together_by_the_relay(listener):
-    """Each by itself would go on alone to the end of its chain."""
+    """Published one by one, each would run alone to the end of its chain."""
     make_mapping(listener, handler="tests.fail_once_when_told", max_attempts=2)
     first = record(listener, *[(n, {"Fail": True}) for n in range(20)], *range(20))
     run_deliveries(first, "tests.fail_once_when_told")
@@ -218,7 +219,8 @@ def test_when_its_time_is_over_what_is_next_waits_behind_others(listener, monkey
     [("tests.skip", "", None), ("tests.remember", "crm", None), ("tests.remember", "", 1)],
 )
 def test_what_is_of_another_kind_has_a_message_of_its_own(listener, handler, queue, attempts):
-    """Another handler's, another queue's, or what is tried once and so goes alone."""
+    """This holds for another handler, another queue, and a mapping with one attempt, which runs
+    alone."""
     make_mapping(listener)
     make_mapping(listener, "update", handler, queue=queue, max_attempts=attempts)
     first = record(listener, 0, 1, (0, "UPDATE"))

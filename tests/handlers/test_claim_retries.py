@@ -1,4 +1,4 @@
-"""How long the database may be away around a claim."""
+"""A claim survives a short absence of the database."""
 
 import pytest
 from django.conf import settings

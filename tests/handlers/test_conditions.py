@@ -1,4 +1,4 @@
-"""Which changes meet a condition."""
+"""A condition selects the changes that meet it."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""A handler that leaves its database connection changed fails, and nothing after it suffers."""
+"""A handler that leaves its database connection changed fails, and later runs are not affected."""
 
 import pytest
 from django.db import DEFAULT_DB_ALIAS, connection, connections
@@ -137,8 +137,8 @@ def test_a_session_that_was_changed_past_django_is_made_anew(listener):
 
 @pytest.fixture
 def unopened_connection():
-    """A connection that this thread has and never opened, such as one of a second database:
-    Celery makes them all in each child of a pool."""
+    """A connection that this thread has and never opened, such as one of a second database, which
+    Celery makes in each child of a pool."""
     before = connections[DEFAULT_DB_ALIAS]
     connections[DEFAULT_DB_ALIAS] = connections.create_connection(DEFAULT_DB_ALIAS)
     yield connections[DEFAULT_DB_ALIAS]

@@ -1,4 +1,5 @@
-"""A mapping is deleted: it is gone for everybody at once, whatever still names it."""
+"""A deleted mapping takes effect at once for every process, and its waiting deliveries are
+skipped."""
 
 from datetime import timedelta
 
@@ -134,7 +135,8 @@ def test_they_are_skipped_in_steps(listener, mapping, monkeypatch, state):
 
 
 def test_what_moves_while_it_is_looked_at_is_not_overlooked(listener, mapping, monkeypatch):
-    """From state to state, locked by who moves it each time that it is to be skipped."""
+    """Each time that the delivery is to be skipped, a process that moves it from state to state has
+    locked it."""
     monkeypatch.setattr(soft_delete, "STEPS", 0)
     record(listener, change())
     Delivery.objects.update(state="ready")

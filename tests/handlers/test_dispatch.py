@@ -1,4 +1,4 @@
-"""Outbox → broker."""
+"""The outbox publishes deliveries to the broker."""
 
 import json
 from datetime import timedelta
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def messages_in(queue):
-    """Header and arguments of each waiting message, oldest first."""
+    """Return the headers and arguments of each waiting message, oldest first."""
     with app.connection_for_read() as connection:
         client = connection.default_channel.client
         raw = [json.loads(text) for text in reversed(client.lrange(queue, 0, -1))]
@@ -27,7 +27,7 @@ def messages_in(queue):
 
 
 def ready(listener, mapping, *messages):
-    """Left behind by who recorded them."""
+    """Record messages and leave their deliveries unpublished, as a process that died."""
     changes = received(*(messages or [change()]))
     ids = ingest(listener, lease_of(listener), changes, [mapping]).to_publish.ids
     handover.take_back(timezone.now())

@@ -1,4 +1,4 @@
-"""The lists of cleared and diffed fields that a handler gets, on either transport."""
+"""Handlers get the lists of cleared and diffed fields, on either transport."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`on_dead: halt`: nothing of a record begins behind a change that failed for good."""
+"""With `on_dead: halt` no later change of a record begins after one that failed for good."""
 
 import threading
 from datetime import timedelta
@@ -40,7 +40,7 @@ def deliver(mapping, *messages):
 
 
 def halted(mapping):
-    """A delivery that died and halts, and the one behind it."""
+    """A dead delivery that halts its chain, and the one behind it."""
     first, second = deliver(mapping, change(), change())
     run_delivery(first.pk)
     first.refresh_from_db()
@@ -262,7 +262,7 @@ def test_several_workers_keep_the_order_of_records_that_halt(listener, at_work):
 
 @pytest.fixture
 def at_work():
-    """Three threads that run what can begin."""
+    """Three threads that run all deliveries that can begin."""
     is_over = threading.Event()
 
     def work():

@@ -1,4 +1,5 @@
-"""Each handler is a Celery task under its own name, in every process, whenever it is registered."""
+"""Each handler is a Celery task under its own name in every process, even if it is registered
+late."""
 
 import json
 import subprocess

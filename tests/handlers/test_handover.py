@@ -1,4 +1,5 @@
-"""A batch's deliveries are committed as queued; what did not reach the broker is found again."""
+"""A batch's deliveries are committed as queued; those that did not reach the broker are found and
+published again."""
 
 from datetime import timedelta
 

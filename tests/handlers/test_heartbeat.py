@@ -1,4 +1,4 @@
-"""A claim is renewed while its run lives, and no longer than a run may last."""
+"""A claim is renewed during its run, but not for longer than a run may last."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def run(listener):
-    """A run that has begun, and whose claim ends now."""
+    """A run that has begun, with a claim that expires now."""
     mapping = make_mapping(listener)
     ingest(listener, lease_of(listener), received(change()), [mapping])
     delivery = Delivery.objects.get()

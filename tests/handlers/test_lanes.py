@@ -1,4 +1,4 @@
-"""Mappings are changed while deliveries wait: a record's order stays."""
+"""When mappings change while deliveries wait, a record's order is kept."""
 
 import pytest
 from django.utils import timezone
@@ -30,7 +30,7 @@ def chains():
 
 
 def run_all():
-    """As workers would, the newest first, until nothing more can begin."""
+    """Run deliveries as workers would, the newest first, until none can begin."""
     while ready := Delivery.objects.filter(state__in=("ready", "queued", "retrying")).last():
         Delivery.objects.filter(pk=ready.pk).update(state="ready")
         run_delivery(ready.pk)
@@ -42,7 +42,7 @@ def handled():
 
 @pytest.fixture
 def two_lanes(listener):
-    """Handlers of the same change, so that each has a lane of its own."""
+    """Two handlers of the same change, each with a lane of its own."""
     return [
         make_mapping(listener, handler=handler, entity=entity)
         for handler, entity in (("tests.remember", "*"), ("tests.skip", "Account"))
@@ -50,7 +50,7 @@ def two_lanes(listener):
 
 
 def test_what_waits_moves_with_its_mapping_and_goes_first(listener, two_lanes):
-    """Its handler becomes another's, so that both share one lane."""
+    """The mapping gets the other one's handler, so that both share one lane."""
     one, two = two_lanes
     record(listener, change())
     HandlerMapping.objects.filter(pk=two.pk).update(handler="tests.remember", on="update")
@@ -163,7 +163,7 @@ def test_mappings_that_are_as_they_were_cost_one_query(listener, django_assert_n
 
 
 def test_two_that_may_begin_take_each_others_places(listener):
-    """One leaves the chain that the other one enters."""
+    """One leaves the chain that the other enters."""
     first = make_mapping(listener, "update", handler="tests.remember", entity="*")
     second = make_mapping(listener, "update", handler="tests.skip", entity="Account")
     third = make_mapping(listener, "update", handler="tests.remember", entity="Account")

@@ -63,7 +63,7 @@ def test_publishing_waits_for_nobody(listener):
 
 
 def test_the_relay_waits_for_nobody(listener):
-    """As for a worker that was paused inside a transaction, which may take minutes to be ended."""
+    """A lock may be that of a worker paused inside a transaction, which can take minutes to end."""
     now = timezone.now()
     paused, dead, taken, *_ = deliver(listener, "tests.remember", 5)
     Delivery.objects.filter(pk__in=[paused, dead]).update(
@@ -84,7 +84,7 @@ def test_the_relay_waits_for_nobody(listener):
 
 
 def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
-    """With somebody who locks in another order, as who deletes a mapping."""
+    """The other transaction locks in another order, as the deletion of a mapping does."""
     mapping, lease = make_mapping(listener, handler="tests.write_group"), lease_of(listener)
     ingest(listener, lease, received(change(), change()), [mapping])
     first, second = Delivery.objects.order_by("id")
@@ -104,7 +104,7 @@ def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
 
 
 def test_claims_that_meet_a_deadlock_are_made_anew(listener):
-    """Their message is theirs alone: given up, they would wait until it is found missing."""
+    """No other message names them: given up, they would wait until they are found missing."""
     first, second, third = deliver(listener, "tests.write_groups", 3)
 
     with transaction.atomic():
@@ -161,8 +161,8 @@ def test_two_workers_that_claim_the_same_deliveries_run_each_of_them_once(listen
 
 @pytest.fixture
 def moving(listener):
-    """Two changes of a record in one lane, the first of which runs; what is edited then moves the
-    second one to another lane."""
+    """Two changes of a record in one lane, the first of which runs. The edit moves the second one
+    to another lane."""
     other = make_mapping(listener, "create")
     mapping = make_mapping(listener, "update")
     ingest(listener, lease_of(listener), received(change("UPDATE"), change("UPDATE")))
@@ -184,8 +184,8 @@ def record_another(mapping):
 
 @pytest.mark.parametrize("work", [retarget, record_another])
 def test_what_moves_to_another_lane_waits_for_the_run_before_it(moving, work):
-    """It locks what runs first, as who ends the run does: in another order they would meet in a
-    deadlock."""
+    """The edit locks the running delivery first, as the end of a run does; another order could lead
+    to a deadlock."""
     [first] = claim([Delivery.objects.earliest("id").pk])
 
     with transaction.atomic():

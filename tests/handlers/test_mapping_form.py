@@ -18,7 +18,7 @@ WON = {"field": "StageName", "changed_to": "Closed Won"}
 
 @pytest.fixture
 def form(listener):
-    """The form of a mapping with these values posted."""
+    """Returns the form of a mapping with these values posted."""
 
     def posted(instance=None, **values):
         data = {"on": "update", "entity": "*", "handler": "tests.remember", **values}

@@ -1,4 +1,4 @@
-"""Conditions and what is left out, in the configuration file."""
+"""A configuration file can set a mapping's condition and the authors that it ignores."""
 
 import pytest
 from django.core.management import CommandError
@@ -13,7 +13,7 @@ FIRST = (CONNECTION + HANDLERS).count("\n") + 1
 
 @pytest.fixture
 def apply(db, tmp_path):
-    """Applies a file with one listener that has this handler; the lines of the diff."""
+    """Applies a file with one listener that has this handler, and returns the lines of the diff."""
     file = ConfigurationFile(tmp_path / "cdc.yaml")
 
     def apply_handler(*lines: str) -> list[str]:
@@ -26,7 +26,7 @@ def apply(db, tmp_path):
 
 @pytest.fixture
 def refusal(apply):
-    """The lines of the refusal, without the file's name."""
+    """Returns the errors of a refused file, without the file's name."""
 
     def refused(*lines: str) -> list[str]:
         with pytest.raises(CommandError) as error:

@@ -1,4 +1,4 @@
-"""Where messages wait already, what comes next travels in fewer of them."""
+"""The more messages wait, the more deliveries share a message."""
 
 import pytest
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""Whose changes a mapping leaves out."""
+"""A mapping can ignore changes by their origin or user."""
 
 from types import SimpleNamespace
 

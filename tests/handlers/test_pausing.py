@@ -1,4 +1,5 @@
-"""A paused handler: its changes are recorded, nothing of it starts, and it goes on in order."""
+"""The changes of a paused handler are recorded and not started; after it is resumed they run in
+order."""
 
 from datetime import timedelta
 
@@ -30,7 +31,7 @@ def mapping(listener):
 
 @pytest.fixture
 def later():
-    """When what was only just committed is old."""
+    """A time at which deliveries committed now are old enough to be published."""
     return timezone.now() + timedelta(minutes=10)
 
 
@@ -43,7 +44,7 @@ def resume(mapping):
 
 
 def deliver(mapping, *messages):
-    """As ingest does it; what is ready is published."""
+    """Ingest messages, and publish the deliveries that are ready."""
     listener = mapping.listener
     done = ingest(listener, lease_of(listener), received(*messages))
     publish.publish(done.to_publish.ids, timezone.now())

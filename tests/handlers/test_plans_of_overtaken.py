@@ -1,4 +1,4 @@
-"""How SQLite finds the later changes of a record: by the record, however long the audit log is."""
+"""SQLite finds the later changes of a record by an index on the record, however long the log is."""
 
 import pytest
 from django.db import connection

@@ -1,5 +1,5 @@
-"""`post_to_url` and the incident webhook read no body, wait no longer than they may, and send no
-credentials that they were not given."""
+"""`post_to_url` and the incident webhook read no body, observe their timeout, and send only the
+credentials that they were given."""
 
 import asyncio
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def test_an_answer_of_a_gigabyte_is_left_unread():
 
 
 class Drip(LoopServer):
-    """Says one byte of its answer's head every 0.1 s, and never ends it."""
+    """Sends one byte of its answer's header every 0.1 s, without an end."""
 
     async def serve(self, reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -89,7 +89,7 @@ NOTICE = channels.Notice(
 
 @pytest.fixture
 def netrc(tmp_path, monkeypatch):
-    """Credentials for this machine that nothing of ours was given."""
+    """A netrc file with credentials for this machine, which the product was not given."""
     file = tmp_path / "netrc"
     file.write_text("machine 127.0.0.1 login somebody password hunter2\n")
     file.chmod(0o600)

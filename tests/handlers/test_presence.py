@@ -1,4 +1,4 @@
-"""A worker says that it is there, and what the database does never stops it."""
+"""A worker's heartbeat shows that it is online, and database errors never stop it."""
 
 import os
 from datetime import timedelta

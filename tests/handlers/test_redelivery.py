@@ -1,4 +1,4 @@
-"""Recorded changes are sent to their handlers again, each record's in order."""
+"""Recorded changes are redelivered to their handlers, each record's in order."""
 
 import threading
 from datetime import timedelta
@@ -52,7 +52,7 @@ def states():
 
 
 def run_all():
-    """As workers would, until nothing more can begin."""
+    """Run deliveries as workers would, until none can begin."""
     while ready := Delivery.objects.filter(state__in=("ready", "queued")).order_by("id").first():
         run_delivery(ready.pk)
 

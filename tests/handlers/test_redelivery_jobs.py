@@ -1,4 +1,5 @@
-"""A redelivery is a job: fixed when it is asked for, done in steps, taken up again by others."""
+"""A redelivery is a job: its deliveries are fixed by the request, sent in steps, and continued by
+other workers."""
 
 import pytest
 from django.db import transaction
@@ -44,7 +45,7 @@ SELECT max(i) FROM numbers
 
 @pytest.fixture
 def dead(listener, monkeypatch):
-    """Five of five records, in steps of two; what is asked for is left to workers."""
+    """Five dead deliveries of five records. Redeliveries run in workers, in steps of two."""
     monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
     monkeypatch.setattr(job, "ROWS", 2)
     make_mapping(listener, handler="tests.skip")
@@ -62,7 +63,7 @@ def states() -> list[str]:
 
 
 def messages() -> int:
-    """For the job itself and for deliveries."""
+    """Return the number of messages for the job and for deliveries."""
     with app.connection_for_read() as broker:
         return broker.default_channel.client.llen("cdc")
 

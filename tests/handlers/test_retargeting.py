@@ -1,4 +1,5 @@
-"""A mapping names another handler: what waits for it moves there, in the same transaction."""
+"""When a mapping gets another handler, its waiting deliveries move there in the same
+transaction."""
 
 from datetime import timedelta
 
@@ -25,7 +26,8 @@ def record(listener, *messages):
 
 
 def moved(mapping, **fields):
-    """Edit a mapping as the console, the API and the file do; how many deliveries moved."""
+    """Edit a mapping as the console, the API and the file do, and return the number of moved
+    deliveries."""
     with transaction.atomic():
         for name, value in fields.items():
             setattr(mapping, name, value)

@@ -1,4 +1,4 @@
-"""Which mappings a change goes to."""
+"""Routing selects the mappings that get a change."""
 
 import itertools
 from types import SimpleNamespace
@@ -50,7 +50,7 @@ def changed(
 
 
 def got(change, mappings):
-    """The mappings that the change is delivered to."""
+    """Return the mappings that get the change."""
     return [routed.mapping for routed in route(change, mappings) if not routed.skipped]
 
 

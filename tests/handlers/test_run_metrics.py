@@ -27,7 +27,7 @@ def unhurried(monkeypatch):
 
 
 def counted(listener) -> dict[str, float]:
-    """The counters of a listener by name and, where there is one, outcome or state."""
+    """Return a listener's counters by name and, if they have one, outcome or state."""
     found = {}
     for sample in (
         sample for family in FAMILIES for one in family.collect() for sample in one.samples
@@ -43,7 +43,7 @@ def counted(listener) -> dict[str, float]:
     ("handler", "number"), [("tests.remember", 1), ("tests.remember", 3), ("tests.write_group", 2)]
 )
 def test_each_run_of_a_message_is_counted_and_timed(make_listener, handler, number):
-    """An atomic handler's run is settled in its own transaction, the others' together."""
+    """An atomic handler's run is settled in its own transaction, other runs together."""
     listener = make_listener(name=f"counted-{handler}-{number}")
 
     run_deliveries(deliver(listener, handler, number), handler)

@@ -1,4 +1,4 @@
-"""claim → load → run → settle."""
+"""A worker runs a delivery: claim → load → run → settle."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""`salesforce_client("prod")`: the REST client of a connection, where there is no event."""
+"""`salesforce_client("prod")` returns a connection's REST client where there is no event."""
 
 import subprocess
 import sys

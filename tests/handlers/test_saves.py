@@ -1,4 +1,4 @@
-"""One save of a record that came as several events of one transaction, and mappings that ask for
+"""One save of a record that comes as several events of a transaction reaches mappings that select
 fields of more than one of them."""
 
 import pytest
@@ -26,7 +26,7 @@ WON_AND_NEW = {
 
 
 def event(sequence, fields, records=(ONE,), transaction="t-1", change_type="UPDATE", **header):
-    """One of a transaction's events, as CometD sends it."""
+    """Return one of a transaction's events, as CometD sends it."""
     return change(
         change_type,
         records,
@@ -39,14 +39,14 @@ def event(sequence, fields, records=(ONE,), transaction="t-1", change_type="UPDA
 
 
 def record(listener, *batches):
-    """Record the batches one after the other, each in a transaction of its own."""
+    """Record the batches one after the other, each in its own transaction."""
     lease = lease_of(listener)
     for batch in batches:
         ingest(listener, lease, received(*batch))
 
 
 def delivered(mapping=None) -> list[tuple[str, int]]:
-    """The record and the place in its transaction of what was delivered, in that order."""
+    """Return the record and sequence number of each delivered change, in order."""
     found = Delivery.objects.order_by("id")
     if mapping is not None:
         found = found.filter(mapping=mapping)

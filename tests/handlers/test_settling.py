@@ -1,4 +1,4 @@
-"""How the ends of runs are written down."""
+"""Runs are settled: their outcomes are stored even if the database is away for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +73,8 @@ def test_each_failure_is_logged_once_it_is_written_down(listener, caplog, count)
 
 
 def test_publishing_leaves_a_delivery_that_was_tried_meanwhile(listener):
-    """Its message belongs to an attempt that is over: marked, the next one would not be sent."""
+    """Its message belongs to an ended attempt: if it were marked, the next attempt would not be
+    sent."""
     ids = deliver(listener, "tests.write_groups", 2)
     Delivery.objects.filter(pk__in=ids).update(state="ready", queued_at=None)
     Delivery.objects.filter(pk=ids[0]).update(attempts=1, state="retrying", due_at=timezone.now())

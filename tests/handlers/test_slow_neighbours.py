@@ -1,4 +1,4 @@
-"""A run that takes long, or hangs, holds up none of the others of its message."""
+"""A slow or hanging run does not hold up the other runs of its message."""
 
 import pytest
 
@@ -27,7 +27,7 @@ HANDLER = "tests.hang_when_told"
 
 @pytest.fixture
 def release():
-    """Let what hangs go on."""
+    """Releases the hanging handler."""
     RELEASE.unlink(missing_ok=True)
     yield RELEASE.touch
     RELEASE.unlink(missing_ok=True)
@@ -40,7 +40,7 @@ def unhurried(monkeypatch):
 
 @pytest.fixture
 def quick(unhurried):
-    """The handler is known to be quick: one is claimed, then two, then four."""
+    """Let the handler be known as quick: one delivery is claimed, then two, then four."""
     run_time_of(HANDLER).note(0.0001)
 
 
@@ -101,7 +101,7 @@ def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, rel
 
 
 def test_a_claim_that_waited_too_long_does_not_begin(listener, monkeypatch):
-    """As after a pause of the whole process: another may have been given it."""
+    """The whole process may have been paused, and another one may have taken over the claim."""
     monkeypatch.setattr(message_run, "LATE_SECONDS", -1)
     ids = deliver(listener, "tests.remember", 3)
     publish(ids)

@@ -1,4 +1,4 @@
-"""A change of the stream, after its record was read over REST."""
+"""A change of the stream that an earlier REST read of its record already contains is skipped."""
 
 import pytest
 from django.utils import timezone
@@ -71,7 +71,7 @@ def test_a_time_of_the_pubsub_api_is_understood():
 
 @pytest.fixture
 def read_entry(listener):
-    """The record as it was read, in the audit log, and sent to a handler."""
+    """The entry of a read record, delivered to a handler."""
     entry = AuditLogEntry.objects.create(
         listener=listener,
         channel="/data/ChangeEvents",

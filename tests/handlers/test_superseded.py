@@ -1,4 +1,4 @@
-"""A change that later ones have overtaken never takes a handler's view back in time."""
+"""A change that later ones have overtaken never takes a handler's data back in time."""
 
 import pytest
 from django.utils import timezone
@@ -22,8 +22,8 @@ NOTE = "tests.note_fields"
 
 @pytest.fixture
 def copied(listener):
-    """A listener whose every kind of change goes to one handler, which fails for good at once where
-    it is told to."""
+    """A listener that sends all kinds of changes to one handler, which can be made to fail for good
+    at its first attempt."""
     for on in HandlerMapping.On:
         make_mapping(listener, on, NOTE, max_attempts=1)
     return listener
@@ -35,7 +35,7 @@ def record(listener, *messages):
 
 
 def run_all():
-    """As one worker would, until nothing more can begin."""
+    """Run deliveries as one worker would, until none can begin."""
     while ready := Delivery.objects.filter(state__in=("ready", "queued")).order_by("id").first():
         run_delivery(ready.pk)
 
@@ -48,7 +48,7 @@ def recorded_and_run(listener, *messages):
 
 
 def again(*deliveries, as_recorded=False):
-    """Redelivered and run, after the fault of the handler was mended."""
+    """Redeliver and run, after the repair of the handler, and return its journal lines."""
     for mapping in HandlerMapping.objects.all():
         HandlerMapping.objects.filter(pk=mapping.pk).update(options={"fail": False})
     rows = Delivery.objects.filter(pk__in=[one.pk for one in deliveries])
@@ -143,7 +143,7 @@ def test_a_dead_create_whose_record_was_deleted_is_skipped_with_the_reason(copie
 
 
 def test_a_create_carries_what_later_changes_added(copied):
-    """A handler may take what a create does not name for null."""
+    """A handler may take a field that a create does not name for null."""
     dead, *_ = recorded_and_run(
         copied, change(data={"Name": "Acme", "Fail": 1}), update(Fax="5"), update(Phone=None)
     )
@@ -405,7 +405,7 @@ def event_of_a_save(sequence, **data):
 
 
 def test_an_event_that_is_delivered_late_for_its_save_does_not_undo_the_next(listener):
-    """Its handler had both of the first events for its other mapping."""
+    """Its handler got both of the first events through its other mapping."""
     named_and_new = [{"field": "Name", "exists": True}, {"field": "Type", "equals": "New"}]
     condition = {"all": named_and_new}
     make_mapping(listener, "update", NOTE, condition=condition, changed_fields=["Name"])

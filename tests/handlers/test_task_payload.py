@@ -1,4 +1,4 @@
-"""The arguments and message properties that an external task gets, as its mapping's options say."""
+"""An external task gets the arguments and message properties that its mapping's options define."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Settings of external tasks: invalid ones and those without effect are refused at their field."""
+"""Invalid settings of external tasks, and those without effect, are refused at their field."""
 
 import pytest
 from django.core.exceptions import ValidationError

@@ -1,4 +1,4 @@
-"""A record's changes in the order of their commits, and what they leave of its fields."""
+"""A timeline orders a record's changes by their commits, and derives the state of its fields."""
 
 from datetime import UTC, datetime
 

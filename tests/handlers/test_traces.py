@@ -1,4 +1,4 @@
-"""One trace for each change: received, recorded, sent, and each attempt of each handler."""
+"""Each change has one trace: received, recorded, sent, and each attempt of each handler."""
 
 from datetime import timedelta
 

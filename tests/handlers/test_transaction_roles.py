@@ -1,4 +1,4 @@
-"""Functions that commit refuse to run inside the transaction of a caller: it could undo them."""
+"""Functions that commit refuse to run inside a caller's transaction, which could undo them."""
 
 import pytest
 from django.db import transaction

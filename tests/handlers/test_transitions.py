@@ -1,4 +1,4 @@
-"""Each step of a delivery's state is a compare-and-swap: it takes what it names, as it stands."""
+"""Each change of a delivery's state is a compare-and-swap that applies to its named states only."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ WAITING = {"ready", "queued", "retrying"}
 
 @pytest.fixture
 def pair(listener):
-    """Two deliveries of a handler, alike and of different records."""
+    """Two equal deliveries of a handler, of different records."""
     return deliver(listener, "tests.remember", 2)
 
 
@@ -30,7 +30,7 @@ def external_pair(listener):
 
 
 def put(state, **fields):
-    """All deliveries, with every moment that a state may have."""
+    """Put all deliveries into a state, with every time column that a state may have."""
     moments = dict.fromkeys(
         ("due_at", "queued_at", "started_at", "claim_deadline", "finished_at"), BEFORE
     )
@@ -43,7 +43,8 @@ def rows(*fields):
 
 
 def changed_from(states, swap, **fields):
-    """Those of the states in which `swap` changes the first delivery; it never does the second."""
+    """Return the states in which `swap` changes the first delivery; it must never change the
+    second."""
     found = set()
     for state in states:
         put(state, **fields)

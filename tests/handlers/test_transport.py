@@ -1,4 +1,4 @@
-"""Channels to a broker whose transport has real ones, as RabbitMQ's: there is none in the tests."""
+"""A failed connection is replaced on transports with real channels, such as RabbitMQ's."""
 
 from contextlib import suppress
 
@@ -10,7 +10,7 @@ from handlers import broker as outbox_broker
 
 
 class Wire:
-    """A connection of its library."""
+    """A connection of the transport's library."""
 
     is_open = True
 

@@ -1,4 +1,4 @@
-"""Events that name many records: a delivery for each, and each is told of all of them."""
+"""Events that name many records have a delivery for each, and each handler gets all record ids."""
 
 import pytest
 from django.db import connection

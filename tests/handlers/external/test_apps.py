@@ -1,4 +1,4 @@
-"""A destination has a Celery application of its own, made of its row alone."""
+"""A destination has a Celery application of its own, configured by its row alone."""
 
 import ssl
 from contextlib import contextmanager

@@ -1,5 +1,5 @@
-"""The tables of the app that the pages' examples belong to. No installed one: its tables are made
-for these tests alone."""
+"""The tables of the app that the pages' examples belong to. The app is not installed: its tables
+are made for these tests alone."""
 
 from django.apps.registry import Apps
 from django.db import models
@@ -8,7 +8,7 @@ apps = Apps()
 
 
 class Live(models.Manager):  # type: ignore[type-arg]
-    """As the manager of a mirrored model."""
+    """A manager without deleted records, as mirrored models have it."""
 
     def get_queryset(self):
         return super().get_queryset().filter(is_deleted=False)
