@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.apps import AppConfig
 
@@ -12,6 +13,7 @@ class HandlersConfig(AppConfig):
         from django.conf import settings
 
         from handlers import checks
+        from handlers.outbox import publish
         from handlers.sdk import decorator, registry
         from handlers.worker import run_log
 
@@ -20,6 +22,7 @@ class HandlersConfig(AppConfig):
         except registry.NoSuchModule as error:
             sys.exit(f"configuration error: CDC_HANDLER_MODULES: {error}")
         decorator.bind(_run_deliveries)
+        publish.send_external = _send_external
         checks.register_all()
         run_log.silence_celerys_success()
 
@@ -30,3 +33,10 @@ def _run_deliveries(ids: Sequence[int], handler: str) -> str:
     from handlers.worker import run
 
     return run.run_deliveries(ids, handler)
+
+
+def _send_external(ids: Sequence[int], now: datetime) -> int:
+    """Send external deliveries. The modules load with the first one, not in every process."""
+    from handlers.tracking import send
+
+    return send.send_external(ids, now)

@@ -26,6 +26,9 @@ class Message:
     headers      sent beside Celery's own, for consumers outside this project
     places       parent spans of the deliveries whose traces are sampled, where known
     is_external  the message goes to another project's workers, on their queue
+    args         positional arguments, of external tasks
+    options      further arguments of Celery's `as_task_v2`, of external tasks
+    priority     of external tasks; None: the broker's default
     """
 
     ids: Sequence[int]
@@ -36,6 +39,9 @@ class Message:
     headers: dict[str, str] | None = None
     places: Places | None = None
     is_external: bool = False
+    args: Sequence[Any] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    priority: int | None = None
 
     @property
     def task_id(self) -> str:
@@ -73,12 +79,16 @@ Unit = Sequence[Claim]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run that has ended and is not settled yet."""
+    """A run that has ended and is not settled yet.
+
+    `worker` is the one that ran an external task, if known; otherwise this machine.
+    """
 
     claim: Claim
     outcome: Outcome
     started_at: datetime
     finished_at: datetime
+    worker: str | None = None
 
     @property
     def name(self) -> str:
@@ -86,8 +96,14 @@ class Ended:
 
     @property
     def kind(self) -> str:
-        """Return succeeded, skipped, failed, retry (the handler requested one) or lost."""
+        """Return succeeded, skipped, failed, retry (the handler requested one), lost or unknown."""
         return self.outcome.kind if isinstance(self.outcome, Failed) else self.name
+
+    @property
+    def is_last(self) -> bool:
+        """Return whether no attempt follows if this one failed."""
+        is_final = isinstance(self.outcome, Failed) and self.outcome.is_final
+        return is_final or self.claim.counted >= self.claim.delivery.allowed_attempts
 
     @property
     def state(self) -> str | None:
@@ -98,8 +114,7 @@ class Ended:
             case Skipped():
                 return Delivery.State.SKIPPED.value
             case Failed():
-                is_last = self.claim.counted >= self.claim.delivery.allowed_attempts
-                return Delivery.State.DEAD.value if is_last else None
+                return Delivery.State.DEAD.value if self.is_last else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from django.db.models import Q
 from django.utils import timezone
 
 from consumer.configuration.desired_state import Item
@@ -18,6 +19,7 @@ from handlers.checks import unregistered_message
 from handlers.mappings import retarget
 from handlers.mappings.pause import WAITING
 from handlers.models import HandlerMapping
+from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk import registry
 from listeners.models import Listener
 
@@ -152,9 +154,10 @@ def _kept(listener: Listener, mapping: HandlerMapping) -> Iterator[str]:
 
 
 def _waiting(mapping: HandlerMapping) -> int:
-    """Count the waiting deliveries. Those for external tasks are not counted: they are sent even if
-    the mapping is removed."""
-    return mapping.deliveries.filter(state__in=WAITING, is_external=False).count()
+    """Count the deliveries that are skipped if the mapping is removed. External tasks that are not
+    tracked are sent all the same, and tracked ones that were sent are waited for."""
+    waiting = mapping.deliveries.filter(Q(is_external=False) | Q(is_tracked=True))
+    return waiting.filter(state__in=WAITING).exclude(AWAITS_REPORT).count()
 
 
 def _deliveries(count: int) -> str:

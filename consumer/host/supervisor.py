@@ -17,6 +17,7 @@ from django.conf import settings
 from audit.db.retry import suppress_transient_errors
 from consumer import relay
 from consumer.host.assignment import Assignment, Standby
+from consumer.host.couriers import CouriersThread
 from consumer.host.runtime import GRACE_SECONDS, DrainingListeners, HostedListener
 from consumer.host.start import Hosting, failed_since
 from consumer.host.threads import PeriodicThread, lease_keeper, relay_thread
@@ -82,6 +83,7 @@ class Supervisor:
         self._helpers = (
             relay_thread(),
             PeriodicThread("watch", run_round, settings.CDC_WATCH_SECONDS),
+            CouriersThread(),
         )
         self._keeper = lease_keeper(self._holding)
 

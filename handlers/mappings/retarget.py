@@ -16,7 +16,7 @@ from django.db.models.functions import Concat
 
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import SENDING, DeliveryQuerySet
+from handlers.models.delivery_queryset import AWAITS_REPORT, SENDING, DeliveryQuerySet
 from handlers.ordering import await_mirror
 from handlers.ordering.rechain import follow, lock_lanes
 from listeners.models import Position
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 State = Delivery.State
 #: The mapping's fields that decide where its deliveries go, and when.
-ADDRESS = frozenset({"handler", "task", "queue", "after"})
+ADDRESS = frozenset({"handler", "task", "track", "queue", "after"})
 #: The maximum number of mappings checked in one sweep.
 LIMIT = 100
 
@@ -36,10 +36,17 @@ def to_move(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
     Leaves out deliveries that are being sent to an external task, which may have them already. A
     mapping without a handler moves nothing; its deliveries keep their handler.
     """
-    rows = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
     if not (mapping.handler or mapping.task):
-        return rows.none()
-    return rows.exclude(**_address(mapping)).exclude(is_external=True, queued_at__gte=now - SENDING)
+        return Delivery.objects.none()
+    return _waiting(mapping, now).exclude(**_address(mapping))
+
+
+def _waiting(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
+    """Return the waiting deliveries of a mapping, without those that an external task may have
+    already: it was sent and not reported, or is being sent."""
+    rows: DeliveryQuerySet = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
+    is_being_sent = Q(is_external=True, is_tracked=False, queued_at__gte=now - SENDING)
+    return rows.exclude(AWAITS_REPORT).exclude(is_being_sent)
 
 
 def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
@@ -55,10 +62,7 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     lock_lanes(mappings, known, {mapping.pk})
     moved = _move(mapping, mappings, known, now)
     if mapping.after:
-        waiting = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
-        await_mirror.block_until_applied(
-            waiting.exclude(is_external=True, queued_at__gte=now - SENDING)
-        )
+        await_mirror.block_until_applied(_waiting(mapping, now))
     return moved
 
 
@@ -85,7 +89,10 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
     Examples are runs that failed after the edit. Never inside a transaction.
     """
     named = waiting.annotate(target=Concat("mapping__handler", "mapping__task"))
-    others = named.exclude(target="").exclude(target=F("handler"), queue=F("mapping__queue"))
+    tracks = Case(When(mapping__task="", then=Value(False)), default=F("mapping__track"))
+    others = named.exclude(target="").exclude(
+        target=F("handler"), queue=F("mapping__queue"), is_tracked=tracks
+    )
     ids = others.order_by().values_list("mapping_id", flat=True).distinct()[:LIMIT]
     moved = 0
     for pk in list(ids):
@@ -98,14 +105,17 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
 def is_misdirected(delivery: Delivery) -> bool:
     """Return whether the mapping loaded with a delivery names another handler."""
     mapping = delivery.active_mapping
-    target = (mapping.handler or mapping.task) if mapping is not None else ""
-    return bool(target) and target != delivery.handler
+    if mapping is None or not (mapping.handler or mapping.task):
+        return False
+    current = (delivery.handler, delivery.is_tracked)
+    return current != (mapping.handler or mapping.task, mapping.is_tracking)
 
 
 def _address(mapping: HandlerMapping) -> dict[str, object]:
     return {
         "handler": mapping.handler or mapping.task,
         "is_external": bool(mapping.task),
+        "is_tracked": mapping.is_tracking,
         "queue": mapping.queue,
     }
 
@@ -113,10 +123,10 @@ def _address(mapping: HandlerMapping) -> dict[str, object]:
 def _place(mapping: HandlerMapping) -> dict[str, object]:
     """Return the changed state columns of moved deliveries.
 
-    Queued ones become ready, because their message names the old handler. For an external task,
-    they leave their chain and are not retried.
+    Queued ones become ready, because their message names the old handler. For an external task that
+    is not tracked, they leave their chain and are not retried.
     """
-    if mapping.task:
+    if not mapping.has_outcomes:
         is_awaiting = Q(awaits_record=True) | Q(awaits_mirror=True)
         still = When(is_awaiting, then=Value(State.BLOCKED))
         return {"state": Case(still, default=Value(State.READY)), "chain": "", "due_at": None}

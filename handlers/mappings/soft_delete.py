@@ -10,10 +10,11 @@ from datetime import datetime
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from handlers.models import Delivery, HandlerMapping
+from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk.outcomes import MAPPING_DELETED
 from listeners import crash_points
 from listeners.models import Position
@@ -45,7 +46,7 @@ def skip_waiting(now: datetime) -> int:
     for mapping in HandlerMapping.with_deleted.deleted().filter(emptied_at=None):
         skipped += sum(_skip(mapping.pk, state, now) for state in _WAITING)
         if _is_added_to(mapping) or _is_open(mapping):
-            continue  # a running delivery may need a retry
+            continue  # a delivery whose attempt has begun may need a retry
         HandlerMapping.with_deleted.filter(pk=mapping.pk).update(emptied_at=now)
     if skipped:
         log.info("waiting deliveries of deleted mappings skipped", deliveries=skipped)
@@ -77,7 +78,8 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
     skipped = 0
     for _ in range(STEPS):
         with transaction.atomic(durable=True):
-            free = _open(mapping_id, state).select_for_update(skip_locked=True)
+            waiting = _open(mapping_id, state).exclude(AWAITS_REPORT)
+            free = waiting.select_for_update(skip_locked=True)
             ids = list(free.values_list("pk", flat=True)[:STEP])
             if not ids:
                 break
@@ -96,10 +98,11 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
 def _open(mapping_id: int, state: State) -> QuerySet[Delivery]:
     """Return a mapping's deliveries in a state.
 
-    Leaves out external deliveries, which are still sent, and those that await their record, which
-    are skipped once it is read.
+    Leaves out external deliveries that are not tracked, which are still sent, and those that await
+    their record, which are skipped once it is read.
     """
-    rows = Delivery.objects.filter(mapping=mapping_id, is_external=False, awaits_record=False)
+    can_end = Q(is_external=False) | Q(is_tracked=True)
+    rows = Delivery.objects.filter(can_end, mapping=mapping_id, awaits_record=False)
     return rows.filter(state=state).order_by(*_OPEN[state])
 
 

@@ -21,8 +21,8 @@ class Delivery(models.Model):
     next delivery of a chain ready.
 
     blocked → ready → queued → running → succeeded | skipped | dead, with retrying between two
-    attempts; ready → sent for an external task; skipped from the start if the mapping ignores the
-    change.
+    attempts. The attempt of a tracked external task begins when it is queued. ready → sent for an
+    external task that is not tracked; skipped from the start if the mapping ignores the change.
     """
 
     class State(models.TextChoices):
@@ -145,6 +145,12 @@ class Delivery(models.Model):
             models.Index(
                 fields=["claim_deadline"], condition=Q(state="running"), name="delivery_running"
             ),
+            # tracking.overdue: sent, and not reported as ended.
+            models.Index(
+                fields=["claim_deadline"],
+                condition=Q(is_tracked=True, state__in=["queued", "running"]),
+                name="delivery_unreported",
+            ),
             # ingest: the earlier deliveries of a chain.
             models.Index(fields=["chain", "id"], name="delivery_chain"),
             # chain_heads.followers: the next delivery of a chain. relay.promote_stranded: the
@@ -189,6 +195,13 @@ class Delivery(models.Model):
     def awaits(self) -> bool:
         """Whether the delivery is blocked even if it is first in its chain."""
         return self.awaits_record or self.awaits_mirror
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether an attempt has begun and has not ended: a worker runs it, or the task of a
+        tracked delivery was sent."""
+        is_sent = self.is_tracked and self.state == self.State.QUEUED
+        return is_sent or self.state == self.State.RUNNING
 
     @property
     def active_mapping(self) -> HandlerMapping | None:

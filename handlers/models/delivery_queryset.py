@@ -27,11 +27,14 @@ HOLDS_CHAIN = Q(state__in=OPEN) | Q(halts=True)
 #: Matches the deliveries of a chain that have not ended, or that halt it.
 IN_CHAIN = HOLDS_CHAIN | Q(state="blocked")
 #: Compared in the same statement that swaps the state, so that a pause holds from its commit on.
-_NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping")))
+NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping")))
 #: State conditions to combine with ids. They differ from the conditions of the partial indexes on
 #: purpose: PostgreSQL would scan such an index with all rows that left it since the last vacuum.
 #: No state is an empty text.
 _IS_BLOCKED, _IS_RUNNING = Q(state__in=("blocked", "")), Q(state__in=("running", ""))
+#: Matches the tracked deliveries whose task was sent and has not been reported as ended. Their
+#: `attempts` include that attempt, also while they are queued.
+AWAITS_REPORT = Q(is_tracked=True, state__in=("queued", "running"))
 #: A worker that ends a delivery has locked it and then locks the next one of its chain. To avoid
 #: deadlocks, all code locks the delivery that holds a chain before the ones that wait in it. A
 #: redelivered one may wait with a lower id.
@@ -52,7 +55,7 @@ _OCCUPIED = Prepared(
 _RUNNING = Prepared(
     lambda: (
         DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-        .filter(_IS_RUNNING, pk__among=Param("ids"))
+        .filter(_IS_RUNNING | Q(state="queued", is_tracked=True), pk__among=Param("ids"))
         .locked()
         .values_list("pk", "attempts")
     )
@@ -94,11 +97,17 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         return self.filter(mapping__in=mapping_ids, entry__listener_id=listener_id)
 
     def queued_before(self, moment: datetime) -> DeliveryQuerySet:
-        return self.filter(state="queued", queued_at__lt=moment)
+        """Filter published deliveries that no worker has started. Tracked ones are left out: their
+        workers cannot recognise a duplicate."""
+        return self.filter(state="queued", queued_at__lt=moment, is_tracked=False)
 
     def overdue(self, now: datetime) -> DeliveryQuerySet:
         """Filter runs that their worker has not ended by the claim's deadline."""
-        return self.filter(state="running", claim_deadline__lt=now)
+        return self.filter(state="running", claim_deadline__lt=now, is_tracked=False)
+
+    def unreported(self, now: datetime) -> DeliveryQuerySet:
+        """Filter tracked deliveries whose task's end was not reported by its deadline."""
+        return self.filter(AWAITS_REPORT, claim_deadline__lt=now)
 
     def counts(self) -> dict[str, int]:
         return dict(self.order_by().values_list("state").annotate(models.Count("id")))
@@ -151,7 +160,11 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         with transaction.atomic(durable=True):
             for attempts, ids in sent.items():
                 waiting = self.filter(
-                    pk__in=ids, state__in=_WAITING, attempts=attempts, paused=False
+                    pk__in=ids,
+                    state__in=_WAITING,
+                    attempts=attempts,
+                    paused=False,
+                    is_tracked=False,
                 )
                 free = waiting.select_for_update(skip_locked=True).values("pk")
                 marked += self.filter(pk__in=free).update(state="queued", queued_at=now)
@@ -161,13 +174,15 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         """Make the queued deliveries of an abandoned message ready for the relay. Never inside a
         transaction."""
         with transaction.atomic(durable=True):
-            queued = self.filter(pk__in=ids, state="queued", paused=False)
+            queued = self.filter(pk__in=ids, state="queued", paused=False, is_tracked=False)
             queued.update_unlocked(state="ready", queued_at=None)
 
     def set_aside(self, ids: Collection[int]) -> int:
         """Set aside the waiting deliveries of paused mappings among `ids`, queued ones as ready.
         Return their number. Never inside a transaction."""
-        waiting = self.filter(pk__in=ids, state__in=_WAITING, mapping__paused_at__isnull=False)
+        waiting = self.filter(
+            ~AWAITS_REPORT, pk__in=ids, state__in=_WAITING, mapping__paused_at__isnull=False
+        )
         unqueued = Case(When(state="queued", then=Value("ready")), default=F("state"))
         with transaction.atomic(durable=True):
             return waiting.update_unlocked(paused=True, queued_at=None, state=unqueued)
@@ -178,7 +193,14 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         if not ids:
             return []
         unclaimed = Q(queued_at=None) | Q(queued_at__lt=now - SENDING)
-        ready = self.filter(unclaimed, _NOT_PAUSED, pk__in=ids, state="ready", is_external=True)
+        ready = self.filter(
+            unclaimed,
+            NOT_PAUSED,
+            pk__in=ids,
+            state="ready",
+            is_external=True,
+            is_tracked=False,
+        )
         with transaction.atomic(durable=True):
             won = list(ready.select_for_update(skip_locked=True).values_list("pk", flat=True))
             self.filter(pk__in=won).update(queued_at=now)
@@ -186,7 +208,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def release_sending(self, ids: Collection[int]) -> None:
         """Release claims whose messages were not sent. Never inside a transaction."""
-        self.filter(pk__in=ids, state="ready").update(queued_at=None)
+        self.filter(pk__in=ids, state="ready", is_tracked=False).update(queued_at=None)
 
     def skip_sending(self, reasons: Mapping[int, str], now: datetime) -> None:
         """Skip claimed deliveries, with the reason for each id. Never inside a transaction."""
@@ -205,7 +227,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def claimable(self, due_by: datetime | Param) -> DeliveryQuerySet:
         is_due = Q(state="retrying", due_at__lte=due_by)
-        return self.filter(Q(state__in=("ready", "queued")) | is_due, _NOT_PAUSED)
+        return self.filter(Q(state__in=("ready", "queued")) | is_due, NOT_PAUSED, is_tracked=False)
 
     def give_back(self, held: Mapping[int, int], *, paused: bool) -> None:
         """Return unused claims, given by delivery id and attempt, which then do not count.

@@ -191,6 +191,16 @@ class HandlerMapping(models.Model):
         return self.deleted_at is not None
 
     @property
+    def is_tracking(self) -> bool:
+        """Whether it sends external tasks and waits for their reports."""
+        return bool(self.task) and self.track
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether the outcomes of its deliveries become known, so that they can have an order."""
+        return bool(self.handler) or self.is_tracking
+
+    @property
     def is_of_mirror(self) -> bool:
         """Whether this mapping brings the changes of its entity to a mirror."""
         return self.managed and self.handler == MIRROR_HANDLER

@@ -120,9 +120,8 @@ def _move(lane_of: Mapping[int, int]) -> set[int]:
     elsewhere = [Q(mapping=pk) & ~Q(chain__startswith=f"{lane}:") for pk, lane in lane_of.items()]
     if not elsewhere:
         return set()
-    misplaced = Delivery.objects.filter(
-        IN_CHAIN, reduce(or_, elsewhere), is_external=False
-    ).order_by()
+    has_order = Q(is_external=False) | Q(is_tracked=True)
+    misplaced = Delivery.objects.filter(IN_CHAIN, has_order, reduce(or_, elsewhere)).order_by()
     unmoved: set[int] = set()
     for records in _pages(misplaced.values_list("entry__record_id", flat=True).distinct()):
         rows = misplaced.filter(entry__record_id__in=records)
@@ -169,7 +168,7 @@ def _leave_second_runs(rows: Sequence[Delivery], goals: dict[int, str]) -> list[
     while True:
         runs: dict[str, list[Delivery]] = defaultdict(list)
         for row in rows:
-            if row.state == State.RUNNING and goals[row.pk]:
+            if row.has_begun and goals[row.pk]:
                 runs[goals[row.pk]].append(row)
         seconds = [
             row
@@ -194,10 +193,8 @@ def _surplus(rows: Sequence[Delivery], goals: Mapping[int, str]) -> list[int]:
             members[goals[row.pk]].append(row)
     to_block: list[int] = []
     for group in members.values():
-        is_held = any(row.halts or row.state == State.RUNNING for row in group)
-        waiting = sorted(
-            row.pk for row in group if row.state in OPEN and row.state != State.RUNNING
-        )
+        is_held = any(row.halts or row.has_begun for row in group)
+        waiting = sorted(row.pk for row in group if row.state in OPEN and not row.has_begun)
         to_block += waiting if is_held else waiting[1:]
     return to_block
 

@@ -189,6 +189,7 @@ def _delivery(
         "mapping_id": mapping.pk,
         "handler": mapping.handler or mapping.task,
         "is_external": bool(mapping.task),
+        "is_tracked": mapping.is_tracking,
         "queue": mapping.queue,
         "created_at": entry.received_at,
     }

@@ -25,16 +25,24 @@ from handlers.models import Delivery
 from handlers.outbox import metrics
 from handlers.outbox.message_size import grouped, messages_waiting, size_limit, spread
 from handlers.sdk import registry
-from handlers.sdk.events import EventData, Present
-from handlers.sdk.outcomes import Failed, Skipped
 from handlers.sdk.registry import Handler, attempts_allowed, queue_of
-from handlers.superseded.prepare import present_of
 from handlers.types import Message
 from listeners import crash_points
 
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
+#: Characters of a message's arguments that Celery's tools show.
+MOST_SHOWN = 1024
+
+
+def send_external(ids: Sequence[int], now: datetime) -> int:
+    """Send external deliveries; return how many were sent. Raises BrokerUnavailable.
+
+    `handlers.apps` replaces it by `handlers.tracking.send`, which is above this module: it settles
+    the deliveries that cannot be sent.
+    """
+    raise NotImplementedError
 
 
 #: A delivery, or a row of its `_COLUMNS`.
@@ -98,23 +106,23 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     if len(rows) < len(found):
         Delivery.objects.set_aside([row.id for row in found if row.mapping__paused_at])
     limits = {row.mapping_id: row.mapping__max_attempts for row in rows}
-    tracked = [
+    internal = [row for row in rows if not row.is_external]
+    messages = [
         message_for(group[0], [row.id for row in group])
-        for group in in_bundles([row for row in rows if not row.is_external], limits, size)
+        for group in in_bundles(internal, limits, size)
     ]
-    sending = Delivery.objects.claim_sending([row.id for row in rows if row.is_external], now)
-    external = _external_messages(sending, now)
-    sending = [pk for message in external for pk in message.ids]
+    external = [row.id for row in rows if row.is_external]
+    sent = 0
     try:
-        send([*tracked, *external])
-    except BrokerUnavailable:
-        Delivery.objects.release_sending(sending)
-        raise
-    crash_points.reach("sent")
-    _mark(tracked, now)
-    Delivery.objects.mark_sent(sending, now)
-    crash_points.reach("published")
-    return sum(len(message.ids) for message in tracked) + len(external)
+        send(messages)
+        if messages:
+            crash_points.reach("sent")
+            _mark(messages, now)
+            crash_points.reach("published")
+    finally:  # other brokers may be up
+        if external:
+            sent = send_external(external, now)
+    return sum(len(message.ids) for message in messages) + sent
 
 
 def in_bundles(
@@ -162,51 +170,13 @@ def _mark(messages: Sequence[Message], now: datetime) -> None:
         Delivery.objects.mark_queued(sent, now)
 
 
-def _external_messages(ids: Sequence[int], now: datetime) -> list[Message]:
-    """Return the messages for claimed external deliveries.
-
-    Skips changes whose record was deleted since. A delivery whose present values cannot be read
-    keeps its claim, so that the next try waits until the claim expires.
-    """
-    if not ids:
-        return []
-    rows = Delivery.objects.filter(pk__in=ids).order_by("id")
-    deliveries = list(rows.select_related("entry__listener", "mapping"))
-    results = present_of(deliveries)
-    failures = {pk: result for pk, result in results.items() if isinstance(result, Failed)}
-    for pk, failure in failures.items():
-        log.warning(
-            "external delivery postponed: present values cannot be read",
-            delivery=pk,
-            reason=failure.error,
-        )
-    skipped = {pk: result.reason for pk, result in results.items() if isinstance(result, Skipped)}
-    Delivery.objects.skip_sending(skipped, now)
-    unsent = failures.keys() | skipped.keys()
-    sendable = [delivery for delivery in deliveries if delivery.pk not in unsent]
-    return [_external(delivery, results.get(delivery.pk)) for delivery in sendable]
-
-
-def _external(delivery: Delivery, result: object) -> Message:
-    present = result if isinstance(result, Present) else None
-    return Message(
-        [delivery.pk],
-        delivery.attempts,
-        delivery.handler,
-        queue_of(delivery.handler, delivery.queue, is_external=True),
-        {"event": EventData.of(delivery.entry, present=present).to_dict()},
-        tracing.spans.headers(delivery) if tracing.spans is not None else None,
-        is_external=True,
-    )
-
-
-def send(messages: Sequence[Message]) -> None:
-    """Publish messages in pipelined batches. Raises BrokerUnavailable."""
+def send(messages: Sequence[Message], app: Celery | None = None) -> None:
+    """Publish messages in pipelined batches, through our own broker or that of `app`. Raises
+    BrokerUnavailable."""
     if not messages:
         return
     began = time_ns()
-    app: Celery = current_app._get_current_object()
-    _declare(app, {message.queue for message in messages if message.is_external})
+    app = app or current_app._get_current_object()
     queues = {name: _queue(app, name) for name in {message.queue for message in messages}}
     with (
         broker.errors(app),
@@ -215,34 +185,39 @@ def send(messages: Sequence[Message]) -> None:
         producer.batch(max_size=BATCH),
     ):
         for message in messages:
-            size = len(message.ids)
-            task = app.amqp.as_task_v2(
-                message.task_id,
-                message.task,
-                kwargs=message.kwargs,
-                argsrepr="()",
-                kwargsrepr=repr(message.kwargs) if size == 1 else f"{size} deliveries",
-                ignore_result=True,
-            )
             app.amqp.send_task_message(
                 producer,
                 message.task,
-                task,
+                _task(app, message),
                 queue=queues[message.queue],
                 retry=False,
                 headers=message.headers,
                 declare=() if message.is_external else None,
+                **({} if message.priority is None else {"priority": message.priority}),
             )
     metrics.published(messages)
     if tracing.spans is not None:
         tracing.spans.sent(messages, began)
 
 
-def _declare(app: Celery, external_queues: Collection[str]) -> None:
-    if not external_queues:
-        return
+def _task(app: Celery, message: Message) -> Any:
+    size = len(message.ids)
+    shown = repr(message.kwargs)[:MOST_SHOWN] if size == 1 else f"{size} deliveries"
+    return app.amqp.as_task_v2(
+        message.task_id,
+        message.task,
+        message.args,
+        message.kwargs,
+        argsrepr=repr(tuple(message.args))[:MOST_SHOWN],
+        kwargsrepr=shown,
+        **{"ignore_result": True, **message.options},
+    )
+
+
+def declare(app: Celery, queues: Collection[str]) -> None:
+    """Declare queues of external tasks that do not exist. Raises BrokerUnavailable."""
     with broker.errors(app), app.pool.acquire(block=True, timeout=10) as connection:
-        for name in external_queues:
+        for name in queues:
             broker.ensure_queue(app, connection, name)
 
 

@@ -18,7 +18,7 @@ from handlers.redelivery.request import PRUNED, Counts, Row, Verdict, row_for
 State = Delivery.State
 
 #: Fields of a delivery that its mapping determines; the mapping may have changed since.
-_FOLLOWED = ("handler", "is_external", "queue", "chain")
+_FOLLOWED = ("handler", "is_external", "is_tracked", "queue", "chain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,13 @@ def _follow(
 
 
 def _followed(delivery: Delivery, mapping: HandlerMapping, chain: str) -> bool:
-    wanted = (mapping.handler or mapping.task, bool(mapping.task), mapping.queue, chain)
+    wanted = (
+        mapping.handler or mapping.task,
+        bool(mapping.task),
+        mapping.is_tracking,
+        mapping.queue,
+        chain,
+    )
     if wanted == tuple(getattr(delivery, name) for name in _FOLLOWED):
         return False
     for name, value in zip(_FOLLOWED, wanted, strict=True):

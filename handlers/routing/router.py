@@ -98,7 +98,7 @@ def lanes(mappings: Iterable[HandlerMapping]) -> dict[int, int]:
     the same change have separate lanes, so a failing handler does not hold up another one.
     """
     ordered = (
-        mapping for mapping in mappings if mapping.handler and mapping.ordering == "per_record"
+        mapping for mapping in mappings if mapping.has_outcomes and mapping.ordering == "per_record"
     )
     return {mapping.pk: group[0].pk for group in _by_target(ordered) for mapping in group}
 
@@ -127,7 +127,7 @@ def overtakable_mappings(mappings: Collection[HandlerMapping]) -> frozenset[int]
 
     Deliveries of those other mappings may overtake theirs.
     """
-    if all(mapping.ordering == "per_record" for mapping in mappings if mapping.handler):
+    if all(mapping.ordering == "per_record" for mapping in mappings if mapping.has_outcomes):
         return frozenset()
     lane_of = lanes(mappings)
     view_of = views(mappings)

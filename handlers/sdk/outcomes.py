@@ -66,18 +66,21 @@ class Succeeded:
 class Failed:
     """A failed attempt.
 
-    after  seconds until the next attempt, in place of the back-off
-    kind   failed: the handler raised; retry: it raised Retry; lost: its worker never ended the run
-    type   the full class name of the exception
-    at     the file and line that raised the exception
+    after     seconds until the next attempt, in place of the back-off
+    kind      failed: the handler raised; retry: it raised Retry; lost: its worker never ended the
+              run; unknown: no worker reported the end of an external task
+    type      the full class name of the exception
+    at        the file and line that raised the exception
+    is_final  another attempt would not help, so the delivery is dead
     """
 
     error: str
     traceback: str = ""
     after: float | None = None
-    kind: Literal["failed", "retry", "lost"] = "failed"
+    kind: Literal["failed", "retry", "lost", "unknown"] = "failed"
     type: str = ""
     at: str = ""
+    is_final: bool = False
 
 
 Outcome = Succeeded | Skipped | Failed

@@ -145,7 +145,8 @@ def _is_about(entry: AuditLogEntry, record_id: str) -> bool:
 class Turns:
     """The order of deliveries that are about to run, one after the other, by id.
 
-    Their `attempts` include the attempt that is about to run, except for external tasks.
+    Their `attempts` include the attempt that is about to run, except for external tasks that are
+    not tracked.
     """
 
     order: Mapping[int, int]

@@ -38,9 +38,12 @@ def _log(ended: Ended, outcome: Failed, changes: Mapping[str, Any]) -> None:
     fields: dict[str, Any] = {**_fields([claim]), "state": str(changes["state"])}
     if not is_dead:
         fields["next_retry"] = changes["due_at"].isoformat(timespec="seconds")
+    then = "no attempts left" if is_dead else "will retry"
     if outcome.kind == "lost":
-        then = "no attempts left" if is_dead else "will retry"
         log.warning(f"handler run lost: worker stopped responding; {then}", **fields)
+        return
+    if outcome.kind == "unknown":
+        log.warning(f"outcome of an external task unknown: no report in time; {then}", **fields)
         return
     # Without the exception's text, which may contain field values. The attempt's row has it.
     fields["error"] = "Retry" if outcome.kind == "retry" else outcome.type or outcome.error

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.db.models.functions import Coalesce
 
 from audit.db.bulk_insert import insert
 from audit.db.retry import UNAVAILABLE, retry
@@ -63,7 +64,7 @@ def _settle_alone(ended: Sequence[Ended]) -> Settled:
 
 def settle_in_transaction(ended: Sequence[Ended]) -> Settled:
     """Settle runs as `settle_runs` does. Inside the caller's transaction."""
-    if len(ended) == 1:
+    if len(ended) == 1 and not ended[0].claim.delivery.is_tracked:
         return _settle_one(ended[0])
     held = Delivery.objects.running({run.claim.delivery.pk: run.claim.attempt for run in ended})
     kept = [run for run in ended if run.claim.delivery.pk in held]
@@ -115,7 +116,9 @@ def _settle_many(ended: Sequence[Ended]) -> None:
         log_after_commit(run, values)
         ids_by_changes[tuple(values.items())].append(run.claim.delivery.pk)
     for same, ids in ids_by_changes.items():
-        Delivery.objects.filter(pk__in=ids).update(claim_deadline=None, **dict(same))
+        Delivery.objects.filter(pk__in=ids).update(
+            claim_deadline=None, started_at=Coalesce("started_at", "queued_at"), **dict(same)
+        )
 
 
 def _changes(ended: Ended, now: datetime) -> dict[str, Any]:
@@ -126,7 +129,7 @@ def _changes(ended: Ended, now: datetime) -> dict[str, Any]:
             return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
         case Skipped(reason):
             return {"state": Delivery.State.SKIPPED, "error": storable(reason), "finished_at": now}
-        case Failed(error) if counted >= delivery.allowed_attempts:
+        case Failed(error) if ended.is_last:
             return {
                 "state": Delivery.State.DEAD,
                 "halts": halt.halts(delivery),
@@ -159,7 +162,7 @@ def _attempt_of(ended: Ended) -> DeliveryAttempt:
         redelivery_id=ended.claim.delivery.redelivery_id,
         started_at=ended.started_at,
         finished_at=ended.finished_at,
-        worker=socket.gethostname(),
+        worker=socket.gethostname() if ended.worker is None else storable(ended.worker)[-255:],
         error=storable(error),
         traceback=storable(trace),
     )

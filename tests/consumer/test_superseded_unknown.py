@@ -208,7 +208,7 @@ def test_a_task_elsewhere_whose_record_cannot_be_read_is_tried_again_after_a_whi
     org, copied, account, dead
 ):
     """The relay looks for ready deliveries each second, and must not query Salesforce as often."""
-    HandlerMapping.objects.update(handler="", task="shop.sync", queue="shop")
+    HandlerMapping.objects.update(handler="", task="shop.sync", track=False, queue="shop")
     org.gap("GAP_UPDATE", "Account", account, apply=True, Phone="42")
     hear(org, copied)
     org.fault("http_status", target="rest", status=503, times=1)

@@ -113,7 +113,7 @@ def test_an_unordered_handler_waits_too(listener, mirror):
 
 
 def test_an_external_task_is_sent_after_the_mirror(listener, mirror):
-    make_follower(listener, handler="", task="shop.sync", queue="shop")
+    make_follower(listener, handler="", task="shop.sync", track=False, queue="shop")
     record(listener, update())
     assert states_of_followers() == [WAITING]
 

@@ -79,7 +79,7 @@ def test_deliveries_that_move_to_another_handler_wait_on(followed):
 def test_deliveries_that_move_to_an_external_task_wait_on(followed):
     record(followed, update())
     mapping = HandlerMapping.objects.get(after="mirror")
-    mapping.handler, mapping.task = "", "shop.sync"
+    mapping.handler, mapping.task, mapping.track = "", "shop.sync", False
     with transaction.atomic():
         mapping.save()
         move_waiting(mapping, timezone.now())

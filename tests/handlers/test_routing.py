@@ -10,7 +10,7 @@ from handlers.routing.router import Routed, lanes, overtakable_mappings, route
 _numbers = itertools.count(1)
 
 
-def mapping(on="update", entity="*", handler="h", task="", changed_fields=(), **more):
+def mapping(on="update", entity="*", handler="h", task="", changed_fields=(), track=False, **more):
     return SimpleNamespace(
         **{
             "pk": next(_numbers),
@@ -24,6 +24,7 @@ def mapping(on="update", entity="*", handler="h", task="", changed_fields=(), **
             "ignore_users": [],
             "ordering": "per_record",
             "options": {},
+            "has_outcomes": bool(handler) or track,
             **more,
         }
     )

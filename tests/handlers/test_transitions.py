@@ -26,7 +26,7 @@ def pair(listener):
 
 @pytest.fixture
 def external_pair(listener):
-    return deliver(listener, "", 2, task="elsewhere.sync")
+    return deliver(listener, "", 2, task="elsewhere.sync", track=False)
 
 
 def put(state, **fields):

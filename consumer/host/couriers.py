@@ -1,0 +1,133 @@
+"""The couriers of a listener process: a thread for each destination reads the reports of tracked
+external tasks and settles their deliveries."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+from django.db import Error, connection
+
+from consumer.host.threads import PeriodicThread
+from handlers.broker import BrokerUnavailable
+from handlers.external import apps
+from handlers.models import Destination
+from handlers.outbox import publish
+from handlers.outbox.message_size import MOST
+from handlers.tracking.courier import Courier
+from handlers.tracking.overdue import destinations_to_read, end_unreported
+from listeners.clock import database_clock
+from listeners.salesforce.backoff import Backoff
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks for destinations to read.
+LOOK_SECONDS = 2.0
+#: Seconds between two looks for overdue reports of a destination.
+OVERDUE_SECONDS = 5.0
+RECONNECT = Backoff(1.0, 15.0)
+
+
+class CourierThread(threading.Thread):
+    """Reads the reports of one destination until it is stopped, and reconnects after errors."""
+
+    def __init__(self, destination: Destination | None) -> None:
+        self.destination = destination
+        self._courier = Courier(destination)
+        super().__init__(name=f"courier {self._courier.name}".strip(), daemon=True)
+        self._stopped = threading.Event()
+        self._looked_at = float("-inf")
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        delays = RECONNECT.delays()
+        while not self._stopped.is_set():
+            began = time.monotonic()
+            self._read()
+            connection.close()
+            if time.monotonic() - began > OVERDUE_SECONDS:
+                delays = RECONNECT.delays()
+            self._stopped.wait(next(delays))
+
+    def _read(self) -> None:
+        try:
+            with self._courier.reading() as broker:
+                while not self._stopped.is_set():
+                    with apps.errors(self.destination):
+                        is_empty = self._courier.handle_batch(broker)
+                    if is_empty:
+                        self._end_unreported()
+        except BrokerUnavailable as error:
+            log.warning("reports cannot be read; will retry", reason=str(error))
+        except Error as error:
+            log.warning("reports left in their queue: database error", reason=str(error).strip())
+        except Exception:  # the thread must survive
+            log.exception("unexpected error", thread=self.name)
+
+    def _end_unreported(self) -> None:
+        if time.monotonic() - self._looked_at < OVERDUE_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        following = end_unreported(self.destination)
+        if following:
+            publish.publish_or_leave(following, database_clock.now(), size=MOST)
+
+
+class Couriers:
+    """Starts and stops courier threads as mappings and destinations change."""
+
+    def __init__(self) -> None:
+        self._threads: dict[int | None, CourierThread] = {}
+        self._leaving: list[CourierThread] = []
+        self._is_over = False
+
+    def refresh(self) -> None:
+        wanted = {
+            destination.pk if destination else None: destination
+            for destination in destinations_to_read()
+        }
+        for pk, thread in list(self._threads.items()):
+            if pk not in wanted or _values(thread.destination) != _values(wanted[pk]):
+                thread.stop()
+                self._leaving.append(self._threads.pop(pk))
+        for pk, destination in wanted.items():
+            known = self._threads.get(pk)
+            if not self._is_over and (known is None or not known.is_alive()):
+                self._threads[pk] = thread = CourierThread(destination)
+                thread.start()
+
+    def stop(self) -> None:
+        self._is_over = True
+        for thread in list(self._threads.values()):
+            thread.stop()
+
+    def join(self, timeout: float) -> None:
+        by = time.monotonic() + timeout
+        for thread in [*self._threads.values(), *self._leaving]:
+            thread.join(max(0.0, by - time.monotonic()))
+
+
+def _values(destination: Destination | None) -> object:
+    """Return what a courier's connection is made of."""
+    if destination is None:
+        return None
+    return destination.name, destination.broker, destination.ca_certificate
+
+
+class CouriersThread(PeriodicThread):
+    """Keeps the couriers of this process up to date."""
+
+    def __init__(self) -> None:
+        self._couriers = Couriers()
+        super().__init__("couriers", self._couriers.refresh, LOOK_SECONDS)
+
+    def stop(self) -> None:
+        super().stop()
+        self._couriers.stop()
+
+    def join(self, timeout: float | None = None) -> None:
+        super().join(timeout)
+        self._couriers.join(timeout or 0.0)

@@ -1,0 +1,67 @@
+"""Settles the attempts of tracked deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from audit.db.retry import retry
+from handlers import tracing
+from handlers.models import Delivery
+from handlers.models.delivery_queryset import AWAITS_REPORT
+from handlers.sdk.outcomes import Failed, Outcome, Succeeded
+from handlers.tracking.claims import claims_of
+from handlers.tracking.reports import Report
+from handlers.tracking.tokens import Reported
+from handlers.types import Claim, Ended, Message
+from handlers.worker import metrics as attempt_metrics
+from handlers.worker.settle import settle_runs
+from listeners.clock import database_clock
+
+
+def settle_reports(reports: Sequence[Report]) -> tuple[int, list[int]]:
+    """Settle the attempts that reports end; return how many did, and the deliveries that can start
+    now.
+
+    A report of an attempt that has ended already, or of a delivery that is gone, changes nothing.
+    Database errors are retried. Never inside a transaction.
+    """
+    by_attempt: dict[tuple[int, int], Report] = {}
+    for report in reports:
+        by_attempt.setdefault((report.token.delivery_id, report.token.attempt), report)
+    ids = [delivery_id for delivery_id, _ in by_attempt]
+    rows = Delivery.objects.filter(AWAITS_REPORT, pk__in=ids).order_by("id")
+    claims = retry(lambda: claims_of(rows.all()), "load reported deliveries")
+    now = database_clock.now()
+    return settle(
+        [
+            Ended(claim, _outcome(claim, report), claim.started_at, now, report.worker)
+            for claim in claims
+            for report in [by_attempt.get((claim.delivery.pk, claim.attempt))]
+            if report is not None
+        ]
+    )
+
+
+def settle(ended: Sequence[Ended]) -> tuple[int, list[int]]:
+    """Settle attempts; return how many were not settled already, and the deliveries that can start
+    now. Never inside a transaction."""
+    following, lost = settle_runs(ended)
+    settled = [run for run in ended if run not in lost]
+    attempt_metrics.settled(settled)
+    if tracing.spans is not None:
+        for run in settled:
+            tracing.spans.lost(run)
+    return len(settled), [follower.id for follower in following]
+
+
+def _outcome(claim: Claim, report: Report) -> Outcome:
+    if report.token.outcome is Reported.SUCCEEDED:
+        return Succeeded()
+    task_id = task_id_of(claim)
+    worker = f"worker {report.worker}" if report.worker else "its worker"
+    return Failed(f"The task failed; see the log of {worker} for task id {task_id}.")
+
+
+def task_id_of(claim: Claim) -> str:
+    """Return the id of the task that was sent for a claim."""
+    return Message([claim.delivery.pk], claim.attempt - 1, "", "", {}).task_id

@@ -1,0 +1,55 @@
+"""Report tokens: each is bound to one outcome of one attempt of one delivery.
+
+A worker returns the token of the outcome that its task had. Nobody without the SECRET_KEY can make
+one; but whoever reads a token in a queue can use it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from django.core.signing import BadSignature, Signer
+
+_SALT = "handlers.tracking.report"
+#: A token is longer only if it is forged.
+MAX_LENGTH = 200
+
+
+class Reported(StrEnum):
+    """How a task ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    delivery_id: int
+    attempt: int
+    outcome: Reported
+
+
+class InvalidToken(Exception):
+    """A token that this installation did not issue. Find out who can write to the queue."""
+
+
+@cache
+def _signer() -> Signer:
+    return Signer(salt=_SALT)
+
+
+def issue(delivery_id: int, attempt: int, outcome: Reported) -> str:
+    return _signer().sign(f"{delivery_id}:{attempt}:{outcome.value}")
+
+
+def read(text: object) -> Token:
+    """Return the token's content. Raises InvalidToken."""
+    if not isinstance(text, str) or len(text) > MAX_LENGTH:
+        raise InvalidToken
+    try:
+        delivery_id, attempt, outcome = _signer().unsign(text).split(":")
+        return Token(int(delivery_id), int(attempt), Reported(outcome))
+    except (BadSignature, ValueError):
+        raise InvalidToken from None

@@ -1,0 +1,96 @@
+from contextlib import contextmanager
+
+import pytest
+
+from consumer.ingest.transaction import ingest
+from handlers.external import apps
+from handlers.models import Delivery, Destination
+from handlers.outbox import publish
+from handlers.tracking.courier import Courier
+from handlers.tracking.overdue import end_unreported
+from listeners.clock import database_clock
+from tests.sample_data import change, lease_of, make_mapping, received
+from tests.servers import RedisServer, wait_for
+from tests.shop.process import Shop
+
+
+@pytest.fixture(autouse=True)
+def no_applications_of_other_tests():
+    apps.forget()
+    yield
+    apps.forget()
+
+
+@pytest.fixture
+def shop_broker(tmp_path):
+    """The broker of the other project."""
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def shop(shop_broker, tmp_path):
+    project = Shop(shop_broker.url, tmp_path)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def destination(transactional_db, shop):
+    return Destination.objects.create(name="shop", broker=shop.broker_url)
+
+
+class Scene:
+    """A listener whose changes go to the tasks of the other project."""
+
+    def __init__(self, listener, destination) -> None:
+        self.listener, self.destination = listener, destination
+
+    def mapping(self, task="shop.sync", on="create", **fields):
+        fields = {"destination": self.destination, "max_attempts": 3, **fields}
+        return make_mapping(self.listener, on, handler="", task=task, **fields)
+
+    def record(self, *changes):
+        """Record changes and send what can start; return the ids of new deliveries."""
+        mappings = list(self.listener.mappings.all())
+        messages = received(*(changes or [change()]))
+        done = ingest(self.listener, lease_of(self.listener), messages, mappings)
+        publish.publish(done.to_publish.ids, database_clock.now())
+        return done.to_publish.ids
+
+    def send_due(self) -> int:
+        now = database_clock.now()
+        ready = Delivery.objects.ready() | Delivery.objects.retry_due(now)
+        return publish.publish(list(ready.values_list("pk", flat=True)), now)
+
+    @contextmanager
+    def reading(self):
+        """A courier; yields a function that handles a batch of reports."""
+        courier = Courier(self.destination)
+        with courier.reading() as connection:
+            yield lambda: courier.handle_batch(connection)
+
+    def wait_until(self, condition, seconds: float = 30) -> None:
+        """Read reports, end overdue attempts and send retries until the condition is true."""
+        with self.reading() as handle:
+
+            def is_met():
+                handle()
+                publish.publish(end_unreported(self.destination), database_clock.now())
+                self.send_due()
+                return condition()
+
+            wait_for(is_met, seconds=seconds, what=f"states {self.states}")
+
+    @property
+    def states(self):
+        return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+    def wait_for_states(self, *states: str, seconds: float = 30) -> None:
+        self.wait_until(lambda: self.states == list(states), seconds)
+
+
+@pytest.fixture
+def scene(listener, destination, settings):
+    settings.CDC_RETRY_BASE_SECONDS = 0.1
+    return Scene(listener, destination)

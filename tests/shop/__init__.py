@@ -1,0 +1,1 @@
+"""A Celery project of another team, for tests of external tasks."""
