@@ -5,7 +5,7 @@ import pytest
 
 
 class Door:
-    """A port on loopback that counts who comes, and answers nothing."""
+    """A port on loopback that counts connections, and answers nothing."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))

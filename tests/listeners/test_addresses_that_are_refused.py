@@ -1,4 +1,4 @@
-"""An address that may not be asked is refused where it is entered, at its field."""
+"""An address that the egress policy forbids is refused at the field where it is entered."""
 
 import pytest
 from django.core.checks import run_checks

@@ -1,4 +1,5 @@
-"""The digest under which tokens are stored: with other credentials, an old token is not used."""
+"""Tokens are stored under a digest of the credentials, so that other credentials do not use
+them."""
 
 from __future__ import annotations
 

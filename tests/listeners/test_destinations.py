@@ -1,4 +1,4 @@
-"""Which addresses this installation may ask."""
+"""The egress policy decides which addresses this installation may connect to."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""A stream that cannot be opened on this machine is found before a lease is taken."""
+"""A stream that cannot be opened on this machine is detected before a lease is taken."""
 
 import pytest
 

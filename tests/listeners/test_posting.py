@@ -1,4 +1,4 @@
-"""A POST to an address that a user entered."""
+"""POST requests to addresses that users entered observe the egress policy."""
 
 import asyncio
 

@@ -55,7 +55,7 @@ def test_a_name_that_leads_inside_is_not_connected_to(names, door, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_name_is_asked_once_so_another_answer_changes_nothing(names, door, version):
-    """TEST-NET-1 stands for a public host here: nobody is there."""
+    """TEST-NET-1 stands for a public host here; no host answers there."""
     site = parsed(["192.0.2.0/24"])
     names["crm.example"] = [["192.0.2.1"], ["127.0.0.1"]]
     http = session_of(HttpConfig(http_version=version, destinations=site))
@@ -68,7 +68,7 @@ def test_the_name_is_asked_once_so_another_answer_changes_nothing(names, door, v
 
 @pytest.fixture(params=["refuses", "does not answer"])
 def dead(request, door):
-    """Another address of loopback, at the port of the door."""
+    """Another loopback address at the door's port, where connections fail."""
     address = ("127.0.0.2", door.port)
     with ExitStack() as opened:
         if request.param == "does not answer":  # its queue is full

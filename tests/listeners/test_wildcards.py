@@ -1,4 +1,4 @@
-"""Patterns that users write are matched in linear time, and silly ones are refused."""
+"""Users' patterns are matched in linear time, and excessive ones are refused."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Every metric that the code exports, by the name that Prometheus has it under."""
+"""All metrics that the code exports, by their names in Prometheus."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def catalogue() -> dict[str, Exported]:
 
 
 def series() -> dict[str, Exported]:
-    """By the names of their samples; Prometheus's own too."""
+    """Return the metrics by the names of their samples, with Prometheus's own."""
     found = {"up": Exported("gauge", frozenset())}
     for name, one in catalogue().items():
         if one.kind != "histogram":

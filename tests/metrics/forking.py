@@ -1,6 +1,6 @@
-"""Counts together with processes that it forks, and prints what is collected in between.
+"""Counts metrics together with processes that it forks, and prints what is collected in between.
 
-It is run by itself: it changes how everything in its process counts.
+It runs as its own program, because it changes how all metrics of its process are counted.
 """
 
 import json
@@ -18,7 +18,7 @@ TOOK = Histogram("test_took", "Took.", ["who"], buckets=(1, 10))
 
 
 def child(who: str, place: int, *, dies: bool) -> None:
-    """Count thrice in a new process; then end, or be killed."""
+    """Count three times in a new process, which then ends or is killed."""
     if os.fork():
         os.wait()
         return

@@ -1,6 +1,7 @@
-"""PromQL, held against what the code exports: which labels an expression's result has.
+"""Checks PromQL against the metrics that the code exports, and finds the labels of an expression's
+result.
 
-Mistaken    it names what is not there, or adds up what may not be added up
+Mistaken    it names an unknown metric or label, or adds up values that must not be added up
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class _Reader:
         self._known = known
 
     def read(self, part: object, around: str) -> Labels:
-        """`around`: the function or the aggregation that it stands in directly."""
+        """Return the labels of a part; `around` is the function or aggregation that directly
+        contains it."""
         match part:
             case promql.NumberLiteral() | promql.StringLiteral():
                 return frozenset()

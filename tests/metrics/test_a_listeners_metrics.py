@@ -1,4 +1,4 @@
-"""/metrics of a listener process."""
+"""A listener process's /metrics count what it receives and its interruptions."""
 
 from cdcproject.version import __version__
 from tests.metrics.scraped import scrape

@@ -1,4 +1,4 @@
-"""/metrics of a worker: what all processes of its pool have counted."""
+"""A worker's /metrics contain the counts of all processes of its pool."""
 
 import shutil
 import signal
@@ -21,7 +21,8 @@ def ended():
 
 
 def test_attempts_and_deliveries_are_counted_however_many_processes_ran_them(processes, listener):
-    """Chains, bundles, batches and transactions; and what a process counted that was killed."""
+    """They include chains, bundles, batches and transactions, and the counts of a killed
+    process."""
     port = free_port()
     worker = processes.worker(concurrency=2, CDC_WORKER_METRICS_PORT=str(port))
     ids = [

@@ -1,4 +1,4 @@
-"""The alerts and the dashboard ask for what the code exports, and docs/metrics.md has all of it."""
+"""Alerts and dashboard use metrics that the code exports, and docs/metrics.md lists all of them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Processes that were forked count together, also those that have ended."""
+"""The counts of forked processes are added up, also after they have ended."""
 
 import json
 import subprocess

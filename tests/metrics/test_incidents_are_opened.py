@@ -9,7 +9,7 @@ from cdcproject.process.metrics import VARIABLE
 
 @pytest.mark.django_db(transaction=True)
 def test_an_incident_is_opened_where_it_cannot_be_counted(listener, monkeypatch, tmp_path):
-    """In a new process of a worker's pool whose folder is gone."""
+    """The folder of a new process of a worker's pool is gone."""
     OPENED.clear()
     monkeypatch.setenv(VARIABLE, str(tmp_path / "gone"))
     monkeypatch.setattr(values, "ValueClass", values.MultiProcessValue())

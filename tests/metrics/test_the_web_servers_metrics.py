@@ -1,4 +1,4 @@
-"""/metrics of the web server: of all of gunicorn's processes, whichever is asked."""
+"""The web server's /metrics contain the counts of all gunicorn processes, whichever answers."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Mirrors in tests, without an org."""
+"""Makes mirrors for tests, without an org."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -16,7 +16,7 @@ def add(listener, model="crm.Account", **fields) -> Mirror:
 
 
 def logged(mirror, at, change_type="UPDATE", record_id="001000000000001AAA") -> AuditLogEntry:
-    """An entry of the audit log that was committed at a time, and has no deliveries."""
+    """Make an entry of the audit log that was committed at that time and has no deliveries."""
     return AuditLogEntry.objects.create(
         listener=mirror.listener,
         channel="/data/ChangeEvents",

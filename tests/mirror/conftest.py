@@ -7,7 +7,7 @@ _SETTLED = load.SETTLED
 
 @pytest.fixture(autouse=True)
 def loads_that_need_not_settle(monkeypatch):
-    """Nothing changes in the seconds around these loads, unless a test says so."""
+    """Let loads not wait for recent changes to settle, unless a test says so."""
     monkeypatch.setattr(load, "SETTLED", 0 * _SETTLED)
 
 

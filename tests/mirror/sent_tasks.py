@@ -7,7 +7,7 @@ from cdcproject.celery import app
 
 
 def sent(task: str) -> list[dict[str, Any]]:
-    """The arguments of each message of a task."""
+    """Return the arguments of each message of a task."""
     with app.connection_for_read() as connection:
         channel: Any = connection.default_channel
         messages = [json.loads(text) for text in channel.client.lrange("cdc", 0, -1)]

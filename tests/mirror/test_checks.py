@@ -10,7 +10,7 @@ from tests.mirror.test_columns import a_model
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Makes check_models see these models alone."""
+    """Lets check_models see only these models, and returns its messages."""
 
     def install(*models_):
         monkeypatch.setattr("mirror.checks.apps.get_models", lambda: models_)

@@ -1,4 +1,4 @@
-"""A model is compared with its object: what is missing, does not fit, or has no column."""
+"""A model is compared with its object: columns may be missing, not fit, or have no field."""
 
 import pytest
 from django.db import models

@@ -59,7 +59,7 @@ def load(listener, model):
 
 
 def names():
-    """The name of each contact's account, as the documentation says."""
+    """Return the name of each contact's account, by the query in the documentation."""
     queries = defined(DOCS / "mirrored-models.md")
     found = queries["with_account_names"](Contact.objects, Account.objects)
     return dict(found.values_list("pk", "account_name"))

@@ -19,7 +19,7 @@ EARLIER = datetime(2026, 1, 31, 12, 4, 31, tzinfo=UTC)
 
 @pytest.fixture
 def mirror(listener):
-    """In sync, of a listener that caught up at NOW."""
+    """A mirror in sync, whose listener caught up at NOW."""
     mirror = in_sync(add(listener))
     mirror.runs.update(finished_at=NOW)
     Position.objects.filter(pk=listener.pk).update(caught_up_at=NOW)

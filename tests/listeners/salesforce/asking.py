@@ -1,6 +1,6 @@
-"""Asks a server for one kind of answer and prints what came of it, and the memory that it took.
+"""Requests one kind of answer from a server, and prints the outcome and the peak memory.
 
-A program of its own, with a limit of its own: ``python -m tests.listeners.salesforce.asking KIND
+It is a program of its own, with a memory limit: ``python -m tests.listeners.salesforce.asking KIND
 URL``.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-#: A process that takes more is ended by MemoryError, and not by the machine.
+#: The memory limit: above it the process gets a MemoryError, before the machine kills it.
 MOST_MEMORY = 3 * 1024**3
 TOKEN = "00D000000000001!token"
 
@@ -94,7 +94,7 @@ ASK: dict[str, Callable[[str], Any]] = {
 
 
 def _peak() -> int:
-    """This program's most resident memory, in MiB: getrusage counts what its parent had, too."""
+    """Return this program's peak resident memory in MiB; getrusage would include the parent's."""
     status = Path("/proc/self/status").read_text()
     [kibibytes] = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(kibibytes) // 1024

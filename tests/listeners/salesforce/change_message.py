@@ -1,4 +1,4 @@
-"""One change event message, to be spoilt in one place."""
+"""A change event message, for tests that alter one part of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server whose answers are small on the wire and large once they are read."""
+"""A server whose answers are small on the wire and large when decompressed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 
 def packed(piece: bytes, size: int, start: bytes = b"", end: bytes = b"") -> bytes:
-    """The gzip of `start`, then `piece` over and over up to about that many bytes, then `end`."""
+    """Return the gzip of `start`, of `piece` repeated up to about `size` bytes, and of `end`."""
     packer = zlib.compressobj(9, wbits=31)
     block = piece * (MIB // len(piece))
     parts = [packer.compress(start)]
@@ -27,7 +27,7 @@ def twice(body: bytes) -> bytes:
 
 
 class HostileServer:
-    """Answers everything with `body`, said to be of that `encoding`."""
+    """Answers every request with `body`, declared as having that `encoding`."""
 
     def __init__(
         self, body: bytes, encoding: str = "gzip", *, status: int = 200, chunked: bool = False

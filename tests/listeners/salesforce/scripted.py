@@ -1,6 +1,6 @@
-"""A small CometD server of the tests' own, on a real socket, that answers as it is told.
+"""A small CometD server on a real socket, which sends the answers that a test gives it.
 
-Its answers are written from the protocol's documentation. Untold, it accepts every login,
+Its answers are written from the protocol's documentation. By default it accepts every login,
 handshake, first connect and subscription, and holds each later connect until ``release``.
 """
 
@@ -108,7 +108,7 @@ class ScriptedOrg:
         self._stalls = True
 
     def use_tls(self, context: ssl.SSLContext) -> None:
-        """From the next connection on; its handshake is then made by the serving thread."""
+        """Use TLS from the next connection on; the serving thread then makes its handshake."""
         self._scheme = "https"
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
@@ -127,7 +127,7 @@ class ScriptedOrg:
         return CometdStream(tokens or self.tokens(), channel, options)
 
     def asked(self, step: str) -> list[Call]:
-        """The calls to a path, or those that carried a meta channel."""
+        """Return the calls to a path, or those that carried a meta channel."""
         return [
             call
             for call in self.calls
@@ -172,7 +172,7 @@ def _step(message: dict[str, Any]) -> str:
 
 
 def plain_http() -> requests.Session:
-    """A session that heeds no proxy and no .netrc of the machine the tests run on."""
+    """Return a session that ignores the proxy variables and .netrc of this machine."""
     http = requests.Session()
     http.trust_env = False
     return http
@@ -183,7 +183,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """The client hung up, as some tests mean it to."""
+        """Ignore that the client hung up, as some tests intend."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -210,4 +210,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""

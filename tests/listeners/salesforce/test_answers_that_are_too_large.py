@@ -1,4 +1,4 @@
-"""Answers are bounded by their size once decompressed, and by what is made of them."""
+"""Answers are limited in their decompressed size and in the number and depth of their values."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_large_error_page_still_names_its_status() -> None:
 
 
 def change(number: int) -> dict[str, Any]:
-    """With the commas and brackets that a text may have."""
+    """Return a change whose text has many commas and brackets."""
     header = {"entityName": "Account", "recordIds": [f"001{number:015}"], "changeType": "UPDATE"}
     text = "[1, 2], {a, b}" * 500
     return {

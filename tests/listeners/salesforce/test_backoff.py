@@ -12,7 +12,7 @@ pytestmark = pytest.mark.any_database
 
 @pytest.fixture
 def draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
-    """The ranges that delays were drawn from; each delay is the longest of its range."""
+    """The ranges from which delays were drawn; each delay is the maximum of its range."""
     drawn: list[tuple[float, float]] = []
 
     def uniform(low: float, high: float) -> float:

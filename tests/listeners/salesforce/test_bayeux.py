@@ -1,4 +1,4 @@
-"""The protocol without I/O: no socket, no clock."""
+"""The Bayeux protocol core, without I/O: no socket, no clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change of many records is recorded once for each: what that comes to is bounded."""
+"""A change of many records becomes an entry for each, and the size of all copies is limited."""
 
 from __future__ import annotations
 

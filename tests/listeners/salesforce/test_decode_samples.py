@@ -1,4 +1,4 @@
-"""The decoder against payloads that nobody here wrote."""
+"""The decoder reads payloads of real orgs."""
 
 from __future__ import annotations
 

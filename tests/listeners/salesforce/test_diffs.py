@@ -1,4 +1,4 @@
-"""How a diff in a change's body is recognised."""
+"""A diff in a change's body is recognized by its shape."""
 
 from __future__ import annotations
 

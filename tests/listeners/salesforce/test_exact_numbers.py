@@ -1,4 +1,4 @@
-"""Numbers of records keep all digits that Salesforce returns, for a client that wants them."""
+"""Numbers of records keep all digits that Salesforce returns, if the client is made for it."""
 
 from __future__ import annotations
 

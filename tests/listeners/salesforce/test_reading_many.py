@@ -1,4 +1,4 @@
-"""Many records in one request."""
+"""Many records are read with one request."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_short_id_is_the_same_record(org: ScriptedOrg) -> None:
 
 
 def test_two_ids_that_begin_alike_are_two_records(org: ScriptedOrg) -> None:
-    """Where somebody made them up, the last three characters are no checksum."""
+    """The last three characters of a made-up id need not be its checksum."""
     alike, another = "001000000000000001", "001000000000000002"
     org.tell(one(alike), {"Name": "Acme"})
     org.tell(MANY, [account(alike, Name="Acme"), account(another, Name="Globex")])

@@ -1,4 +1,4 @@
-"""A record as REST reads it, and the body that its change event has."""
+"""A record that was read over REST gets the body that its change event would have."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_update_keeps_nulls_for_the_fields_that_may_have_been_cleared() -> No
 
 
 def test_an_update_keeps_the_null_parts_of_compound_fields() -> None:
-    """They may have been cleared: without them a handler that merges parts would keep old ones."""
+    """They may have been cleared, and a handler that merges parts would otherwise keep old ones."""
     read = record(
         Name="Mei Ito", FirstName="Mei", MiddleName=None, LastName="Ito",
         BillingAddress={"street": "1 Main St", "city": None}, BillingStreet="1 Main St",

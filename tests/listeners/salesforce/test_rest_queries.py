@@ -55,7 +55,7 @@ def test_deleted_rows_are_asked_for_elsewhere(org: ScriptedOrg) -> None:
 def test_a_page_that_does_not_say_how_to_go_on_is_no_answer(
     org: ScriptedOrg, page: dict[str, object]
 ) -> None:
-    """An end that is only taken for one would hide what is missing."""
+    """Taking it for the last page would hide missing rows."""
     org.tell(asked_at(QUERY, SOQL), of_json(page))
 
     with pytest.raises(TransportFailed, match="not with a query result"):

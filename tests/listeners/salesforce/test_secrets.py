@@ -1,4 +1,4 @@
-"""No secret in a message, a repr, a traceback with its locals' reprs, or a chained exception."""
+"""No secret is in a message, a repr, a traceback with its locals' reprs, or a chained exception."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LINE_OF_KEY = KEY.splitlines()[5]
 
 
 def everything_said(failure: SalesforceError) -> str:
-    """Message, repr, attributes, and the whole traceback with every chained exception."""
+    """Return message, repr, attributes and the whole traceback, with every chained exception."""
     chained: list[str] = []
     inner: BaseException | None = failure
     while inner is not None:
@@ -63,7 +63,7 @@ def failure_of(call: Callable[[], object]) -> SalesforceError:
 
 
 def grants(url: str) -> dict[str, Grant]:
-    """Grants of every kind of login, by the kind's name and a word that tells two apart."""
+    """Return grants of every kind of login, by the kind's name and a distinguishing word."""
     short = OAuthOptions(timeout=(2, 0.2))
     header = replace(short, bearer=CredentialBearer.AUTH_HEADER)
     user = "me@example.com"

@@ -62,7 +62,7 @@ class Elsewhere:
             self.raised = failure
 
     def join(self) -> float:
-        """Seconds until it ended."""
+        """Wait for the end, and return the seconds that it took."""
         started = time.monotonic()
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()

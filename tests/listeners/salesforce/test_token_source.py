@@ -1,4 +1,5 @@
-"""How tokens are renewed, and what becomes of a refresh token when something goes wrong."""
+"""Tokens are renewed in time, and a refresh token is neither lost nor sent twice when something
+fails."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ LIFE = Lifetime(1000.0)
 
 @dataclass
 class Org:
-    """Rotates refresh tokens, and revokes everything when one comes twice."""
+    """An org that rotates refresh tokens, and revokes all tokens when one is sent twice."""
 
     valid: str = "refresh-0"
     sent: list[str] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Org:
 
 @dataclass(frozen=True)
 class Refresh:
-    """The grant; it logs in at its org."""
+    """A grant that logs in at its org with a refresh token."""
 
     org: Org
     refresh_token: str = "refresh-0"
@@ -65,7 +66,7 @@ class Refresh:
 
 
 class Clock:
-    """Seconds since 1970, as a test says."""
+    """A clock that a test sets, in seconds since 1970."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -89,7 +90,7 @@ class RememberingLedger(MemoryLedger):
 
 @dataclass
 class Setting:
-    """An org, a store and a ledger that several sources share."""
+    """An org, a token store and a ledger that several token sources share."""
 
     org: Org = field(default_factory=Org)
     store: MemoryStore = field(default_factory=MemoryStore)
@@ -237,7 +238,7 @@ def test_a_clear_no_leaves_no_doubt_about_the_refresh_token(given: Setting, what
 
 
 def test_another_process_waits_for_who_has_sent_the_refresh_token(given: Setting) -> None:
-    """It may be cut off from the store and come back with the answer."""
+    """That process may be cut off from the store and return with the answer."""
     source = given.source()
     source.get()
     given.clock.seconds = 2000.0
@@ -359,7 +360,7 @@ class Counting(MemoryStore):
 
 @dataclass
 class Failing:
-    """A store whose saves fail from one on."""
+    """A token store whose saves fail from a given one on."""
 
     store: MemoryStore
     fails_from_save: int | None = None
@@ -382,7 +383,7 @@ class Failing:
 
 
 def cut_off(store: MemoryStore) -> None:
-    """Somebody else takes the lock, as after it ran out, and gives it back."""
+    """Let another process take the lock, as after it expired, and release it."""
     store._locked_until = None
     fence = store.lock("somebody else", 10)
     assert fence is not None

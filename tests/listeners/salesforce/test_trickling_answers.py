@@ -1,4 +1,4 @@
-"""An answer that trickles holds no request for ever; one that is only large may take long."""
+"""A request ends even if its answer trickles for ever, while a large answer may take long."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
 class Trickler(LoopServer):
-    """Sends a head, and then so many parts, one each 0.05 s."""
+    """Sends a header, and then a number of parts, one each 0.05 s."""
 
     def __init__(self, head: bytes, part: bytes, parts: int) -> None:
         super().__init__()

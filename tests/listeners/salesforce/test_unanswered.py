@@ -1,4 +1,5 @@
-"""A request without an answer says whether it may have been sent: a login then may have worked."""
+"""A request without an answer reports whether it may have been sent, since a login may then have
+worked."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.any_database
 
 
 class Closer(LoopServer):
-    """Reads what comes, and closes the connection."""
+    """Reads the request, and closes the connection."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10_000)
@@ -25,7 +26,7 @@ class Closer(LoopServer):
 
 
 class Answerer(LoopServer):
-    """Answers whatever is asked, without a valid HTTP answer."""
+    """Answers every request with something other than HTTP."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10_000)
@@ -35,7 +36,7 @@ class Answerer(LoopServer):
 
 
 class Undecodable(LoopServer):
-    """Says that its answer is compressed, which it is not."""
+    """Declares its answer as compressed, which it is not."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

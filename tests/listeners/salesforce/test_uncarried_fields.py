@@ -1,4 +1,4 @@
-"""Which fields of an entity its change events do not tell, by Salesforce's own descriptions."""
+"""The fields that an entity's change events do not carry are found by Salesforce's descriptions."""
 
 from typing import Any
 

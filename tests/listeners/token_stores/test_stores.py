@@ -1,4 +1,4 @@
-"""Each token store keeps the same promises to the processes that share it."""
+"""All token stores give the same guarantees to the processes that share them."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Changes of accounts, recorded and delivered to a mirror."""
+"""Records changes of accounts, and delivers them to a mirror."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -34,12 +34,13 @@ def time_of(milliseconds: int) -> datetime:
 
 
 def written(milliseconds: int) -> str:
-    """A time as the Streaming API writes it, in whole seconds."""
+    """Return a time as the Streaming API writes it, in whole seconds."""
     return f"{time_of(milliseconds // 1000 * 1000):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def event(kind="UPDATE", at=0, records=(ACME,), *, version=None, entity="Account", **fields):
-    """A change committed `at` ms after START, saved at the same time unless `version` is given."""
+    """Return a change committed `at` ms after START, saved at the same time unless `version` is
+    given."""
     modified = START + (at if version is None else version)
     data = {} if kind == "DELETE" else {"LastModifiedDate": written(modified), **fields}
     header = {"commitTimestamp": START + at, "sequence": fields.pop("sequence", 1)}

@@ -1,4 +1,4 @@
-"""A table that refuses rows."""
+"""Makes a table refuse rows."""
 
 from contextlib import contextmanager
 
@@ -7,7 +7,7 @@ from django.db import connection
 
 @contextmanager
 def refusing(name: str):
-    """The table of accounts refuses a name meanwhile."""
+    """Let the table of accounts refuse a name within the block."""
     is_postgres = connection.vendor == "postgresql"
     if is_postgres:
         check = f"ALTER TABLE crm_account ADD CONSTRAINT no CHECK (name <> '{name}')"

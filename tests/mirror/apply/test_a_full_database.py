@@ -1,4 +1,4 @@
-"""A mirror's database that is full: nothing is half done, and the mirror says why."""
+"""With a full database a mirror leaves nothing half done, and its state gives the reason."""
 
 from contextlib import contextmanager
 
@@ -30,7 +30,8 @@ def execute(statement):
 
 @contextmanager
 def full_database():
-    """SQLite: no page more than there are. PostgreSQL: the error of a full disk, by a trigger."""
+    """A full database: SQLite with a maximum of pages, PostgreSQL with a trigger that raises the
+    error of a full disk."""
     if connection.vendor == "sqlite":
         [pages] = execute("PRAGMA page_count")
         [limit] = execute("PRAGMA max_page_count")

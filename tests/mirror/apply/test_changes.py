@@ -180,7 +180,7 @@ def test_an_undelete_clears_the_tombstone(listener, mirror):
 
 @pytest.mark.parametrize("field", ["Phone", "Rating"])  # with a column, and without one
 def test_an_undelete_without_a_value_that_the_row_has_is_read(listener, mirror, field):
-    """Nobody can clear a field in the recycle bin: it was hidden from the user meanwhile."""
+    """No user can clear a field in the recycle bin, so that the field was hidden from the user."""
     apply(
         listener,
         event("CREATE", Name="Acme", **{field: "1"}),

@@ -49,7 +49,7 @@ def mark(mirror, *ids, since=None, reason="gap"):
 
 
 def pass_by(seconds):
-    """Date what is known so far back by so long."""
+    """Date the dirty marks and the rows back by `seconds`."""
     DirtyRow.objects.update(since=F("since") - seconds * 1000)
     for row in Account.all_objects.all():
         row.synced_at -= timedelta(seconds=seconds)
@@ -61,7 +61,7 @@ def make_due():
 
 
 def read(mirror):
-    """Read as a worker does when the records are due."""
+    """Read a page as a worker does when the records are due."""
     make_due()
     return reader.read_page(mirror, reader.client_of(mirror))
 

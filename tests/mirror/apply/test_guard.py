@@ -184,7 +184,7 @@ FIELDS = ("a", "b", "c")
 
 @dataclass
 class Change:
-    """One change of the record; the state after it. `number` is its place in the history."""
+    """A change of the record, with the state after it. `number` is its place in the history."""
 
     number: int
     kind: str
@@ -205,7 +205,7 @@ class Stored:
 
 @dataclass
 class Mirror:
-    """A row, the dirty mark, and what the product does with both."""
+    """A row with its dirty mark, and the product's operations on both."""
 
     stored: Stored | None = None
     since: int | None = None
@@ -253,7 +253,7 @@ class Mirror:
             self._put(Row(version, at), values)
 
     def read(self, change, read_at):
-        """A record that was read: the state after `change`, by a read that began at `read_at`."""
+        """Apply a read that began at `read_at` and returned the state after `change`."""
         at = read_time(read_at)
         if change is None or change.is_deleted:
             verdict = judge_deletion_read(self.row, at)
@@ -311,8 +311,8 @@ def state_at(changes, moment):
 
 
 def steps_of(rng, changes):
-    """Return what happens, in order: events in the order of their chain, redeliveries of earlier
-    ones, and reads that are written some time after they were taken."""
+    """Return the steps of a simulation in order: events in the order of their chain, redeliveries
+    of earlier ones, and reads that are written some time after they were taken."""
     steps = [(change.commit + rng.randint(50, 4_000), "event", change, 1) for change in changes]
     moments = sorted(step[0] for step in steps)
     steps = [
@@ -358,7 +358,7 @@ def test_a_row_never_goes_back_and_equals_the_record_after_the_reads(start):
 
 
 def read_dirty(mirror, changes, moment):
-    """Read a dirty record at `moment`; its mark goes once the read began late enough."""
+    """Read a dirty record at `moment`, and remove its mark if the read began late enough."""
     if moment <= mirror.since + MARGIN // timedelta(milliseconds=1):
         return
     if mirror.read(state_at(changes, moment), moment) is not READ:

@@ -41,13 +41,13 @@ def load_of(mirror) -> MirrorRun:
     return mirror.runs.filter(kind="load").latest("id")
 
 
-#: What a run waits for that comes by itself.
+#: Waits of a run that end by themselves.
 _PASSING = ("query job", "to settle", "another attempt")
 
 
 def work_on(run, *, until="", seconds=30) -> MirrorRun:
-    """Work on a run as one worker would, until it ends, or waits for what does not come by itself,
-    or for what `until` says."""
+    """Work on a run as one worker would, until it ends, waits for something that does not come by
+    itself, or has a wait that contains `until`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         kinds.work(run.pk)

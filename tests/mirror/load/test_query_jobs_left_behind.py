@@ -97,7 +97,7 @@ def test_a_verification_that_starts_over_leaves_no_job(org, mirror):
 
 
 def jobs_of(org):
-    """The ids of the jobs that requests named."""
+    """Return the ids of the jobs that requests named."""
     paths = (call["path"] for call in org.api_requests() if "/jobs/query/" in call["path"])
     return {path.split("/jobs/query/")[1].split("/")[0] for path in paths}
 

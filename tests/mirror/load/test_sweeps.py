@@ -267,7 +267,7 @@ def test_a_load_that_makes_up_for_lost_time_compares_all_ids_and_writes_what_it_
 
 
 def shown(mirror):
-    """The state, and whether a time before the loss is all that is claimed."""
+    """Return the state, and whether a time is claimed; such a time must be before the loss."""
     mirror.refresh_from_db()
     found = status_of(mirror, timezone.now())
     before = timezone.now() - timedelta(hours=4)

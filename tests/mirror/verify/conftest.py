@@ -31,7 +31,7 @@ def mirrored(org, accounts):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    """Changes are not on their way in these tests, unless one says so."""
+    """Let no change count as still on its way, unless a test says so."""
     monkeypatch.setattr(confirm, "PAUSE", 0.05)
     monkeypatch.setattr(count_buckets, "PAUSE", 0.05)
     monkeypatch.setattr(count_buckets, "YOUNG", timedelta(minutes=-5))

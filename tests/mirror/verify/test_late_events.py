@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def mirrored(org, account):
-    """A mirror of which a verification has found and repaired a difference, a minute ago."""
+    """A mirror whose verification found and repaired a difference a minute ago."""
     mirrored = Mirrored(org)
     org.update("Account", account, Phone="2", BillingAddress={"City": "Graz"})
     mirrored.rows.filter(pk=account).update(phone="1", billing_city=None)

@@ -27,7 +27,7 @@ def mirror():
 
 
 def requested(at):
-    """The depth, or the kind, of each run that is requested at that time."""
+    """Return the depth or kind of each run that is requested at that time."""
     runs = MirrorRun.objects.filter(pk__in=schedule.request_due(at))
     return sorted(run.options.get("depth") or str(run.kind) for run in runs)
 

@@ -38,12 +38,14 @@ class Mirrored:
         return model.all_objects
 
     def age(self, hours: float = 1) -> None:
-        """As if the rows had been read an hour ago: such a time has no microseconds."""
+        """Date the rows back, as if they had been read an hour ago; such times have no
+        microseconds."""
         read_at = (timezone.now() - timedelta(hours=hours)).replace(microsecond=0)
         self.rows.update(synced_at=read_at)
 
     def catch_up(self, at: Any = None) -> None:
-        """As if the stream had passed every change of the org; `at`: until then."""
+        """Set the stream's position as if it had passed all changes until `at`, or all changes of
+        the org."""
         later = timezone.now() + timedelta(minutes=5)
         Position.objects.filter(listener=self.mirror.listener).update(caught_up_at=at or later)
 

@@ -1,4 +1,4 @@
-"""Requests for query jobs, and refused ones."""
+"""The client creates, polls and aborts query jobs, and reports refused requests."""
 
 from __future__ import annotations
 

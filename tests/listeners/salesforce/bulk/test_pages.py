@@ -1,4 +1,4 @@
-"""The pages of a query job's results."""
+"""The client reads the pages of a query job's results, and reports broken ones."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def _no_schema_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts a server that plays these scripts."""
+    """Starts a server that plays the given scripts."""
     with ExitStack() as running:
 
         def start(*scripts: Script) -> ScriptedPubSub:
@@ -34,7 +34,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def connect(serve: Serve) -> Iterator[Connect]:
-    """Makes a stream to a server, that is closed before the server ends."""
+    """Makes a stream to a server, and closes it before the server ends."""
     with ExitStack() as made:
 
         def make(server: ScriptedPubSub, **options: Any) -> PubSubStream:

@@ -21,7 +21,8 @@ def http_503(wire: H2Connection, stream: int) -> None:
 
 
 class OddServer(LoopServer):
-    """Knows no GetTopic; does to each stream what it is made with, then hangs up if told so."""
+    """Answers GetTopic as unimplemented, misbehaves on each stream as given, and then hangs up if
+    `hangs_up`."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class OddServer(LoopServer):
             await writer.drain()
 
     def _answered(self, wire: H2Connection, event: RequestReceived) -> bool:
-        """Whether that was a stream."""
+        """Answer a request, and return whether it was a subscription."""
         headers = {str(name): str(value) for name, value in event.headers or ()}
         self.headers.append(headers)
         stream = event.stream_id or 0

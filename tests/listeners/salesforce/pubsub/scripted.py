@@ -1,4 +1,4 @@
-"""A Pub/Sub API that does as a test says, and writes down what it was asked."""
+"""A Pub/Sub API that follows a test's script, and keeps the requests that it receives."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXPIRED = Refusal(grpc.StatusCode.UNAUTHENTICATED, "service.auth.error")
 
 @dataclass
 class Call:
-    """One Subscribe or ManagedSubscribe, as its script sees it."""
+    """A call of Subscribe or ManagedSubscribe, as its script sees it."""
 
     metadata: dict[str, str]
     context: grpc.ServicerContext
@@ -44,7 +44,7 @@ class Call:
     _waiting: queue.Queue[Any] = field(default_factory=queue.Queue)
 
     def request(self) -> Any:
-        """The next one."""
+        """Return the next request."""
         return self._waiting.get(timeout=PATIENCE)
 
     def refuse(self, refusal: Refusal) -> None:
@@ -67,14 +67,14 @@ Script = Callable[[Call], Iterator[Any]]
 
 
 def idle(call: Call) -> Iterator[Any]:
-    """Takes the subscription and says nothing."""
+    """Accept the subscription and send nothing."""
     call.context.send_initial_metadata(())
     call.until_hung_up()
     yield from ()
 
 
 def playing(*responses: Any, then: Refusal | None = None) -> Script:
-    """Sends these, and refuses if told so."""
+    """Return a script that sends these responses, and then refuses if `then` is given."""
 
     def script(call: Call) -> Iterator[Any]:
         yield from responses
@@ -86,7 +86,7 @@ def playing(*responses: Any, then: Refusal | None = None) -> Script:
 
 
 class ScriptedPubSub:
-    """Each stream takes the next script; the last one again and again."""
+    """A server whose streams take the scripts in turn, and the last one repeatedly."""
 
     def __init__(self, *scripts: Script, credentials: Any = None) -> None:
         self.scripts = list(scripts) or [idle]

@@ -1,4 +1,4 @@
-"""Events of a small entity, encoded as Salesforce does."""
+"""Events of a small entity, encoded as Salesforce encodes them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def replay_id(number: int) -> bytes:
 
 
 def shown(number: int) -> str:
-    """The replay id as it is stored."""
+    """Return the replay id in its stored form."""
     return f"0x{replay_id(number).hex()}"
 
 
 def event(
     number: int, *, name: str = "", schema_id: str = SCHEMA_ID, payload: bytes | None = None
 ) -> wire.ConsumerEvent:
-    """The creation of account number so-and-so, whose name is its number."""
+    """Return the creation of an account, by default named after its number."""
     return wire.ConsumerEvent(
         replay_id=replay_id(number),
         event=wire.ProducerEvent(
@@ -41,7 +41,7 @@ def event(
 
 
 def batch(first: int, last: int, *, name: str = "", pending: int = 0) -> wire.FetchResponse:
-    """A response with the events of these numbers."""
+    """Return a response with the events of these numbers."""
     return wire.FetchResponse(
         events=[event(number, name=name) for number in range(first, last + 1)],
         latest_replay_id=replay_id(last),

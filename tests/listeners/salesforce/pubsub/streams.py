@@ -1,4 +1,4 @@
-"""Streams of the tests: a login that numbers its tokens, and streams that are closed at the end."""
+"""Streams for tests, with a login that numbers its tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "s3cr3t"
 
 
 class NumberedTokens:
-    """Each login gives the next number; an invalidated token is not given again."""
+    """Gives each login the next number; an invalidated token is not given again."""
 
     def __init__(self, org_id: str | None = ORG) -> None:
         self.invalidated: list[str] = []
@@ -31,7 +31,7 @@ class NumberedTokens:
 
 
 def stream_to(endpoint: str, **options: Any) -> PubSubStream:
-    """``options`` are those of ``StreamOptions``, and the stream's own."""
+    """Return a stream. ``options`` are those of ``StreamOptions``, and the stream's own."""
     own = {
         name: options.pop(name)
         for name in ("managed_subscription", "http_config")
@@ -43,12 +43,12 @@ def stream_to(endpoint: str, **options: Any) -> PubSubStream:
 
 
 def names_of(messages: list[Any]) -> list[str]:
-    """The names of the accounts that messages are of."""
+    """Return the names of the messages' accounts."""
     return [message["data"]["payload"]["Name"] for message in messages]
 
 
 def polled(stream: PubSubStream, count: int) -> list[Any]:
-    """The next ``count`` messages or more, in as many polls as it takes."""
+    """Poll until there are at least ``count`` messages, and return them."""
     messages: list[Any] = []
     while len(messages) < count:
         messages += stream.poll()
@@ -56,13 +56,14 @@ def polled(stream: PubSubStream, count: int) -> list[Any]:
 
 
 def opened_and_polled(stream: PubSubStream, replay: str) -> list[Any]:
-    """A refusal that is not there yet when the stream is open is told by the first poll."""
+    """Open the stream and poll once: a refusal that arrives after the opening is raised by the
+    poll."""
     stream.open(replay)
     return list(stream.poll())
 
 
 def opened(connect: Callable[..., PubSubStream], server: Any, **options: Any) -> PubSubStream:
-    """A stream to that server, from the tip."""
+    """Return an open stream to that server, from the tip."""
     stream = connect(server, **options)
     stream.open("-1")
     return stream

@@ -1,4 +1,4 @@
-"""How many events are asked for: as many as may be, and no more than can be kept."""
+"""A stream requests as many events as it may, but no more than it can keep."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_a_payload_of_many_records_in_a_list_is_set_aside():
 
 @pytest.mark.timeout(60)
 def test_a_schema_whose_types_multiply_is_read_in_linear_time():
-    """Each record has six fields of the one before it: 6**16 of them, spelt out."""
+    """Each record has six fields of the one before it, so that spelling it out would give 6**16."""
     chain = record("R0", optional("a", "string"))
     for number in range(1, 17):
         before = f"R{number - 1}"

@@ -1,4 +1,4 @@
-"""A subscription whose position Salesforce keeps: it is told what was recorded."""
+"""A managed subscription commits to Salesforce the position that has been recorded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def committed(request, **said):
 
 
 def commit_of(call):
-    """The next request that has one."""
+    """Return the next request that commits a replay id."""
     while not (request := call.request()).HasField("commit_replay_id_request"):
         pass
     return request

@@ -1,4 +1,4 @@
-"""Which org each call names."""
+"""Each call names the org in its metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""gRPC's own traces, which the environment can ask for."""
+"""gRPC's own traces, which environment variables enable, contain no access token."""
 
 from __future__ import annotations
 

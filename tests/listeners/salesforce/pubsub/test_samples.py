@@ -1,4 +1,4 @@
-"""Events that a real org sent, with its own schemas."""
+"""Events that a real org sent are decoded with its own schemas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However a stream is ended, nothing of it is left, and nobody waits."""
+"""However a stream ends, it leaves no resources behind and no thread waiting."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.any_database
 
 
 def in_another_thread(work):
-    """Runs it; the list gets how it ended."""
+    """Start the work in a thread; the returned list gets its error."""
     raised = []
 
     def run():
@@ -143,7 +143,8 @@ def test_a_forgotten_stream_is_opened_again(serve, connect):
 
 
 def pollers():
-    """gRPC's own threads, which end with the last thing of its asyncio API."""
+    """Return the number of gRPC's own threads, which end with the last object of its asyncio
+    API."""
     return sum("poll_wrapper" in thread.name for thread in threading.enumerate())
 
 

@@ -55,7 +55,7 @@ def test_what_is_routine_is_tried_again(misbehaviour, hangs_up):
 
 
 def refusing(number, refusal):
-    """Sends that event, then refuses."""
+    """Return a script that sends that event and then refuses."""
 
     def script(call):
         yield batch(number, number)

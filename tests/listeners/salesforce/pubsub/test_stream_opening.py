@@ -1,4 +1,4 @@
-"""How a subscription begins: who is told, what is asked for, what is refused."""
+"""Opening a stream sends the right requests, and each refusal has the right error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schemas of a stream's events: asked for when first seen, or not to be had."""
+"""A stream fetches schemas when they first occur, and handles those that are not available."""
 
 from __future__ import annotations
 

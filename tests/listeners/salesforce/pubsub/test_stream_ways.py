@@ -1,4 +1,4 @@
-"""How the endpoint is reached: TLS as configured, through a proxy, or both."""
+"""A stream reaches its endpoint with the configured TLS, through a proxy, or both."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def client(authority):
 
 @pytest.fixture
 def secure(authority, pair):
-    """Over TLS, to whoever shows a certificate of the authority."""
+    """A server that requires a client certificate of the authority."""
     credentials = grpc.ssl_server_credentials(
         [(pair.key.read_bytes(), pair.cert.read_bytes())], authority.cert.read_bytes(), True
     )
@@ -66,7 +66,7 @@ def _no_proxy_of_the_environment(monkeypatch):
 
 
 def name_through(endpoint, **config):
-    """The name that the first event has when it comes that way."""
+    """Return the name in the first event received with this configuration."""
     with closing(stream_to(endpoint, http_config=HttpConfig(**config))) as stream:
         stream.open("-1")
         return names_of(stream.poll())

@@ -1,4 +1,4 @@
-"""An event that can't be decoded is kept whole, and read again from what was kept."""
+"""An event that cannot be decoded is kept whole, and can be decoded later from what was kept."""
 
 from __future__ import annotations
 
@@ -162,7 +162,8 @@ def test_what_is_kept_and_was_spoilt_is_undecodable() -> None:
 
 
 def chain(length: int) -> list[dict[str, Any]]:
-    """Records that each hold the one before: no deeper in the text, but in what is read."""
+    """Return fields whose records each refer to the one before: the schema's text is flat, the
+    values are nested deeply."""
     first = optional("f0", record("R0", optional("x", "string")))
     return [
         first,

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.any_database
 
 
 def shown(kind: Any, value: Any, *, doc: str = "", name: str = "Value__c") -> Any:
-    """How a message shows the value of a field."""
+    """Return a field's value as a message has it."""
     definition = record(
         "X", {"name": "ChangeEventHeader", "type": HEADER}, optional(name, kind, doc=doc)
     )
