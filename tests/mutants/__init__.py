@@ -1,1 +1,1 @@
-"""Mutation tests: plausible mistakes, one at a time, that the suite has to notice."""
+"""Mutation tests: the suite must notice plausible mistakes in the code, made one at a time."""

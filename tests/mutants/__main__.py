@@ -1,7 +1,7 @@
-"""`make mutants`: try a seeded sample of mutations, each against the tests that cover it.
+"""`make mutants`: tries a seeded sample of mutations, each against the tests that cover it.
 
-Results are kept in var/mutants: a mutation of unchanged source that was killed before is not tried
-again, so that a second run tries what survived.
+Results are kept in var/mutants: a killed mutation of unchanged source is not tried again, so that a
+second run tries only the survivors.
 """
 
 from __future__ import annotations

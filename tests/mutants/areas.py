@@ -93,7 +93,7 @@ AREAS: dict[str, tuple[str, ...]] = {
 
 
 def modules(area: str) -> Iterator[str]:
-    """The paths of an area's modules, relative to the repository."""
+    """Yield the paths of an area's modules, relative to the repository."""
     for pattern in AREAS[area]:
         for path in sorted(ROOT.glob(pattern)):
             if path.name != "__init__.py":

@@ -1,4 +1,4 @@
-"""Which tests run a line, on which database: recorded by running the suite once on each."""
+"""The tests that run a line, by database, recorded in one run of the suite on each."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _DATABASES = {"sqlite": _NOT_TRACED, "postgres": _NOT_ON_POSTGRES}
 
 @dataclass(frozen=True, slots=True)
 class Covering:
-    """The tests of one database that passed, with the lines that each runs."""
+    """The passed tests on one database, with the lines that each runs."""
 
     database: str
     seconds: dict[str, float]
     lines: dict[str, dict[int, list[str]]]
 
     def tests(self, path: str, first: int, last: int, budget: float) -> list[str]:
-        """The quickest that run these lines, as many as fit into `budget` seconds.
+        """Return the quickest tests that run these lines, as many as fit into `budget` seconds.
 
-        What runs while modules are imported belongs to no test: then any test of the module counts.
+        Lines that run while modules are imported belong to no test: any test of the module counts.
         """
         by_line = self.lines.get(path, {})
         found = {test for line in range(first, last + 1) for test in by_line.get(line, ())}

@@ -1,4 +1,4 @@
-"""Find the places in a module's source where one plausible mistake can be made."""
+"""Finds the places in a module's source where one plausible mistake can be made."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SKIPPED_CALLS = {"log", "logger", "cast", "TypeVar", "field"}
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One mistake: the bytes from `start` to `end` of a module, replaced."""
+    """A mistake: a replacement for the bytes from `start` to `end` of a module."""
 
     path: str
     scope: str
@@ -55,13 +55,13 @@ class Mutation:
 
     @property
     def key(self) -> str:
-        """The same for the same mistake, wherever in its module it has moved to."""
+        """The mutation's identity, which stays the same when its code moves within the module."""
         change = f"{_flat(self.before)} -> {_flat(self.after)}"
         number = f" #{self.ordinal}" if self.ordinal > 1 else ""
         return f"{self.path}::{self.scope}: {change}{number}"
 
     def rank(self, seed: int) -> str:
-        """Where it stands in a sample, which a change elsewhere leaves as it is."""
+        """Return the sort key in a sample, which changes elsewhere do not affect."""
         return hashlib.sha256(f"{seed}:{self.key}".encode()).hexdigest()
 
     def apply(self, source: bytes) -> bytes:
@@ -69,7 +69,7 @@ class Mutation:
 
 
 def mutations_of(path: str, source: bytes) -> list[Mutation]:
-    """Every mutation of a module that still compiles."""
+    """Return every mutation of a module that still compiles."""
     finder = _Finder(path, source)
     finder.visit(ast.parse(source))
     seen: Counter[str] = Counter()
@@ -122,7 +122,7 @@ class _Finder(ast.NodeVisitor):
         self._add("raise removed", node, "pass")
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        """A text is not mutated."""
+        """Skip the parts of an f-string."""
 
     # Statements.
 
@@ -260,7 +260,8 @@ class _Finder(ast.NodeVisitor):
     def _add_span(
         self, kind: str, line: int, start: int, end: int, after: str, *around: ast.expr
     ) -> None:
-        """`around`: the two operands of an operator, which a reader wants to see with it."""
+        """Add a mutation of a span. `around` are the operands of an operator, shown for the
+        reader."""
         if around:
             whole = self._offset(around[0]), self._offset(around[1], at_end=True)
             text = self._source[whole[0] : whole[1]]
@@ -280,7 +281,7 @@ class _Finder(ast.NodeVisitor):
 
 
 def _is_text_or_set(node: ast.expr) -> bool:
-    """Whether another operator could only fail with it."""
+    """Return whether another operator on the value could only fail."""
     match node:
         case ast.JoinedStr() | ast.List() | ast.Set() | ast.SetComp():
             return True
@@ -290,7 +291,8 @@ def _is_text_or_set(node: ast.expr) -> bool:
 
 
 def _is_skipped(node: ast.expr) -> bool:
-    """Log lines and declarations: a mistake in them is no mistake in what happens."""
+    """Return whether it is a log line or a declaration, where a mistake has no effect on
+    behaviour."""
     if not isinstance(node, ast.Call):
         return False
     root: ast.expr = node.func
@@ -304,5 +306,5 @@ def _flat(text: str) -> str:
 
 
 def sample(candidates: list[Mutation], size: int, seed: int) -> Iterator[Mutation]:
-    """The first `size` in the order that the seed gives."""
+    """Yield the first `size` mutations in the seed's order."""
     yield from sorted(candidates, key=lambda mutation: mutation.rank(seed))[:size]

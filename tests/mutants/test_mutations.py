@@ -1,4 +1,4 @@
-"""The mutations that are found in a piece of source, and how a sample of them is drawn."""
+"""The mutations of a piece of source are found, and samples of them are drawn by a seed."""
 
 from tests.mutants.mutations import mutations_of, sample
 

@@ -1,4 +1,4 @@
-"""Make a mutation in a copy of the repository and run the tests that cover it."""
+"""Makes a mutation in a copy of the repository, and runs the tests that cover it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Tree:
                 shutil.copy2(ROOT / name, folder / name)
 
     def try_out(self, mutation: Mutation, coverings: list[Covering]) -> Result:
-        """Run the tests that cover it, on one database after the other, until one fails."""
+        """Run the tests that cover the mutation, on one database after the other, until one
+        fails."""
         source = (ROOT / mutation.path).read_bytes()
         self._write(mutation.path, mutation.apply(source))
         passed = 0
@@ -70,7 +71,8 @@ class Tree:
         return Result(mutation.key, Verdict.SURVIVED, f"{passed} tests pass")
 
     def _write(self, path: str, source: bytes) -> None:
-        """Python tells compiled modules from changed ones by size and by the second."""
+        """Write the source with a new time: Python recognizes a changed module by size and
+        second."""
         file = self._folder / path
         before = file.stat().st_mtime
         file.write_bytes(source)
@@ -78,7 +80,7 @@ class Tree:
         os.utime(file, (before + self._changes, before + self._changes))
 
     def _failure(self, tests: list[str], database: str) -> str:
-        """The first test that fails; empty where all pass."""
+        """Return the first test that fails, or an empty text if all pass."""
         listed = self._folder / "var-tests"
         listed.write_text("\n".join(tests))
         command = [sys.executable, "-m", "pytest", "-p", "no:schemathesis", "-x", "-q", "-rfE"]

@@ -13,14 +13,14 @@ from tests.servers import free_port
 
 @pytest.fixture(scope="session")
 def peer_modules(pytestconfig: pytest.Config) -> Path:
-    """The peer's node modules, installed once for these versions."""
+    """The peer's node modules, installed once for their versions."""
     return node_modules(pytestconfig, HERE)
 
 
 def node_modules(config: pytest.Config, home: Path) -> Path:
-    """The node modules of a package.json, installed once for the versions of its lock.
+    """Return the node modules of a package.json, installed once for the versions of its lock.
 
-    Where they can't be had, the test is skipped, and fails if CI=true.
+    If they cannot be installed, the test is skipped, or fails where CI=true.
     """
     missing = missing_node()
     if missing:
@@ -45,14 +45,14 @@ def _not_run(reason: str) -> NoReturn:
 
 @pytest.fixture
 def peer(peer_modules: Path) -> Iterator[PeerProcess]:
-    """A Salesforce org on a CometD server of another make."""
+    """A simulated Salesforce org on another project's CometD server."""
     with PeerProcess(peer_modules) as running:
         yield running
 
 
 @pytest.fixture
 def peer_listener(transactional_db, peer):
-    """A listener of it, from the earliest event on, whose every change goes to a handler.
+    """A listener of that org, from the earliest event on, with a handler for every change.
 
     It has no REST API to complete gap events from.
     """

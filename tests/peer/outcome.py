@@ -32,7 +32,7 @@ def wait_until_handled(payloads: list[Payload], seconds: float = 40) -> None:
 
 
 def assert_handled_once(payloads: list[Payload]) -> None:
-    """The handler ran once for each mapped change, and for one record in the order of changes."""
+    """Check that the handler ran once for each mapped change, and in order for each record."""
     journal = read_journal()
     assert Counter((line["record"], line["change"]) for line in journal) == runs_of(payloads)
     assert len({line["id"] for line in journal}) == len(journal)

@@ -1,4 +1,4 @@
-"""Payloads as the documentation and the samples have them, and what must become of them."""
+"""Payloads as in the documentation and the samples, with their expected outcomes."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def change(
 
 
 def creations(count: int, entity: str = "Account", **header: Any) -> list[Payload]:
-    """As many new records, each in a transaction of its own."""
+    """Return creations of `count` records, each in its own transaction."""
     return [
         change(
             entity,
@@ -57,7 +57,8 @@ def creations(count: int, entity: str = "Account", **header: Any) -> list[Payloa
 
 
 def mixed_burst(samples: Path) -> list[Payload]:
-    """Each kind of change at least once, several of one record, over three entities."""
+    """Return each kind of change at least once, several changes of one record, in three
+    entities."""
     burst = [*_lives(), *_odd_ones(), *_samples(samples)]
     for number in range(8):
         burst.append(
@@ -67,7 +68,8 @@ def mixed_burst(samples: Path) -> list[Payload]:
 
 
 def _lives() -> list[Payload]:
-    """Three records of each entity: created, updated, cleared, deleted, brought back."""
+    """Return the changes of three records of each entity: created, updated, cleared, deleted,
+    undeleted."""
     burst = []
     for step, (entity, number) in itertools.product(range(5), _records()):
         records = [record_id(entity, number)]
@@ -119,7 +121,7 @@ def _fields(entity: str, number: int) -> Payload:
 
 
 def _odd_ones() -> list[Payload]:
-    """One change of twenty records, each kind of gap, a change type that nobody knows."""
+    """Return a change of twenty records, each kind of gap, and an unknown change type."""
     twenty = [record_id("Contact", 100 + number) for number in range(20)]
     burst = [change("Contact", "UPDATE", twenty, {**SYSTEM, "Title": "Chair"}, sequenceNumber=7)]
     for entity, gap in itertools.product(PREFIXES, GAPS):
@@ -131,7 +133,7 @@ def _odd_ones() -> list[Payload]:
 
 
 def _samples(folder: Path) -> list[Payload]:
-    """Real ones. The undeletion repeats its creation's identity: it is given its own."""
+    """Return real payloads. The undeletion repeats its creation's identity and gets its own."""
     account = json.loads((folder / "cometd/account_create_2024.json").read_text())
     gap = json.loads((folder / "cometd/gap_update_v224.json").read_text())
     employee = json.loads(
@@ -146,7 +148,7 @@ def _samples(folder: Path) -> list[Payload]:
 
 
 def changes_of(payloads: list[Payload]) -> list[tuple[str, ...]]:
-    """Each change of each record in order, as comparable text: JSON types and nulls included."""
+    """Return each record's changes in order as comparable text, JSON types and nulls included."""
     rows = []
     for payload in payloads:
         header = payload["ChangeEventHeader"]
@@ -168,7 +170,7 @@ def changes_of(payloads: list[Payload]) -> list[tuple[str, ...]]:
 
 
 def recorded_changes() -> list[tuple[str, ...]]:
-    """The audit log in the same form."""
+    """Return the audit log's entries in the same form."""
     from audit.models import AuditLogEntry
 
     return [
@@ -191,7 +193,7 @@ def _row(*values: Any) -> tuple[str, ...]:
 
 
 def runs_of(payloads: list[Payload]) -> Counter[tuple[str, str]]:
-    """How often a handler runs for each record and kind of change."""
+    """Return the number of handler runs by record and kind of change."""
     return Counter(
         (record, payload["ChangeEventHeader"]["changeType"])
         for payload in payloads

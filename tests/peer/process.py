@@ -1,4 +1,4 @@
-"""A peer as a process of its own: a server of another make, dressed up as Salesforce."""
+"""A peer process: another project's server that behaves like Salesforce."""
 
 import contextlib
 import json
@@ -94,7 +94,7 @@ class NodeOrg:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start it and wait until it listens."""
+        """Start the peer, and wait until it listens."""
         options = {"port": self._port, "credentials": self.credentials, **self._options}
         self._process = subprocess.Popen(
             ["node", str(HERE / self.script), json.dumps(options)],
@@ -123,7 +123,7 @@ class NodeOrg:
         return line
 
     def close(self) -> None:
-        """End it, by the end of its standard input, and let go of the connections to it."""
+        """Stop the peer by closing its standard input, and close the connections to it."""
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin is not None
@@ -138,7 +138,8 @@ class NodeOrg:
         self._http.close()
 
     def log(self) -> dict[str, Any]:
-        """`logins`, the faults that `happened`, how many clients' polls or streams are `held`."""
+        """Return `logins`, the faults that `happened`, and the number of polls or streams that are
+        `held`."""
         answer = self._http.get(f"{self.url}/_peer/log", timeout=10)
         answer.raise_for_status()
         log: dict[str, Any] = answer.json()
@@ -149,11 +150,11 @@ class NodeOrg:
         return count
 
     def wait_until_held(self, polls: int = 1) -> None:
-        """Until that many clients' long polls are held, or their streams wait for events."""
+        """Wait until that many long polls are held, or streams wait for events."""
         wait_for(lambda: self.log()["held"] == polls, what="a held poll")
 
     def forget_events(self) -> None:
-        """Nothing is retained any more; positions are unknown from now on."""
+        """Forget all events, so that earlier positions are unknown."""
         self._post("forget")
 
     def _post(self, action: str, **body: Any) -> dict[str, Any]:
@@ -164,7 +165,7 @@ class NodeOrg:
 
 
 class PeerProcess(NodeOrg):
-    """On a CometD server. Its log also has `handshakes` and `subscribes`."""
+    """A peer on a CometD server. Its log also has `handshakes` and `subscribes`."""
 
     script = "peer.js"
     last_replay_id = 0
@@ -172,7 +173,7 @@ class PeerProcess(NodeOrg):
     # What happens in the org
 
     def publish(self, *payloads: dict[str, Any], channel: str | None = None) -> list[int]:
-        """Commit events, in order and on the wire at once; their replay ids.
+        """Commit and send events in order, and return their replay ids.
 
         They go to /data/ChangeEvents and to their entity's channel, or to `channel` alone.
         """
@@ -185,11 +186,11 @@ class PeerProcess(NodeOrg):
     # Faults
 
     def revoke_tokens(self, *, refusal: str = "bayeux") -> None:
-        """Refuse every token given so far, by `bayeux` messages or by `http` status."""
+        """Refuse every token given so far, with a Bayeux message or, for `http`, a status."""
         self._post("revoke", refusal=refusal)
 
     def drop_sessions(self) -> None:
-        """Forget every session and what waits in it: 403::Unknown client."""
+        """Forget every session with its messages: 403::Unknown client."""
         self._post("drop")
 
     def hang_up(self) -> None:
@@ -205,15 +206,15 @@ class PeerProcess(NodeOrg):
         self._post("fault", kind="busy", times=times)
 
     def cut(self, times: int, *, with_events: bool = False) -> None:
-        """Cut the connection in the middle of the next answers (that bring events)."""
+        """Cut the connection in the middle of the next answers, or of those with events."""
         self._post("fault", kind="cut-events" if with_events else "cut", times=times)
 
     def mangle(self, times: int) -> None:
-        """End the JSON of the next answers that bring events in its middle."""
+        """Truncate the JSON of the next answers with events."""
         self._post("fault", kind="mangle-events", times=times)
 
     def replays(self) -> list[Any]:
-        """The replay ids of the subscriptions that were granted, in order."""
+        """Return the replay ids of the granted subscriptions, in order."""
         return [
             subscribe["replay"][subscribe["subscription"]]
             for subscribe in self.log()["subscribes"]

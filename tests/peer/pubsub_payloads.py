@@ -1,4 +1,4 @@
-"""Changes over the Pub/Sub API: what happened, as the Streaming API would show it."""
+"""Changes for the Pub/Sub API, in the form of the Streaming API."""
 
 import copy
 import itertools
@@ -60,7 +60,7 @@ UPDATES: dict[str, Payload] = {
 
 
 class Schemas(dict[str, Definition]):
-    """Two of a real org and one of our own, which gets a field more in its middle."""
+    """Two schemas of a real org and one made here, which later gets a field in its middle."""
 
     def __init__(self, samples: Path) -> None:
         folder = samples / "pubsub"
@@ -73,7 +73,7 @@ class Schemas(dict[str, Definition]):
         self["Employee__c"]["fields"].insert(2, badge)
 
     def updated(self, entity: str, records: list[str], fields: Payload, **header: Any) -> Payload:
-        """As many fields are named as changed, and as cleared, as there are."""
+        """Return an update whose lists of changed and cleared fields match its fields."""
         order = [field["name"] for field in self[entity]["fields"]]
         assert set(fields) <= set(order)
         changed: dict[str, Any] = {}
@@ -88,7 +88,7 @@ class Schemas(dict[str, Definition]):
 
 
 def _employee(account: Definition) -> Definition:
-    """A custom object, with a change type that nobody knows yet."""
+    """Return the schema of a custom object, with an unknown change type."""
     header = copy.deepcopy(account["fields"][0])
     [kind] = [one for one in header["type"]["fields"] if one["name"] == "changeType"]
     kind["type"]["symbols"].append("RECLASSIFY")
@@ -112,7 +112,8 @@ def _field(name: str, kind: str, doc: str) -> Definition:
 
 
 def burst_before_growth(schemas: Schemas) -> list[Payload]:
-    """Nine records created and changed, several of them in the ways that bitmaps allow."""
+    """Return creations and changes of nine records, several of them in forms that only bitmaps
+    have."""
     burst = []
     for entity, number in _records():
         fields = {**EVERYTHING[entity], **SYSTEM}
@@ -124,7 +125,8 @@ def burst_before_growth(schemas: Schemas) -> list[Payload]:
 
 
 def burst_after_growth(schemas: Schemas) -> list[Payload]:
-    """The same records deleted and brought back, each kind of gap, a field that is new."""
+    """Return deletions and undeletions of the same records, each kind of gap, and changes of a new
+    field."""
     one = [record_id("Employee__c", 1)]
     burst = [
         schemas.updated("Employee__c", one, {"Badge__c": "B-1", "Rate__c": 4, **SYSTEM}),
@@ -144,7 +146,7 @@ def burst_after_growth(schemas: Schemas) -> list[Payload]:
 
 
 def creations(count: int) -> list[Payload]:
-    """As many new accounts, each in a transaction of its own."""
+    """Return creations of `count` accounts, each in its own transaction."""
     return [
         _change("Account", "CREATE", [record_id("Account", 500 + number)], {"Name": f"{number}"})
         for number in range(count)

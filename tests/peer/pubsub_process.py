@@ -1,4 +1,4 @@
-"""An org on gRPC and Avro of another make, driven from here."""
+"""A simulated org on another project's gRPC and Avro libraries."""
 
 import base64
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tests.peer.process import NodeOrg
 
 @dataclass(frozen=True)
 class Spoilt:
-    """An event with these bytes in place of its payload, or with a schema id that is none."""
+    """An event with these bytes in place of its payload, or with an invalid schema id."""
 
     entity: str
     content: bytes
@@ -18,10 +18,11 @@ class Spoilt:
 
 
 class PubSubPeer(NodeOrg):
-    """Its log also has the `calls` in order, and what is committed to managed subscriptions.
+    """A peer of the Pub/Sub API. Its log also has the `calls` in order, and the commits of managed
+    subscriptions.
 
-    Options: `keepAlive`, the silence before a sign of life; `subscriptions`, the managed ones'
-    channels by their developer names.
+    Options: `keepAlive` is the silence before a keep-alive, `subscriptions` the channels of managed
+    subscriptions by their developer names.
     """
 
     script = "pubsub_peer.js"
@@ -34,12 +35,12 @@ class PubSubPeer(NodeOrg):
     # What happens in the org
 
     def define(self, **schemas: dict[str, Any]) -> None:
-        """The Avro schema of each entity's events from now on."""
+        """Set the Avro schema of each entity's events."""
         for entity, definition in schemas.items():
             self._post("schema", entity=entity, definition=definition)
 
     def publish(self, *events: Payload | Spoilt) -> list[str]:
-        """Commit events, in order and on the wire at once; their replay ids as they are stored.
+        """Commit and send events in order, and return their replay ids in stored form.
 
         Payloads are given as the Streaming API shows them, with `changedFields`, `nulledFields`
         and `diffFields` as names.
@@ -52,15 +53,15 @@ class PubSubPeer(NodeOrg):
     # Faults
 
     def refuse(self, kind: str, times: int = 1, *, method: str = "Subscribe") -> None:
-        """Refuse calls: as `unavailable`, `quota`, `protection`, `unauthorized`, `network`."""
+        """Refuse calls as `unavailable`, `quota`, `protection`, `unauthorized` or `network`."""
         self._post("fault", kind=f"{kind}-{method}", times=times)
 
     def end_streams(self, kind: str) -> None:
-        """End those that are running, for the same reasons; or by a mere `reset`, with no error."""
+        """End the running streams for the same reasons, or with a `reset` without an error."""
         self._post("end", kind=kind)
 
     def revoke_tokens(self) -> None:
-        """Refuse every token given so far, on the streams that are running too."""
+        """Refuse every token given so far, also on running streams."""
         self._post("revoke")
 
     def cut(self) -> None:
@@ -68,11 +69,11 @@ class PubSubPeer(NodeOrg):
         self._post("cut")
 
     def stall(self) -> None:
-        """Keep every connection and say nothing over it any more."""
+        """Keep every connection open, and send nothing more on it."""
         self._post("stall")
 
     def replays(self) -> list[tuple[str, str]]:
-        """Preset and replay id, as it is stored, of the subscriptions that were granted."""
+        """Return preset and stored replay id of the granted subscriptions."""
         return [
             (call["preset"], call["replay_id"] and f"0x{call['replay_id']}")
             for call in self.log()["calls"]
@@ -80,7 +81,7 @@ class PubSubPeer(NodeOrg):
         ]
 
     def committed(self, subscription: str) -> list[str]:
-        """Replay ids as they are stored, in order."""
+        """Return the committed replay ids in stored form, in order."""
         return [f"0x{hex_}" for hex_ in self.log()["commits"][subscription]]
 
 

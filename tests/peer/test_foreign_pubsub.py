@@ -1,4 +1,4 @@
-"""Against gRPC and Avro of another make: each change is recorded once and handled once."""
+"""Each change from another project's gRPC and Avro server is recorded once and handled once."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def schemas(samples):
 
 @pytest.fixture
 def peer(peer_modules, schemas):
-    """A Salesforce org whose refresh tokens are used up by use."""
+    """A peer whose refresh tokens are valid for one use."""
     options = {"rotate": True, "subscriptions": {NAME: "/data/ChangeEvents"}}
     with PubSubPeer(peer_modules, **options) as running:
         running.define(**schemas)
@@ -37,7 +37,7 @@ def peer(peer_modules, schemas):
 
 @pytest.fixture
 def peer_listener(transactional_db, peer) -> Listener:
-    """It takes a connection for dead after a second or two of silence."""
+    """A listener that takes a connection for dead after a second or two of silence."""
     return sample_data.listener_of(
         peer,
         transport="pubsub",

@@ -1,4 +1,5 @@
-"""Refusals and bad input from a CometD server of another make: a clear reason, nothing lost."""
+"""Refusals and malformed answers of another project's CometD server have a clear reason and lose
+nothing."""
 
 import pytest
 
@@ -113,7 +114,7 @@ def test_a_refused_position_stops_the_listener_where_its_policy_says_so(
 
 
 def received_and_stopped(processes, peer, payloads) -> Position:
-    """The position of a listener that has received these and was stopped."""
+    """Let a listener receive these payloads and stop, and return its position."""
     peer.publish(*payloads)
     listener = processes.listener("--max-events", str(len(payloads)))
     assert listener.wait() == 0, listener.output

@@ -1,4 +1,4 @@
-"""Against a CometD server of another make: each change is recorded once and handled once."""
+"""Each change from another project's CometD server is recorded once and handled once."""
 
 import signal
 import time
@@ -113,13 +113,13 @@ def test_faults_in_the_middle_of_a_burst_change_nothing_in_the_outcome(
 
 
 def parts_of(burst, count):
-    """The burst in as many parts of about the same size, in order."""
+    """Return the burst in `count` parts of about equal size, in order."""
     bounds = [len(burst) * number // count for number in range(count + 1)]
     return [burst[begin:end] for begin, end in pairwise(bounds)]
 
 
 def wait_until_caught_up(peer):
-    """Until the last event is recorded and the next poll is held."""
+    """Wait until the last event is recorded and the next poll is held."""
     wait_for(
         lambda: Position.objects.get().replay_id == str(peer.last_replay_id),
         what="the position at the last event",

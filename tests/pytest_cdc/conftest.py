@@ -1,4 +1,4 @@
-"""Each test begins with nothing called."""
+"""Clears the list of handler calls before each test."""
 
 import pytest
 

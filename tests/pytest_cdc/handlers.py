@@ -1,4 +1,4 @@
-"""Handlers such as users of the pytest plugin have, and a list of their calls."""
+"""Handlers as users of the pytest plugin have them, and a list of their calls."""
 
 from celery import shared_task
 from django.contrib.auth.models import Group
@@ -11,7 +11,7 @@ CALLS: list[object] = []
 
 @cdc_handler
 def as_told(event: EventData) -> object:
-    """Do what the change's field says."""
+    """Do what the change's field `Do` says."""
     CALLS.append(event)
     told = event.changed_data.get("Do")
     if told == "skip":
@@ -33,7 +33,7 @@ def batch_as_told(events: list[EventData]) -> None:
 
 @cdc_handler(atomic=True)
 def write(event: EventData) -> None:
-    """Add a group of the change's name, and again where the change says so."""
+    """Add a group with the change's name, and again if the change has the field `Twice`."""
     Group.objects.create(name=event.changed_data["Name"])
     transaction.on_commit(lambda: CALLS.append("committed"))
     if event.changed_data.get("Twice"):
@@ -52,5 +52,5 @@ def call_others(event: EventData) -> None:
 
 
 def groups() -> list[str]:
-    """The groups that `write` added."""
+    """Return the groups that `write` added."""
     return sorted(Group.objects.filter(name__startswith="-").values_list("name", flat=True))

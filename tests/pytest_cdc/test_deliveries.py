@@ -1,4 +1,4 @@
-"""The pytest plugin delivers changes to its user's handlers by the product's path."""
+"""The pytest plugin delivers changes to handlers in the same way as the product."""
 
 from unittest.mock import Mock
 

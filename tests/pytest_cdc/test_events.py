@@ -1,4 +1,4 @@
-"""The events that the pytest plugin makes carry what a real change of that kind carries."""
+"""Events made by the pytest plugin have the content of real changes of that kind."""
 
 import json
 from datetime import UTC, datetime

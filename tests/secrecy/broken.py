@@ -1,4 +1,4 @@
-"""Connections that cannot log in, each for a reason of its own, full of planted secrets."""
+"""Connections that cannot log in for various reasons, full of planted secrets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KEY = (
 
 
 def every_secret(planted: Planted, name: str) -> Fields:
-    """Those that a connection's kind does not heed, too."""
+    """Return all secret fields of a connection, also those that its kind of login ignores."""
     return {
         "client_secret": planted.special(f"client_secret of {name} "),
         "password": planted.special(f"password of {name} "),
@@ -41,7 +41,7 @@ def every_secret(planted: Planted, name: str) -> Fields:
 
 
 def wrong_credentials(org: SimulatorProcess) -> dict[str, Fields]:
-    """Each kind of login, refused by Salesforce."""
+    """Return credentials of each kind of login that Salesforce refuses."""
     right = {name: org.credentials[name] for name in ("client_secret", "username", "client_id")}
     kinds: dict[str, Fields] = {
         "soap": {},
@@ -90,7 +90,7 @@ def refused_by_the_proxy(host: str, port: int) -> dict[str, Fields]:
 
 
 def wrong_references(planted: Planted, folder: Path) -> tuple[dict[str, Fields], dict[str, str]]:
-    """References that lead nowhere, or to what cannot be sent; and their environment."""
+    """Return secret references that lead nowhere or to unusable values, with their environment."""
     odd = folder / "odd"
     odd.write_bytes(planted.plain("file that is no text").encode() + b"\xff\xfe")
     broken = folder / "broken.pem"
@@ -141,7 +141,7 @@ def spoil(planted: Planted) -> None:
 
 
 def store(org: SimulatorProcess, planted: Planted, kinds: dict[str, Fields]) -> list[Listener]:
-    """A connection and a listener for each: the first word is its kind of login."""
+    """Store a connection and a listener for each; the first word of a name is the kind of login."""
     listeners = []
     for text, fields in kinds.items():
         name = text.replace(" ", "-").replace("'", "")

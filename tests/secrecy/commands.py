@@ -1,4 +1,4 @@
-"""Management commands as `manage.py` runs them, one after the other in one process.
+"""Runs management commands as `manage.py` does, one after the other in one process.
 
 python -m tests.secrecy.commands '[["cdc_status"], ["check_cdc_connection", "prod"]]'
 """

@@ -12,7 +12,7 @@ from tests.secrecy.planted import Planted
 
 @pytest.fixture(autouse=True)
 def _quiet_environment(monkeypatch):
-    """No proxy of the machine that the tests run on."""
+    """Unset the proxy variables of this machine."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -20,7 +20,7 @@ def _quiet_environment(monkeypatch):
 
 @pytest.fixture
 def planted():
-    """The secrets of this test: the installation's own, and what the test adds."""
+    """The secrets of this test: the installation's own, and those that the test adds."""
     planted = Planted()
     planted.add("SECRET_KEY", settings.SECRET_KEY)
     for number, key in enumerate(settings.CDC_ENCRYPTION_KEYS, 1):
@@ -30,14 +30,14 @@ def planted():
 
 @pytest.fixture
 def store(broker):
-    """The Redis of broker and token store, empty, on a client of its own."""
+    """A client of the emptied Redis of broker and token store."""
     with redis.Redis(unix_socket_path=_broker_path()) as client:
         yield client
 
 
 @pytest.fixture
 def tap(store):
-    """Hears what Redis is told while the context lasts."""
+    """Records the commands that Redis receives within its block."""
     return Tap(store, _broker_path())
 
 
@@ -62,7 +62,7 @@ def heard():
 
 @pytest.fixture
 def admin(db, client):
-    """A client that is logged in to the console and may do everything."""
+    """A console client of a superuser."""
     user = get_user_model().objects.create_superuser("admin", password=None)
     client.force_login(user)
     client.raise_request_exception = False

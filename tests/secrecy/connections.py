@@ -1,4 +1,4 @@
-"""Connections of every kind of login, with a secret planted wherever one can be."""
+"""Connections of every kind of login, with a planted secret in every field that can hold one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SENT = ("client_secret", "password", "refresh_token", "device_key", "api_key")
 
 
 def org_with_secrets(planted: Planted, *options: str) -> SimulatorProcess:
-    """An org, not started yet, whose every credential is planted."""
+    """Return an org, not started yet, with planted credentials."""
     return SimulatorProcess(
         "--client-secret", planted.special("client_secret"),
         "--password", planted.special("password"),
@@ -38,9 +38,9 @@ def org_with_secrets(planted: Planted, *options: str) -> SimulatorProcess:
 def of_every_kind(
     org: SimulatorProcess, planted: Planted, folder: Path, proxy: Fields
 ) -> tuple[list[Listener], Environment]:
-    """A listener for each kind of login: some secrets are stored, others are references.
+    """Make a listener for each kind of login; some secrets are stored, others are references.
 
-    `proxy`: the fields of a connection that goes through one.
+    `proxy` holds the fields of a connection that uses a proxy.
     """
     planted.add_key("private_key", org.credentials["private_key"])
     token = planted.add_token("token", issue_token(org))
@@ -84,7 +84,7 @@ def of_every_kind(
 
 
 def listener_of(kind: str, org: SimulatorProcess, fields: Fields) -> Listener:
-    """`kind`: a kind of login, and more words for a name of its own."""
+    """Make a listener; `kind` is a kind of login, with further words for the name."""
     auth = kind.partition(" ")[0]
     used_fields = KINDS[auth].used_fields
     given = {**org.credentials, "base_url": org.url, "login_url": org.url, **fields}

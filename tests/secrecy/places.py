@@ -1,4 +1,4 @@
-"""Everywhere that a secret could have come to: each place by its name, as text."""
+"""All places where a secret could leak to, each as text by its name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LAST = "the last that is to be heard"
 
 
 def of_the_database() -> dict[str, str]:
-    """Every value of every column of every table, and what sessions hold."""
+    """Return every value of every column of every table, and the decoded sessions."""
     found: dict[str, list[str]] = {}
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
@@ -50,7 +50,7 @@ def encrypted_columns() -> dict[str, list[str]]:
 
 
 def of_redis(client: redis.Redis) -> dict[str, str]:
-    """Every key and its value: what waits for the workers, and the token store."""
+    """Return every key and its value: messages of the workers and the token store."""
     readers: dict[Any, Any] = {
         b"string": client.get,
         b"hash": client.hgetall,
@@ -66,7 +66,8 @@ def of_redis(client: redis.Redis) -> dict[str, str]:
 
 
 def of_files(folder: Path) -> dict[str, str]:
-    """Every regular file below a folder, byte for byte: deleted rows of a database too."""
+    """Return every regular file below a folder as bytes, which include a database's deleted
+    rows."""
     return {
         str(path): as_text(path.read_bytes())
         for path in sorted(folder.rglob("*"))
@@ -102,7 +103,8 @@ def as_text(value: Any) -> str:
 
 
 class Tap:
-    """Hears every command that Redis gets, whoever sends it, however short it is kept."""
+    """Records every command that Redis receives from any client, however briefly its value is
+    kept."""
 
     def __init__(self, client: redis.Redis, path: str) -> None:
         self._client = client

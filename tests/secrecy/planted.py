@@ -1,4 +1,4 @@
-"""Values that are like nothing else: whoever finds one, in whatever disguise, has found a leak."""
+"""Unmistakable secret values: finding one anywhere, in any encoding, is a leak."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _BASE64 = (base64.b64encode, base64.urlsafe_b64encode)
 
 
 def plain(label: str) -> str:
-    """A secret that can stand in a header."""
+    """Return a secret that can stand in a header."""
     return label + "".join(secrets.choice(string.ascii_letters) for _ in range(16))
 
 
 def special(label: str) -> str:
-    """A secret that has to be escaped in most places, between two halves that never are."""
+    """Return a secret that most formats have to escape, between two halves that none escapes."""
     return f"{plain(label)}{SPECIAL}{plain('')}"
 
 
@@ -48,7 +48,7 @@ def disguises(value: str) -> Iterator[str]:
 
 @dataclass
 class Planted:
-    """The secrets of a test, by what they are."""
+    """The secrets of a test, by their labels."""
 
     _labels: dict[str, str] = field(default_factory=dict)
     #: By how they begin: there are many, and much to search.
@@ -79,7 +79,7 @@ class Planted:
         return token
 
     def leaks(self, places: Mapping[str, str]) -> list[str]:
-        """Which secret stands in which place, with what is around it."""
+        """Return each secret found in a place, with the text around it."""
         found: dict[tuple[str, str], str] = {}
         for place, text in places.items():
             for needle in self._needles_in(text):

@@ -1,4 +1,4 @@
-"""The product's processes, talkative, and the search through all that they leave behind."""
+"""Runs the product's processes with full logging, and searches all that they leave behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HANDLERS = "tests.sample_handlers,tests.secrecy.handlers"
 
 
 class Scene:
-    """Processes that log everything, for a console and as JSON, on this test's database."""
+    """Processes on this test's database that log everything, for a console and as JSON."""
 
     def __init__(
         self, processes: Processes, planted: Planted, folder: Path, **environment: str
@@ -44,7 +44,7 @@ class Scene:
         return self._keep(name, self._processes.start(*arguments, **self.environment))
 
     def worker(self) -> Process:
-        """With beat in it."""
+        """Start a worker with beat."""
         worker = self.start(
             "worker", "-m", "celery", "-A", "cdcproject", "worker", "-l", "DEBUG", "-c", "2",
             "--beat", "--without-mingle", "--without-gossip", "-Q", "cdc,special",
@@ -68,12 +68,12 @@ class Scene:
         return [json.loads(line) for line in self._json_log.read_text().splitlines()]
 
     def look(self, store: redis.Redis) -> None:
-        """Remember what Redis holds just now, and what the processes are called."""
+        """Keep Redis's present content and the processes' present command lines for the search."""
         for place, text in {**places.of_redis(store), **self.of_processes()}.items():
             self._seen[place] = self._seen.get(place, "") + text
 
     def leaks(self, *more: dict[str, str]) -> list[str]:
-        """In all that is left behind, and in what else was seen."""
+        """Return the leaks in all places, in what was kept, and in `more`."""
         everywhere = [self._seen, self.of_processes(), places.of_the_database()]
         everywhere += [places.of_files(folder) for folder in (self._var, _folder_of_tests())]
         found = [self._planted.leaks(seen) for seen in (*everywhere, *more)]
@@ -88,7 +88,7 @@ class Scene:
 
 
 def _with_password(planted: Planted) -> dict[str, str]:
-    """PostgreSQL's address with a password in it, which its test server doesn't ask for."""
+    """Return PostgreSQL's URL with a password, which its test server does not check."""
     if connection.vendor == "sqlite":
         return {}
     address = same_database()["DATABASE_URL"]
@@ -97,5 +97,5 @@ def _with_password(planted: Planted) -> dict[str, str]:
 
 
 def _folder_of_tests() -> Path:
-    """The file of SQLite is in it."""
+    """Return the folder that holds SQLite's file."""
     return Path(os.environ["CDC_TEST_FOLDER"])

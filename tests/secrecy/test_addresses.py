@@ -1,4 +1,4 @@
-"""Addresses that hold a password, or are put together with one."""
+"""Addresses with a password in them are refused, and composed ones show none."""
 
 import traceback
 
@@ -32,7 +32,7 @@ def connection(**fields) -> Connection:
 
 @pytest.mark.parametrize("host", ["::1", "fe80::1:2", "a:b:c", "..", "proxy\N{SUPERSCRIPT TWO}"])
 def test_a_proxy_that_no_address_can_name_gives_no_password_away(planted, host):
-    """Nor does what a handler would see that calls Salesforce through it."""
+    """The error that a handler gets when it calls Salesforce through it shows none either."""
     row = connection(
         proxy_host=host,
         proxy_port=3128,
@@ -51,7 +51,7 @@ def test_a_proxy_that_no_address_can_name_gives_no_password_away(planted, host):
 @pytest.mark.django_db
 @pytest.mark.parametrize("field", ["base_url", "login_url", "token_url", "refresh_url"])
 def test_an_address_with_a_password_in_it_is_refused(planted, field):
-    """It would be shown wherever the address is."""
+    """It would be shown wherever the address is shown."""
     auth = {"login_url": "soap", "token_url": "password", "refresh_url": "refresh_token"}
     address = f"https://me:{planted.plain('password')}@example.my.salesforce.com"
     row = connection(

@@ -1,4 +1,4 @@
-"""Refresh tokens that rotate while the org answers 503, nonsense or half of what it should."""
+"""Rotating refresh tokens do not leak while the org answers 503, nonsense or half an answer."""
 
 from __future__ import annotations
 

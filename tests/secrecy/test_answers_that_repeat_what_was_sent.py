@@ -1,5 +1,5 @@
-"""An endpoint that is not Salesforce's, such as a gateway's page, says what it was sent: the words
-of an answer are stored and shown."""
+"""Stored and shown texts of answers contain no secret, even if an endpoint, such as a gateway,
+repeats the request."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files of which every line could hold a secret: refused or applied, none is repeated."""
+"""Configuration files, refused or applied, have none of their secrets repeated in the output."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Every page of the console and every answer of the API, with secrets stored and sent."""
+"""No page of the console and no answer of the API shows a stored or submitted secret."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REFUSED = ({"name": ""}, {"auth": "nonsense"}, {"proxy_port": "x"}, {"clock_skew
 
 @pytest.fixture
 def org(db, planted):
-    """A connection with all secrets, and one of everything that hangs on it."""
+    """A connection with all secrets, and one row of each kind that belongs to it."""
     connection = Connection.objects.create(**FIELDS, **every_secret(planted, "stored"))
     listener = make_listener(connection=connection)
     make_mapping(listener, handler="handlers.post_to_url", options={"secret": "env:HOOK"})

@@ -1,4 +1,4 @@
-"""Each kind of login at work: changes arrive, handlers fail, tokens are revoked and renewed."""
+"""No kind of login leaks a secret while changes arrive, handlers fail and tokens are renewed."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def ended() -> int:
 
 
 def is_hidden(stored: str) -> bool:
-    """Ciphertext of ours, a reference, or nothing."""
+    """Return whether the value is ciphertext, a reference or empty."""
     return not stored or stored.startswith(("gAAAAA", "env:", "file:"))
 
 

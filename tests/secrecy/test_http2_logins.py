@@ -1,4 +1,4 @@
-"""Logins over HTTP/2 are spoken by other libraries, which have logs of their own."""
+"""Logins over HTTP/2 leak no secret in the logs of the libraries that they use."""
 
 import pytest
 

@@ -1,5 +1,4 @@
-"""Logins that fail in every way that there is: listeners, checks and handlers say why, and no
-secret."""
+"""Listeners, checks and handlers give the reason of each kind of failed login, and no secret."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ ENDED = ["succeeded", "skipped", "dead"]
 
 
 class RefusingProxy(LoopServer):
-    """Lets nobody through."""
+    """A proxy that refuses every request."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65_536)
@@ -78,6 +77,6 @@ def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path):
 
 
 def excused() -> set[str]:
-    """Connections whose listener has said why it does not receive."""
+    """Return the connections whose listener gives a reason for not receiving."""
     silent = Position.objects.exclude(reason="")
     return set(silent.values_list("listener__connection__name", flat=True))

@@ -1,4 +1,4 @@
-"""The tests of these tests: what is planted is found, whatever became of it on the way."""
+"""The search of these tests finds planted secrets in every encoding."""
 
 import base64
 import html

@@ -1,4 +1,5 @@
-"""A view of ours fails while a connection was sent to it, in production and with DEBUG=true."""
+"""A view that fails on a submitted connection shows no secret, in production and with
+DEBUG=true."""
 
 import pytest
 import requests
@@ -17,7 +18,7 @@ MODES = pytest.mark.parametrize("debug", ["false", "true"], ids=["production", "
 
 
 class Console:
-    """The web server, and a browser that is logged in to it."""
+    """The web server, and a logged-in client of it."""
 
     def __init__(self, scene, user, client) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"

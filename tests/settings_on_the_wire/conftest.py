@@ -15,7 +15,7 @@ HOLD = "0.3"
 
 @pytest.fixture(autouse=True)
 def _stored(transactional_db: None) -> None:
-    """Rows that other threads and processes see."""
+    """Store rows so that other threads and processes see them."""
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def _plain() -> Iterator[SimulatorProcess]:
 
 @pytest.fixture
 def org(_plain: SimulatorProcess) -> SimulatorProcess:
-    """A Salesforce org over plain http; it has no requests, sessions and faults yet."""
+    """A simulated org over plain HTTP, without earlier requests, sessions and faults."""
     return _emptied(_plain)
 
 
@@ -39,14 +39,14 @@ def _secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureOrg]:
 
 @pytest.fixture
 def secure(_secure: SecureOrg) -> SecureOrg:
-    """A Salesforce org over https that demands a client certificate."""
+    """A simulated org over HTTPS that demands a client certificate."""
     _emptied(_secure.org)
     return _secure
 
 
 @pytest.fixture
 def scripted() -> Iterator[ScriptedOrg]:
-    """An org that answers as it is told."""
+    """An org that sends the answers that a test gives it."""
     with ScriptedOrg() as running:
         yield running
 
@@ -59,7 +59,7 @@ def proxy() -> Iterator[CountingProxy]:
 
 @pytest.fixture(autouse=True)
 def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy of the machine that the tests run on."""
+    """Unset the proxy variables of this machine."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

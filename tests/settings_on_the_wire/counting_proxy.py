@@ -1,4 +1,4 @@
-"""An HTTP proxy that writes down what goes through it."""
+"""An HTTP proxy that records the requests that pass through it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 @dataclass(frozen=True)
 class Passed:
-    """A request as it came to the proxy."""
+    """A request as the proxy received it."""
 
     method: str
     target: str
@@ -30,15 +30,15 @@ class Passed:
 
     @property
     def host(self) -> str:
-        """The host and port it is for."""
+        """The host and port to which the request goes."""
         return self.target if self.method == "CONNECT" else urlsplit(self.target).netloc
 
 
 class CountingProxy(LoopServer):
     """Takes absolute requests and CONNECT, one on each connection.
 
-    `login` (`user:password`) is demanded; `forbids` everything else than being asked; `tls` is
-    spoken to whoever comes. `incoming` holds the addresses of those, `outgoing` the ones that
+    `login` (`user:password`) is demanded of clients; with `forbids` every request is refused; `tls`
+    is the context for clients. `incoming` holds the clients' addresses, `outgoing` those that
     origins see as their peers.
     """
 
@@ -63,7 +63,7 @@ class CountingProxy(LoopServer):
 
     @property
     def hosts(self) -> set[str]:
-        """Where those who came wanted to go."""
+        """The hosts to which requests went."""
         return {passed.host for passed in self.passed}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +114,8 @@ def _header(head: bytes, wanted: str) -> str:
 
 
 def _for_origin(passed: Passed, head: bytes) -> bytes:
-    """The head as an origin takes it: a path for its target, and the last on its connection."""
+    """Return the head in the form for an origin: with a path, and as the last request of its
+    connection."""
     first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
     parts = urlsplit(passed.target)
     path = parts.path + (f"?{parts.query}" if parts.query else "")

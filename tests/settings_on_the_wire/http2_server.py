@@ -1,4 +1,4 @@
-"""A token endpoint that speaks HTTP/2 over TLS, and nothing else."""
+"""A token endpoint that speaks only HTTP/2 over TLS."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ INSTANCE = "https://instance.example"
 
 @dataclass
 class Asked:
-    """A request as it came over HTTP/2."""
+    """A request that was received over HTTP/2."""
 
     headers: dict[str, str]
     body: bytes = b""
 
 
 class Http2Server(LoopServer):
-    """Gives out a token for whatever it is asked; `client_ca` is whose certificates it demands.
+    """Answers every request with a token; `client_ca` is the authority of the client certificates
+    that it demands.
 
-    While it `is_silent` it takes requests and answers none.
+    While `is_silent` is set, it accepts requests and answers none.
     """
 
     def __init__(

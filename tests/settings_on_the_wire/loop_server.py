@@ -1,4 +1,4 @@
-"""A server on a thread of its own, for peers that are too odd for a library's server."""
+"""A server in a thread of its own, for peers that no library's server can play."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READY_SECONDS = 10
 
 
 class LoopServer(ABC):
-    """Calls `serve` for each connection until the context ends; then cuts those that are open."""
+    """Calls `serve` for each connection until the context ends, and then cuts the open ones."""
 
     def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.host = host
@@ -27,7 +27,7 @@ class LoopServer(ABC):
 
     @abstractmethod
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until the peer has gone, or the answer is given."""
+        """Serve a connection until the peer has left or the answer is sent."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -67,7 +67,7 @@ class LoopServer(ABC):
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:
-    """Close a connection, in good order if its peer takes part."""
+    """Close a connection, in an orderly way if its peer cooperates."""
     writer.close()
     try:
         async with asyncio.timeout(1):

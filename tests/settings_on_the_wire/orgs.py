@@ -1,4 +1,4 @@
-"""The orgs that these tests talk to, and what of their logs tests ask for."""
+"""The orgs of these tests, and readers of their logs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def grant_types(org: SimulatorProcess) -> list[str]:
 
 
 def only_login(org: SimulatorProcess) -> dict[str, Any]:
-    """The one token request that came."""
+    """Return the only token request."""
     [request] = org.token_requests()
     return request
 
@@ -59,11 +59,11 @@ def paths(org: SimulatorProcess) -> list[str]:
 
 
 def bearers(org: SimulatorProcess) -> list[str]:
-    """The access tokens that came, in the order of their first use."""
+    """Return the access tokens that were used, in the order of their first use."""
     seen = [request["authorization"].removeprefix("Bearer ") for request in org.api_requests()]
     return list(dict.fromkeys(token for token in seen if token))
 
 
 def peers(org: SimulatorProcess) -> set[str]:
-    """From where requests of every kind came."""
+    """Return the addresses from which requests of every kind came."""
     return {request["peer"] for request in (*org.token_requests(), *org.api_requests())}

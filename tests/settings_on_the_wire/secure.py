@@ -1,4 +1,4 @@
-"""An org over https that lets in whoever shows a certificate of its authority."""
+"""An org over HTTPS that accepts clients with a certificate of its authority."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections and listeners as an operator stores them, and what the product makes of them."""
+"""Stores connections and listeners as an operator does, and uses them as the product does."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.settings_on_the_wire.orgs import Org, credentials_of
 
 
 def stored(org: Org, auth: str = "client_credentials", **fields: Any) -> Connection:
-    """A connection that its own rules accept, read back from the database.
+    """Store a validated connection, and return it as read back from the database.
 
-    What its kind of login heeds and `fields` don't say is right for the org.
+    Settings that its kind of login uses and that `fields` does not give are right for the org.
     """
     known = credentials_of(org)
     where = {"login_url": org.url} if auth == "soap" else {"base_url": org.url}
@@ -35,7 +35,7 @@ def stored(org: Org, auth: str = "client_credentials", **fields: Any) -> Connect
 
 
 def listening(connection: Connection, **fields: Any) -> Listener:
-    """A listener that its own rules accept, read back from the database."""
+    """Store a validated listener, and return it as read back from the database."""
     listener = make_listener(connection=connection, **fields)
     listener.full_clean()
     listener.save()
@@ -44,7 +44,7 @@ def listening(connection: Connection, **fields: Any) -> Listener:
 
 @contextmanager
 def stream_of(listener: Listener, **more: Any) -> Iterator[CometdStream]:
-    """The listener's stream, built as the receiver builds it."""
+    """Yield the listener's stream, built as the receiver builds it."""
     tokens = token_source(listener.connection, listener.api_version)
     config = http_config(listener.connection)
     stream = CometdStream(
@@ -59,7 +59,7 @@ def stream_of(listener: Listener, **more: Any) -> Iterator[CometdStream]:
 def poll_until(
     stream: CometdStream, condition: Callable[[], bool], polls: int = 50
 ) -> list[Mapping[str, Any]]:
-    """Poll, so many times at most; the messages that came."""
+    """Poll until the condition holds, at most `polls` times, and return the messages."""
     messages: list[Mapping[str, Any]] = []
     for _ in range(polls):
         if condition():
@@ -70,7 +70,7 @@ def poll_until(
 
 @contextmanager
 def polling(stream: CometdStream) -> Iterator[list[Any]]:
-    """While another thread waits in a poll; what that came to, once it has."""
+    """Let another thread wait in a poll within the block; the yielded list gets its result."""
     results: list[Any] = []
 
     def run() -> None:

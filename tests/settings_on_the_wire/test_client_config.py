@@ -1,4 +1,4 @@
-"""How the requests that log in are sent: `client_config`, its TLS apart."""
+"""Login requests are sent as `client_config` says; its TLS settings have tests of their own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def http2(authority: Authority) -> Iterator[Http2Server]:
 
 @pytest.fixture
 def deaf() -> Iterator[str]:
-    """The address of a host that takes no connection: its queue of them is full."""
+    """The address of a host that accepts no connection, because its queue is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address = server.getsockname()
         with socket.create_connection(address):

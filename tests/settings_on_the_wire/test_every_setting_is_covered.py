@@ -1,4 +1,4 @@
-"""No setting without a test that sees it on the wire: add yours here and beside it."""
+"""Every setting has a test that observes it on the wire: add new settings here."""
 
 from __future__ import annotations
 

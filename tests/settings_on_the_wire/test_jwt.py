@@ -1,4 +1,4 @@
-"""The JWT bearer login: what the assertion says and which key signs it."""
+"""The JWT bearer login sends the configured claims, signed with the configured key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A silent long poll: is there still somebody? `keep_alive_interval`."""
+"""During a silent long poll the listener checks its peer every `keep_alive_interval`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ on_linux = pytest.mark.skipif(not TIMERS.exists(), reason="this kernel shows no 
 
 
 def answering(org: ScriptedOrg) -> None:
-    """The scripted org takes any connect with advice for a first one: answer two of them."""
+    """Answer two connects: the scripted org takes any connect with advice for a first one."""
     org.tell(FIRST_CONNECT, [accepted(CONNECT, advice=ADVICE)], [accepted(CONNECT)])
     org.tell(CONNECT, [accepted(CONNECT)])
 
 
 def keepalive_timer(address: str) -> float | None:
-    """Seconds until the kernel probes the peer of the connection from there; None: it shows none.
+    """Return the seconds until the kernel probes the connection's peer, or None if it shows no
+    timer.
 
-    While what was sent is not acknowledged, the kernel shows that timer in its place: wait for it.
+    While sent data is not acknowledged, the kernel shows that timer instead: wait until it is.
     """
     port = int(address.rpartition(":")[2])
     for line in TIMERS.read_text().splitlines()[1:]:

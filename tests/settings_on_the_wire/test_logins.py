@@ -1,4 +1,4 @@
-"""Each kind of login, what Salesforce says when it refuses, and what a request for a token says."""
+"""Each kind of login sends the configured token request, and reports Salesforce's refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`proxy_…`: every request of every kind goes through the proxy that is set, and no other way."""
+"""With `proxy_…` set, requests of every kind go through that proxy and no other way."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LOGIN = "me@corp:pa:ss @/%"
 
 
 def by(proxy: CountingProxy, **more: Any) -> dict[str, Any]:
-    """The fields that lead through the proxy."""
+    """Return the connection fields of the proxy."""
     return {"proxy_host": proxy.host, "proxy_port": proxy.port, **more}
 
 
@@ -54,8 +54,8 @@ def logged_in(proxy: CountingProxy, password: str = "") -> dict[str, Any]:
 
 
 def live_a_while(org: SimulatorProcess, connection: Connection) -> None:
-    """Every kind of request: login, handshake, polls, a silence check, a renewal, a handler's
-    REST request, a goodbye."""
+    """Send requests of every kind: login, handshake, polls, a silence check, a renewal, a handler's
+    REST request, a disconnect."""
     listener = listening(connection, keep_alive_interval=0.2)
     with stream_of(listener) as stream:
         stream.open("-1")
@@ -78,7 +78,7 @@ def speaking(server: Authority) -> ssl.SSLContext:
 
 @pytest.fixture
 def other(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The proxy that the environment names, and from which it excepts everything."""
+    """A proxy that the environment's variables name, with NO_PROXY for all hosts."""
     with CountingProxy() as running:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
             monkeypatch.setenv(name, running.url)

@@ -1,4 +1,5 @@
-"""A listener over the Pub/Sub API: where it is, from where it begins, who keeps the position."""
+"""The settings of a listener over the Pub/Sub API: its endpoint, its first position, and a managed
+subscription."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def pubsub(org: SimulatorProcess, **fields: Any) -> Listener:
 
 
 def subscribe(org: SimulatorProcess, listener: Listener) -> tuple[str, dict[str, Any]]:
-    """Open the listener's stream as the receiver does; the method, and its first request."""
+    """Open the listener's stream as the receiver does; return the method and the first request."""
     stream = stream_for(listener, token_source(listener.connection, listener.api_version))
     try:
         stream.open(listener.first_replay)

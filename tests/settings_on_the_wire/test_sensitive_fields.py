@@ -1,4 +1,4 @@
-"""Values of sensitive fields come from Salesforce to the handlers, and masked to everybody else."""
+"""Values of sensitive fields reach the handlers, and are masked everywhere else."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Clock:
 
 
 class ForgetfulOrg(ScriptedOrg):
-    """Knows the replay id 1 no more."""
+    """An org that no longer knows replay id 1."""
 
     def reply(self, call: Call) -> Reply:
         if self.asks_for_it(call):
@@ -50,7 +50,7 @@ class ForgetfulOrg(ScriptedOrg):
 
 
 def replays(org: ScriptedOrg) -> dict[str, list[Any]]:
-    """The replay ids that were sent for each channel, in order."""
+    """Return the replay ids that were sent for each channel, in order."""
     sent: dict[str, list[Any]] = {}
     for call in org.asked(SUBSCRIBE):
         for message in call.messages:

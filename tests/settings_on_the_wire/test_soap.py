@@ -1,4 +1,5 @@
-"""The SOAP login: where it goes, in which version, and what it says."""
+"""The SOAP login goes to the configured address, in the configured version, with the
+credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a listener waits: `connection_timeout` and `read_timeout`."""
+"""A listener waits as long as `connection_timeout` and `read_timeout` say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whom this side trusts and as whom it comes: `client_config.tls`, for requests of every kind."""
+"""`client_config.tls` sets the trusted authorities and the client certificate of requests of every
+kind."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def unasking(authority: Authority) -> Iterator[SimulatorProcess]:
-    """An org over https that wants no certificate."""
+    """An org over HTTPS that demands no client certificate."""
     server = authority.issue("server")
     options = ("--tls-cert", str(server.cert), "--tls-key", str(server.key))
     with SimulatorProcess(*options, ca=authority.cert) as running:

@@ -1,4 +1,4 @@
-"""How long a token is used, and what renews it: the settings of expiry and of refreshing."""
+"""The settings of expiry and refreshing decide how long a token is used and what renews it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLLS = 5
 
 
 def renew(connection: Connection) -> None:
-    """Log in, and once more when Salesforce has refused that token."""
+    """Log in, and again after Salesforce has refused that token."""
     source = token_source(connection)
     source.invalidate(source.get())
     source.get()

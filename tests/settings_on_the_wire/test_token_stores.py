@@ -1,4 +1,4 @@
-"""Where a token is found after a login, and who uses it from there: `token_store`."""
+"""`token_store` decides where a login's token is stored, and which processes use it."""
 
 from __future__ import annotations
 

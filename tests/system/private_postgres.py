@@ -1,4 +1,4 @@
-"""A PostgreSQL of one test's own, to be killed and frozen, with the product's schema in it."""
+"""A test's own PostgreSQL server, which can be killed and frozen, with the product's schema."""
 
 import os
 import secrets
@@ -30,12 +30,12 @@ HANDLER = "      - {{on: {on}, entity: '*', handler: {handler}}}\n"
 
 
 def new_server() -> PostgresServer:
-    """Not started, in a folder that its user can reach."""
+    """Return a server that is not started, in a folder that its user can reach."""
     return PostgresServer(Path(os.environ["CDC_TEST_FOLDER"]) / f"postgres-{secrets.token_hex(4)}")
 
 
 class PrivatePostgres:
-    """Starts processes on a server of its own; asks it over connections of its own."""
+    """Starts processes on a server of its own, and queries it over its own connections."""
 
     def __init__(self) -> None:
         self.server = new_server()
@@ -44,7 +44,7 @@ class PrivatePostgres:
         self._run("manage.py", "migrate", "-v", "0")
 
     def configure(self, simulator, handler: str, folder: Path) -> None:
-        """One listener, `one`, whose every change goes to the handler."""
+        """Configure one listener, `one`, that sends every change to the handler."""
         text = CONFIGURATION.format(url=simulator.url, **simulator.credentials) + "".join(
             HANDLER.format(on=on, handler=handler)
             for on in ("create", "update", "delete", "restore")
@@ -71,7 +71,7 @@ class PrivatePostgres:
             return connection.execute(query).fetchall()
 
     def number(self, query: str) -> int:
-        """The query's one number; -1 while the server is away."""
+        """Return the query's only number, or -1 while the server is away."""
         try:
             return self.ask(query)[0][0]
         except psycopg.OperationalError:
@@ -91,7 +91,7 @@ class PrivatePostgres:
 
 
 def _send(signum: int, pids: Iterable[int]) -> None:
-    """Send the signal to each process; one that has just ended (autovacuum's do) needs none."""
+    """Send the signal to each process; some, such as autovacuum's, may just have ended."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signum)

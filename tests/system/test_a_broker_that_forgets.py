@@ -1,4 +1,4 @@
-"""Messages that the broker lost are sent again by the relay, without a person."""
+"""The relay publishes messages again that the broker lost, without an operator."""
 
 import pytest
 

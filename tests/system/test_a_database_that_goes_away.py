@@ -1,4 +1,4 @@
-"""A database that is killed, frozen, locked, or not there yet: nothing is lost."""
+"""A database that is killed, frozen, locked or not there yet loses nothing."""
 
 import sqlite3
 from contextlib import closing, contextmanager
@@ -32,7 +32,7 @@ FEW_RECORDS = {"mix": {"create": 1, "update": 9}, "quiet": True}
 
 @pytest.fixture
 def postgres():
-    """Ready, before its processes start."""
+    """A running server without processes yet."""
     server = PrivatePostgres()
     yield server
     server.close()
@@ -83,7 +83,7 @@ def test_sigterm_ends_the_listener_while_postgresql_is_frozen(
 
 @contextmanager
 def locked():
-    """As by a process that stands still inside a transaction."""
+    """Lock SQLite within the block, as a process stopped inside a transaction does."""
     with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=30)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield

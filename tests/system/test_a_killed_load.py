@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of a load: another one continues with its query job."""
+"""After a worker is killed in the middle of a load, another one continues with its query job."""
 
 import pytest
 from django.utils import timezone
@@ -28,7 +28,7 @@ def calls_of(org, path):
 
 
 def jobs_of(org):
-    """The requests that created query jobs."""
+    """Return the requests that created query jobs."""
     return [call for call in calls_of(org, "/jobs/query") if call["method"] == "POST"]
 
 

@@ -1,4 +1,4 @@
-"""A worker that dies in the middle of a long redelivery: another process finishes it."""
+"""After a worker dies in the middle of a long redelivery, another process finishes it."""
 
 import pytest
 from django.utils import timezone

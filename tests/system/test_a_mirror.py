@@ -1,4 +1,4 @@
-"""A mirror with its listener and its worker, each a process of its own."""
+"""A mirror works with its listener and its worker in processes of their own."""
 
 import time
 
@@ -26,7 +26,7 @@ def mirror(transactional_db, broker, simulator):
 
 @pytest.fixture
 def running(processes, mirror):
-    """Listener and worker; the mirror is loaded."""
+    """A listener and a worker, with the mirror loaded."""
     processes.listener()
     processes.worker(**QUICK)
     wait_until_in_sync(mirror)
@@ -73,7 +73,7 @@ def wait_until_equal(org):
 
 
 class Watcher:
-    """Reads rows again and again: none may go back to an older version."""
+    """Reads rows repeatedly, and checks that none goes back to an older version."""
 
     def __init__(self):
         self.versions = {}

@@ -1,4 +1,4 @@
-"""A mirror whose listener was stopped for longer than Salesforce retains events."""
+"""A mirror recovers after its listener was stopped for longer than Salesforce retains events."""
 
 import pytest
 from django.utils import timezone
@@ -40,7 +40,7 @@ def now_of(mirror) -> Mirror:
 
 
 def proven(mirror):
-    """The time up to which the mirror claims to be in sync."""
+    """Return the time up to which the mirror claims to be in sync."""
     return status_of(now_of(mirror), timezone.now()).in_sync_as_of
 
 
@@ -88,7 +88,7 @@ def test_time_longer_than_the_retention_is_reconciled_and_the_incident_says_what
     states: set[str] = set()
 
     def is_reconciled():
-        """Look at what is claimed before looking at the rows: the rows only become more equal."""
+        """Read the claim before the rows, because the rows only become more equal."""
         claimed = proven(mirror)
         if claimed is None or claimed < stopped_at:
             states.add(status_of(now_of(mirror), timezone.now()).state)

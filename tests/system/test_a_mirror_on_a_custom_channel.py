@@ -1,4 +1,4 @@
-"""A mirror whose changes arrive on a custom channel, with a schema change in mid-stream."""
+"""A mirror whose changes arrive on a custom channel survives a schema change in mid-stream."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def simulator():
 
 
 def values(field) -> dict[str, str]:
-    """The values of a field without a column, by record."""
+    """Return the values of a field without a column, by record."""
     raws = Account.objects.values_list("pk", "raw")
     return {key: raw[field] for key, raw in raws if raw.get(field)}
 

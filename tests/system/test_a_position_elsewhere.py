@@ -1,4 +1,4 @@
-"""A position says something in its own org and channel only."""
+"""A position is used only in its own org and channel."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 @pytest.fixture
 def listener(transactional_db, simulator):
-    """Stopped, with a position behind its first change."""
+    """A stopped listener with a position after its first change."""
     simulator.create("Account", Name="first")
     return listener_of(simulator)
 
@@ -66,7 +66,7 @@ def test_another_login_to_the_same_org_goes_on_where_it_was(processes, simulator
 def test_a_forgotten_position_starts_a_listener_that_stopped_over_it(
     processes, simulator, admin_client
 ):
-    """It was refused, and the policy is to stop: forgetting it is what helps."""
+    """The position was refused and the policy is to stop, so that an operator has to forget it."""
     keeps_the_process = listener_of(simulator, channel="/data/ContactChangeEvent")
     simulator.create("Account", Name="first")
     listener = listener_of(simulator, on_replay_lost="stop", replay_from="999999999")

@@ -1,5 +1,5 @@
-"""Salesforce revokes the refresh token: the listener stops, says so, and goes on with a new one
-that an operator enters in the admin. Nothing is lost and no process is restarted."""
+"""When Salesforce revokes the refresh token, the listener stops with the reason, and continues
+without loss once an operator has entered a new one."""
 
 import pytest
 

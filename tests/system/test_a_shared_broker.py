@@ -1,4 +1,4 @@
-"""This project and a user's own Celery project share a broker."""
+"""This project and a user's own Celery project can share a broker."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def sync(event):
 
 @pytest.fixture
 def shop(tmp_path, any_broker):
-    """A worker of the user's own project, as he starts it: on Celery's default queue."""
+    """A worker of the user's own project on Celery's default queue."""
     (tmp_path / "shop.py").write_text(
         SHOP.format(url=any_broker.url, arrived=str(tmp_path / "arrived"))
     )

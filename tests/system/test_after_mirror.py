@@ -1,4 +1,4 @@
-"""Handlers that run after the mirror, with every process for itself."""
+"""Handlers run after the mirror, with every process on its own."""
 
 import itertools
 import threading
@@ -28,7 +28,8 @@ def accounts(simulator):
 
 @pytest.fixture
 def mirrored(transactional_db, simulator, accounts):
-    """A listener with a mirror that knows the org's accounts, whose changes come from now on."""
+    """A listener with a mirror that has the org's accounts, and a position after all changes so
+    far."""
     connection = connection_to(simulator.url, simulator.credentials)
     listener = make_listener(connection=connection)
     make_mirror(listener)
@@ -37,7 +38,7 @@ def mirrored(transactional_db, simulator, accounts):
 
 
 def change_all(simulator, accounts):
-    """Change the phone of all accounts, counting, while the processes work."""
+    """Set the phone of all accounts to increasing numbers, while the processes work."""
     for number in range(1, CHANGES + 1):
         simulator.update("Account", accounts, Phone=str(number))
 
@@ -48,7 +49,8 @@ def all_succeeded(number, **of):
 
 
 def check_the_rows_that_handlers_saw():
-    """At least as new as the change, and never older than the row before."""
+    """Check that each handler saw a row at least as new as its change, and never an older one than
+    before."""
     lines = sorted(read_journal(), key=lambda line: line["record"])
     for _, group in itertools.groupby(lines, key=lambda line: line["record"]):
         seen = list(group)

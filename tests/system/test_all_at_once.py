@@ -1,4 +1,5 @@
-"""Recording, runs, redeliveries, repairs and other mappings at once, on the same chains."""
+"""Recording, runs, redeliveries, repairs and changes of mappings work on the same chains at
+once."""
 
 import threading
 import time
@@ -29,7 +30,8 @@ REDELIVERED = 12
 
 
 class Threads:
-    """Run until they are told to end; what one of them raises, a deadlock say, fails the test."""
+    """Threads that run until they are stopped; an exception in one of them, such as a deadlock,
+    fails the test."""
 
     def __init__(self) -> None:
         self.errors: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""The same changes heard over CometD and over the Pub/Sub API: the same audit log."""
+"""The same changes received over CometD and over the Pub/Sub API give the same audit log."""
 
 from typing import Any
 
@@ -167,7 +167,7 @@ def _sorted(value):
 
 
 def assert_same_places(cometd, pubsub) -> None:
-    """The same events, each named in its transport's way."""
+    """Check that both listeners have the same events, each with its transport's replay id."""
     numbers, texts = (
         [entry.replay_id for entry in AuditLogEntry.objects.filter(listener=one).order_by("id")]
         for one in (cometd, pubsub)
@@ -177,7 +177,7 @@ def assert_same_places(cometd, pubsub) -> None:
 
 
 def assert_has_what_is_hard_to_tell(entries: list[dict[str, Any]]) -> None:
-    """That it was there to be compared."""
+    """Check that the entries include the kinds of values that are hardest to decode."""
     data = [entry["changed_data"] for entry in entries]
     assert any(one.get("BillingAddress") == {"Street": None, "City": "Lyon"} for one in data)
     assert any("diff" in one["Description"] for one in data if "Description" in one)

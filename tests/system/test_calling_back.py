@@ -1,4 +1,4 @@
-"""A handler reads and writes Salesforce through its event, on the connection's own token."""
+"""A handler reads and writes Salesforce through its event, with the connection's token."""
 
 import pytest
 

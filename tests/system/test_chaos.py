@@ -1,4 +1,5 @@
-"""A short run of `make chaos`: processes killed, lines cut, brokers and databases lost."""
+"""A short run of `make chaos`: processes are killed, connections cut, brokers and databases
+lost."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Processes killed with SIGKILL, brokers stopped: nothing is lost, nothing runs twice at once."""
+"""Killed processes and stopped brokers lose nothing, and nothing runs twice at once."""
 
 import psutil
 import pytest

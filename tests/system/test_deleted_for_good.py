@@ -1,5 +1,5 @@
-"""Records deleted for good while nobody listened reach the handlers as deletions; the command, the
-console and the API say what was compared."""
+"""Records deleted permanently while no listener ran reach the handlers as deletions; the command,
+the console and the API report the comparison."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -28,8 +28,8 @@ def simulator():
 
 @pytest.fixture
 def gone(processes, simulator, transactional_db):
-    """A listener that has heard of 20 accounts and stopped, before 15 of them were deleted for
-    good; the ids of those."""
+    """The ids of 15 accounts of 20, deleted permanently after their listener had received all of
+    them and stopped."""
     listener_of(simulator, channel="/data/AccountChangeEvent")
     processes.worker()
     records = simulator.create("Account", *[{"Name": f"{n}"} for n in range(20)])

@@ -1,4 +1,5 @@
-"""Mappings are deleted while real processes record and handle, and whoever tidies up is killed."""
+"""Mappings can be deleted while processes record and handle, even if the process that cleans up is
+killed."""
 
 from collections import Counter
 

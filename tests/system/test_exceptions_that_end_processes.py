@@ -1,4 +1,4 @@
-"""A handler's own SystemExit is a failure; one that a worker raises to end its process is not."""
+"""A handler's own SystemExit is a failure; one by which a worker ends its process is not."""
 
 import os
 import signal

@@ -1,4 +1,5 @@
-"""Several listener processes: evenly loaded, one active for each listener, come what may."""
+"""Several listener processes share the load evenly, with one active process for each listener,
+through all failures."""
 
 import contextlib
 import os
@@ -27,13 +28,13 @@ REFUSED = "recording ended: the lease was lost"
 
 
 def shares() -> list[int]:
-    """How many listeners each process runs, receiving."""
+    """Return how many receiving listeners each process runs."""
     holders = Position.objects.filter(state="receiving").exclude(holder="")
     return sorted(Counter(holders.values_list("holder", flat=True)).values())
 
 
 def free_the_lease() -> None:
-    """As if its time had passed."""
+    """Make the lease expire."""
     Position.objects.update(lease_until="2020-01-01T00:00Z")
 
 
@@ -77,7 +78,7 @@ def is_stopped(process) -> bool:
 
 
 def has_the_only_writer() -> bool:
-    """Whether SQLite's one writer is in a transaction, and keeps everybody else from writing."""
+    """Return whether a transaction holds SQLite's write lock."""
     with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=1)) as other:
         try:
             other.execute("BEGIN IMMEDIATE")
@@ -136,7 +137,7 @@ def test_a_holder_cut_off_from_the_database_writes_nothing_when_it_is_back(
 
 
 def assert_went_on_once(successor, published) -> None:
-    """The successor has the listener since, and each change is there once, in order."""
+    """Check that the successor has the lease, and that each change is recorded once, in order."""
     position = Position.objects.get()
     assert f":{successor.pid}:" in position.holder
     assert position.epoch == 2

@@ -1,4 +1,4 @@
-"""Gap events through real processes: read, recorded and handled once, whoever dies meanwhile."""
+"""Gap events are read, recorded and handled once by real processes, even if one of them dies."""
 
 import threading
 
@@ -28,7 +28,7 @@ complete(Listener.objects.get().pk)
 
 @pytest.fixture
 def gapped(simulator, org_listener, broker):
-    """Three hundred records, each of which changed unseen, and then was changed again."""
+    """Three hundred records, each with an unseen change and a later one."""
     ids = simulator.create("Account", *[{"Name": f"Acme {n}", "Phone": "1"} for n in range(300)])
     begin_now(simulator, org_listener)
     simulator.forget_requests()

@@ -1,4 +1,4 @@
-"""A short run of `python -m tests.chaos.interleave`: every copy becomes what the org says."""
+"""A short run of `python -m tests.chaos.interleave`: every copy equals its record in the org."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""SIGKILL on the way of a change: all is recorded once, and handled."""
+"""SIGKILL at any point of a change's flow: everything is recorded once, and handled."""
 
 import pytest
 from django.db import connection
@@ -57,7 +57,7 @@ def test_a_listener_killed_at_each_point_loses_nothing_and_repeats_nothing(
 
 @pytest.fixture
 def backlog(processes, simulator, org_listener):
-    """Recorded changes, and a listener that goes on as the relay."""
+    """Recorded changes, and a listener that continues as the relay."""
 
     def make(handler: str) -> int:
         HandlerMapping.objects.update(handler=handler)

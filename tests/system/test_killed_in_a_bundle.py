@@ -1,5 +1,5 @@
-"""SIGKILL for a worker in the middle of a message of many: nothing is lost, nothing is done twice
-that is not to be, and the neighbours lose one attempt at most."""
+"""A worker that is killed in the middle of a message of many deliveries loses none, repeats only
+what may be repeated, and costs the others one attempt at most."""
 
 import pytest
 from django.utils import timezone
@@ -25,8 +25,8 @@ CHANGES = 2 * RECORDS + MORE
 
 @pytest.fixture
 def backlog(listener, broker, journal):
-    """Two changes of each record and many of the first one, in messages of ten; `data`: of the
-    first of some records."""
+    """Two changes of each record and many of the first, in messages of ten; `data` is that of the
+    first records."""
 
     def make(handler, *data, **fields):
         mapping = make_mapping(listener, handler=handler, **fields)
@@ -44,7 +44,7 @@ def backlog(listener, broker, journal):
 
 
 def at_rest():
-    """With the relay's help, which a listener would give."""
+    """Let the relay work, and return whether all deliveries have ended."""
     relay.publish_due(timezone.now())
     relay.sweep(timezone.now())
     return not Delivery.objects.filter(state__in=Delivery.UNENDED).exists()
@@ -144,7 +144,7 @@ def test_while_one_hangs_the_others_of_its_message_end(processes, backlog):
 
 
 def test_a_run_that_is_stopped_for_its_length_fails_alone(processes, backlog):
-    """The time limit counts from the message's begin."""
+    """The time limit counts from the start of the message."""
     RELEASE.unlink(missing_ok=True)
     backlog("tests.hang_when_told", {}, {}, {}, {"Hang": True})
     hanging = Delivery.objects.order_by("id")[3]

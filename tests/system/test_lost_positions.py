@@ -1,4 +1,4 @@
-"""A position that Salesforce refuses loses nothing: what is missing is read over REST."""
+"""A position that Salesforce refuses loses nothing: missing changes are read over REST."""
 
 import pytest
 from django.utils import timezone

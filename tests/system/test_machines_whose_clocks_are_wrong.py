@@ -1,4 +1,5 @@
-"""Claims, retries and repairs go by the database's clock: that of a machine may be an hour off."""
+"""Claims, retries and repairs use the database's clock, so that a machine's clock may be an hour
+off."""
 
 import pytest
 from django.utils import timezone
@@ -118,7 +119,7 @@ def test_a_run_that_died_on_such_a_machine_is_tried_again_soon(listener, process
 def test_what_such_a_listener_could_not_publish_is_published_soon(
     org_listener, simulator, processes, hours
 ):
-    """Its process died between the commit and the broker."""
+    """The process died between the commit and the publication."""
     processes.listener(**clock_off_by(hours=hours), **at("committed:kill-all"))
     simulator.create("Account", {"Name": "Acme"})
     wait_for(Delivery.objects.exists, what="the recorded change")

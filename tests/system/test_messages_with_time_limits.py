@@ -1,4 +1,5 @@
-"""Celery's `send_task` and beat put the sender's time limits into a message: the worker's hold."""
+"""Celery's `send_task` and beat put the sender's time limits into a message, but the worker's
+apply."""
 
 import pytest
 
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
 
 
 def leave_behind(listener) -> int:
-    """A delivery that was committed and whose message was never sent."""
+    """Return a committed delivery whose message was never sent."""
     [pk] = deliver(listener, "tests.remember", 1)
     long_ago = database_clock.now() - READY_AGE * 2
     Delivery.objects.update(state="ready", queued_at=None, created_at=long_ago)

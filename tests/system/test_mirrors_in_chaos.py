@@ -1,5 +1,5 @@
-"""A short run of `python -m tests.chaos.mirror` on SQLite: every row becomes what the org says, and
-none goes back in between. Without `--database`, the command takes both databases."""
+"""A short run of `python -m tests.chaos.mirror` on SQLite: in the end every row equals its record
+in the org, and none goes back in between. Without `--database` the command uses both databases."""
 
 import os
 import subprocess

@@ -20,7 +20,7 @@ SECONDS = 6
 
 
 class Claimant:
-    """One `tests.claiming_process`."""
+    """A `tests.claiming_process`."""
 
     def __init__(self, job: Redelivery | Reconciliation, **environment: str) -> None:
         asked = ("-m", "tests.claiming_process", job._meta.label, str(job.pk), str(SECONDS))
@@ -58,8 +58,7 @@ def job(request, listener):
 
 @pytest.fixture
 def claimants(job):
-    """Four, one of them on a machine whose clock is ahead and one on a machine whose clock is
-    behind."""
+    """Four processes, one on a machine whose clock is ahead and one whose clock is behind."""
     clocks = [{}, {}, clock_off_by(hours=1), clock_off_by(hours=-1)]
     made = [Claimant(job, **clock) for clock in clocks]
     assert [one.answer() for one in made] == ["ready"] * len(made)
@@ -69,7 +68,7 @@ def claimants(job):
 
 
 def taken_by(claimants: list[Claimant]) -> list[Claimant]:
-    """Those that got the claim, when all of them try at once."""
+    """Return those that get the claim when all of them try at once."""
     for one in claimants:
         one.ask("take")
     answers = {one: one.answer() for one in claimants}

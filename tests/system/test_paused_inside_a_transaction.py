@@ -1,4 +1,4 @@
-"""A process that stands still inside a transaction holds locks: not for longer than its lease."""
+"""A process that stops inside a transaction holds its locks no longer than its lease."""
 
 import os
 import signal

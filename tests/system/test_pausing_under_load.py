@@ -1,4 +1,4 @@
-"""Workers at full load, a pause in the middle of it, and one of them killed meanwhile."""
+"""A handler is paused under full load, while one of the workers is killed."""
 
 from collections import Counter
 from datetime import timedelta

@@ -30,7 +30,7 @@ def line(simulator):
 
 
 def over(line: Line, org, **fields) -> Listener:
-    """A listener whose stream goes through the line, and that soon notices a silent one."""
+    """A listener whose stream goes through the line, and that soon detects a silent one."""
     quick = {"keep_alive_interval": 1.5, "connection_timeout": 1.0, **fields}
     endpoint = f"http://127.0.0.1:{line.port}"
     return listener_of(org, transport="pubsub", pubsub_endpoint=endpoint, **quick)
@@ -54,7 +54,8 @@ def test_a_stream_that_breaks_off_goes_on_where_the_last_change_was_recorded(
         simulator.create("Account", Name=f"{next(numbers)}")
 
     def broken_off(kind: str, **options) -> None:
-        """At once or amid a burst; then all of it is there."""
+        """Break the stream off, at once or amid a burst, and wait until all changes are
+        recorded."""
         simulator.fault(kind, **options)
         change()
         simulator.burst(60, quiet=True)

@@ -1,4 +1,4 @@
-"""Listeners of the Pub/Sub API, killed on the way of a change or paused: another one goes on."""
+"""When a listener of the Pub/Sub API is killed or paused, another one continues."""
 
 import signal
 
@@ -61,7 +61,8 @@ def test_killed_at_each_point_or_paused_they_lose_nothing_and_repeat_nothing(
 
 
 def paused_holder(processes):
-    """Its managed subscription is not free before it goes on: each has one client at a time."""
+    """A paused listener. Its managed subscription stays taken until it continues, since each has
+    one client at a time."""
     paused = processes.listener(CDC_BATCH_MAX="5", **at("committed:stop:2"))
     wait_for(lambda: psutil.Process(paused.pid).status() == psutil.STATUS_STOPPED, what="the pause")
     free_the_lease()

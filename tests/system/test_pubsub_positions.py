@@ -1,4 +1,5 @@
-"""Positions of the Pub/Sub API: refused, carried on by keep-alives, kept by Salesforce."""
+"""Positions of the Pub/Sub API can be refused, advance with keep-alives, or be kept by
+Salesforce."""
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_keep_alives_carry_an_idle_position_past_the_age_of_its_last_event(
 
 
 def kept_at(org) -> int | None:
-    """Where the managed subscription stands."""
+    """Return the position of the managed subscription."""
     [kept] = org.state(events=0, records=0)["pubsub"]["managed_subscriptions"]
     return kept["committed"]
 

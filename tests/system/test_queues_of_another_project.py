@@ -1,4 +1,4 @@
-"""A queue that another project declared, with arguments of its own, takes what we send it."""
+"""A queue that another project declared with its own arguments accepts the product's messages."""
 
 import amqp
 import pytest

@@ -1,4 +1,4 @@
-"""A listener that cannot record is not ready, and an incident; nothing is lost by it."""
+"""A listener that cannot record is not ready and opens an incident; nothing is lost."""
 
 import pytest
 import requests
@@ -46,7 +46,7 @@ def answer_of(port):
 
 @pytest.fixture
 def somebody_else():
-    """Another session."""
+    """Another database session."""
     session = connections.create_connection("default")
     yield session
     session.close()

@@ -30,7 +30,7 @@ OF_REDIS = pytest.mark.skipif(not IS_SQLITE, reason="Redis is the same beside an
 
 
 class TokenUser:
-    """One `tests.token_process`."""
+    """A `tests.token_process`."""
 
     def __init__(self, connection: Connection, **environment: str) -> None:
         asked = ("-m", "tests.token_process", connection.name)
@@ -42,7 +42,7 @@ class TokenUser:
         self._process.stdin.flush()
 
     def answer(self) -> dict[str, str] | None:
-        """None when it died."""
+        """Return the process's answer, or None if it died."""
         assert self._process.stdout
         line = self._process.stdout.readline()
         return json.loads(line) if line else None
@@ -61,14 +61,14 @@ class TokenUser:
 
 
 class Crowd:
-    """Some of them, and whoever takes the place of one that died."""
+    """Several token processes, with a replacement for each one that dies."""
 
     def __init__(self, connection: Connection, size: int) -> None:
         self._connection = connection
         self._users = [TokenUser(connection) for _ in range(size)]
 
     def ask_all(self, **command: object) -> list[dict[str, str]]:
-        """All at once; the answers of those that lived."""
+        """Send the command to all at once, and return the answers of those that lived."""
         for user in self._users:
             user.ask(**command)
         answers = [user.answer() for user in self._users]
@@ -91,7 +91,7 @@ def org():
 
 @pytest.fixture
 def user_of(transactional_db, broker):
-    """Starts a process that uses a connection's tokens; it is ended after the test."""
+    """Starts a process that uses a connection's tokens, and ends it after the test."""
     users: list[TokenUser] = []
 
     def start(connection: Connection, **environment: str) -> TokenUser:
@@ -105,7 +105,7 @@ def user_of(transactional_db, broker):
 
 @pytest.fixture
 def crowd_of(transactional_db, broker, org):
-    """Makes the crowd for a token store."""
+    """Starts the processes for a token store."""
     crowds: list[Crowd] = []
 
     def make(store: str, size: int = PROCESSES) -> Crowd:
@@ -236,7 +236,7 @@ def test_a_refresh_that_takes_longer_than_the_lock_still_is_the_only_one(user_of
 
 @STORES
 def test_a_process_that_slept_through_its_lock_cannot_write(user_of, store):
-    """It wakes with a token that others have replaced: theirs stays."""
+    """It wakes with a token that others have replaced: their token stays."""
     with SimulatorProcess("--token-seconds", "1") as org:  # no rotation: both refreshes succeed
         connection = connection_to(
             org.url, org.credentials, auth="refresh_token", name="prod", token_store=store

@@ -1,4 +1,4 @@
-"""A bulk save that Salesforce sends as several events, from the org to a handler's end."""
+"""A bulk save that Salesforce sends as several events is handled as one save."""
 
 import pytest
 

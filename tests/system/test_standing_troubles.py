@@ -1,4 +1,4 @@
-"""Salesforce turns a listener away, or falls silent: an incident says so, and ends by itself."""
+"""An incident reports that Salesforce refuses a listener or is silent, and closes automatically."""
 
 import pytest
 

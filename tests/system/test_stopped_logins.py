@@ -1,4 +1,4 @@
-"""A listener that stopped over its login starts again when that can work."""
+"""A listener that stopped after refused logins starts again once a login can succeed."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def state_of(listener) -> str:
 
 
 def test_a_check_that_succeeds_starts_it(processes, org):
-    """The mistake was in Salesforce: nothing has to be changed here."""
+    """The mistake was in Salesforce, so that nothing has to be changed here."""
     keeps_the_process = listener_of(org, channel="/data/ContactChangeEvent")
     listener = listener_of(org, auth="password")
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""How a listener process ends."""
+"""A listener process stops and exits as documented."""
 
 import signal
 

@@ -1,4 +1,5 @@
-"""docs/mirror.md, done as it stands there: from an empty project to a verified copy."""
+"""The steps of docs/mirror.md work as they are written, from an empty project to a verified
+copy."""
 
 import os
 import signal
@@ -22,7 +23,7 @@ LASTING = ("run_salesforce_simulator", "run_cdc_listener", "celery")
 
 
 class Reader:
-    """Types the commands of the page, each block in a shell of its own with the page's export."""
+    """Types the page's commands, each block in a new shell with the page's export."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,14 +49,14 @@ class Reader:
         return output.decode()
 
     def leave_running(self, block: str) -> Path:
-        """Start a block whose command lasts; return the file with its output."""
+        """Start a block whose command keeps running, and return the file with its output."""
         log = self.folder / f"{len(self._running)}.log"
         with log.open("wb") as output:
             self._running.append(self._start(f"exec {block}", stdout=output))
         return log
 
     def stop(self, number: int = 0) -> None:
-        """Stop what runs from this number on, last started first."""
+        """Stop the processes from this number on, the last started first."""
         stopped = self._running[number:]
         for process in reversed(stopped):
             process.terminate()  # and not its children, which a Celery worker waits for

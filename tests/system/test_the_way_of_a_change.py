@@ -1,4 +1,4 @@
-"""From Salesforce to a handler's end, with every process for itself."""
+"""A change flows from Salesforce to the end of its handler, with every process on its own."""
 
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping

@@ -1,4 +1,4 @@
-"""One trace from the event to its handlers, over all processes, as a collector gets it."""
+"""A collector receives one trace from the event to its handlers, across all processes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A worker keeps messages of tasks that it does not know, and they can be sent on."""
+"""A worker keeps messages of unknown tasks, and they can be published again."""
 
 from collections import Counter
 
@@ -43,7 +43,7 @@ def read(any_broker, queue):
 
 
 def body_of(message) -> bytes:
-    """The library of RabbitMQ hands out texts as such."""
+    """Return the message's body as bytes; RabbitMQ's library returns some as text."""
     return message.body if isinstance(message.body, bytes) else message.body.encode()
 
 

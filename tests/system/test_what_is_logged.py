@@ -1,4 +1,4 @@
-"""The lines of all processes: JSON, each with what it is about, and without what a change holds."""
+"""All processes log JSON lines that name their subject and contain no values of changes."""
 
 import json
 

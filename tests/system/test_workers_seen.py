@@ -1,4 +1,4 @@
-"""A worker's own process shows itself, and is gone when it ends."""
+"""A worker process is shown while it runs, and disappears when it ends."""
 
 import pytest
 

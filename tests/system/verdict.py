@@ -79,6 +79,6 @@ def published_changes(org) -> list[Change]:
 
 
 def recorded_changes(listener) -> list[Change]:
-    """In the order of recording, as often as they were recorded."""
+    """Return the recorded changes in order, with repetitions."""
     entries = AuditLogEntry.objects.filter(listener=listener).order_by("id")
     return list(entries.values_list("transaction_key", "sequence_number", "record_id"))
