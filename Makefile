@@ -23,11 +23,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # Of what makes the manual, which says at each start that it has a successor.
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help up demo docs docs-live test quick check bench chaos soak fuzz mutants screenshots stubs lock clean
+.PHONY: help up demo wheel docs docs-live test quick check bench chaos soak fuzz mutants screenshots stubs lock clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    the whole product with a simulated Salesforce org, live; Ctrl-C ends it"
+	@echo "make wheel   the product as a package for pip, in var/wheel"
 	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
 	@echo "make quick   the tests that start no process, on SQLite: for the inner loop"
@@ -45,6 +46,12 @@ help:
 demo:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements.txt
 	@$(PY) -m demo
+
+wheel:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	@rm -rf var/wheel
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir var/wheel .
+	@ls var/wheel/*.whl
 
 up:
 	@bin/make-secrets

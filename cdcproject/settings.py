@@ -1,7 +1,5 @@
 """Every setting, read from the environment. A wrong value stops start-up with one line."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 from celery.schedules import crontab
@@ -24,6 +22,7 @@ from cdcproject.conf.environment import (
     stop,
     with_secret_files,
 )
+from cdcproject.conf.folders import BASE_DIR, var_dir
 from cdcproject.conf.further_databases import further_databases
 from cdcproject.conf.logging import LOG_FORMATS, LOG_LEVELS, logging_config, with_djangos_own
 from cdcproject.conf.packages import user_apps
@@ -36,8 +35,7 @@ from cdcproject.conf.servers import (
 )
 from cdcproject.egress_policy import is_local, outbound, readable
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(os.environ.get("VAR_DIR") or BASE_DIR / "var").absolute()
+VAR_DIR = var_dir()
 
 # Salesforce can replay events of the last 72 hours: pruned entries would be recorded again.
 CDC_LEAST_RETENTION_DAYS = 4

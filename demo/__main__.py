@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import logging
 import os
@@ -13,11 +14,12 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-ROOT = Path(__file__).resolve().parent.parent
+from cdcproject.conf.folders import var_dir
 
 
 def main() -> int:
-    folder = Path(os.environ.get("VAR_DIR") or ROOT / "var") / "demo"
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    folder = var_dir() / "demo"
     try:
         seconds = float(os.environ.get("DEMO_SECONDS") or 0)
     except ValueError:

@@ -28,6 +28,10 @@ USER = "demo"
 START_SECONDS = 60.0
 CATCH_UP_SECONDS = 60.0
 VERIFY_SECONDS = 120.0
+WEB_SERVER = (
+    *("-m", "gunicorn", "cdcproject.wsgi", "-c", "python:cdcproject.web.gunicorn_conf"),
+    *("-w", "1"),
+)
 
 
 def play(folder: Path, seconds: float) -> int:
@@ -65,9 +69,8 @@ def _play(children: Children, seconds: float) -> int:
     configuration.map_after_mirror()
     port = _port(8000)
     children.start("worker", "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", "2")
-    children.start("listener", "manage.py", "run_cdc_listener")
-    bind = f"127.0.0.1:{port}"
-    children.start("web", "-m", "gunicorn", "cdcproject.wsgi", "-b", bind, "-w", "1")
+    children.start("listener", "-m", "cdcproject", "run_cdc_listener")
+    children.start("web", *WEB_SERVER, "-b", f"127.0.0.1:{port}")
     _wait(children, lambda: _answers(f"http://127.0.0.1:{port}/healthz/ready"), "the web server")
     _say(f"""
   Admin       http://127.0.0.1:{port}/admin/   user {USER}, password {password}

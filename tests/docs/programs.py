@@ -105,12 +105,18 @@ def _pg_dump(arguments: list[str]) -> None:
     parser.parse_args(arguments)
 
 
+def _program(arguments: list[str]) -> None:
+    """What the wheel installs."""
+    if arguments != ["demo"]:
+        _manage(arguments)
+
+
 def _pip(arguments: list[str]) -> None:
     match arguments:
-        case ["install", "-r", lock]:
+        case ["install", "-r", lock] | ["install", "--constraint", lock, _]:
             _pytest([lock])
         case _:
-            raise WrongCommand("of pip only `install -r FILE` is known here")
+            raise WrongCommand("of pip only `install -r FILE` and a file are known here")
 
 
 def _venv(arguments: list[str]) -> None:
@@ -195,6 +201,7 @@ def _docker(arguments: list[str]) -> None:
 
 _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "manage.py": _manage,
+    "salesforce-cdc": _program,
     "make": _make,
     "celery": _celery,
     "gunicorn": _gunicorn,
