@@ -16,6 +16,7 @@ from listeners.secrets.encrypted_field import REFERENCES, Secret
 from listeners.values import is_storable_text
 
 VIEW_CONNECTION = "listeners.view_connection"
+VIEW_DESTINATION = "handlers.view_destination"
 
 
 class SecretField(serializers.CharField):
@@ -64,7 +65,7 @@ class NameField(serializers.SlugRelatedField[Any]):
         """Return the rows that the user may refer to.
 
         A user with grants on single listeners may create mappings only for these. A listener may
-        keep its connection, or get one that the user may view.
+        keep its connection, and a mapping its destination, or get one that the user may view.
         """
         rows = super().get_queryset()
         user = getattr(self.context.get("request"), "user", None)
@@ -73,11 +74,14 @@ class NameField(serializers.SlugRelatedField[Any]):
         if rows.model is Listener:
             acts_on: frozenset[int] | None = getattr(self.context.get("view"), "acts_on", None)
             return rows if acts_on is None else rows.filter(pk__in=acts_on)
-        if may(user, VIEW_CONNECTION):
+        permission = VIEW_CONNECTION if rows.model is Connection else VIEW_DESTINATION
+        if may(user, permission):
             return rows
-        seen = Q(pk__in=reached(user, Connection, [VIEW_CONNECTION]))
-        current = getattr(getattr(self.parent, "instance", None), "connection_id", None)
-        return rows.filter(seen | Q(pk=current))
+        row = getattr(self.parent, "instance", None)
+        current = Q(pk=getattr(row, f"{self.field_name}_id", None))
+        if rows.model is Connection:
+            current |= Q(pk__in=reached(user, Connection, [VIEW_CONNECTION]))
+        return rows.filter(current)
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -19,6 +19,7 @@ from api.protocol.fields import NameField
 from api.protocol.problems import Conflict
 from api.protocol.rows import NoteSerializer, RowSerializer
 from api.protocol.views import SettingsViewSet, asked
+from api.resources import task_checks
 from api.resources.connection_tests import THROTTLES, FoundSerializer, found
 from api.resources.mappings import HandlerSerializer
 from api.resources.redelivering import ReasonSerializer
@@ -126,6 +127,7 @@ class ListenerSerializer(RowSerializer[Listener]):
         return listener
 
 
+@extend_schema_view(create=task_checks.allows_unknown)
 class ListenerViewSet(SettingsViewSet[Listener]):
     """Listeners: subscriptions to a channel of an org."""
 
@@ -134,6 +136,21 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     ordering = ("name",)
     owner = "pk"
     takes = dict.fromkeys(("start", "stop", "forget_position", "test"), OPERATE)
+
+    #: What the workers of new tasks' queues answered.
+    checks: task_checks.Checks | None = None
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), task_checks.CONTEXT: self.checks or {}}
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        handlers = request.data.get("handlers") if isinstance(request.data, dict) else None
+        self.checks = task_checks.check_tasks(
+            task_checks.asked_address(item)
+            for item in (handlers if isinstance(handlers, list) else ())
+            if isinstance(item, dict)
+        )
+        return super().create(request, *args, **kwargs)
 
     def perform_destroy(self, instance: Listener) -> None:
         if with_history([instance]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -17,12 +18,13 @@ from api.protocol.fields import NameField
 from api.protocol.problems import Conflict
 from api.protocol.rows import NoteSerializer, RowSerializer
 from api.protocol.views import SettingsViewSet, asked
+from api.resources import task_checks
 from api.resources.redelivering import ReasonSerializer
 from audit.action_log import Actor
 from handlers.checks import unregistered_message
 from handlers.mappings import pause as mappings_pause
 from handlers.mappings import retarget
-from handlers.models import HandlerMapping
+from handlers.models import Destination, HandlerMapping
 from handlers.sdk import registry
 from listeners.access.permissions import OPERATE
 from listeners.models import Listener
@@ -38,6 +40,13 @@ _MANAGED = "This mapping belongs to the mirror {}: change or delete that at /api
 class HandlerSerializer(RowSerializer[HandlerMapping]):
     """A mapping without its listener, as an item of a new listener's `handlers`."""
 
+    destination = NameField(
+        queryset=Destination.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="Tasks only: the name of the broker. null: the broker of this project.",
+    )
+
     unchecked = frozenset({"listener"})
 
     class Meta:
@@ -47,6 +56,12 @@ class HandlerSerializer(RowSerializer[HandlerMapping]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         cleaned = super().validate(attrs)
         stored = self.instance or HandlerMapping()
+        if checks := self.context.get(task_checks.CONTEXT):
+            mapping = copy.copy(stored)
+            for name in ("task", "destination", "queue"):
+                setattr(mapping, name, cleaned.get(name, getattr(stored, name)))
+            check = checks.get(task_checks.address_of(mapping))
+            task_checks.refuse_unknown(check, self.context["request"])
         handler = registry.find(cleaned.get("handler", stored.handler))
         if handler is not None and handler.check_options:
             try:
@@ -72,7 +87,12 @@ class HandlerMappingSerializer(HandlerSerializer):
 
     @extend_schema_field(NoteSerializer(many=True))
     def get_warnings(self, mapping: HandlerMapping) -> list[dict[str, str]]:
-        """Warn about an unregistered handler, until whose registration deliveries wait."""
+        """Warn about an unregistered handler, until whose registration deliveries wait, and after a
+        change about a task that the workers of its queue may not have."""
+        checks: task_checks.Checks = self.context.get(task_checks.CONTEXT, {})
+        check = checks.get(task_checks.address_of(mapping)) if checks else None
+        if check and check.text:
+            return [{"field": "task", "message": check.text}]
         if not mapping.handler or registry.find(mapping.handler):
             return []
         return [{"field": "handler", "message": unregistered_message(mapping.handler)}]
@@ -100,14 +120,20 @@ class MappingFilter(filters.FilterSet):
     entity = filters.CharFilter(help_text="The entity of the mapping: a name, or *.")
     handler = filters.CharFilter()
     task = filters.CharFilter()
+    destination = filters.CharFilter("destination__name", help_text="The name of a destination.")
     paused = filters.BooleanFilter("paused_at", lookup_expr="isnull", exclude=True)
     managed = filters.BooleanFilter(help_text="Whether the mapping belongs to a mirror.")
 
 
+@extend_schema_view(
+    create=task_checks.allows_unknown,
+    update=task_checks.allows_unknown,
+    partial_update=task_checks.allows_unknown,
+)
 class MappingViewSet(SettingsViewSet[HandlerMapping]):
     """Handler mappings: which handler or Celery task gets which changes of a listener."""
 
-    queryset = HandlerMapping.objects.select_related("listener")
+    queryset = HandlerMapping.objects.select_related("listener", "destination")
     serializer_class = HandlerMappingSerializer
     filterset_class = MappingFilter
     owner = "listener_id"
@@ -119,6 +145,26 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
         if mapping.managed and self.action in _OF_THE_OWNER:
             raise Conflict(_MANAGED.format(mirror_of(mapping) or "of its object"))
         return mapping
+
+    #: What the workers of a new or changed task's queue answered.
+    checks: task_checks.Checks | None = None
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), task_checks.CONTEXT: self.checks or {}}
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self._check_task(request, None)
+        return super().create(request, *args, **kwargs)
+
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        self._check_task(request, HandlerMapping.objects.filter(pk=kwargs["pk"]).first())
+        return super().update(request, *args, **kwargs)
+
+    def _check_task(self, request: Request, stored: HandlerMapping | None) -> None:
+        if isinstance(request.data, dict):
+            address = task_checks.asked_address(request.data, stored)
+            if stored is None or address != task_checks.address_of(stored):
+                self.checks = task_checks.check_tasks([address])
 
     def perform_update(self, serializer: Any) -> None:
         super().perform_update(serializer)

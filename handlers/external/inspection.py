@@ -7,6 +7,7 @@ between two tasks, so a missing answer proves nothing.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,19 +91,31 @@ class TaskCheck:
 def survey(destination: Destination | None) -> Survey:
     """Ask the workers of a destination, or of other projects on our broker, for at most
     SURVEY_SECONDS. Never inside a transaction."""
+    return surveys([destination])[0]
 
-    def ask() -> None:
+
+def surveys(destinations: Sequence[Destination | None]) -> list[Survey]:
+    """Ask the workers of several destinations at once; otherwise as `survey`."""
+    found: dict[int, Survey] = {}
+
+    def ask(place: int, destination: Destination | None) -> None:
         try:
             with errors(destination):
-                found.append(Survey(workers_of(workers_app(destination))))
+                found[place] = Survey(workers_of(workers_app(destination)))
         except BrokerUnavailable as error:
-            found.append(Survey(problem=str(error)))
+            found[place] = Survey(problem=str(error))
 
-    found: list[Survey] = []
-    asking = threading.Thread(target=ask, name="survey", daemon=True)
-    asking.start()
-    asking.join(SURVEY_SECONDS)
-    return found[0] if found else Survey(problem="the broker did not answer in time.")
+    threads = [
+        threading.Thread(target=ask, args=each, name="survey", daemon=True)
+        for each in enumerate(destinations)
+    ]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + SURVEY_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    late = Survey(problem="the broker did not answer in time.")
+    return [found.get(place, late) for place in range(len(destinations))]
 
 
 def workers_of(

@@ -31,6 +31,10 @@ def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
         on_dead="continue",
         options={"any": "thing"},
         after="",
+        destination=None,
+        track=True,
+        report_timeout=3600,
+        on_unknown="retry",
     )
 
     response = api.post(MAPPINGS, wanted)
