@@ -4,7 +4,9 @@ import pytest
 
 from console.admin.mappings.form import VISIBILITY
 from handlers.models import Destination, HandlerMapping
+from tests.remote_worker import remote_worker
 from tests.sample_data import make_mapping
+from tests.servers import RedisServer
 
 pytestmark = pytest.mark.any_database
 
@@ -22,6 +24,11 @@ def save(admin_client, listener):
         return admin_client.post(page, {**row, "options": "{}", "after": "", **fields})
 
     return post
+
+
+def _messages(response):
+    """Return the warnings that the request added."""
+    return [str(m) for m in response.wsgi_request._messages._queued_messages if m.level > 25]
 
 
 def settings_of(mapping):
@@ -64,6 +71,32 @@ def test_invalid_options_of_a_task_are_refused_at_the_field(save, listener):
     tracked = {"track": "on", "report_timeout": "60", "on_unknown": "dead"}
     page = save(mapping, task="shop.sync", **tracked, options='{"priorty": 1}')
     assert "Did you mean priority?" in page.context["adminform"].errors["options"][0]
+
+
+def test_a_task_that_no_worker_of_the_queue_has_is_refused(save, listener, shop, tmp_path):
+    mapping = make_mapping(listener)
+    tracked = {"track": "on", "report_timeout": "60", "on_unknown": "dead"}
+    with RedisServer(tmp_path) as broker, remote_worker(broker.url, "shop.sync"):
+        shop.broker = broker.url
+        shop.save()
+        fields = {"destination": shop.pk, **tracked}
+        refused = save(mapping, task="shop.sinc", **fields)
+        allowed = save(mapping, task="shop.sinc", allow_unknown_task="on", **fields)
+        right = save(mapping, task="shop.sync", **fields)
+    unreached = save(mapping, task="shop.sink", **fields)
+    same = save(mapping, task="shop.sink", **fields, name="renamed")
+
+    [message] = refused.context["adminform"].errors["task"]
+    assert "Did you mean shop.sync?" in message
+    assert "allow an unknown task" in message
+    assert [response.status_code for response in (allowed, right, unreached, same)] == [302] * 4
+    assert [_messages(page) for page in (allowed, right, same)] == [
+        [message.removesuffix(" Or allow an unknown task below.")],
+        [],
+        [],
+    ]
+    [text] = _messages(unreached)
+    assert "could not be checked" in text
 
 
 def test_the_drawing_of_a_listener_names_the_destination(admin_client, listener, shop):

@@ -13,9 +13,11 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
 )
 
 from console.admin.form_fields import ModelForm, NamesField, ObjectField
+from handlers.external.inspection import TaskCheck
 from handlers.models import HandlerMapping
 from handlers.rules.conditions import EXAMPLE
 from handlers.sdk import registry
@@ -98,6 +100,7 @@ def handler_choices(current: str) -> Iterator[tuple[str, str]]:
 #: Alpine's condition for each field that not every mapping uses.
 VISIBILITY = {
     "destination": "task",
+    "allow_unknown_task": "task",
     "track": "task",
     "report_timeout": "task && track",
     "on_unknown": "task && track",
@@ -140,6 +143,15 @@ class HandlerMappingForm(ModelForm):
         "expires, large_payload (refuse or reference), max_bytes.",
     )
 
+    allow_unknown_task = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanWidget,
+        help_text="Save the mapping even if the workers of the queue have not registered the task.",
+    )
+
+    #: What the workers of a new or changed task's queue answered; set by the page.
+    task_check = TaskCheck()
+
     class Meta:
         model = HandlerMapping
         fields = (
@@ -177,6 +189,8 @@ class HandlerMappingForm(ModelForm):
             if name in self.fields:
                 cleaned[name] = default_of(HandlerMapping, name)
                 self.errors.pop(name, None)
+        if self.task_check.is_unknown and not cleaned.get("allow_unknown_task"):
+            self.add_error("task", f"{self.task_check.text} Or allow an unknown task below.")
         handler = registry.find(cleaned.get("handler", ""))
         options = cleaned.get("options")
         if handler is not None and handler.check_options and isinstance(options, dict):

@@ -21,8 +21,9 @@ from console.admin.mappings.pause import PausingAdmin, pause_label
 from console.designer import mapping_page
 from console.labels import joined, label
 from handlers.checks import unregistered_message
+from handlers.external.inspection import TaskCheck, survey
 from handlers.mappings import retarget
-from handlers.models import HandlerMapping
+from handlers.models import Destination, HandlerMapping
 from handlers.sdk import registry
 
 
@@ -50,8 +51,8 @@ class HandlerMappingAdmin(PausingAdmin):
             "Handler",
             {
                 "fields": (
-                    *("handler", "task", "destination", "track", "report_timeout", "on_unknown"),
-                    *("options", "after"),
+                    *("handler", "task", "allow_unknown_task", "destination", "track"),
+                    *("report_timeout", "on_unknown", "options", "after"),
                 )
             },
         ),
@@ -128,6 +129,22 @@ class HandlerMappingAdmin(PausingAdmin):
             for title, options in fieldsets
         ]
 
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Ask the workers about a new or changed task before the transaction that saves it."""
+        if request.method == "POST":
+            stored = self.get_object(request, object_id) if object_id else None
+            if self._may_save(request, stored):
+                request.task_check = _task_check(request, stored)  # type: ignore[attr-defined]
+        response: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)
+        return response
+
+    def _may_save(self, request: HttpRequest, stored: HandlerMapping | None) -> bool:
+        if stored is None:
+            return bool(self.has_add_permission(request))
+        return self.has_change_permission(request, stored)
+
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
         """Remove bulk deletion: the page that deletes a mapping shows its waiting deliveries."""
         place = {"action_location": action_location} if action_location else {}  # Django 6.1
@@ -138,6 +155,7 @@ class HandlerMappingAdmin(PausingAdmin):
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Remove unfold's menu to add or change the listener or the destination."""
         form = super().get_form(request, *args, **kwargs)
+        form.task_check = getattr(request, "task_check", TaskCheck())
         for name in form.base_fields.keys() & {"listener", "destination"}:
             for verb in ("add", "change", "delete", "view"):
                 setattr(form.base_fields[name].widget, f"can_{verb}_related", False)
@@ -182,6 +200,8 @@ class HandlerMappingAdmin(PausingAdmin):
         self, request: HttpRequest, obj: HandlerMapping, form: Any, change: bool
     ) -> None:
         super().save_model(request, obj, form, change)
+        if form.task_check.text:
+            messages.warning(request, form.task_check.text)
         if not change or not retarget.ADDRESS.intersection(form.changed_data):
             return
         if moved := retarget.move_waiting(obj, timezone.now()):
@@ -197,6 +217,17 @@ class HandlerMappingAdmin(PausingAdmin):
 
     def response_post_save_change(self, request: HttpRequest, obj: HandlerMapping) -> HttpResponse:
         return HttpResponseRedirect(links.listener(obj.listener_id))
+
+
+def _task_check(request: HttpRequest, stored: HandlerMapping | None) -> TaskCheck:
+    """Return what the workers know about the posted task; nothing if it is the stored one."""
+    task, queue = (str(request.POST.get(name, "")).strip() for name in ("task", "queue"))
+    pk = links.whole_number(request.POST.get("destination"))
+    is_stored = stored and (stored.task, stored.queue, stored.destination_id) == (task, queue, pk)
+    if not task or is_stored:
+        return TaskCheck()
+    destination = Destination.objects.filter(pk=pk).first() if pk else None
+    return survey(destination).check(task, queue)
 
 
 def _is_managed(mapping: Any) -> bool:
