@@ -27,7 +27,7 @@ class BulkClient(RestClient):
         return self.send("POST", "jobs/query", body)
 
     def run(self, query: str, operation: str = "query", **options: Any) -> str:
-        """Create a job and wait for its end; its id."""
+        """Create a job, wait for its end, and return its id."""
         job_id: str = self.create(query, operation, **options).json()["id"]
         self.ended(job_id)
         return job_id
@@ -36,7 +36,7 @@ class BulkClient(RestClient):
         return self.send("GET", f"jobs/query/{job_id}").json()
 
     def ended(self, job_id: str, seconds: float = 20) -> Any:
-        """The job when it has ended."""
+        """Wait until the job has ended, and return it."""
         deadline = time.monotonic() + seconds
         while (job := self.job(job_id))["state"] not in ENDED:
             assert time.monotonic() < deadline, f"the job is still {job['state']}"
@@ -47,7 +47,7 @@ class BulkClient(RestClient):
         return self.send("GET", f"jobs/query/{job_id}/results", **query)
 
     def pages(self, job_id: str, **query: str) -> Iterator[requests.Response]:
-        """Every page of the results."""
+        """Yield every page of the results."""
         locator: dict[str, str] = {}
         while True:
             page = self.page(job_id, **query, **locator)
@@ -57,11 +57,11 @@ class BulkClient(RestClient):
                 return
 
     def rows(self, query: str, operation: str = "query", **options: Any) -> list[dict[str, str]]:
-        """The rows that a job finds."""
+        """Return the rows that a job finds."""
         pages = self.pages(self.run(query, operation, **options))
         return [row for page in pages for row in rows_of(page)]
 
 
 def rows_of(page: requests.Response) -> list[dict[str, str]]:
-    """The rows of a page of CSV with commas."""
+    """Return the rows of a page of CSV with commas."""
     return list(csv.DictReader(io.StringIO(page.content.decode(), newline="")))

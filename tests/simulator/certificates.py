@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, and what it signs for a server and a client."""
+"""Certificates for tests: an authority, and those that it issues to servers and clients."""
 
 import datetime
 import ipaddress
@@ -32,7 +32,7 @@ class Authority:
         self.cert.write_bytes(_pem(self._sign(self._name, self._key, is_authority=True)))
 
     def issue(self, name: str, key: Key | None = None) -> Pair:
-        """A certificate for localhost, good for a server and for a client."""
+        """Issue a certificate for localhost, for use by a server or a client."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")

@@ -20,7 +20,7 @@ def org() -> Iterator[SimulatorProcess]:
 
 @pytest.fixture(scope="module")
 def shared_org() -> Iterator[SimulatorProcess]:
-    """A simulator for tests that mind nothing of what others leave in it.
+    """A simulator for tests that are independent of what other tests leave in it.
 
     Its long polls end almost at once.
     """

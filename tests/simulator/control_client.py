@@ -12,7 +12,7 @@ import requests
 class ControlClient:
     """Drives a simulator whose address is `url`.
 
-    Whatever creates events returns the control API's answer, except `create`, which returns ids.
+    Methods that create events return the control API's answer, except `create`, which returns ids.
     """
 
     def __init__(self, ca: Path | None, client_cert: tuple[Path, Path] | None) -> None:
@@ -23,7 +23,8 @@ class ControlClient:
         self.http.cert = (str(client_cert[0]), str(client_cert[1])) if client_cert else None
 
     def create(self, entity: str, *records: dict[str, Any], **fields: Any) -> list[str]:
-        """Create a record from keywords, or several from dicts, in one transaction; their ids."""
+        """Create a record from keywords, or several from dicts, in one transaction; return the
+        ids."""
         body = {"op": "create", "entity": entity, "records": list(records) or [fields]}
         record_ids: list[str] = self.change(body)["record_ids"]
         return record_ids
@@ -39,17 +40,18 @@ class ControlClient:
         return self.change({"op": "delete", "entity": entity, "record_ids": ids})
 
     def undelete(self, entity: str, record_ids: str | list[str]) -> dict[str, Any]:
-        """Take records back from the Recycle Bin."""
+        """Restore records from the Recycle Bin."""
         ids = _listed(record_ids)
         return self.change({"op": "undelete", "entity": entity, "record_ids": ids})
 
     def hard_delete(self, entity: str, record_ids: str | list[str]) -> dict[str, Any]:
-        """Remove live or deleted records for good; the org sends no event for it."""
+        """Remove live or deleted records permanently; the org sends no event for it."""
         ids = _listed(record_ids)
         return self.change({"op": "hard_delete", "entity": entity, "record_ids": ids})
 
     def records(self, entity: str) -> Iterator[dict[str, Any]]:
-        """Every record of the store: `id`, `deleted` and `fields`, as REST would show them."""
+        """Yield every record of the store: `id`, `deleted` and `fields`, as REST would show
+        them."""
         url = f"{self.url}/_simulator/records"
         with self.http.get(url, params={"entity": entity}, stream=True, timeout=60) as response:
             response.raise_for_status()
@@ -108,7 +110,7 @@ class ControlClient:
         return self.post("events", payload=payload, entity=entity)
 
     def inject(self, channel: str, message: dict[str, Any]) -> int:
-        """Send any message to the present subscribers of a channel; how many there are."""
+        """Send a message to the present subscribers of a channel, and return their number."""
         sessions: int = self.post("messages", channel=channel, message=message)["sessions"]
         return sessions
 
@@ -117,7 +119,8 @@ class ControlClient:
         return self.post("duplicates", replay_id=replay_id)
 
     def burst(self, count: int, **options: Any) -> dict[str, Any]:
-        """Generate events all at once; `mix` and `entities` may set weights, `quiet` the answer."""
+        """Generate events at once; `mix` and `entities` may set weights, `quiet` shortens the
+        answer."""
         return self.post("bursts", count=count, **options)
 
     def traffic(self, rate: float, count: int | None = None) -> dict[str, Any]:
@@ -125,11 +128,12 @@ class ControlClient:
         return self.post("traffic", rate=rate, count=count)
 
     def fault(self, kind: str, **options: Any) -> dict[str, Any]:
-        """Add a fault; see `simulator.faults` for the kinds, `times=None` for until cleared."""
+        """Add a fault of a kind in `simulator.faults`; `times=None` keeps it until it is
+        cleared."""
         return self.post("faults", kind=kind, **options)
 
     def clear_faults(self) -> None:
-        """Forget the faults that wait."""
+        """Remove the pending faults."""
         self._checked(self.http.delete(f"{self.url}/_simulator/faults", timeout=10))
 
     def entity(self, name: str, **options: Any) -> dict[str, Any]:
@@ -141,17 +145,17 @@ class ControlClient:
         return self.post("field-types", entity=entity, field=field, type=kind)
 
     def channel(self, name: str, *entities: str) -> str:
-        """Make a custom channel `X__chn`; its path."""
+        """Make a custom channel `X__chn`, and return its path."""
         path: str = self.post("channels", name=name, entities=list(entities))["channel"]
         return path
 
     def managed_subscription(self, name: str, topic: str = "", **options: str) -> dict[str, Any]:
-        """Make or change a managed subscription: `replay`, `state`; what it is now."""
+        """Make or change a managed subscription (`replay`, `state`), and return it."""
         named = {"topic": topic} if topic else {}
         return self.post("managed-subscriptions", name=name, **named, **options)
 
     def restart_pubsub(self, seconds: float = 0) -> None:
-        """Close every connection of the Pub/Sub API, and its port for so long."""
+        """Close every connection of the Pub/Sub API, and its port for `seconds`."""
         self.post("pubsub-restart", seconds=seconds)
 
     def pubsub_calls(self, since: int = 0) -> list[dict[str, Any]]:
@@ -196,7 +200,8 @@ class ControlClient:
         return self._checked(self.http.get(url, params={"since": since}, timeout=30))
 
     def state(self, *, events: int | None = None, records: int | None = None) -> dict[str, Any]:
-        """Records, events, sessions, token requests and faults; the arguments limit the lists."""
+        """Return records, events, sessions, token requests and faults; the arguments limit the
+        lists."""
         limits = {"events": events, "records": records}
         return self._checked(
             self.http.get(f"{self.url}/_simulator/state", params=limits, timeout=30)
@@ -205,7 +210,7 @@ class ControlClient:
     def wait_for(
         self, condition: Callable[[dict[str, Any]], bool], seconds: float = 20
     ) -> dict[str, Any]:
-        """The first state, without its events and records, for which the condition holds."""
+        """Return the first state, without events and records, for which the condition holds."""
         deadline = time.monotonic() + seconds
         while not condition(state := self.state(events=0, records=0)):
             if time.monotonic() > deadline:
@@ -214,11 +219,11 @@ class ControlClient:
         return state
 
     def wait_until_held(self) -> None:
-        """Until a client's long poll is held."""
+        """Wait until a client's long poll is held."""
         self.wait_for(lambda state: any(session["held"] for session in state["sessions"]))
 
     def post(self, action: str, **body: Any) -> dict[str, Any]:
-        """Any request to the control API; raises ValueError with its error message."""
+        """Send a request to the control API. Raises ValueError with its error message."""
         return self._checked(
             self.http.post(f"{self.url}/_simulator/{action}", json=body, timeout=60)
         )

@@ -1,4 +1,4 @@
-"""The simulator as a process of its own, for tests of whatever talks to it."""
+"""Runs the simulator as a process, for tests of its clients."""
 
 import json
 import queue
@@ -59,7 +59,7 @@ class SimulatorProcess(ControlClient):
 
     @property
     def port(self) -> int:
-        """The port that it listens on, also after it has stopped."""
+        """The port on which it listens, also after it has stopped."""
         return self._port
 
     @property
@@ -69,7 +69,7 @@ class SimulatorProcess(ControlClient):
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         assert self._process is not None, "the simulator is not running"
         return self._process.pid
 
@@ -103,7 +103,7 @@ class SimulatorProcess(ControlClient):
         return line
 
     def stop(self) -> int:
-        """End it with SIGTERM, or kill it if it does not end; returns its exit code."""
+        """Stop it with SIGTERM, or kill it if it does not end; return its exit code."""
         process = self._process
         assert process is not None, "the simulator is not running"
         process.terminate()
@@ -114,7 +114,7 @@ class SimulatorProcess(ControlClient):
         return self._reap(process)
 
     def kill(self) -> int:
-        """End it with SIGKILL, as a crash would; returns its exit code."""
+        """Kill it with SIGKILL, as a crash would; return its exit code."""
         process = self._process
         assert process is not None, "the simulator is not running"
         process.kill()
@@ -129,7 +129,7 @@ class SimulatorProcess(ControlClient):
         return code
 
     def close(self) -> None:
-        """Stop it if it runs, and let go of the connections to it."""
+        """Stop it if it runs, and close the connections to it."""
         if self._process is not None:
             self.stop()
         self.http.close()

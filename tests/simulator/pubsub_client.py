@@ -1,4 +1,5 @@
-"""The least that speaks the Pub/Sub API, with the product's messages and not the simulator's."""
+"""A minimal client of the Pub/Sub API, with the product's protobuf messages, not the
+simulator's."""
 
 import io
 import json
@@ -20,7 +21,7 @@ SECONDS = 20
 
 
 class Ended(Exception):
-    """How a call ended: the status's name, and the error code without its prefix."""
+    """The end of a call: the status's name, and the error code without its prefix."""
 
     def __init__(self, error: grpc.RpcError) -> None:
         metadata: Any = error.trailing_metadata() or ()
@@ -43,19 +44,19 @@ class Stream:
         self.call = open_stream(iter(self._requests.get, None), metadata=metadata, timeout=SECONDS)
 
     def send(self, request: Any) -> Self:
-        """Another request; None is the last."""
+        """Send another request; None ends the requests."""
         self._requests.put(request)
         return self
 
     def next(self) -> Any:
-        """The next response; raises Ended."""
+        """Return the next response. Raises Ended."""
         try:
             return next(self.call)
         except grpc.RpcError as error:
             raise Ended(error) from error
 
     def drain(self) -> None:
-        """Until the end; raises Ended unless that is a good one."""
+        """Read until the end. Raises Ended unless the status is OK."""
         try:
             for _ in self.call:
                 pass
@@ -63,20 +64,20 @@ class Stream:
             raise Ended(error) from error
 
     def events(self, count: int) -> list[Any]:
-        """So many events, in however many responses."""
+        """Return `count` events, from as many responses as necessary."""
         found: list[Any] = []
         while len(found) < count:
             found += self.next().events
         return found
 
     def close(self) -> None:
-        """Leave."""
+        """Cancel the subscription."""
         self._requests.put(None)
         self.call.cancel()
 
 
 class PubSubClient:
-    """A channel and a token."""
+    """A client with a channel and a token."""
 
     def __init__(self, org: SimulatorProcess, credentials: Any = None) -> None:
         self._org = org
@@ -103,7 +104,7 @@ class PubSubClient:
         self.channel.close()
 
     def log_in(self) -> Self:
-        """Take a token."""
+        """Log in, and use the new token."""
         form = {name: self._org.credentials[name] for name in ("client_id", "client_secret")}
         url = f"{self._org.url}/services/oauth2/token"
         form["grant_type"] = "client_credentials"
@@ -116,7 +117,7 @@ class PubSubClient:
         return self
 
     def call(self, method: str, request: Any, answer: Any) -> Any:
-        """One call; raises Ended."""
+        """Make one call. Raises Ended."""
         unary: Any = self.channel.unary_unary(
             SERVICE + method,
             request_serializer=lambda message: message.SerializeToString(),
@@ -133,27 +134,27 @@ class PubSubClient:
             raise Ended(error) from error
 
     def topic(self, name: str) -> Any:
-        """GetTopic."""
+        """Call GetTopic."""
         return self.call("GetTopic", pb.TopicRequest(topic_name=name), pb.TopicInfo)
 
     def schema(self, schema_id: str) -> Any:
-        """GetSchema, parsed."""
+        """Call GetSchema, and return the parsed schema."""
         request = pb.SchemaRequest(schema_id=schema_id)
         return json.loads(self.call("GetSchema", request, pb.SchemaInfo).schema_json)
 
     def stream(self, method: str = "Subscribe", answer: Any = pb.FetchResponse) -> Stream:
-        """A stream that has sent nothing yet."""
+        """Open a stream without a request."""
         stream = Stream(self.channel, method, answer, tuple(self.metadata.items()))
         self._streams.append(stream)
         return stream
 
     def subscribe(self, topic: str = ALL, requested: int = 100, **fields: Any) -> Stream:
-        """A stream with its first request."""
+        """Open a stream with its first request."""
         request = pb.FetchRequest(topic_name=topic, num_requested=requested, **fields)
         return self.stream().send(request)
 
     def manage(self, requested: int = 100, **fields: Any) -> Stream:
-        """A managed stream with its first request."""
+        """Open a managed stream with its first request."""
         request = pb.ManagedFetchRequest(num_requested=requested, **fields)
         return self.stream("ManagedSubscribe", pb.ManagedFetchResponse).send(request)
 

@@ -1,4 +1,4 @@
-"""A client of the REST API that shows its answers as they are."""
+"""A client of the REST API that returns the answers unchanged."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class RestClient:
         self.token = self.log_in()
 
     def log_in(self, **form: str) -> str:
-        """Take an access token by client credentials, or by another grant."""
+        """Log in by client credentials, or by another grant, and return the access token."""
         names = ("client_id", "client_secret")
         data = {"grant_type": "client_credentials", **self._of_the_app(*names), **form}
         answer = self._org.http.post(f"{self._org.url}/services/oauth2/token", data=data)
@@ -37,7 +37,7 @@ class RestClient:
         token: str | None = None,
         **query: str,
     ) -> requests.Response:
-        """A request for a resource, or for an absolute path."""
+        """Send a request for a resource, or for an absolute path."""
         url = path if path.startswith("/") else f"/services/data/v{version}/{path}"
         headers = {"Authorization": f"Bearer {self.token if token is None else token}"}
         return self._org.http.request(

@@ -1,4 +1,4 @@
-"""A session: handshake, connects, cookies, and the ways it ends."""
+"""A Bayeux session: handshake, connects, cookies, and the ways in which it ends."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ UNKNOWN_CLIENT_ADVICE = {"interval": 0, "reconnect": "handshake"}
 
 @pytest.fixture(scope="module")
 def org() -> Iterator[SimulatorProcess]:
-    """One simulator for these tests, whose long polls are really held."""
+    """A simulator for this module, which really holds long polls."""
     with SimulatorProcess("--connect-timeout", "5") as process:
         yield process
 

@@ -1,4 +1,4 @@
-"""Faults of Bulk API 2.0 and of REST."""
+"""Faults of Bulk API 2.0 and of REST affect the requests that they are meant for."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ USERS = "SELECT Id FROM User"
 
 @pytest.fixture
 def org(shared_org: SimulatorProcess) -> Iterator[SimulatorProcess]:
-    """The module's simulator, without the faults of this test afterwards."""
+    """The module's simulator; the faults of each test are removed after it."""
     yield shared_org
     shared_org.clear_faults()
 
@@ -27,7 +27,7 @@ def bulk(org: SimulatorProcess) -> BulkClient:
 
 
 def accounts(org: SimulatorProcess, name: str, count: int) -> str:
-    """Create accounts; the query that finds them."""
+    """Create accounts, and return the query that finds them."""
     org.create("Account", *({"Name": name, "Phone": str(number)} for number in range(count)))
     return f"SELECT Id, Phone FROM Account WHERE Name = '{name}'"
 

@@ -1,4 +1,4 @@
-"""Query jobs of Bulk API 2.0: their life and their results."""
+"""Query jobs of Bulk API 2.0 have the life and the results that Salesforce documents."""
 
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ NOT_IN_CSV = ("address", "location", "base64", "complexvalue", "JunctionIdList")
 
 
 def as_text(value: object) -> str:
-    """A value of REST as it is in CSV."""
+    """Return a REST value in its CSV form."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Records that are calculated from a seed when they are read."""
+"""Records that are calculated from a seed when they are read behave like stored ones."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Each kind of change gives the event that the protocol describes."""
+"""Each kind of change gives the event that the protocol notes describe."""
 
 from copy import deepcopy
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Fields that are hidden, added or converted while the org runs."""
+"""Fields can be hidden, added and converted while the org runs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The control API: what it shows, and that wrong input is named and changes nothing."""
+"""The control API shows the org's state, and refuses wrong input without a change."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The descriptions of objects and of fields of every type."""
+"""Objects and fields of every type have the descriptions of a real org."""
 
 from email.utils import formatdate
 from typing import Any

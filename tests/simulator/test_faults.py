@@ -1,4 +1,4 @@
-"""Faults hit the requests they are meant for, as often as asked."""
+"""Faults affect the requests that they are meant for, as often as requested."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 @pytest.fixture
 def org(shared_org: SimulatorProcess) -> Iterator[SimulatorProcess]:
-    """The module's simulator, without the faults of this test afterwards."""
+    """The module's simulator; the faults of each test are removed after it."""
     yield shared_org
     shared_org.clear_faults()
 

@@ -1,4 +1,4 @@
-"""aiosfstream-ng, a client that nobody here wrote, works against the simulator."""
+"""aiosfstream-ng, an independent client, works against the simulator."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ ALL = "/data/ChangeEvents"
 
 
 class LocalPassword(PasswordAuthenticator):
-    """Logs in at the simulator."""
+    """Logs in at the simulator with a password."""
 
     token_url = ""
 
@@ -27,7 +27,7 @@ class LocalPassword(PasswordAuthenticator):
 
 
 class LocalRefreshToken(RefreshTokenAuthenticator):
-    """Logs in at the simulator."""
+    """Logs in at the simulator with a refresh token."""
 
     token_url = ""
 

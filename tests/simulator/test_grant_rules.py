@@ -1,4 +1,4 @@
-"""How an org can be set up: what the grants ask for and give."""
+"""Options of an org decide what its OAuth grants require and return."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Identifiers look like those of a real org."""
+"""Identifiers have the form of a real org's."""
 
 import random
 import re

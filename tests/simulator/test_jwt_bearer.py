@@ -1,4 +1,4 @@
-"""The JWT bearer grant: who may log in with an assertion, and what the others are told."""
+"""The JWT bearer grant accepts good assertions, and refuses others with the reason."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ def private_key(org: SimulatorProcess) -> rsa.RSAPrivateKey:
 def assertion(
     org: SimulatorProcess, key: rsa.RSAPrivateKey, algorithm: str = "RS256", **claims: Any
 ) -> str:
-    """A good assertion, but for the claims given."""
+    """Return a good assertion with these claims replaced."""
     good = {
         "iss": org.credentials["client_id"],
         "sub": org.credentials["username"],

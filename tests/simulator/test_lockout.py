@@ -1,4 +1,4 @@
-"""Wrong passwords in a row lock the user, and only an administrator unlocks."""
+"""Several wrong passwords in a row lock the user until an administrator unlocks it."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Clients that other people wrote for Node.js work against the simulator, unmodified."""
+"""Independent clients for Node.js work against the simulator, unmodified."""
 
 import json
 import os
@@ -22,19 +22,19 @@ Run = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def client_modules(pytestconfig: pytest.Config) -> Path:
-    """jsforce and the others, installed once for these versions."""
+    """The clients' node modules, such as jsforce, installed once for their versions."""
     return node_modules(pytestconfig, CLIENTS)
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Signs the simulator's certificate."""
+    """The authority that signs the simulator's certificate."""
     return Authority(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
 def secure_org(authority: Authority) -> Iterator[SimulatorProcess]:
-    """A simulator with all of its APIs over TLS, as these clients want it."""
+    """A simulator with all of its APIs over TLS, as these clients require."""
     server = authority.issue("server")
     options = ("--tls-cert", str(server.cert), "--tls-key", str(server.key))
     with SimulatorProcess(
@@ -47,7 +47,7 @@ def secure_org(authority: Authority) -> Iterator[SimulatorProcess]:
 def run(
     client_modules: Path, authority: Authority, secure_org: SimulatorProcess, tmp_path: Path
 ) -> Run:
-    """Runs a program of `clients/` against the simulator; what it found."""
+    """Runs a program of `clients/` against the simulator, and returns its result."""
 
     def run_program(name: str, **options: Any) -> Any:
         told = {"url": secure_org.url, **secure_org.credentials, **options}

@@ -1,4 +1,4 @@
-"""The token endpoint: three grants, and the errors of a real one."""
+"""The token endpoint has three grants, and the errors of a real one."""
 
 import re
 

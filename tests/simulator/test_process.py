@@ -1,4 +1,4 @@
-"""The simulator as a process: how it starts, announces itself, and ends."""
+"""The simulator process starts, announces itself, and ends as documented."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Lists of field names as bitmaps."""
+"""Lists of field names are encoded as bitmaps."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""grpc-js, avsc and Salesforce's own proto, which nobody here wrote, understand the simulator."""
+"""grpc-js and avsc, independent libraries, understand the simulator with Salesforce's own proto
+file."""
 
 import json
 import os
@@ -17,7 +18,7 @@ READER = Path(__file__).with_name("pubsub_reader.js")
 
 
 def read(org: SimulatorProcess, modules: Path, count: int) -> list[dict[str, Any]]:
-    """The first events of all entities, as the reader prints them."""
+    """Return the first events of all entities, as the reader program prints them."""
     with PubSubClient(org) as client:
         options = {
             "endpoint": org.grpc_endpoint.removeprefix("http://"),

@@ -32,7 +32,7 @@ def client(org: SimulatorProcess) -> Iterator[PubSubClient]:
 
 
 def commit(stream: Stream, event: Any, request_id: str = "1", requested: int = 0) -> Any:
-    """Commit an event, or a replay id; the response."""
+    """Commit an event or a replay id, and return the response."""
     replay_id = event if isinstance(event, bytes) else event.replay_id
     asked = pb.CommitReplayRequest(commit_request_id=request_id, replay_id=replay_id)
     stream.send(pb.ManagedFetchRequest(num_requested=requested, commit_replay_id_request=asked))
@@ -42,7 +42,7 @@ def commit(stream: Stream, event: Any, request_id: str = "1", requested: int = 0
 
 
 def left(org: SimulatorProcess, stream: Stream) -> None:
-    """Close a stream, and wait until the org knows."""
+    """Close a stream, and wait until the org has noticed."""
     stream.close()
     org.wait_for(lambda state: not state["pubsub"]["streams"])
 

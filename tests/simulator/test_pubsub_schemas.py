@@ -39,7 +39,7 @@ def real(name: str) -> Any:
 
 
 def decoded(org: Org, event: StoredEvent) -> dict[str, Any]:
-    """An event as a client that has its schema reads it."""
+    """Return an event's values as a client with its schema reads them."""
     schema = org.schemas.by_id[event.schema]
     payload = io.BytesIO(event.avro or b"")
     datum: Any = fastavro.schemaless_reader(payload, fastavro.parse_schema(json.loads(schema.text)))
@@ -48,7 +48,7 @@ def decoded(org: Org, event: StoredEvent) -> dict[str, Any]:
 
 
 def wrote(org: Org, **fields: Any) -> StoredEvent:
-    """The event of a new account."""
+    """Return the event of a new account."""
     [event] = org.commit([Create("Account", (fields,))], now=NOW)
     return event
 
@@ -89,7 +89,7 @@ def test_every_event_of_a_day_says_in_avro_what_it_says_in_json(org: Org) -> Non
 
 
 def as_json(field: Any, value: Any, like: Any) -> Any:
-    """An Avro value as CometD writes it."""
+    """Return an Avro value in CometD's form."""
     if isinstance(value, dict):
         return {name: value[name] for name in like}
     if value is not None and "DateTime" in field["doc"]:
@@ -100,7 +100,7 @@ def as_json(field: Any, value: Any, like: Any) -> Any:
 
 
 def read_bitmaps(schema: Any, texts: list[str]) -> list[str]:
-    """The names that bitmaps stand for, in schema order."""
+    """Return the field names that bitmaps represent, in schema order."""
     found: dict[int, list[str]] = {}
     for text in texts:
         position, _, bits = text.rpartition("-")

@@ -1,4 +1,5 @@
-"""Subscribing over the Pub/Sub API: topics, positions, and no event that was not asked for."""
+"""Subscriptions of the Pub/Sub API: topics, positions, and no events beyond the requested
+number."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +30,8 @@ def client(org: SimulatorProcess) -> Iterator[PubSubClient]:
 
 
 def started(client: PubSubClient, topic: str = ALL, requested: int = 100) -> Stream:
-    """A stream for new events, which the org knows of: it has told a first keep-alive."""
+    """Return a stream for new events that the org has registered: its first keep-alive has
+    arrived."""
     stream = client.subscribe(topic, requested)
     assert not stream.next().events
     return stream
@@ -231,7 +233,7 @@ def test_deliveries_and_calls_are_shown(org: SimulatorProcess, client: PubSubCli
 
 
 def limit(org: SimulatorProcess, client: PubSubClient) -> int:
-    """How many more events are allowed today."""
+    """Return how many more events are allowed today."""
     headers = {"Authorization": f"Bearer {client.metadata['accesstoken']}"}
     answer = org.http.get(f"{org.url}/services/data/v60.0/limits", headers=headers, timeout=10)
     remaining: int = answer.json()["DailyDeliveredPlatformEvents"]["Remaining"]

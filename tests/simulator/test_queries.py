@@ -1,4 +1,4 @@
-"""SOQL over REST: what a client that reconciles asks for, and what a wrong query is told."""
+"""SOQL over REST finds what a client that reconciles needs, and refuses wrong queries."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 @pytest.fixture(scope="module")
 def opportunities(shared_org: SimulatorProcess) -> dict[str, str]:
-    """Ids by name; A was written a day before B and two days before C, and D is deleted last."""
+    """Opportunities' ids by name: A was written a day before B and two days before C, and D is
+    deleted last."""
     ids: dict[str, str] = {}
     given: dict[str, dict[str, Any]] = {
         "D": {"Amount": 7},

@@ -1,4 +1,4 @@
-"""Aggregates, groups and date literals over REST."""
+"""Queries with aggregates, groups and date literals work over REST."""
 
 from typing import Any
 

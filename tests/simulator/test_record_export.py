@@ -1,4 +1,4 @@
-"""The export of the store, and records that are gone without an event."""
+"""The store can be exported, and records can vanish without an event."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Merges, cascades, roll-ups, formulas and late transactions."""
+"""Merges, cascades, roll-ups, formulas and late transactions behave as in Salesforce."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The REST API, as far as a consumer of change events needs it."""
+"""The REST API serves records, as far as consumers of change events need it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Many records in one request, and one record by an external id."""
+"""Many records can be written in one request, and one record by an external id."""
 
 import itertools
 from typing import Any
@@ -24,7 +24,7 @@ def account(**fields: Any) -> dict[str, Any]:
 
 
 def new_key() -> str:
-    """An external id that no record has yet."""
+    """Return an external id that no record has yet."""
     return f"key/{next(_numbers)}"
 
 

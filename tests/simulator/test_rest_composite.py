@@ -1,4 +1,4 @@
-"""Several requests in one: composite, batch and tree."""
+"""Composite, batch and tree requests hold several requests in one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which REST paths there are, and what the others are answered."""
+"""Known REST paths are served, and others get Salesforce's errors."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The ids of what was updated and deleted within a time."""
+"""The ids of records that were updated or deleted within a time can be listed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ def rest(shared_org: SimulatorProcess) -> RestClient:
 
 
 def window(start: timedelta, end: timedelta) -> dict[str, str]:
-    """Times relative to now."""
+    """Return a window with times relative to now."""
     now = datetime.now(UTC)
     return {"start": (now + start).isoformat(), "end": (now + end).isoformat()}
 

@@ -1,4 +1,4 @@
-"""Writing over REST: the change events it gives, and what a wrong write is told."""
+"""Writes over REST give change events, and wrong ones are refused."""
 
 from typing import Any
 

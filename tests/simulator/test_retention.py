@@ -1,4 +1,4 @@
-"""Replay ids, and what becomes of a position when events age out."""
+"""Replay ids increase, and positions are refused when their events have aged out."""
 
 import itertools
 

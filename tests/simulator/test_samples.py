@@ -18,7 +18,7 @@ def org(shared_org: SimulatorProcess) -> SimulatorProcess:
 
 
 def shape(value: Any) -> Any:
-    """Keys and types, without the values."""
+    """Return keys and types, without the values."""
     if isinstance(value, dict):
         return {name: shape(child) for name, child in value.items()}
     if isinstance(value, list):

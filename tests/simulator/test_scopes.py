@@ -1,4 +1,4 @@
-"""The scope of a token: what was asked for, as far as it is granted."""
+"""A token's scope is the requested one, as far as it is granted."""
 
 import pytest
 

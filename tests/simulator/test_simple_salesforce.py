@@ -1,4 +1,4 @@
-"""simple-salesforce, a client that nobody here wrote, logs in, reads and writes."""
+"""simple-salesforce, an independent client, logs in, reads and writes."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ LOGINS = ["soap", "password", "client credentials", "JWT"]
 
 
 class ToTheSimulator(HTTPAdapter):
-    """Sends to the simulator what was meant for https://…salesforce.com."""
+    """Sends requests for https://…salesforce.com to the simulator."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -42,14 +42,14 @@ class ToTheSimulator(HTTPAdapter):
 
 @pytest.fixture(scope="module")
 def session(shared_org: SimulatorProcess) -> Iterator[requests.Session]:
-    """An HTTP session in which every Salesforce is the simulator."""
+    """An HTTP session that sends all requests for Salesforce to the simulator."""
     with requests.Session() as http:
         http.mount("https://", ToTheSimulator(shared_org.url))
         yield http
 
 
 def arguments(org: SimulatorProcess, kind: str) -> dict[str, Any]:
-    """How to log in with simple-salesforce."""
+    """Return simple-salesforce's arguments for a kind of login."""
     known = org.credentials
     app = {"consumer_key": known["client_id"]}
     user = {"username": known["username"]}
@@ -69,7 +69,7 @@ def arguments(org: SimulatorProcess, kind: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def sf(shared_org: SimulatorProcess, session: requests.Session) -> Any:
-    """A client that is logged in."""
+    """A logged-in client."""
     return Salesforce(**arguments(shared_org, "soap"), session=session)
 
 
@@ -245,5 +245,5 @@ def test_is_told_why_a_query_job_failed(shared_org: SimulatorProcess, sf: Any) -
 
 
 def parsed(page: str, delimiter: str = ",") -> list[dict[str, str]]:
-    """The rows of a page of CSV."""
+    """Return the rows of a page of CSV."""
     return list(csv.DictReader(io.StringIO(page, newline=""), delimiter=delimiter))

@@ -1,4 +1,4 @@
-"""login() of the SOAP API."""
+"""The SOAP API's login() works and fails as Salesforce's."""
 
 import re
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ def log_in(
 
 
 def text_of(response: requests.Response, name: str) -> str:
-    """The text of the one element that has this name, its prefix included."""
+    """Return the text of the only element with this name, which includes its prefix."""
     [element] = parseString(response.content).getElementsByTagName(name)
     return str(element.firstChild.nodeValue) if element.firstChild else ""
 

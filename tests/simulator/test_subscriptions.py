@@ -1,4 +1,4 @@
-"""Which channels there are, and every way that a subscription is refused."""
+"""Channels can be subscribed to, and invalid subscriptions are refused."""
 
 import pytest
 

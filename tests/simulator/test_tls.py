@@ -1,4 +1,4 @@
-"""The simulator over https, and with client certificates."""
+"""The simulator serves HTTPS, also with client certificates."""
 
 from pathlib import Path
 

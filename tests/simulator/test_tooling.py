@@ -1,4 +1,4 @@
-"""Queries of the Tooling API: custom channels, and what is selected."""
+"""Queries of the Tooling API list custom channels and selected entities."""
 
 import pytest
 

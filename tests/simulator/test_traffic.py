@@ -1,4 +1,4 @@
-"""Generated traffic: repeatable, realistic, and as much as was asked for."""
+"""Generated traffic is repeatable and realistic, and as much as requested."""
 
 from collections import Counter
 from typing import Any

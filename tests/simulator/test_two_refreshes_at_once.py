@@ -1,4 +1,5 @@
-"""A refresh takes time: what a second one meets, and what becomes of one whose client is gone."""
+"""A second refresh during a slow one is refused, and a refresh counts even if its client has
+gone."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""The least that speaks Bayeux: it sends what a test says and hides nothing of the answers."""
+"""A minimal Bayeux client that sends what a test gives it, and returns the answers unchanged."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +11,7 @@ ALL = "/data/ChangeEvents"
 
 
 class WireClient:
-    """One HTTP session with its cookies and a token."""
+    """An HTTP session with its cookies and a token."""
 
     def __init__(self, org: SimulatorProcess, version: str = "60.0") -> None:
         self.http = requests.Session()
@@ -34,29 +34,29 @@ class WireClient:
         self.http.close()
 
     def token_request(self, **form: str) -> requests.Response:
-        """A token request with the client's id and secret; empty ones are left out."""
+        """Send a token request with the client's id and secret, without empty parameters."""
         usual = {name: self.credentials[name] for name in ("client_id", "client_secret")}
         data = {name: value for name, value in {**usual, **form}.items() if value}
         return self.http.post(f"{self.url}/services/oauth2/token", data=data, timeout=10)
 
     def log_in(self) -> Self:
-        """Take a token by client credentials."""
+        """Log in by client credentials, and use the token."""
         self.token = self.token_request(grant_type="client_credentials").json()["access_token"]
         return self
 
     def get(self, path: str, **params: str) -> requests.Response:
-        """A REST request."""
+        """Send a REST request."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return self.http.get(f"{self.url}{path}", params=params, headers=headers, timeout=10)
 
     def post(self, messages: Any, path: str = "") -> requests.Response:
-        """A Bayeux request, as it is."""
+        """Send a Bayeux request as it is given."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         url = self.url + (path or f"/cometd/{self.version}")
         return self.http.post(url, json=messages, headers=headers, timeout=30)
 
     def send(self, channel: str, **fields: Any) -> list[dict[str, Any]]:
-        """One message; the answers."""
+        """Send one message, and return the answers."""
         self._sent += 1
         message = {"channel": channel, "id": str(self._sent), **fields}
         if self.client_id:
@@ -65,7 +65,7 @@ class WireClient:
         return answers
 
     def handshake(self, **fields: Any) -> dict[str, Any]:
-        """A handshake; remembers the clientId."""
+        """Send a handshake, and keep the clientId."""
         self.client_id = ""
         message = {
             "version": "1.0",
@@ -78,11 +78,11 @@ class WireClient:
         return answer
 
     def connect(self, **fields: Any) -> list[dict[str, Any]]:
-        """A connect; events and the acknowledgement."""
+        """Send a connect, and return events and acknowledgement."""
         return self.send("/meta/connect", **{"connectionType": "long-polling", **fields})
 
     def subscribe(self, channel: str = ALL, replay: Any = -1) -> dict[str, Any]:
-        """A subscription with a position."""
+        """Send a subscription with a position."""
         [answer] = self.send(
             "/meta/subscribe", subscription=channel, ext={"replay": {channel: replay}}
         )
@@ -98,5 +98,5 @@ class WireClient:
         return self
 
     def receive(self) -> list[dict[str, Any]]:
-        """The `data` of the messages that the next connect brings."""
+        """Return the `data` of the messages that the next connect brings."""
         return [answer["data"] for answer in self.connect() if "data" in answer]
