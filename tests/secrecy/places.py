@@ -17,6 +17,7 @@ from django.db import connection
 from cdcproject.celery import app
 from listeners.secrets.encrypted_field import EncryptedField
 from tests.processes import Process
+from tests.servers import wait_for
 
 #: Keys of the API, which its own library stores as they are and looks up by their value.
 _API_TOKENS = "authtoken_token.key"
@@ -89,8 +90,12 @@ def of_inspection() -> dict[str, str]:
     """Return the workers' answers to `celery inspect`."""
     with app.connection_for_write() as connection:  # a pooled one may have been closed
         workers = app.control.inspect(timeout=10, limit=1, connection=connection)
-        answers = {"conf": workers.conf(with_defaults=True), "stats": workers.stats()}
-        assert all(answers.values()), "a worker has to be there"
+        # A busy worker may answer late, and one that still subscribes misses the question.
+        wait_for(workers.ping, seconds=120, what="a worker's answer")
+        answers = {
+            "conf": wait_for(lambda: workers.conf(with_defaults=True), seconds=120, what="conf"),
+            "stats": wait_for(workers.stats, seconds=120, what="stats"),
+        }
         for question in ("active", "reserved", "scheduled", "registered", "report"):
             answers[question] = getattr(workers, question)()
     return {f"celery inspect {question}": str(answer) for question, answer in answers.items()}
