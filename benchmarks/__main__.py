@@ -1,6 +1,6 @@
 """`python -m benchmarks [WHAT]`: measures the whole system, and prints a table.
 
-Without WHAT, all that matter. Exits with 0 whatever the figures are: it judges in the table only.
+Without WHAT, all that matter. The exit code is 0 for any figures: only the table judges them.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ MEASURES: Mapping[str, Measure] = {
 }
 
 
-#: What is also measured elsewhere than on PostgreSQL with Valkey.
+#: Further databases and brokers of some measurements, besides PostgreSQL with Valkey.
 ELSEWHERE = (("sqlite", "valkey"), ("postgres", "rabbitmq"))
 
 

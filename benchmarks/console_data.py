@@ -153,7 +153,7 @@ def _first(made: list[Any]) -> int:
     """Return the id of the first row. Raises RuntimeError if the ids are not consecutive."""
     first = int(made[0].pk)
     if [row.pk for row in made] != list(range(first, first + len(made))):
-        raise RuntimeError("somebody else writes to this database")
+        raise RuntimeError("another process writes to this database")
     return first
 
 

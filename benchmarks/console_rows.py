@@ -86,7 +86,7 @@ FROM (
 ) AS rows
 """
 
-#: What differs from one to the next, as it does in errors.
+#: Errors whose texts differ from each other, as real ones do.
 ERROR = """(ARRAY[
     'KeyError: ''Field' || id % 97 || '__c''',
     'ConnectionError: HTTPSConnectionPool(host=''crm.example.com'', port=443): Max retries exceeded'
@@ -145,7 +145,7 @@ SELECT listener_id, minute + past, events, entries FROM audit_throughput, (
 WHERE minute > last - interval '1 day' ON CONFLICT DO NOTHING
 """
 
-#: What no constraint stands on.
+#: The indexes that belong to no constraint.
 INDEXES = """
 SELECT indexdef, indexname FROM pg_indexes WHERE tablename IN {tables}
     AND indexname NOT IN (SELECT conname FROM pg_constraint)

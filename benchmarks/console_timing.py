@@ -66,8 +66,8 @@ def measure(pages: Mapping[str, Page], runs: int) -> int:
 
 
 def _is_fast(name: str, client: Client, page: Page, runs: int) -> bool:
-    cache.clear()  # the API counts how often somebody asks
-    _run(client, page)  # what a process does once
+    cache.clear()  # the API counts each user's requests
+    _run(client, page)  # without the work that a process does only once
     found = Runs([_run(client, page) for _ in range(runs)])
     p95 = found.percentile(0.95)
     print(

@@ -33,7 +33,7 @@ _MAPPING = f"task: {TASK}, queue: {QUEUE}, destination: shop, report_timeout: 60
 
 
 def measure(stage: Stage, report: Report, transport: str, changes: int, runs: int) -> None:
-    """Product, Celery, product, ...: from the first message until the last report."""
+    """Measure product and Celery by turns, from the first message until the last report."""
     conditions = stage.conditions
     tracked, sent = f"tracked external tasks, {conditions}", f"send_task, {conditions}"
     with org_with(changes) as org:
@@ -54,7 +54,7 @@ def measure(stage: Stage, report: Report, transport: str, changes: int, runs: in
 
 
 def product(transport: str, org: SimulatorProcess, changes: int, run: Run) -> Measured:
-    """Changes a second, from the subscription until the end of all is reported and settled."""
+    """Measure changes per second from the subscription until all ends are reported and settled."""
     with _shop(run) as (broker, workers):
         listeners = listener_yaml(org, transport, _MAPPING)
         configure(run, org, listeners, destination=broker.url)

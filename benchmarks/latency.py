@@ -20,7 +20,7 @@ from tests.simulator.process import SimulatorProcess
 
 RATES = (10, 100, 500)
 _STEP_SECONDS = 0.02
-#: What a process does once is not in the figures.
+#: Time for the work that a process does only once, which is not in the figures.
 _WARM_UP_SECONDS = 5.0
 _PATIENCE_SECONDS = 600.0
 _TARGETS = {

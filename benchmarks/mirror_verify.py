@@ -13,7 +13,7 @@ from benchmarks.mirror_load import LISTENER, load_product, org_with
 from benchmarks.stage import Run, Stage, configure
 from tests.simulator.process import SimulatorProcess
 
-#: A verification by counts of so many rows takes at most so long.
+#: The number of rows of a verification by counts, and the seconds that it may take.
 COUNTED, LONGEST = 1_000_000, 10.0
 
 

@@ -13,7 +13,7 @@ CHANNEL = "/data/ChangeEvents"
 ACCOUNTS = {"Account": 1}
 CREATES = {"create": 1}
 _CHUNK = 500
-#: As a small load of data writes them.
+#: The size of the transactions of a small data load.
 _UPDATES_OF_A_TRANSACTION = 10
 
 

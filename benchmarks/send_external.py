@@ -11,7 +11,7 @@ from celery.canvas import Signature
 
 from benchmarks.shop import QUEUE, REPORTS, TASK, app
 
-#: As large as those of the product.
+#: The size of the product's messages.
 _TOKEN = "12345678:1:{}:" + "s" * 43
 _EVENT = {
     "id": 1,

@@ -29,7 +29,7 @@ from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 _LONGEST = 1 << 17
-#: What reads no setting while it is loaded, and begins nothing.
+#: Modules that read no setting and start nothing while they are imported.
 _LIBRARIES = (
     "aiohttp.web", "celery.apps.worker", "celery.bin.celery", "celery.concurrency.prefork",
     "cryptography.fernet", "cryptography.x509", "django.core.management",

@@ -18,7 +18,7 @@ if DATABASES["default"]["ENGINE"] == SQLITE:
     # In memory it would be seen by one process only.
     DATABASES["default"]["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
 
-# What is logged goes as JSON to a file of this name too.
+# The log also goes as JSON to a file of this name.
 if _json_log := os.environ.get("CDC_TEST_JSON_LOG"):
     _json = logging_config(LOG_LEVEL, "json")["formatters"]["structured"]
     LOGGING["formatters"]["json"] = _json

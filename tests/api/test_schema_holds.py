@@ -71,7 +71,7 @@ def test_no_answer_is_outside_the_schema(operations, sent):
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 
     mode = GenerationMode(sent)
-    # What is valid for the schema may contradict what is stored, or another field.
+    # A request that the schema allows may contradict stored rows or another field.
     excluded = [positive_data_acceptance]
     fill()
     user = User.objects.create_superuser("ann")

@@ -25,7 +25,7 @@ def test_it_says_of_listeners_what_the_command_says(api, listener, worker):
     shown = api.get(STATUS).json()
 
     [by_api] = shown["listeners"]
-    # What has ended well is counted by the command alone: there may be ten million of it.
+    # Only the command counts deliveries that ended well: there may be ten million of them.
     by_command["backlog"] = {state: by_command["backlog"][state] for state in by_api["backlog"]}
     assert by_api == by_command
     assert [(one["name"], one["is_live"], one["queues"]) for one in shown["workers"]] == [

@@ -10,7 +10,7 @@ from tests.api.answers import errors, problem
 from tests.api.requests import CONNECTIONS, EVERYTHING, LISTENERS, MAPPINGS, connection
 from tests.sample_data import make_listener, make_mapping
 
-#: What each address needs, and how it is called.
+#: The model of each address, which its permissions are named after.
 MODELS = dict(
     zip(
         EVERYTHING,

@@ -14,7 +14,7 @@ from tests.sample_data import make_mapping
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
-#: Nobody deletes what the others work with.
+#: Without deletions, which would remove records that other changes need.
 CALM = {"create": 30, "update": 55, "clear": 8}
 APART = timedelta(seconds=170)
 CONTACTS = (

@@ -8,9 +8,9 @@ NARROW: ViewportSize = {"width": 390, "height": 844}
 SERIOUS = ("serious", "critical")
 
 _Rules = dict[str, list[str]]
-#: Colours are all that differs in the dark.
+#: In dark mode only colours differ.
 _COLOURS: _Rules = {"runOnly": ["color-contrast", "link-in-text-block"]}
-#: As the console does it, but for asking the system once, when the page is loaded.
+#: Sets the mode as the console does, which reads the system's setting once, at load.
 _IN_THE_DARK = """dark => {
     document.documentElement.classList.toggle('dark', dark);
     for (const one of document.getAnimations())

@@ -20,7 +20,7 @@ from tests.nursery import ROOT
 
 pytestmark = pytest.mark.any_database
 
-#: What a worker's process does when it begins and ends, and what it has loaded by then.
+#: Begins and ends tracing as a worker process does, and prints the loaded modules.
 PROCESS = """
 import json, sys
 import django

@@ -17,7 +17,7 @@ def _refusal(code: str, method: str = "Subscribe", **options: object) -> Told:
     return _fault("grpc_status", code=code, method=method, **options)
 
 
-#: What the org is asked for, by kind: a route of its control API and a body.
+#: The request to the org's control API for each kind of fault: a route and a body.
 ASKED: Mapping[str, Told] = {
     "revoke the tokens": _fault("revoke_tokens"),
     "drop the sessions": _fault("drop_sessions"),

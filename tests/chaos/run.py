@@ -29,7 +29,7 @@ WHERE state IN ('blocked', 'ready', 'queued', 'running', 'retrying')
 """
 _RECORDED = "SELECT count(*) FROM audit_auditlogentry WHERE source = 'stream'"
 LOOK_SECONDS = 0.5
-#: What a process says begins with the time.
+#: Each log entry of a process starts with the time.
 _SAID = re.compile(r"^(?=\d{4}-\d\d-\d\dT)", re.MULTILINE)
 
 

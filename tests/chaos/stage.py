@@ -59,9 +59,9 @@ _MAPPING = """\
         options: {{failure_rate: {failure_rate}}}
 """
 CHANNELS = {"everything": "/data/ChangeEvents", "contacts": "/data/ContactChangeEvent"}
-#: The entities that each listener hears; empty: all.
+#: The entities that each listener receives; empty: all.
 HEARD = {"everything": frozenset[str](), "contacts": frozenset({"Contact"})}
-#: What each listener's changes go to; updates to the last.
+#: The handlers of each listener's changes; updates go to the last.
 HANDLED = {"everything": (handlers.ATOMIC, handlers.BATCH), "contacts": (handlers.PLAIN,)}
 
 
@@ -76,7 +76,7 @@ class Size:
     settings: str = "tests.chaos.settings"
     #: Whether Salesforce and the database are reached through a relay that can be cut.
     can_be_cut: bool = True
-    #: Whose changes go to a handler.
+    #: The entity whose changes go to a handler.
     handled: str = "*"
     transport: str = COMETD
 

@@ -29,10 +29,10 @@ JOIN listeners_listener l ON l.id = e.listener_id
 LEFT JOIN handlers_delivery d ON d.entry_id = e.id
 WHERE l.name = %s AND e.source = 'stream'
 """
-#: A position that is refused has Salesforce compared: a record that the stream brings late may be
-#: read before, and recorded as it was then, beside its changes.
+#: After a refused position the log is compared with Salesforce: a record whose changes the stream
+#: brings late may be read and recorded before them, in addition to them.
 _ADDED = "SELECT count(*) FROM audit_auditlogentry WHERE source <> 'stream'"
-#: Those that were handled. The handlers of a listener share a lane.
+#: The entries of comparisons that were handled. The handlers of a listener share a lane.
 _READ = """
 SELECT e.id, e.record_id
 FROM audit_auditlogentry e

@@ -62,7 +62,7 @@ def test_afterwards_the_old_key_can_go(connection, keys, settings):
     assert row.client_secret.reveal() == "secret of the client"
     assert row.password.stored == "env:SF_PASSWORD"
     assert KeptTokens.objects.get().kept.reveal() == '{"seed": "seed"}'
-    assert row.updated_at == before  # no listener starts anew
+    assert row.updated_at == before  # no listener restarts
     assert "re-encrypted: 0" in run()
 
 

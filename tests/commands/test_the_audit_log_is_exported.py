@@ -163,7 +163,7 @@ def test_csv_hides_formulas_from_spreadsheets(listener):
     assert row["changed_fields"] == ""
 
 
-#: What makes a spreadsheet run a cell: with a full-width sign too, and after what it skips.
+#: Beginnings that make a spreadsheet run a cell, also full-width signs and skipped characters.
 STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}")
 FULL_WIDTH = (
     "\N{FULLWIDTH PLUS SIGN}",

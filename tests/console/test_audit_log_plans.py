@@ -54,7 +54,7 @@ def plan(listener, admin_user):
 
 def _entry(listener, number: int) -> AuditLogEntry:
     return AuditLogEntry(
-        id=number + 1,  # so that `before` stands in their middle, whatever was there before
+        id=number + 1,  # so that `before` is in their middle, whichever ids were used before
         listener=listener,
         channel="/data/ChangeEvents",
         entity_name=f"Entity{number % 500}__c",

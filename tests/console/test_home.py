@@ -19,14 +19,14 @@ from tests.sample_data import lease_of, make_listener, make_mapping
 
 HOME = "/admin/"
 FRAGMENT = "/admin/home/"
-#: As somebody asks who comes back to the page.
-ANEW = {"Cache-Control": "no-cache"}
+#: The header of a request that reloads the page.
+RELOAD = {"Cache-Control": "no-cache"}
 
 
 @pytest.fixture
 def home(admin_client):
     def text() -> str:
-        return admin_client.get(FRAGMENT, headers=ANEW).content.decode()
+        return admin_client.get(FRAGMENT, headers=RELOAD).content.decode()
 
     return text
 
@@ -210,7 +210,7 @@ def test_work_under_way_is_shown_to_whom_may_see_it(client, django_user_model, h
     reader = django_user_model.objects.create_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_listener"))
     client.force_login(reader)
-    assert "Running jobs" not in client.get(FRAGMENT, headers=ANEW).content.decode()
+    assert "Running jobs" not in client.get(FRAGMENT, headers=RELOAD).content.decode()
 
 
 def test_readers_with_the_same_rights_share_what_was_read(
@@ -225,7 +225,7 @@ def test_readers_with_the_same_rights_share_what_was_read(
     with CaptureQueriesContext(connection) as queries:
         assert "1 dead letter" not in client.get(FRAGMENT).content.decode()
     assert len(queries) <= 3  # who is it?
-    assert "1 dead letter" in client.get(FRAGMENT, headers=ANEW).content.decode()
+    assert "1 dead letter" in client.get(FRAGMENT, headers=RELOAD).content.decode()
     assert "1 dead letter" in admin_client.get(FRAGMENT).content.decode()
     assert "1 dead letter" in admin_client.get(HOME).content.decode()
 

@@ -104,7 +104,7 @@ def test_what_the_database_refuses_holds_up_no_other(org, heard, account):
     assert ended == 1
     why = DirtyRecord.objects.get().error
     assert "the database refused what was read" in why
-    assert "a NUL" not in why, "values are not for whoever reads an error"
+    assert "a NUL" not in why, "an error must not contain values"
     assert {one.record_id for one in entries(source="gap")} == {account}
 
 

@@ -96,7 +96,7 @@ def test_a_later_change_that_is_in_what_was_read_is_skipped(org, heard, account)
     assert read.entry.changed_data["Phone"] == "3"
     assert (old.state, old.finished_at is not None) == ("skipped", True)
     assert old.error == f"not newer than the record as read from Salesforce (entry {read.entry_id})"
-    # In the second of the record's last change, and the org's clock is ahead: nobody can tell.
+    # It is in the second of the record's last change, and the org's clock is ahead: undecidable.
     assert (read.state, newest.state) == ("queued", "blocked")
     end(read)
     newest.refresh_from_db()

@@ -86,7 +86,7 @@ def test_of_several_it_says_which_were_lost_and_keeps_the_others(make_listener):
     expire()
     Position.objects.acquire([mine[1].listener_id], "other")
     again = Position.objects.filter(pk=mine[2].listener_id)
-    again.update(epoch=7)  # lost, and taken anew by the same process
+    again.update(epoch=7)  # lost, and taken again by the same process
 
     assert Position.objects.renew(mine) == mine[1:]
 

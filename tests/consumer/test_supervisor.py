@@ -67,7 +67,7 @@ def test_commits_that_the_database_lost_come_again(org, run):
     org.create("Account", Name="lost")
     wait_for(lambda: AuditLogEntry.objects.count() == 2)
 
-    # As by a standby that took over without the last commit.
+    # A standby that took over without the last commit leaves this state.
     AuditLogEntry.objects.latest("id").deliveries.all().delete()
     AuditLogEntry.objects.filter(changed_data__Name="lost").delete()
     Position.objects.update(replay_id=before)

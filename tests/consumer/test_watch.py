@@ -293,7 +293,7 @@ def test_an_older_handlers_dead_letters_are_not_forgotten_over_many_new_ones(
     assert Incident.objects.get(key="old").is_open
 
 
-# What ends by not happening again
+# Incidents that close when their trouble does not occur again
 
 
 def report(listener, kind, when) -> None:

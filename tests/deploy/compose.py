@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"(?<!\$)\$\{\w+:-([^${}]*)\}")
 @dataclass(frozen=True)
 class Service:
     name: str
-    #: As the file has it, anchors followed and variables put in.
+    #: The file's mapping, with anchors resolved and variables replaced.
     text: Mapping[str, Any]
 
     @property

@@ -94,7 +94,7 @@ class Stack:
         for one in self.running.values():
             one.close()
 
-    # What is elsewhere in a container
+    # Paths and addresses that differ in a container
 
     def _environment(self, name: str, service: Service) -> dict[str, str]:
         image = image_environment() if service.is_ours else {}

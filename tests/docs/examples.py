@@ -127,7 +127,7 @@ def _skips(document: Document) -> Iterator[Region]:
 
 def _unknown(language: str) -> Run:
     def refuse(example: Example) -> None:
-        named = f"nobody runs {language!r} here" if language else "the fence names no language"
+        named = f"{language!r} is not run here" if language else "the fence names no language"
         raise NotRun(f"{named}: use one of {', '.join(LANGUAGES)}, or say why it isn't run")
 
     return refuse

@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand
 from tests.deploy.compose import services, stages
 from tests.nursery import ROOT
 
-#: Of a variable.
+#: The assignment of a variable.
 ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=.*", re.DOTALL)
 
 
@@ -106,7 +106,7 @@ def _pg_dump(arguments: list[str]) -> None:
 
 
 def _program(arguments: list[str]) -> None:
-    """What the wheel installs."""
+    """Check a command of the program that the wheel installs."""
     if arguments != ["demo"]:
         _manage(arguments)
 

@@ -54,7 +54,7 @@ def test_python_blocks_share_what_they_define(page):
         ("sh", ["openssl req -newkeys rsa:2048"], "newkeys"),
         ("sh", ["python -m benchmarks everything"], "invalid choice: 'everything'"),
         ("dockerfile", ["FORM scratch"], "unexpected 'F'"),
-        ("cobol", ["STOP RUN."], "nobody runs 'cobol' here"),
+        ("cobol", ["STOP RUN."], "'cobol' is not run here"),
         ("", ["text"], "the fence names no language"),
     ],
 )

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.any_database
 PAGE = DOCS / "settings.md"
 SOURCES = [*(ROOT / "cdcproject").rglob("*.py"), ROOT / "gunicorn.conf.py"]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
-#: Whose names are known before anything of this is read.
+#: Variables that Django itself reads, before the product's settings.
 NOT_OURS = {"DJANGO_SETTINGS_MODULE"}
 
 

@@ -18,7 +18,7 @@ on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="Po
 on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="SQLite's own")
 
 WAYS: dict[str, Callable[[], None]] = {}
-#: What would be tidied up if nothing referred to it.
+#: Keeps objects alive that would otherwise be cleaned up.
 KEPT: list[Any] = []
 
 

@@ -122,7 +122,7 @@ def test_the_same_connection_is_kept_for_handlers_that_leave_it_alone(listener):
     assert len(read_journal()) == 2
 
 
-# Past what the guard sees: a session that refuses our own statements is made anew.
+# Changes that the guard cannot see: a session that refuses the product's statements is replaced.
 
 
 @on_postgresql

@@ -15,7 +15,7 @@ from handlers.sdk import registry
 from tests.nursery import ROOT
 from tests.sample_data import change, lease_of, make_mapping, received
 
-#: What each process imports before it serves.
+#: The imports of each process before it serves.
 PROCESSES = {
     "worker or beat": "from cdcproject.celery import app; app.loader.init_worker(); app.finalize()",
     "listener": "import django; django.setup(); import consumer.host.supervisor",

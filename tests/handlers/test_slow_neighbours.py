@@ -81,7 +81,7 @@ def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, rel
     run_time_of(handler).note(0.0001)
     [first, ended, hanging] = deliver(listener, handler, data=[{}, {}, {"Hang": True}])
     mapping = HandlerMapping.objects.get()
-    # Of the records of the first and of the one that ends beside the hanging one.
+    # Further changes of the first two records.
     again = [change(records=[record_id(n)]) for n in range(2)]
     ingest(listener, lease_of(listener), received(*again), [mapping])
     following = ids_of(state="blocked")

@@ -34,11 +34,11 @@ def an_entry(change_type="UPDATE", committed=0.0, data=None, **fields):
 @pytest.mark.parametrize(
     ("change_type", "modified", "committed", "held"),
     [
-        # by LastModifiedDate, whatever the commit says
+        # by LastModifiedDate, independent of the commit
         ("UPDATE", 9, 9.5, True),
         ("UPDATE", 9, 25, True),
         ("UPDATE", 11, 11.5, False),
-        # in the same second: only what was certainly committed before the reading
+        # in the same second: only changes certainly committed before the reading
         ("UPDATE", 10, 10.4, True),
         ("UPDATE", 10, 19.999, True),
         ("UPDATE", 10, 20, False),

@@ -153,7 +153,7 @@ def test_what_a_handler_does_is_part_of_its_attempt(listener, made):
 
 def test_an_attempt_links_to_what_its_task_is_traced_as(listener, made):
     [pk] = deliver(listener, "tests.remember", 1)
-    provider = trace.get_tracer("celery").start_as_current_span  # as instrumented by somebody
+    provider = trace.get_tracer("celery").start_as_current_span  # as a library does it
     around = trace.SpanContext(1, 2, is_remote=False, trace_flags=trace.TraceFlags(1))
 
     with provider("nothing"), trace.use_span(trace.NonRecordingSpan(around)):

@@ -144,7 +144,7 @@ def _samples(folder: Path) -> list[Payload]:
     return payloads
 
 
-# What must be recorded and handled
+# The changes that must be recorded and handled
 
 
 def changes_of(payloads: list[Payload]) -> list[tuple[str, ...]]:

@@ -18,10 +18,10 @@ from tests.secrecy.planted import Planted
 from tests.settings_on_the_wire.orgs import issue_token
 from tests.simulator.process import SimulatorProcess
 
-#: What the process that resolves a reference needs in its environment.
+#: The environment of a process that resolves references.
 Environment = dict[str, str]
 Fields = dict[str, Any]
-#: Of what a login sends: what must not be seen. (A password is not in the org's log.)
+#: The secret fields of a token request. (A password is not in the org's log.)
 _SENT = ("client_secret", "password", "refresh_token", "device_key", "api_key")
 
 

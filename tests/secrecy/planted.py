@@ -9,12 +9,12 @@ import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-#: What XML, HTML, JSON, URLs, YAML and `repr` each write in another way.
+#: Characters that XML, HTML, JSON, URLs, YAML and `repr` each escape differently.
 SPECIAL = "&<>\"'+%=é/\\ #"
 #: Letters and digits in a row that every escaping leaves alone, long enough to be no accident.
 _LENGTH = 12
 _RUN = re.compile(rf"[A-Za-z0-9]{{{_LENGTH},}}")
-#: What all disguises are made of.
+#: The characters of all encodings.
 _WORD = re.compile(rf"[A-Za-z0-9+/=_-]{{{_LENGTH},}}")
 _BASE64 = (base64.b64encode, base64.urlsafe_b64encode)
 

@@ -56,7 +56,7 @@ class Scene:
         """Run management commands in one process, and return their output."""
         asked = ("-m", "tests.secrecy.commands", json.dumps(commands))
         process = self._processes.born(*asked, **self.environment)
-        process.wait()  # nobody sees the command line of what has ended
+        process.wait()  # an ended process has no command line to search
         return self._keep(f"commands {len(self._started)}", process).output
 
     def _keep(self, name: str, process: Process) -> Process:

@@ -119,7 +119,7 @@ def test_a_database_that_does_not_answer_gives_no_password_away(
         ("CDC_ENCRYPTION_KEYS", "{}"),
         ("REDIS_URL", "nonsense://:{}@host"),
         ("CELERY_BROKER_URL", "redis://:{}@127.0.0.1:1/0"),
-        # Who forgets to write the / in a password as %2F.
+        # A / in a password that is not written as %2F.
         ("CELERY_BROKER_URL", "redis://:{}/more@127.0.0.1:6379/0"),
         ("REDIS_URL", "redis://:{}/more@127.0.0.1:6379/0"),
     ],

@@ -49,7 +49,7 @@ def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path, to
         scene.look(store)
         wait_for(SpentToken.objects.exists, what="a refresh")
 
-        # Somebody else uses the refresh token that is due: its reuse revokes everything.
+        # Another client uses the refresh token that is due: its reuse revokes all tokens.
         org.new_refresh_token()
         org.fault("revoke_tokens")
         refused = Incident.objects.filter(kind__in=["login", "configuration"])

@@ -9,8 +9,8 @@ from tests.secrecy.scene import Scene
 
 pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
-#: What somebody could write in the place of a secret, by accident. (Keys are repeated, so that one
-#: that is mistyped can be found.)
+#: Mistakes that users could make where a secret belongs. (Error messages do repeat keys, so that a
+#: mistyped one can be found.)
 VALUES = (
     "{secret}", "'{secret}", '"{secret}', "@{secret}", "*{secret}", "&{secret}", "!{secret} x",
     "%{secret}", "`{secret}", "[{secret}", "{{{secret}", "{secret}: {secret}", "- {secret}",

@@ -10,7 +10,7 @@ TOKEN_PATH = "/services/oauth2/token"
 VERSIONS_PATH = "/services/data/"
 
 
-#: What an org that asks for nothing in particular is told.
+#: Credentials for an org that accepts any.
 ANY_CREDENTIALS = {
     "client_id": "the-client",
     "client_secret": "hush",

@@ -44,7 +44,7 @@ def keepalive_timer(address: str) -> float | None:
     raise AssertionError(f"no connection from {address}")
 
 
-# What is asked of Salesforce
+# Checks that send a request to Salesforce
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_poll_is_asked_to_be_answered_by_then_if_it_would_be_held_for_longer(
     assert second == asked
 
 
-# What is asked of the kernel
+# Checks by the kernel's TCP keep-alive
 
 
 @on_linux

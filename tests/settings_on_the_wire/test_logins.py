@@ -202,7 +202,7 @@ def test_requests_go_where_the_answer_says_or_else_to_the_base_url(
     assert len(scripted.asked(HANDSHAKE)) == 1
 
 
-# What
+# Contents
 
 
 def test_the_password_login_sends_username_and_password_as_they_are(scripted: ScriptedOrg) -> None:

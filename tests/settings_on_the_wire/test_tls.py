@@ -112,7 +112,7 @@ def test_a_stream_trusts_as_configured_and_the_login_with_a_bearer_token_has_non
     assert mistrusted.startswith("REST: no usable answer: no trusted TLS connection to localhost")
 
 
-# As whom it comes
+# The client's own certificate
 
 
 @pytest.mark.parametrize("missing", ["client_certificate", "client_key"])

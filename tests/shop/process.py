@@ -9,12 +9,12 @@ from tests.processes import Running
 from tests.servers import wait_for
 
 FOLDER = Path(__file__).parent
-#: What would tell the other project of ours.
+#: Prefixes of the product's variables, which the other project must not see.
 _OURS = ("DJANGO_", "CELERY_", "CDC_", "DATABASE_URL")
 
 
 class Shop:
-    """The other project: its broker, its workers and what its tasks noted."""
+    """The other project: its broker, its workers and the runs that its tasks noted."""
 
     def __init__(self, broker_url: str, folder: Path) -> None:
         self.broker_url = broker_url
@@ -22,7 +22,7 @@ class Shop:
         self._workers: list[Running] = []
 
     def worker(self, *arguments: str, **environment: str) -> Running:
-        """A worker that is up."""
+        """Start a worker, and wait until it is up."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         worker = Running(
             [
@@ -51,7 +51,7 @@ class Shop:
 
     @property
     def runs(self) -> list[tuple[str, str, int]]:
-        """Task, record and attempt of each run, in order."""
+        """Return the task, record and attempt of each run, in order."""
         if not self._journal.exists():
             return []
         rows = [line.split() for line in self._journal.read_text().splitlines()]

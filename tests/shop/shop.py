@@ -13,7 +13,7 @@ app = Celery(
 
 
 def note(event, task):
-    """One line for each run: task, record, sequence number, attempt."""
+    """Append a line for a run: task, record, sequence number, attempt."""
     about = event["metadata"]
     line = f"{task} {about['recordId']} {event['id']} {event['attempt']}\n"
     with Path(os.environ["SHOP_JOURNAL"]).open("a") as journal:

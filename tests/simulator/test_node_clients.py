@@ -58,7 +58,7 @@ def run(
                 "HOME": str(tmp_path),
                 "NODE_PATH": str(client_modules),
                 "NODE_EXTRA_CA_CERTS": str(authority.cert),
-                # What @salesforce/core would write beside its settings.
+                # Files that @salesforce/core would write beside its settings.
                 "SF_DISABLE_LOG_FILE": "true",
                 "SF_DISABLE_TELEMETRY": "true",
                 "SF_USE_GENERIC_UNIX_KEYCHAIN": "true",

@@ -39,7 +39,7 @@ def test_a_new_one_entered_in_the_admin_starts_the_listener_again(processes, org
     processes.worker()
     process = processes.listener()
     wait_for(lambda: state_of(listener) == state_of(other) == "receiving")
-    org.new_refresh_token()  # somebody authorized again: ours is spent
+    org.new_refresh_token()  # another client authorized again: ours is spent
     org.fault("revoke_tokens")
 
     wait_for(lambda: state_of(listener) == "failed", what="the stop")
@@ -49,7 +49,7 @@ def test_a_new_one_entered_in_the_admin_starts_the_listener_again(processes, org
     assert "Authorize again and enter the new refresh token." in reason
     asked = refreshes(org)
     org.create("Account", Name="meanwhile")
-    # The reuse revoked that one too; whoever reads the incident authorizes after it.
+    # The reuse revoked that one too; the operator authorizes after reading the incident.
     authorized_anew = org.new_refresh_token()
 
     connection = Connection.objects.get(pk=listener.connection_id)

@@ -15,7 +15,7 @@ from tests.simulator.process import SimulatorProcess
 pytestmark = pytest.mark.any_database
 
 CHANNELS = ("/data/ChangeEvents", "/data/Sales__chn")
-#: What is each listener's own, and what only the Pub/Sub API sends.
+#: Columns that differ between listeners, and those that only the Pub/Sub API fills.
 OWN = {"id", "listener", "replay_id", "received_at", "nulled_fields", "diff_fields"}
 COLUMNS = [f.name for f in AuditLogEntry._meta.concrete_fields if f.name not in OWN]
 ADDRESS = {

@@ -68,7 +68,7 @@ def test_killed_on_the_way_it_is_done_again_and_nothing_twice(
 ):
     hear(simulator, org_listener)
 
-    # Of two transactions the first is committed, and the second dies.
+    # There are two transactions; in the second case the first one is committed before the kill.
     for fault, completed in ((at("read:kill"), 0), (at("added:kill:2"), 200)):
         killed = processes.start("-c", COMPLETE, **fault)
         assert killed.wait() == -9, killed.output

@@ -47,7 +47,7 @@ def test_killed_at_each_point_or_paused_they_lose_nothing_and_repeat_nothing(
         assert reached(fault) == {point}
         free_the_lease()
     assert AuditLogEntry.objects.count() < 2 * len(published)
-    # On SQLite it may hold the only writer's lock meanwhile.
+    # On SQLite a paused process may hold the write lock.
     paused = paused_holder(processes) if IS_POSTGRES else None
 
     processes.listener()

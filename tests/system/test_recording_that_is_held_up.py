@@ -78,7 +78,7 @@ def test_a_recorder_that_waits_for_a_lock_is_not_ready_and_an_incident(
 
     wait_for(lambda: answer_of(port).status_code == 503, seconds=60, what="unreadiness")
     assert answer_of(port).json()["listeners"] == {org_listener.name: "stalled"}
-    if connection.vendor == "postgresql":  # on SQLite nobody can write at all meanwhile
+    if connection.vendor == "postgresql":  # on SQLite no process can write at all
         opened = Incident.objects.filter(kind=Incident.Kind.OUTAGE, closed_at=None)
         told = opened.filter(summary__startswith="Nothing has been recorded since")
         wait_for(told.exists, seconds=60, what="the incident")

@@ -159,7 +159,7 @@ def test_a_process_that_is_killed_while_it_holds_the_lock_costs_nothing(
         flag.touch()
         answers = crowd.ask_all(at=number * (LIFE + 1), die=point, flag=str(flag))
 
-        assert not flag.exists(), f"nobody died at {point!r}"
+        assert not flag.exists(), f"no process died at {point!r}"
         assert len(answers) == PROCESSES - 1
         assert len({answer.get("token") for answer in answers}) == 1, answers
         assert logins(org)["refresh_requests"] == number
@@ -254,7 +254,7 @@ def test_a_process_that_slept_through_its_lock_cannot_write(user_of, store):
         third.ask(at=0)
 
         assert third.answer() == theirs
-        assert "token" in woken  # Salesforce takes that one too; it is nobody else's business
+        assert "token" in woken  # Salesforce accepts that token too; only this process uses it
 
 
 @OF_REDIS

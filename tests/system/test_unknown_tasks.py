@@ -100,7 +100,7 @@ def test_messages_are_sent_on_and_the_incident_closes(worker, any_broker):
     assert moved.lines == ["shop.sync: 2 sent to celery"]
     assert (any_broker.waiting("celery"), any_broker.waiting("cdc.unknown")) == (2, 1)
     headers = read(any_broker, "celery").headers
-    headers.pop("redelivered", None)  # kombu's mark, on Redis, of what somebody has read before
+    headers.pop("redelivered", None)  # kombu's mark, on Redis, of a message that was read before
     assert headers == HEADERS
     assert run("return_unknown_tasks", "--to", "celery").lines == ["other.task: 1 sent to celery"]
 

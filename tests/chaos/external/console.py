@@ -1,4 +1,4 @@
-"""The console's and the API's words about a few deliveries, beside what the database says.
+"""Compares the console's and the API's texts about a few deliveries with the database.
 
 `python -m tests.chaos.external.console ID …` runs with the product's settings.
 """

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: What a project with that Celery has installed. `OWN` is this interpreter with its packages.
+#: The packages of a project with that Celery. `OWN` is this interpreter with its packages.
 OWN = "own"
 PACKAGES = {
     "5.3": ("celery[redis]>=5.3,<5.4", "kombu>=5.3,<5.4"),

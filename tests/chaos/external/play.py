@@ -28,7 +28,7 @@ KILL, FLUSH, RESTART, KILL_LISTENER = (
 
 
 def run(folder: Path, wanted: Wanted) -> Report:
-    """In an empty folder, whose logs are left there."""
+    """Play a run in an empty folder, and leave its logs there."""
     started = time.monotonic()
     with (
         org_with_chains(wanted.changes, wanted.changes // wanted.records) as org,

@@ -37,7 +37,7 @@ class Report:
         return asdict(self) | {"product": package_versions()}
 
     def lines(self) -> list[str]:
-        """The table."""
+        """Return the lines of the report's table."""
         rate = self.counts.get("changes", 0) / self.handling_seconds
         rows: list[tuple[str, object]] = [
             ("combination", self.combination),

@@ -1,5 +1,5 @@
-"""What a run needs: the product with its database, broker and org, and another project with its
-own broker, results and workers."""
+"""The servers and processes of a run: the product with its database, broker and org, and another
+project with its own broker, results and workers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.simulator.process import SimulatorProcess
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 TASK = "shop.sync_account"
-#: What the broker of the other project holds: its tasks, and the reports of their ends.
+#: The queues in the other project's broker: its tasks, and the reports of their ends.
 QUEUES = ("shop", "cdc.reports")
 _PROJECT = Path(__file__).parent / "project" / "shop.py"
 _CONFIGURATION = """\
@@ -55,7 +55,7 @@ listeners:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One run: which versions and servers, how many changes, and the faults among them."""
+    """The variant of a run: versions and servers, the number of changes, and the faults."""
 
     seed: int
     celery: str
@@ -79,7 +79,7 @@ class Wanted:
 
 
 class Stage:
-    """Starts it all in a folder, and ends it all. `org` holds the changes already."""
+    """Starts servers and processes in a folder, and stops them. `org` already holds the changes."""
 
     def __init__(self, folder: Path, wanted: Wanted, org: SimulatorProcess) -> None:
         self.folder = folder
@@ -155,7 +155,7 @@ class Stage:
         wait_until_logged(self.workers, "ready.", START_SECONDS)
 
     def _worker(self, number: int, project: Path) -> Service:
-        """As that project's people start it; nothing of the product is in its environment."""
+        """Start a worker as that project's team does, without the product's environment."""
         environment = {
             "SHOP_BROKER": self.broker.url,
             "EFFECTS": str(self.effects),
@@ -221,7 +221,7 @@ class Stage:
         return [*self.listeners, *self.workers]
 
     def stop_services(self) -> list[str]:
-        """As an operator does; return what is wrong with the listeners' exit codes."""
+        """Stop the services as an operator does; return the listeners' exit codes other than 0."""
         self.init.stop()
         codes = [service.stop(STOP_SECONDS) for service in self.listeners]
         for service in self.workers:

@@ -115,7 +115,7 @@ class Timing:
 
 @dataclass(slots=True)
 class Verdict:
-    """How much there was, and what should not be."""
+    """Counts of what was checked, and the violations found."""
 
     counts: Counter[str] = field(default_factory=Counter)
     violations: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -203,7 +203,7 @@ def _check_outcome(
 
 
 def _check_runs(verdict: Verdict, delivery: Delivery, runs: Sequence[Run], timing: Timing) -> None:
-    """No second run without a reason: a failure, a killed worker, a lost broker."""
+    """Check that each second run has a reason: a failure, a killed worker or a lost broker."""
     for run in runs:
         verdict.counts["runs"] += 1
         verdict.counts[f"runs: {run.outcome or 'killed'}"] += 1
@@ -225,7 +225,7 @@ def _check_attempts(
     log: Log,
     timing: Timing,
 ) -> None:
-    """What the audit log says of each attempt is what the project's log says."""
+    """Check that the audit log's outcome of each attempt agrees with the project's log."""
     runs = log.by_attempt()
     for attempt, (outcome, finished_at) in attempts.items():
         verdict.counts[f"attempts: {outcome}"] += 1
@@ -243,7 +243,7 @@ def _check_attempts(
 
 
 def _check_order(verdict: Verdict, changes: Sequence[Change], log: Log) -> None:
-    """A change's first run begins after the record's previous change has succeeded."""
+    """Check that a change's first run begins after the record's previous change has succeeded."""
     succeeded: dict[str, int] = {}
     for change in changes:
         runs = log.runs.get(change, ())
@@ -256,5 +256,5 @@ def _check_order(verdict: Verdict, changes: Sequence[Change], log: Log) -> None:
 
 
 def _fails_at_first(change: Change) -> bool:
-    """As the project decides it."""
+    """Return whether the project fails the first attempt for this change."""
     return zlib.crc32(f"{change[0]}-{change[1]}".encode()) % FLAKY == 0

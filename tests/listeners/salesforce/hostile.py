@@ -34,7 +34,7 @@ class HostileServer:
     ) -> None:
         self.body, self.encoding, self.status, self.chunked = body, encoding, status, chunked
         self.more_headers: dict[str, str] = {}
-        #: Of each request.
+        #: The headers of each request.
         self.headers: list[dict[str, str]] = []
         #: How many bytes of bodies were taken, and whether the peer went away.
         self.sent = 0

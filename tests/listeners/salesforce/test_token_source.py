@@ -307,7 +307,7 @@ def test_who_waits_for_a_login_may_be_interrupted_without_losing_it(given: Setti
     given.org.answers.append(lambda granted: _rotate(given.org, granted, slow))
     source = given.source()
     waiting = threading.Thread(target=source.get, daemon=True)
-    waiting.start()  # as good as gone: nobody takes its result
+    waiting.start()  # as if interrupted: its result is not used
     while not given.org.sent:
         pass
     slow.set()
