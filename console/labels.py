@@ -40,6 +40,7 @@ OUTCOME_VARIANTS = {
     Outcome.FAILED: "danger",
     Outcome.RETRY: "warning",
     Outcome.LOST: "danger",
+    Outcome.UNKNOWN: "warning",
 }
 
 
