@@ -1,6 +1,8 @@
 """Error responses by RFC 9457 (`application/problem+json`).
 
-Conflict   the request contradicts the stored state: change that first, or repeat the request
+Conflict     the request contradicts the stored state: change that first, or repeat the request
+Gone         what was asked for existed and does not exist any more
+Unavailable  something that the answer needs cannot be reached now: repeat the request later
 """
 
 from __future__ import annotations
@@ -34,6 +36,16 @@ class Conflict(APIException):
     status_code = HTTPStatus.CONFLICT
     default_detail = "Another request changed the same data. Send the request again."
     default_code = "conflict"
+
+
+class Gone(APIException):
+    status_code = HTTPStatus.GONE
+    default_code = "gone"
+
+
+class Unavailable(APIException):
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "unavailable"
 
 
 def answer(exc: Exception, context: dict[str, Any]) -> Response:

@@ -8,15 +8,16 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from api.protocol.filtering import WholeNumberFilter
-from api.protocol.problems import Conflict
+from api.protocol.problems import Conflict, Gone, Unavailable
 from api.protocol.views import asked
 from api.resources.audit_log import ExportedDeliverySerializer
 from api.resources.redelivering import ReasonSerializer, Redeliverable
@@ -24,10 +25,12 @@ from audit.action_log import Actor
 from audit.log.masking import Sight
 from audit.models.entry import FAILED
 from handlers.dead_letters.halt import skip_halting
+from handlers.external.event import event_of
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.reporting.backlog import STATES
 from handlers.reporting.export import exported_delivery
 from handlers.reporting.wait_reason import Wait, waits_for
+from handlers.sdk.outcomes import Failed, Skipped
 from listeners.access.permissions import REDELIVER, SEE_SENSITIVE, may
 from listeners.models import Listener
 
@@ -98,6 +101,20 @@ class DeliveryDetailSerializer(DeliverySerializer):
         return WaitSerializer(wait).data if wait else None
 
 
+EVENT = inline_serializer(
+    "Event",
+    {
+        "id": serializers.IntegerField(help_text="The id of the audit log entry."),
+        "listener": serializers.CharField(),
+        "replayId": serializers.CharField(),
+        "attempt": serializers.IntegerField(),
+        "changedData": serializers.DictField(),
+        "metadata": serializers.DictField(),
+        "supersededFields": serializers.ListField(child=serializers.CharField()),
+    },
+)
+
+
 def _finds_few(given: Mapping[str, Any]) -> bool:
     """Return whether a filter has an index that finds few rows."""
     return given.get("state") in (*STATES, "failed") or bool(given.get("entry"))
@@ -148,6 +165,8 @@ class DeliveryViewSet(Redeliverable[Delivery]):
     def get_queryset(self) -> QuerySet[Delivery]:
         """Load the data of changes only when errors may have to be masked with it."""
         rows = super().get_queryset()
+        if self.action == "event":
+            return rows
         masks = not may(self.request.user, SEE_SENSITIVE)
         if masks and Listener.objects.exclude(sensitive_fields=[]).exists():
             return rows
@@ -166,6 +185,28 @@ class DeliveryViewSet(Redeliverable[Delivery]):
             raise Conflict(f"Delivery {delivery.pk} does not halt its chain.")
         shown = DeliveryDetailSerializer(self.get_object(), context=self.get_serializer_context())
         return Response(shown.data)
+
+    @extend_schema(responses=EVENT)
+    @action(detail=True, methods=["get"])
+    def event(self, request: Request, **_: Any) -> Response:
+        """Return the whole event, as an external task that was sent a reference to it needs it.
+
+        Fields that later changes of the record have replaced have their present values. 410: the
+        record has been deleted since. 503: a present value cannot be read now.
+        """
+        delivery = self.get_object()
+        if Sight.elsewhere(request.user).hides_raw(delivery.entry.listener):
+            raise PermissionDenied(
+                f"This requires the permission {SEE_SENSITIVE}, because the listener has sensitive "
+                "fields."
+            )
+        match event_of(delivery):
+            case Skipped(reason):
+                raise Gone(f"There is no event any more: {reason}.")
+            case Failed(error=error):
+                raise Unavailable(error)
+            case found:
+                return Response(found.to_dict())
 
     def get_serializer_class(self) -> type[BaseSerializer[Delivery]]:
         return DeliveryDetailSerializer if self.action == "retrieve" else DeliverySerializer

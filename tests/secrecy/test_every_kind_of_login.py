@@ -64,7 +64,7 @@ def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path):
         for listener in listeners:
             map_to(listener, *FAILING, "tests.call_back")
             map_to(listener, "handlers.post_to_url", **hook)
-            make_mapping(listener, "create", "", task="elsewhere.task", track=False, options=hook)
+            make_mapping(listener, "create", "", task="elsewhere.task", track=False)
         hooks = HandlerMapping.objects.filter(handler="handlers.post_to_url")
         hooks.update(max_attempts=1)
         scene = Scene(
