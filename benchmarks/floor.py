@@ -1,10 +1,10 @@
-"""The floor: what has to be done for each change, in a script with no framework in it.
+"""The floor: the minimal work for each change, in a script without a framework.
 
-    python -m benchmarks.floor CHANGES     told by the environment: see `main`
+    python -m benchmarks.floor CHANGES     configured by the environment: see `main`
 
-Decodes what CometD brings, writes an audit row, an outbox row and the position in one transaction
-for each answer, by COPY, publishes Celery's messages in one pipeline, and marks them. One process;
-one thread receives while the other writes, as the product's do.
+It decodes CometD's answers, writes an audit row, an outbox row and the position in one transaction
+for each answer, by COPY, publishes Celery's messages in one pipeline, and marks them. In its only
+process one thread receives while the other writes, as in the product.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def _into(
     full: Database, transport: str, org: SimulatorProcess, changes: int, run: Run
 ) -> Measured:
     run.environment["DATABASE_URL"] = full.url
-    # It outlives the run: what was heard before must not be known.
+    # The database outlives the run: a new listener does not know the changes of earlier runs.
     name = f"bench{time.time_ns()}"
     filled = dataclasses.replace(run, database=full)
     return product(transport, org, changes, filled, name=name)

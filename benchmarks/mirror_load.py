@@ -1,8 +1,8 @@
-"""The load of a mirror, beside the floor and simple-salesforce; and its memory.
+"""Measures the load of a mirror, beside the floor and simple-salesforce, and its memory.
 
-    python -m benchmarks.mirror_load WAY     one of the ways, told by the environment
+    python -m benchmarks.mirror_load WAY     one of the ways, configured by the environment
 
-All read the same query job's pages from the same org into tables with the same columns and indexes.
+All ways read the same query job's pages from one org into tables with equal columns and indexes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Verifications of a mirror: by counts, and field by field beside the load of the same records.
 
-python -m benchmarks.mirror_verify     loads and verifies; the org is told by the environment
+python -m benchmarks.mirror_verify     loads and verifies; the environment names the org
 """
 
 from __future__ import annotations

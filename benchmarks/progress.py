@@ -36,7 +36,7 @@ class Recorded:
         return self._newest() - self._before
 
     def _holds(self, changes: int) -> bool:
-        """Return whether so many entries exist. They are counted only once the ids suffice."""
+        """Return whether `changes` entries exist. They are counted only once the ids suffice."""
         return self.count >= changes and self._entries() >= changes
 
     def _entries(self) -> int:

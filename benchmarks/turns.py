@@ -22,7 +22,7 @@ Rates = Mapping[str, tuple[float, ...]]
 
 
 def measured(changes: int, seconds: float, cpu: float, database_cpu: float) -> Measured:
-    """Return the rate of so many changes, and the CPU time of each of them."""
+    """Return the rate of these changes, and the CPU time of each of them."""
     each = 1e6 / changes
     found = {RATE: changes / seconds, CPU: each * cpu}
     return found | ({DATABASE_CPU: each * database_cpu} if database_cpu else {})

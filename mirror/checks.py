@@ -1,6 +1,7 @@
 """System checks: mirrored models, and configured mirrors whose model or database is gone.
 
-What only the org can tell is compared when a mirror is added and loaded (`mirror.schema.compare`).
+The comparison with the org's objects is made when a mirror is added and loaded
+(`mirror.schema.compare`).
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def refused_deletions(mirror: Mirror) -> int:
 
 
 def refusal(model: str, count: int) -> str:
-    """Return why the rows of so many records were kept, and what to do."""
+    """Return why the rows of `count` records were kept, and what to do."""
     records, they = ("record is", "it was") if count == 1 else ("records are", "they were")
     return (
         f"{count:,} {records} not in Salesforce, and the rows are kept, since the connection's "

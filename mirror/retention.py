@@ -24,7 +24,7 @@ def old_differences(before: datetime) -> Any:
 def old_runs(before: datetime) -> Any:
     """Return the runs that ended before this time, apart from those that are needed:
 
-    - each mirror's last successful run of a kind, and later ones without success: they tell what
+    - each mirror's last successful run of a kind, and later ones without success: they show what
       is proven, and what an operator has to do;
     - runs with differences, which go when those are repaired and old;
     - sweeps after lost time that would be requested again without them.

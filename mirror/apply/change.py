@@ -99,7 +99,7 @@ def decode(columns: Columns, event: EventData, *, loaded_from: datetime | None =
 
 
 def _lacks_type(columns: Columns, body: Mapping[str, Any], converted: Converted) -> bool:
-    """Return whether a reference points to an object of the org's own, whose name a read tells."""
+    """Return whether a reference points to a custom object, whose name only a read gives."""
     return any(
         body.get(name) and converted.values.get(column.attname) is None
         for name, column in columns.types.items()
@@ -107,7 +107,7 @@ def _lacks_type(columns: Columns, body: Mapping[str, Any], converted: Converted)
 
 
 def _why_unread(columns: Columns, event: EventData) -> str:
-    """Return why the event does not tell the record's fields, or an empty text."""
+    """Return why the event does not determine the record's fields, or an empty text."""
     metadata = event.metadata
     if event.superseded_fields:
         return Reason.SUPERSEDED

@@ -1,6 +1,6 @@
 """Searches the audit log for changes without data, by entry id.
 
-They have no deliveries to the mirror, or none that tells the record's fields:
+They have no deliveries to the mirror, or none with the record's fields:
 
 - a gap event makes its record dirty;
 - an overflow, a change to every record and an unknown change type request a sweep.

@@ -102,8 +102,8 @@ def _search_page(mirror: Mirror, listener_id: int, parents: Sequence[Mirror], la
 
 
 def _applied_until(mirror: Mirror, listener_id: int) -> int:
-    """Return the commit time, in ms since 1970, before which the rows have every change that an
-    entry of the listener tells to be older; 0 if they may get older values later.
+    """Return the commit time, in ms since 1970, before which the rows have every change, by the
+    listener's entries; 0 if they may get older values later.
 
     A change that is applied after the search could bring back a merged parent, and so could a page
     of a load or sweep that was read before the merge.

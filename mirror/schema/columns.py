@@ -33,8 +33,8 @@ class NotMirrorable(ValueError):
 class Columns:
     """The columns of a mirrored model, without its own ones (`naming.OWN`), by attribute name.
 
-    A column's name does not tell whether it holds `Region` or `Region__c`. `against` decides that
-    by the names of the object's fields, and returns the columns with `fields`.
+    A column's name does not determine whether it holds `Region` or `Region__c`. `against` decides
+    that by the names of the object's fields, and returns the columns with `fields`.
     """
 
     model: type[models.Model]

@@ -42,7 +42,7 @@ def flat(
 
 
 def person_name(parts: Mapping[str, Any]) -> str | None:
-    """Return the whole name for its parts; None if only Salesforce can tell it.
+    """Return the whole name for its parts; None if only Salesforce knows it.
 
     The order of the parts depends on the user's locale only where there are other parts than
     these.

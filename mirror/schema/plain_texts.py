@@ -39,7 +39,7 @@ _SHORT_ID = 15
 
 
 def plainness(field: models.Field[Any, Any], *, is_id: bool = False) -> ArePlain | None:
-    """Return the function that tells for a column; None if its texts are always converted.
+    """Return the function that decides for a column; None if its texts are always converted.
 
     `is_id` says that the values are record ids, which are completed to 18 characters.
     """

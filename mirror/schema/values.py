@@ -45,7 +45,7 @@ class RefusedValue:
 class Converted:
     """A record as the values of columns, by attribute name.
 
-    `unknown` names fields that changed to a value that the record does not tell: it must be read.
+    `unknown` names fields that changed to a value that the record does not hold: it must be read.
     """
 
     values: dict[str, Any] = field(default_factory=dict)

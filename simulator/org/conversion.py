@@ -1,4 +1,4 @@
-"""Changing the type of a field: its values, its schema, and the event that tells of it.
+"""Changing the type of a field: its values, its schema, and the event of the conversion.
 
 Only some conversions cause an event, and none changes the records' times of modification.
 """
@@ -13,12 +13,12 @@ from simulator.org.fields import Field
 from simulator.org.org import Org
 from simulator.org.seeded_rows import SeededRows
 
-#: A conversion from or to these is told by an event for all records, `001*`.
+#: A conversion from or to these types causes an event for all records, `001*`.
 TOLD = ("date", "datetime", "boolean", "multipicklist")
 
 
 def convert(org: Org, entity: Entity, name: str, kind: str) -> list[Change]:
-    """Convert a field, and return the changes that tell of it.
+    """Convert a field, and return the changes that cause its events.
 
     Raises LookupError for an unknown field, ValueError for an unknown type.
     """

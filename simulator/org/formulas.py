@@ -1,7 +1,7 @@
 """Formula fields: texts joined with `&`, and arithmetic, of the record's fields or its parent's.
 
-A formula is calculated when a record is read. Neither an event nor a time of modification tells
-that its value has changed.
+A formula is calculated when a record is read. A change of its value causes neither an event nor a
+new time of modification.
 """
 
 import re

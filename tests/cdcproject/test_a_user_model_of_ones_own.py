@@ -12,7 +12,7 @@ SETTINGS = """
     INSTALLED_APPS = [*INSTALLED_APPS, "people"]
     AUTH_USER_MODEL = "people.Person"
 """
-#: Django's user with a field more; its console page is ours.
+#: Django's user with a further field; its console page is the product's.
 EXTENDED = {
     "people/models.py": """
         from django.contrib.auth.models import AbstractUser

@@ -112,7 +112,7 @@ def test_a_missing_reference_is_named(connection):
 
 
 def test_a_host_that_does_not_answer_is_a_reason():
-    listener = make_listener(name="nowhere")  # nobody listens on port 1
+    listener = make_listener(name="nowhere")  # no server listens on port 1
 
     assert failure(listener.connection.name).startswith("login not possible now: ")
 

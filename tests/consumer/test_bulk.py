@@ -39,7 +39,7 @@ def stored(row):
     return {name: getattr(row, name) for name in fields}
 
 
-#: So many beside the one that is looked at: PostgreSQL gets few in an INSERT and many in a COPY.
+#: Further rows beside the tested one: PostgreSQL gets few rows by INSERT and many by COPY.
 BESIDE = pytest.mark.parametrize("beside", [0, FEW - 1, FEW])
 
 

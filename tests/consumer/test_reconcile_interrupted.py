@@ -35,7 +35,7 @@ def test_a_job_that_was_killed_goes_on_and_counts_nothing_twice(org, entity, mon
     kill_at(monkeypatch, "added", 2)
     with pytest.raises(Killed):
         reconciliation_job.run(job.pk)
-    first = len(entity.added())  # the one that was heard may be of either page
+    first = len(entity.added())  # the change that the stream brought may be of either page
     assert first in (199, 200), "the second page was rolled back"
     reconciliation_job.run(job.pk)
     job.refresh_from_db()

@@ -39,7 +39,7 @@ def lose(listener, **position) -> Incident:
         {"tip_since": NOON},
         {"last_event_at": NOON - timedelta(days=9), "caught_up_at": NOON},
         {"last_event_at": NOON, "caught_up_at": NOON - timedelta(days=9)},
-        # Heard is not recorded: what this answer brought may have died with its process.
+        # Received is not recorded: this answer's changes may have been lost with its process.
         {"last_event_at": NOON, "last_received_at": NOON + timedelta(hours=3)},
     ],
 )
@@ -109,7 +109,7 @@ def test_where_a_managed_subscription_begins_is_not_the_policys_to_say(db, polic
 
     assert "continues where the managed subscription Crm begins" in incident.summary
     stands = Position.objects.get()
-    assert (stands.replay_id, stands.subscription) == (position, "Crm")  # told only once
+    assert (stands.replay_id, stands.subscription) == (position, "Crm")  # named only once
     assert Reconciliation.objects.count() == 1
 
 

@@ -53,7 +53,7 @@ def test_a_site_reads_what_is_meant_for_connections(site, monkeypatch):
     assert Secret("env:SF_SECRET").reveal() == Secret("env:CRM_KEY").reveal() == "value"
     assert is_refused("env:CRM_KEY_2")
     assert is_refused("env:AWS_SECRET_ACCESS_KEY")
-    assert is_refused("env:NOT_THERE")  # whether it is there is not told
+    assert is_refused("env:NOT_THERE")  # the error does not reveal whether the file exists
 
 
 def test_no_path_leads_out_of_the_folders(site, tmp_path):

@@ -112,7 +112,7 @@ def test_a_proxy_of_the_environment_is_trusted(monkeypatch, door):
         http.get("https://example.com/", timeout=(5, 5))
 
     assert door.came == 1
-    with pytest.raises(DestinationRefused):  # what it would be asked for is judged all the same
+    with pytest.raises(DestinationRefused):  # the policy still checks the request's own destination
         http.get("https://169.254.169.254/", timeout=(5, 5))
 
 

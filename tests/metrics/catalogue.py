@@ -25,7 +25,7 @@ COUNTING = (
 class Exported:
     kind: str
     labels: frozenset[str]
-    #: Told alike by every process that reads the database.
+    #: Every process that reads the database exports the same value.
     is_state: bool = False
 
 

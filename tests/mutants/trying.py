@@ -15,7 +15,7 @@ from tests.mutants.areas import ROOT
 from tests.mutants.covering import Covering
 from tests.mutants.mutations import Mutation
 
-#: The tests of a mutation took at most so long in all when they were recorded, on each database.
+#: The limit of the recorded time of a mutation's tests, on each database.
 BUDGET_SECONDS = 40.0
 _PATIENCE_SECONDS = 300.0
 _SAMPLES = ROOT.parent / "shared" / "salesforce" / "samples"

@@ -18,7 +18,7 @@ from tests.sample_data import ANN, make_listener, make_mapping
 pytestmark = pytest.mark.any_python
 
 NUMBER = 2500
-#: No worker hears it: what is published stays to be counted.
+#: No worker consumes this queue, so that published messages stay there and can be counted.
 QUEUE = "elsewhere"
 
 

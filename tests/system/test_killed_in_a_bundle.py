@@ -149,7 +149,7 @@ def test_a_run_that_is_stopped_for_its_length_fails_alone(processes, backlog):
     backlog("tests.hang_when_told", {}, {}, {}, {"Hang": True})
     hanging = Delivery.objects.order_by("id")[3]
 
-    processes.worker(CDC_RUN_SECONDS="20")  # it is told to end after 10 s
+    processes.worker(CDC_RUN_SECONDS="20")  # the time limit ends it after 10 s
 
     try:
         wait_for(hanging.attempt_log.exists, seconds=60, what="the end of the run")

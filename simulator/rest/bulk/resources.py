@@ -18,7 +18,7 @@ from simulator.rest.row_scan import Scan
 
 JOBS_PER_PAGE = 1_000
 PAGES_AT_ONCE = 5
-#: Pages of so many rows are kept, to be sent again at once.
+#: Pages of at least so many rows are stored, so that they can be sent again at once.
 STORED_ROWS = 5_000
 LAST = "null"
 

@@ -19,9 +19,9 @@ from typing import Any
 from tests.chaos.external.stage import Fault
 from tests.chaos.mirror.database import Database, moment
 
-#: One of so many changes fails at first.
+#: The first attempt of one change in so many fails.
 FLAKY = 50
-#: A worker that reconnects after a restart may run and report before our queue is there again.
+#: A worker that reconnects may run and report before the product's queue exists again.
 RECONNECT_SECONDS = 20.0
 _DELIVERIES = """
 SELECT d.id, e.id, e.transaction_key, e.sequence_number, e.record_id, d.state, d.attempts,

@@ -37,7 +37,7 @@ def test_a_task_that_fails_is_sent_again_until_it_is_a_dead_letter(scene, shop):
         ("fail_first", "001000000000001AAA", 1),
         ("fail_first", "001000000000001AAA", 2),
     ]
-    # The task's own retries are within one attempt of ours.
+    # The task's own retries are within one attempt of the delivery.
     assert len([run for run in shop.runs if run[0] == "retry_twice"]) == 3
     assert sorted(attempts()) == [(1, "failed"), (1, "failed"), (2, "succeeded")]
     error = Delivery.objects.get(state="dead").error

@@ -19,7 +19,7 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
 )
-#: One of so many changes fails at first.
+#: The first attempt of one change in so many fails.
 FLAKY = 50
 
 

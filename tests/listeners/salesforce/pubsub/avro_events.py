@@ -1,4 +1,4 @@
-"""Events of the Pub/Sub API, written with fastavro against a small schema of ours."""
+"""Events of the Pub/Sub API, written with fastavro by a small schema made here."""
 
 from __future__ import annotations
 
