@@ -19,9 +19,10 @@ from consumer.gaps import plan
 from consumer.reconciliation import schedule
 from handlers import broker, tracing
 from handlers.dead_letters import halt
+from handlers.external import apps
 from handlers.mappings import pause, soft_delete
 from handlers.mappings.retarget import move_left_behind
-from handlers.models import Delivery, Handover
+from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
 from handlers.outbox import handover, publish
 from handlers.outbox.message_size import MOST
@@ -231,5 +232,10 @@ def _log_requeued(ids: Sequence[int], published: int) -> None:
 
 
 def _publishable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
-    """Leave out deliveries whose handler is not registered: they wait until it is."""
-    return deliveries.filter(Q(is_external=True) | Q(handler__in=registry.names()))
+    """Leave out deliveries whose handler is not registered, and those whose destination was down a
+    moment ago: they wait, and must not fill the place of others."""
+    can_be_sent = deliveries.filter(Q(is_external=True) | Q(handler__in=registry.names()))
+    if paused := apps.paused():
+        mappings = HandlerMapping.with_deleted.filter(destination__in=paused).values("pk")
+        return can_be_sent.exclude(is_external=True, mapping__in=mappings)
+    return can_be_sent

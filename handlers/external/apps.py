@@ -120,6 +120,13 @@ def unsaved_app(access: Access) -> Celery:
     return _made(access, _options(access.broker))
 
 
+def paused() -> set[int]:
+    """Return the ids of the destinations to which nothing is sent for some seconds, after
+    failures."""
+    now = time.monotonic()
+    return {pk for pk, pause in list(_pauses.items()) if now < pause.until}
+
+
 @contextmanager
 def sending(destination: Destination | None) -> Iterator[Celery]:
     """Yield the application that sends to a destination. Raises BrokerUnavailable.

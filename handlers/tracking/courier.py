@@ -81,7 +81,7 @@ class Courier:
         is_empty = self._read(connection)
         messages, self._received[:] = list(self._received), []
         reports = self._verified(messages)
-        settled, following = settle_reports(reports) if reports else (0, [])
+        settled, following = settle_reports(reports, self.destination) if reports else (0, [])
         crash_points.reach("reported")
         for message in messages:
             message.ack()  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from django.db.models import QuerySet
 
 from audit.db.retry import retry
+from handlers.external.inspection import Survey, survey
 from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.sdk.outcomes import Failed
 from handlers.tracking.claims import claims_of
@@ -26,12 +27,13 @@ DEAD = HandlerMapping.OnUnknown.DEAD
 def end_unreported(destination: Destination | None) -> list[int]:
     """Settle overdue attempts of a destination as unknown; return the deliveries that can start
     now. Never inside a transaction."""
-    claims = retry(lambda: claims_of(_overdue(destination)), "load overdue deliveries")
-    if not claims:
+    if not retry(_overdue(destination).exists, "look for overdue deliveries"):
         return []
+    found = survey(destination)  # takes seconds
+    claims = retry(lambda: claims_of(_overdue(destination)), "load overdue deliveries")
     now = database_clock.now()
     _, following = settle(
-        [Ended(claim, _outcome(claim), claim.started_at, now, worker="") for claim in claims]
+        [Ended(claim, _outcome(claim, found), claim.started_at, now, worker="") for claim in claims]
     )
     return following
 
@@ -41,13 +43,14 @@ def _overdue(destination: Destination | None) -> QuerySet[Delivery]:
     return overdue.filter(mapping__destination=destination).order_by("claim_deadline")[:LIMIT]
 
 
-def _outcome(claim: Claim) -> Failed:
-    mapping = claim.delivery.mapping
+def _outcome(claim: Claim, found: Survey) -> Failed:
+    delivery, mapping = claim.delivery, claim.delivery.mapping
     error = (
         f"No worker reported the end of the task within {mapping.report_timeout} seconds, so its "
-        f"outcome is unknown. Look for task id {task_id_of(claim)} in the logs of its workers."
+        f"outcome is unknown. {found.check(delivery.handler, delivery.queue).text} Look for task "
+        f"id {task_id_of(claim)} in the logs of the workers."
     )
-    return Failed(error, kind="unknown", is_final=mapping.on_unknown == DEAD)
+    return Failed(" ".join(error.split()), kind="unknown", is_final=mapping.on_unknown == DEAD)
 
 
 def destinations_to_read() -> list[Destination | None]:

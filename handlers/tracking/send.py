@@ -45,6 +45,8 @@ def send_external(ids: Sequence[int], now: datetime) -> int:
         "pk", "is_tracked", "mapping__destination_id"
     ):
         tracked_by_destination[destination_id][pk] = is_tracked
+    for destination_id in apps.paused():
+        tracked_by_destination.pop(destination_id, None)
     destinations = Destination.objects.in_bulk([pk for pk in tracked_by_destination if pk])
     sent, failure = 0, None
     for destination_id, is_tracked in tracked_by_destination.items():
@@ -53,18 +55,21 @@ def send_external(ids: Sequence[int], now: datetime) -> int:
         others = [pk for pk in is_tracked if not is_tracked[pk]]
         try:
             with apps.sending(destination) as app:
-                sent += _send_tracked(app, tracked, now) + untracked.send(app, others, now)
+                sent += _send_tracked(app, destination, tracked, now)
+                sent += untracked.send(app, others, now)
         except BrokerUnavailable as error:
             if destination is None:
                 failure = error
             else:
-                log.warning("destination unavailable", destination=str(destination))
+                log.warning("deliveries wait for their destination", reason=str(error))
     if failure is not None:
         raise failure
     return sent
 
 
-def _send_tracked(app: Celery, ids: Collection[int], now: datetime) -> int:
+def _send_tracked(
+    app: Celery, destination: Destination | None, ids: Collection[int], now: datetime
+) -> int:
     """Raises the errors of the broker."""
     if not ids:
         return 0
@@ -76,7 +81,7 @@ def _send_tracked(app: Celery, ids: Collection[int], now: datetime) -> int:
     crash_points.reach("claimed_to_send")
     unsendable: dict[int, Ended] = {}
     try:
-        messages = _messages(claimed, unsendable, now)
+        messages = _messages(claimed, destination, unsendable, now)
         publish.send(messages, app)
     except BaseException:
         unsent = [claim for claim in claimed if claim.delivery.pk not in unsendable]
@@ -89,13 +94,21 @@ def _send_tracked(app: Celery, ids: Collection[int], now: datetime) -> int:
 
 
 def _messages(
-    claimed: Sequence[Claim], unsendable: dict[int, Ended], now: datetime
+    claimed: Sequence[Claim],
+    destination: Destination | None,
+    unsendable: dict[int, Ended],
+    now: datetime,
 ) -> list[Message]:
     """Return the messages for claims. Add the ends of those that are not sent to `unsendable`.
 
     Deliveries whose mapping names another target since are released and moved to it.
     """
-    moved = [claim for claim in claimed if is_misdirected(claim.delivery)]
+    place = destination.pk if destination else None
+    moved = [
+        claim
+        for claim in claimed
+        if is_misdirected(claim.delivery) or claim.delivery.mapping.destination_id != place
+    ]
     if moved:
         claims.release(moved)
         move_left_behind(Delivery.objects.filter(pk__in=[c.delivery.pk for c in moved]), now)
@@ -103,7 +116,7 @@ def _messages(
     results = present_of([claim.delivery for claim in remaining])
     messages: list[Message] = []
     for claim in remaining:
-        match _message(claim, results.get(claim.delivery.pk)):
+        match _message(claim, results.get(claim.delivery.pk), destination):
             case Message() as message:
                 messages.append(message)
             case outcome:
@@ -112,7 +125,14 @@ def _messages(
     return messages
 
 
-def _message(claim: Claim, overtaken: Present | Skipped | Failed | None) -> Message | Outcome:
+def _message(
+    claim: Claim,
+    overtaken: Present | Skipped | Failed | None,
+    destination: Destination | None,
+) -> Message | Outcome:
     if claim.delivery.active_mapping is None:
         return Skipped(MAPPING_DELETED)
-    return message_of(claim.delivery, claim.attempt, overtaken, **callbacks(claim))
+    # A result that is not read is not stored.
+    keeps_result = destination is not None and bool(destination.result_backend)
+    options = {**callbacks(claim), "ignore_result": not keeps_result}
+    return message_of(claim.delivery, claim.attempt, overtaken, **options)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from audit.db.retry import retry
 from handlers import tracing
-from handlers.models import Delivery
+from handlers.models import Delivery, Destination
 from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk.outcomes import Failed, Outcome, Succeeded
 from handlers.tracking.claims import claims_of
+from handlers.tracking.errors import errors_of
 from handlers.tracking.reports import Report
 from handlers.tracking.tokens import Reported
 from handlers.types import Claim, Ended, Message
@@ -18,9 +19,11 @@ from handlers.worker.settle import settle_runs
 from listeners.clock import database_clock
 
 
-def settle_reports(reports: Sequence[Report]) -> tuple[int, list[int]]:
-    """Settle the attempts that reports end; return how many did, and the deliveries that can start
-    now.
+def settle_reports(
+    reports: Sequence[Report], destination: Destination | None
+) -> tuple[int, list[int]]:
+    """Settle the attempts that a destination's reports end; return how many did, and the deliveries
+    that can start now.
 
     A report of an attempt that has ended already, or of a delivery that is gone, changes nothing.
     Database errors are retried. Never inside a transaction.
@@ -31,13 +34,15 @@ def settle_reports(reports: Sequence[Report]) -> tuple[int, list[int]]:
     ids = [delivery_id for delivery_id, _ in by_attempt]
     rows = Delivery.objects.filter(AWAITS_REPORT, pk__in=ids).order_by("id")
     claims = retry(lambda: claims_of(rows.all()), "load reported deliveries")
+    places = [(claim, (claim.delivery.pk, claim.attempt)) for claim in claims]
+    reported = [(claim, by_attempt[place]) for claim, place in places if place in by_attempt]
+    failed = [claim for claim, report in reported if report.token.outcome is Reported.FAILED]
+    errors = errors_of([task_id_of(claim) for claim in failed], destination)
     now = database_clock.now()
     return settle(
         [
-            Ended(claim, _outcome(claim, report), claim.started_at, now, report.worker)
-            for claim in claims
-            for report in [by_attempt.get((claim.delivery.pk, claim.attempt))]
-            if report is not None
+            Ended(claim, _outcome(claim, report, errors), claim.started_at, now, report.worker)
+            for claim, report in reported
         ]
     )
 
@@ -54,10 +59,12 @@ def settle(ended: Sequence[Ended]) -> tuple[int, list[int]]:
     return len(settled), [follower.id for follower in following]
 
 
-def _outcome(claim: Claim, report: Report) -> Outcome:
+def _outcome(claim: Claim, report: Report, errors: Mapping[str, Failed]) -> Outcome:
     if report.token.outcome is Reported.SUCCEEDED:
         return Succeeded()
     task_id = task_id_of(claim)
+    if known := errors.get(task_id):
+        return known
     worker = f"worker {report.worker}" if report.worker else "its worker"
     return Failed(f"The task failed; see the log of {worker} for task id {task_id}.")
 

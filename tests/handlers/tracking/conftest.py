@@ -1,6 +1,8 @@
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
 from consumer.ingest.transaction import ingest
 from handlers.external import apps
@@ -8,7 +10,9 @@ from handlers.models import Delivery, Destination
 from handlers.outbox import publish
 from handlers.tracking.courier import Courier
 from handlers.tracking.overdue import end_unreported
+from handlers.tracking.reports import reports_queue
 from listeners.clock import database_clock
+from tests.brokers import AnyBroker
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import RedisServer, wait_for
 from tests.shop.process import Shop
@@ -40,11 +44,19 @@ def destination(transactional_db, shop):
     return Destination.objects.create(name="shop", broker=shop.broker_url)
 
 
+def _counter(destination, result: str) -> float:
+    labels = {"destination": destination.name, "result": result}
+    return REGISTRY.get_sample_value("cdc_task_reports_total", labels) or 0.0
+
+
 class Scene:
     """A listener whose changes go to the tasks of the other project."""
 
     def __init__(self, listener, destination) -> None:
         self.listener, self.destination = listener, destination
+        self._counted_before = {
+            result: _counter(destination, result) for result in ("settled", "late", "forged")
+        }
 
     def mapping(self, task="shop.sync", on="create", **fields):
         fields = {"destination": self.destination, "max_attempts": 3, **fields}
@@ -75,12 +87,33 @@ class Scene:
         with self.reading() as handle:
 
             def is_met():
-                handle()
-                publish.publish(end_unreported(self.destination), database_clock.now())
+                if handle():
+                    publish.publish(end_unreported(self.destination), database_clock.now())
                 self.send_due()
                 return condition()
 
             wait_for(is_met, seconds=seconds, what=f"states {self.states}")
+
+    def now(self):
+        return database_clock.read()
+
+    def later(self, *, seconds: float):
+        return self.now() + timedelta(seconds=seconds)
+
+    def counted(self, result: str) -> float:
+        """How many reports of this destination the courier counted as such in this test."""
+        return _counter(self.destination, result) - self._counted_before.get(result, 0.0)
+
+    def wait_for_count(self, result: str, number: int, handle) -> None:
+        def is_counted():
+            handle()
+            return self.counted(result) >= number
+
+        wait_for(is_counted, what=f"{number} reports counted as {result}")
+        assert self.counted(result) == number
+
+    def waiting_reports(self) -> int:
+        return AnyBroker("valkey", self.destination.broker.reveal()).waiting(reports_queue())
 
     @property
     def states(self):

@@ -1,0 +1,75 @@
+"""A broker that is down holds up its own deliveries alone, and costs them no attempt."""
+
+import pytest
+
+from consumer import relay
+from handlers.models import Delivery, Destination
+from handlers.outbox import publish
+from tests.sample_data import change, make_mapping
+from tests.servers import wait_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+
+
+def test_others_proceed_while_a_destination_is_down(scene, shop, shop_broker, broker, monkeypatch):
+    monkeypatch.setattr(relay, "LIMIT", 2)
+    scene.mapping()
+    make_mapping(scene.listener)
+    shop_broker.stop()
+
+    scene.record(*(change(records=[f"00100000000000{n}AAA"]) for n in range(1, 4)))
+
+    assert sorted(scene.states) == ["queued", "queued", "queued", "ready", "ready", "ready"]
+    waiting = Delivery.objects.filter(is_tracked=True)
+    assert set(waiting.values_list("attempts", "attempts_before", "error")) == {(0, 0, "")}
+
+    # Later deliveries pass the ones that wait, however many these are.
+    Delivery.objects.filter(is_tracked=False).update(state="ready", queued_at=None)
+    late = scene.later(seconds=60)
+    assert relay.publish_due(late) + relay.publish_due(late) == 3
+
+    shop_broker.start()
+    shop.worker()
+    wait_for(scene.send_due)
+    scene.wait_until(lambda: sorted(scene.states) == ["queued"] * 3 + ["succeeded"] * 3)
+    assert set(waiting.values_list("attempts", "attempts_before")) == {(1, 0)}
+
+
+def test_a_send_that_failed_half_way_costs_no_attempt_and_its_report_ends_no_other(
+    scene, shop, monkeypatch
+):
+    """The broker may have the message all the same."""
+    scene.mapping(max_attempts=1)
+    sent = publish.send
+
+    def send_and_lose_the_answer(messages, app=None):
+        sent(messages, app)
+        if messages:
+            monkeypatch.setattr(publish, "send", sent)
+            raise ConnectionResetError
+
+    monkeypatch.setattr(publish, "send", send_and_lose_the_answer)
+    [pk] = scene.record()
+    assert scene.states == ["ready"]
+    wait_for(scene.send_due)
+    assert scene.states == ["queued"]
+
+    shop.worker()
+    shop.wait_for_runs(2)
+    scene.wait_for_states("succeeded")
+
+    assert [run[2] for run in shop.runs] == [1, 2]
+    assert Delivery.objects.get(pk=pk).attempts == 2
+
+
+def test_a_destination_whose_broker_changed_gets_what_waited(scene, shop, broker):
+    scene.mapping()
+    Destination.objects.update(broker="redis://127.0.0.1:1/0")
+    scene.record()
+    assert scene.states == ["ready"]
+
+    Destination.objects.update(broker=shop.broker_url)
+    shop.worker()
+
+    wait_for(scene.send_due)
+    scene.wait_for_states("succeeded")

@@ -1,0 +1,101 @@
+"""Reports are believed by their tokens alone, and each ends one attempt, once."""
+
+import json
+
+import pytest
+from kombu.connection import Connection
+
+from handlers.models import Delivery, DeliveryAttempt
+from handlers.tracking import tokens
+from handlers.tracking.reports import TASK, reports_queue
+from handlers.tracking.tokens import InvalidToken, Reported, issue, read
+
+pytestmark = pytest.mark.any_python
+
+SUCCEEDED, FAILED = Reported.SUCCEEDED, Reported.FAILED
+
+
+def say(scene, *bodies, **properties):
+    """Put messages into the reports queue, as anyone who can write to it."""
+    properties = {"content_type": "application/json", "content_encoding": "utf-8"} | properties
+    with Connection(scene.destination.broker.reveal()) as connection:
+        producer = connection.Producer()
+        for body in bodies:
+            text = body if isinstance(body, str | bytes) else json.dumps(body)
+            producer.publish(text, exchange="", routing_key=reports_queue(), **properties)
+
+
+def report(token):
+    return [[token], {}, {}]
+
+
+@pytest.fixture
+def sent(transactional_db, scene):
+    """The id of a delivery whose task was sent and is not run by anyone."""
+    scene.mapping()
+    [pk] = scene.record()
+    return pk
+
+
+def test_a_token_is_of_one_outcome_of_one_attempt_of_one_delivery():
+    assert read(issue(7, 2, FAILED)) == tokens.Token(7, 2, FAILED)
+    _value, _, signature = issue(7, 2, FAILED).rpartition(":")
+    for other in ("8:2:failed", "7:1:failed", "7:2:succeeded", "7:2:skipped", "7:2", ""):
+        with pytest.raises(InvalidToken):
+            read(f"{other}:{signature}")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forged_reports_are_counted_and_change_nothing(scene, sent):
+    genuine = issue(sent, 1, SUCCEEDED)
+    signature = genuine.rpartition(":")[2]
+    forged = [
+        report(f"{sent}:1:succeeded:{'A' * len(signature)}"),
+        report(f"{sent}:1:failed:{signature}"),
+        report(f"{sent}:1:succeeded"),
+        report(None),
+        report({"a": genuine}),
+        [[genuine, genuine], {}, {}],
+        [],
+        {},
+        {"args": 7},
+        "not JSON",
+        "[" * 100_000,
+        f'[["{genuine}"], "{"x" * 30_000}"]',
+        7,
+        None,
+    ]
+    say(scene, *forged)
+    say(scene, report(genuine), content_type="application/x-python-serialize")
+    say(scene, report(genuine), headers={"compression": "gzip"})
+
+    with scene.reading() as handle:
+        scene.wait_for_count("forged", len(forged) + 2, handle)
+
+    assert scene.states == ["queued"]
+    assert scene.waiting_reports() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reports_of_other_attempts_and_of_ended_ones_are_late(scene, sent):
+    say(scene, report(issue(sent, 2, SUCCEEDED)), report(issue(sent + 1, 1, FAILED)))
+    say(scene, report(issue(sent, 1, SUCCEEDED)))
+    with scene.reading() as handle:
+        scene.wait_for_count("settled", 1, handle)
+        say(scene, report(issue(sent, 1, SUCCEEDED)), report(issue(sent, 1, FAILED)))
+        scene.wait_for_count("late", 4, handle)
+
+    assert Delivery.objects.get().state == "succeeded"
+    assert [attempt.outcome for attempt in DeliveryAttempt.objects.all()] == ["succeeded"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_worker_is_the_one_that_sent_the_report(scene, sent):
+    say(scene, report(issue(sent, 1, FAILED)), headers={"task": TASK, "origin": "gen77@shop-1"})
+
+    with scene.reading() as handle:
+        scene.wait_for_count("settled", 1, handle)
+
+    attempt = DeliveryAttempt.objects.get()
+    assert attempt.worker == "shop-1, process 77"
+    assert "see the log of worker shop-1, process 77 for task id" in attempt.error

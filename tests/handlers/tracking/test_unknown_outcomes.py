@@ -1,0 +1,68 @@
+"""A report that never comes: the attempt ends at its deadline, as one whose outcome is unknown."""
+
+import pytest
+
+from handlers.models import Delivery, DeliveryAttempt
+from tests.sample_data import change
+from tests.servers import wait_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+
+
+def test_a_task_whose_worker_was_killed_is_sent_again_after_its_deadline(scene, shop):
+    scene.mapping("shop.die_first", report_timeout=2)
+    killed = shop.worker("-P", "solo")
+    [pk] = scene.record()
+    shop.wait_for_runs(1)
+    killed.wait()
+
+    scene.wait_until(DeliveryAttempt.objects.exists)
+
+    [attempt] = DeliveryAttempt.objects.all()
+    assert (attempt.outcome, attempt.worker) == ("unknown", "")
+    assert "No worker reported the end of the task within 2 seconds" in attempt.error
+    assert f"task id delivery-{pk}-1" in attempt.error
+    assert (attempt.finished_at - attempt.started_at).total_seconds() >= 2
+
+    shop.worker()
+    scene.wait_for_states("succeeded")
+    assert [run[2] for run in shop.runs] == [1, 2]
+
+
+def test_a_mapping_may_make_an_unknown_outcome_a_dead_letter(scene, shop):
+    scene.mapping("shop.sync_accounts", report_timeout=2, on_unknown="dead")
+    shop.worker()
+    scene.record()
+
+    scene.wait_for_states("dead")
+
+    error = Delivery.objects.get().error
+    assert "No worker of the queue celery has registered the task shop.sync_accounts." in error
+    assert Delivery.objects.get().attempts == 1
+
+
+def test_a_report_that_waited_in_its_queue_past_the_deadline_counts(scene, shop):
+    """Reports are read by listener processes, which may be away for longer than a timeout."""
+    scene.mapping(report_timeout=1)
+    shop.worker()
+    scene.record()
+    shop.wait_for_runs(1)
+    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
+
+    scene.wait_for_states("succeeded")
+
+    assert [attempt.outcome for attempt in DeliveryAttempt.objects.all()] == ["succeeded"]
+
+
+def test_a_report_after_the_deadline_changes_nothing(scene, shop):
+    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.record(change())
+    scene.wait_for_states("dead")
+
+    shop.worker()
+    shop.wait_for_runs(1)
+    with scene.reading() as handle:
+        scene.wait_for_count("late", 1, handle)
+
+    assert scene.states == ["dead"]
+    assert DeliveryAttempt.objects.count() == 1
