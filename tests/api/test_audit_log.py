@@ -86,7 +86,7 @@ def test_pages_are_the_newest_first_and_hold_each_entry_once(api, listener):
 
 
 @pytest.mark.parametrize("cursor", ["nonsense", "cD1hYmM=", "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk5"])
-def test_a_cursor_that_somebody_made_up_is_no_failure_of_ours(api, listener, cursor):
+def test_a_made_up_cursor_is_no_server_error(api, listener, cursor):
     response = api.get(AUDIT_LOG, {"cursor": cursor})
 
     if response.status_code != 200:
@@ -94,7 +94,7 @@ def test_a_cursor_that_somebody_made_up_is_no_failure_of_ours(api, listener, cur
 
 
 @pytest.mark.parametrize("count", [2, 20])
-def test_a_page_takes_the_same_few_queries_whatever_its_size(
+def test_a_page_takes_the_same_few_queries_for_any_size(
     api, listener, count, django_assert_num_queries
 ):
     make_mapping(listener)

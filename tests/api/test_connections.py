@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said_at_the_field_and_nothing_is_written(api, fields, 
     assert not Connection.objects.exists()
 
 
-def test_names_and_types_that_are_wrong_are_told_together(api):
+def test_wrong_names_and_types_are_reported_together(api):
     found = errors(api.post(CONNECTIONS, connection(is_sandbox="perhaps", cleint_id="x")))
 
     assert set(found) == {"is_sandbox", "cleint_id"}
@@ -155,7 +155,7 @@ def test_the_row_is_locked_while_it_is_checked_and_changed(api, stored, method):
     assert Connection._meta.db_table in locks[0]
 
 
-def test_warnings_are_told_and_refuse_nothing(api):
+def test_warnings_are_returned_and_refuse_nothing(api):
     response = api.post(
         CONNECTIONS, connection(auth="soap", username="me@example.com", password="hush")
     )

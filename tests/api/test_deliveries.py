@@ -91,7 +91,7 @@ def test_filters_pick_together(api, listener):
     assert "state" in errors(api.get(DELIVERIES, {"state": "lost"}))
 
 
-def test_a_page_takes_the_same_queries_whatever_its_size(api, listener, django_assert_num_queries):
+def test_a_page_takes_the_same_queries_for_any_size(api, listener, django_assert_num_queries):
     make_mapping(listener)
     record(listener, *(change(records=[f"001-{number}"]) for number in range(10)))
 

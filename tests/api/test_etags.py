@@ -42,7 +42,7 @@ def page(request, listener) -> tuple[str, dict[str, str]]:
     }[request.param]
 
 
-def test_of_two_who_change_a_row_the_second_is_told(api, page):
+def test_the_second_of_two_users_who_change_a_row_is_refused(api, page):
     address, change = page
     read = {"If-Match": api.get(address).headers["ETag"]}
 

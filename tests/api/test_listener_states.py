@@ -64,7 +64,7 @@ def test_a_listener_that_never_ran_is_stopped(api):
     assert found["position"] is None
 
 
-def test_a_list_takes_the_same_queries_whatever_its_length(api, django_assert_num_queries):
+def test_a_list_takes_the_same_queries_for_any_length(api, django_assert_num_queries):
     for _ in range(5):
         make_listener()
     with django_assert_num_queries(2):  # the token with its user, the listeners

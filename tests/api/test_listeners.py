@@ -189,7 +189,7 @@ def test_a_listener_begins_at_a_replay_id_of_either_transport(api, replay_from):
         ({"transport": "pubsub", "session_timeout": 60}, ["session_timeout"]),
     ],
 )  # fmt: skip
-def test_a_setting_that_does_nothing_or_harm_is_told(api, fields, warned):
+def test_warnings_name_settings_without_effect_or_with_a_risky_value(api, fields, warned):
     answer = api.post(LISTENERS, {"connection": "prod", **fields})
     assert answer.status_code == 201
     assert [one["field"] for one in answer.json()["warnings"]] == warned

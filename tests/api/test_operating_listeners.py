@@ -55,7 +55,7 @@ def test_who_may_change_a_listener_may_stop_it(client_of, listener):
     assert changer.post(f"{LISTENERS}{listener.pk}/stop/").status_code == 200
 
 
-def test_what_is_done_by_the_api_is_told_with_the_names_of_fields_alone(client_of, api):
+def test_the_action_log_names_changed_fields_without_values(client_of, api):
     ann = client_of(is_superuser=True)
     made = ann.post(CONNECTIONS, connection(proxy_config=proxy())).json()
     page = f"{CONNECTIONS}{made['id']}/"

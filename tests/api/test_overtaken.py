@@ -123,7 +123,7 @@ def test_the_api_counts_in_a_dry_run_and_sends_as_recorded(api, dead):
     assert row["as_recorded"] is True
 
 
-def test_the_api_sends_present_values_unless_told(api, dead):
+def test_the_api_sends_present_values_by_default(api, dead):
     api.post(f"{API_DELIVERIES}{dead.pk}/redeliver/")
 
     assert run_what_waits()["data"]["Phone"] == "42"

@@ -22,7 +22,7 @@ def test_whose_token_is_stored_in_plain_text_is_said(django_user_model, db):
     assert token.key not in message
 
 
-def test_nobody_is_left_out(django_user_model, db):
+def test_every_user_is_named(django_user_model, db):
     users = [django_user_model.objects.create_user(f"user{number:02}") for number in range(11)]
     Token.objects.bulk_create(Token(user=user, key=user.username) for user in users)
 

@@ -76,7 +76,7 @@ def test_a_page_of_documentation_says_its_problems_in_json_too(db):
     problem(APIClient().post("/api/schema/"), 405)
 
 
-def test_two_who_write_the_same_at_once_are_told(api, monkeypatch):
+def test_writing_the_same_row_at_once_is_a_conflict(api, monkeypatch):
     def lose(self, *args, **kwargs):
         raise IntegrityError("UNIQUE constraint failed")
 

@@ -20,7 +20,7 @@ def rates(monkeypatch):
     return lower
 
 
-def test_a_user_who_asks_too_often_is_told_when_to_come_back(client_of, rates):
+def test_a_throttled_user_gets_the_time_to_wait(client_of, rates):
     rates(user="3/min")
     ann, bob = client_of("view_listener"), client_of("view_listener")
 
@@ -32,7 +32,7 @@ def test_a_user_who_asks_too_often_is_told_when_to_come_back(client_of, rates):
     assert bob.get(LISTENERS).status_code == 200
 
 
-def test_an_address_that_is_nobodys_reads_the_documentation_so_often(db):
+def test_anonymous_reads_of_the_documentation_are_throttled_by_address(db):
     client = APIClient()
 
     answers = [client.get("/api/docs/") for _ in range(61)]

@@ -31,7 +31,7 @@ MODELS = dict(
 
 
 @pytest.mark.parametrize("address", [*EVERYTHING, "/api/v1/"])
-def test_who_is_nobody_is_asked_for_a_token(db, address):
+def test_an_anonymous_request_needs_a_token(db, address):
     response = APIClient().get(address)
 
     problem(response, 401)

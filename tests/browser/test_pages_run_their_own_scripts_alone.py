@@ -32,7 +32,7 @@ def test_the_apis_documentation_is_drawn_and_tries_a_request(visitor):
     expect(operation.locator(".live-responses-table")).to_contain_text("200")
 
 
-def test_a_script_that_somebody_gets_into_a_page_does_not_run(visitor):
+def test_an_injected_script_does_not_run(visitor):
     for path in ("/admin/login/", "/api/docs/"):
         visitor.page.goto(path)
         with visitor.refused("Content Security Policy"):

@@ -46,7 +46,7 @@ def test_a_wrong_value_is_named(environment, read, variables, said):
     assert "hunter2" not in str(refused.value)
 
 
-def test_nothing_is_told_anywhere_unless_it_is_set(environment):
+def test_no_notification_is_sent_by_default(environment):
     assert webhook(environment()) == ("", "")
     assert mail(environment()).to == []
     assert web_address(environment(), "CDC_PUBLIC_URL") == ""

@@ -60,7 +60,7 @@ class Intruder:
         return (setattr, (Intruder, "ran", True))
 
 
-def test_what_somebody_puts_into_redis_is_not_run(shared, settings):
+def test_a_pickle_in_redis_is_not_executed(shared, settings):
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.set(shared.make_and_validate_key("a"), pickle.dumps(Intruder()))
 
@@ -128,7 +128,7 @@ def test_a_count_is_not_pushed_out_by_others_while_redis_is_away():
         "redis+socket:///nowhere/broker.sock?virtual_host=3",
     ],
 )
-def test_the_brokers_address_leads_to_its_redis_however_celery_is_told(broker_url):
+def test_the_redis_of_the_broker_is_found_in_every_form_of_its_url(broker_url):
     address = redis_address("", broker_url)
     chosen = caches_of(address)["default"]
     counts = SharedCache(chosen["LOCATION"], {"KEY_PREFIX": "cdc-cache"})

@@ -58,14 +58,14 @@ def test_the_user_is_not_kept_out_elsewhere(ann):
     assert is_in(log_in(PASSWORD, address="192.0.2.2"))
 
 
-def test_who_gets_in_begins_anew(ann):
+def test_a_successful_login_resets_the_count(ann):
     for _ in range(3):
         log_in("wrong")
         log_in("wrong")
         assert is_in(log_in(PASSWORD))
 
 
-def test_names_are_not_told_apart_by_being_there(ann):
+def test_guesses_for_an_unknown_user_are_throttled_too(ann):
     answers = [log_in("wrong", name="nobody") for _ in range(4)]
 
     assert is_stopped(answers[-1])
@@ -93,7 +93,7 @@ def test_behind_a_proxy_each_visitor_counts_for_himself(ann, settings):
     assert is_in(log_in(PASSWORD, **{"x-forwarded-for": "203.0.113.7, 203.0.113.8"}))
 
 
-def test_a_header_that_begins_with_nothing_hides_nobody(ann, settings):
+def test_a_header_with_an_empty_first_entry_hides_no_visitor(ann, settings):
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"NUM_PROXIES": 1}
     answers = [
         log_in("wrong", address=f"192.0.2.{n}", **{"x-forwarded-for": ", 203.0.113.7"})

@@ -160,7 +160,7 @@ def test_the_environment_names_the_exporters(environment, names, monkeypatch):
         ({"OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER": "pigeon"}, "'pigeon' not found"),
     ],
 )
-def test_a_wrong_variable_is_told_and_stops_nothing(environment, why, monkeypatch, caplog):
+def test_a_wrong_variable_is_logged_and_stops_nothing(environment, why, monkeypatch, caplog):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -172,7 +172,7 @@ def test_a_wrong_variable_is_told_and_stops_nothing(environment, why, monkeypatc
     assert why in caplog.text
 
 
-def test_a_header_that_cannot_be_read_is_told_without_what_it_holds(monkeypatch, caplog):
+def test_an_unreadable_header_is_logged_without_its_content(monkeypatch, caplog):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer hunter2")
 
     OTLPSpanExporter()
@@ -182,7 +182,7 @@ def test_a_header_that_cannot_be_read_is_told_without_what_it_holds(monkeypatch,
     assert "hunter2" not in caplog.text
 
 
-def test_without_the_package_it_is_told_what_to_install(monkeypatch, caplog):
+def test_without_the_package_the_log_says_what_to_install(monkeypatch, caplog):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
 

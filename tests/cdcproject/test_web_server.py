@@ -59,7 +59,7 @@ def test_the_first_process_loads_no_settings():
     assert done.stdout == "False\n"
 
 
-def test_no_processes_would_answer_nobody():
+def test_zero_worker_processes_are_refused():
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--check-config", "cdcproject.wsgi"],
         cwd=ROOT,

@@ -29,7 +29,7 @@ def failure(name: str) -> str:
 
 
 @pytest.mark.parametrize("auth", ["client_credentials", "password", "refresh_token"])
-def test_what_works_is_told_line_by_line(org, auth):
+def test_each_successful_step_is_a_line(org, auth):
     connection = connection_to(org.url, org.credentials, auth=auth)
     make_listener(connection=connection, name="everything")
 
@@ -62,7 +62,7 @@ def test_a_listener_stands_for_its_connection(connection):
     assert "listener one" not in output.out
 
 
-def test_each_listener_is_tried_whatever_became_of_the_one_before(connection):
+def test_each_listener_is_tried_even_after_a_failure(connection):
     make_listener(connection=connection, name="a", channel="/data/Unknown__chn")
     make_listener(connection=connection, name="b")
 

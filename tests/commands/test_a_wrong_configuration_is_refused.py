@@ -155,7 +155,7 @@ def test_each_mistake_is_named_with_its_line(refusal, text, expected):
     assert not Connection.objects.exists()
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_lines(refusal):
+def test_all_mistakes_are_reported_at_once_in_the_order_of_lines(refusal):
     problems = refusal(
         """\
         connections:
@@ -192,7 +192,7 @@ def test_no_refusal_shows_a_secret(refusal):
         assert "hush" not in "\n".join(refusal(text)), text
 
 
-def test_a_secret_with_a_wrong_key_of_encryption_is_taken_anew(file, settings):
+def test_a_secret_that_cannot_be_decrypted_is_replaced(file, settings):
     file.apply(CONNECTION)
     settings.CDC_ENCRYPTION_KEYS = ["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="]
 

@@ -53,7 +53,7 @@ def test_status_ends_with_0(run):
     assert (code, json.loads(output)) == (0, [])
 
 
-def test_export_writes_utf_8_whatever_the_terminal(run, processes):
+def test_export_writes_utf_8_on_any_terminal(run, processes):
     listener = make_listener()
     record(listener, change(data={"Name": "雪"}))
 

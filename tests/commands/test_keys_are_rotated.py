@@ -100,7 +100,7 @@ def test_one_that_was_killed_midway_has_cost_nothing(connection, keys, settings,
     assert "re-encrypted: 1" in said
 
 
-def test_what_a_login_stores_meanwhile_stays(connection, keys, settings, monkeypatch):
+def test_tokens_stored_during_the_rotation_stay(connection, keys, settings, monkeypatch):
     settings.CDC_ENCRYPTION_KEYS = [keys[1], keys[0]]
     real = Secret.encrypted_anew
 
@@ -136,7 +136,7 @@ def test_tokens_in_redis_are_rotated_too(connection, keys, settings, broker):
     assert store.load("seed").refresh_token == "rotated"
 
 
-def test_tokens_in_redis_that_change_meanwhile_stay(connection, keys, broker):
+def test_tokens_in_redis_that_change_during_the_rotation_stay(connection, keys, broker):
     store = RedisStore(connection.pk)
     store.save(store.lock("this test", 10), Kept(seed="seed", refresh_token="newer"))
 

@@ -150,7 +150,7 @@ def test_additions_and_removals_alone_are_no_question(apply):
     ]
 
 
-def test_a_mapping_with_a_name_is_found_whatever_else_changes(apply):
+def test_a_mapping_with_a_name_is_found_after_any_other_change(apply):
     apply(
         "{name: accounts, on: create, entity: Account, handler: tests.rememmber}",
         options=(UNKNOWN,),

@@ -107,7 +107,7 @@ def test_small_steps_reach_everything_and_pass_what_stays(old, monkeypatch):
     assert records() == ["0010", "0013", "new"]
 
 
-def test_what_came_to_be_needed_meanwhile_stays(old):
+def test_entries_that_become_needed_during_the_pruning_stay(old):
     before = timezone.now() - timedelta(days=30)
     [ids] = retention.pages(before, 10)
     Delivery.objects.filter(entry=of("0010")).update(state="ready")

@@ -61,7 +61,7 @@ def test_it_says_how_complete_the_log_is_and_records_what_is_missing(entity):
     assert "2 records changed in the window: 2 are complete in the audit log, none was" in again
 
 
-def test_it_tells_complete_records_from_those_known_in_part_and_those_that_are_gone(org):
+def test_it_reports_complete_partly_known_and_missing_records(org):
     made = Entity(org)
     [old] = made.create(Name="older than the listener")
     made.begin()

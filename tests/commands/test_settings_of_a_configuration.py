@@ -85,7 +85,7 @@ def test_each_setting_lands_in_its_field(file):
         ("", None),
     ],
 )
-def test_what_the_transport_does_not_heed_is_said_at_its_line(file, added, warning):
+def test_a_setting_that_the_transport_ignores_is_reported_at_its_line(file, added, warning):
     output = file.apply(JWT + added)
 
     assert (warning in output.err) if warning else ("listener" not in output.err)
@@ -130,7 +130,7 @@ def test_soap_is_the_default_and_warns_that_it_ends(file):
     assert "Salesforce is retiring SOAP login" in output.err
 
 
-def test_what_the_kind_does_not_heed_is_said_at_its_line(file):
+def test_a_setting_that_the_kind_of_login_ignores_is_reported_at_its_line(file):
     output = file.apply(SOAP + "    scopes: [api]\n    client_id: x\n")
 
     assert "cdc.yaml:5: connection prod: scopes does nothing with soap" in output.err

@@ -84,7 +84,7 @@ def test_half_a_surrogate_pair_is_written_as_its_escape():
     assert cells.encode() == b'half \\ud83d,"{""Name"": ""half \\ud83d""}"\n'
 
 
-def test_all_entries_come_once_and_in_order_whatever_the_size_of_a_chunk(listener):
+def test_all_entries_come_once_and_in_order_for_any_chunk_size(listener):
     record(listener, *(change(records=[f"001-{number}"]) for number in range(10)))
 
     rows = [row["record_id"] for row in exported(AuditLogFilter(), chunk=3)]
@@ -92,9 +92,7 @@ def test_all_entries_come_once_and_in_order_whatever_the_size_of_a_chunk(listene
     assert rows == [f"001-{number}" for number in range(10)]
 
 
-def test_a_chunk_takes_the_same_few_queries_whatever_its_size(
-    listener, django_assert_max_num_queries
-):
+def test_a_chunk_takes_the_same_few_queries_for_any_size(listener, django_assert_max_num_queries):
     make_mapping(listener)
     record(listener, *(change(records=[f"001-{number}"]) for number in range(30)))
 

@@ -33,7 +33,7 @@ def act(client, page: str, action: str, *rows, **more: str):
     return client.post(page, asked)
 
 
-def test_a_stop_is_told_with_its_reason(admin_client, admin_user, listener):
+def test_a_stop_is_logged_with_its_reason(admin_client, admin_user, listener):
     admin_client.post(f"{LISTENERS}{listener.pk}/stop/", {"reason": " an <b>upgrade</b> "})
     assert told() == [("admin", "admin", "stop", "listener", listener.name)]
     assert (last().user, last().reason) == (admin_user, "an <b>upgrade</b>")
@@ -42,7 +42,7 @@ def test_a_stop_is_told_with_its_reason(admin_client, admin_user, listener):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_redelivery_is_told_with_what_was_asked_for(admin_client, make_delivery, broker):
+def test_a_redelivery_is_logged_with_its_filter(admin_client, make_delivery, broker):
     mapping = make_mapping(make_delivery().entry.listener)
     delivery = make_delivery(state="dead", mapping=mapping)
     page = "/admin/handlers/delivery/?state=dead"
@@ -52,7 +52,7 @@ def test_a_redelivery_is_told_with_what_was_asked_for(admin_client, make_deliver
     assert last().details["state"] == "dead"
 
 
-def test_incidents_are_told_one_by_one(admin_client, listener):
+def test_each_incident_is_logged_separately(admin_client, listener):
     two = [
         Incident.objects.create(
             listener=listener, kind="gap", key=key, summary=key, opened_at=NOW, last_seen_at=NOW
@@ -99,7 +99,7 @@ def test_a_user_who_is_deleted_stays_by_name(admin_client, client, django_user_m
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_cannot_be_told_is_not_done(listener):
+def test_an_action_that_cannot_be_logged_is_not_done(listener):
     nobody = Actor("ann", Through.CONSOLE, user_id=0)
     with pytest.raises(IntegrityError):
         listener_control.stop(listener, nobody, "", NOW)
@@ -107,7 +107,7 @@ def test_what_cannot_be_told_is_not_done(listener):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_file_tells_each_row_that_it_changes(tmp_path):
+def test_each_row_that_a_file_changes_is_logged(tmp_path):
     file = ConfigurationFile(tmp_path / "cdc.yaml")
     listeners = CONNECTION + "listeners:\n  - {name: crm, connection: prod, enabled: %s}\n"
     file.apply(listeners % "true", "--dry-run")
@@ -122,7 +122,7 @@ def test_a_file_tells_each_row_that_it_changes(tmp_path):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_pruning_and_the_export_of_sensitive_values_are_told(listener):
+def test_pruning_and_exports_of_sensitive_values_are_logged(listener):
     run("prune_audit_log", "--older-than", "30", "--dry-run")
     assert not OperatorAction.objects.exists()
     run("prune_audit_log", "--older-than", "30")

@@ -80,7 +80,7 @@ def test_a_reader_sees_the_fields_of_its_kind_and_no_conditions(client, connecti
     assert not adminform.model_admin.conditional_fields
 
 
-def test_each_kind_s_fields_are_told_to_the_form(admin_client, connection):
+def test_the_form_knows_the_fields_of_each_kind_of_login(admin_client, connection):
     form = admin_client.get(page(connection)).context["adminform"].form
     kinds = json.loads(form.fields["auth"].widget.attrs["data-kinds"])
     assert set(kinds) == set(Connection.Auth.values)

@@ -93,7 +93,7 @@ def test_a_test_that_takes_too_long_ends_with_a_failure():
     assert told[-1].is_failure
 
 
-def test_a_refused_login_is_told_once_and_counted_nowhere(admin_client, org, entered):
+def test_a_refused_login_is_reported_once_and_not_counted(admin_client, org, entered):
     before = len(org.token_requests())
 
     texts, failed, works = found(admin_client, NEW, entered(client_secret="wrong-and-not-shown"))

@@ -86,7 +86,7 @@ def test_what_was_received_is_counted_by_hour_and_day(drawn, listener):
     assert number("37", "in the last 24 h") in html
 
 
-def test_the_last_error_of_each_handler_is_told(drawn, listener, make_delivery):
+def test_the_last_error_of_each_handler_is_shown(drawn, listener, make_delivery):
     mapping = make_mapping(listener)
     at = {"mapping": mapping, "state": "dead"}
     make_delivery(**at, error="KeyError: old", started_at=NOW - timedelta(days=1))
@@ -101,7 +101,7 @@ def test_the_last_error_of_each_handler_is_told(drawn, listener, make_delivery):
     assert f"/admin/handlers/delivery/{newest.pk}/change/" in html
 
 
-def test_a_refused_login_is_told_at_the_channel(drawn, listener):
+def test_a_refused_login_is_shown_at_the_channel(drawn, listener):
     TokenState.objects.create(
         connection=listener.connection, refusals=2, refused_at=NOW, refusal="invalid_client: no"
     )

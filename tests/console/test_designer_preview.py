@@ -166,7 +166,7 @@ def test_the_oldest_save_is_judged_with_what_came_before_those_that_are_looked_a
     assert "Of 1 recorded change, 1 would match." in html
 
 
-def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, listener, make_entry):
+def test_a_condition_reveals_nothing_of_a_masked_value(client, tried, listener, make_entry):
     """Otherwise a user could find the value by trying conditions."""
     listener.sensitive_fields = ["SSN__c", "*.Name.LastName"]
     listener.save()
@@ -182,7 +182,7 @@ def test_a_condition_tells_nothing_of_a_value_that_is_masked(client, tried, list
             assert "2 might match: the condition uses a value that you may not see" in html
 
 
-def test_a_condition_on_another_field_is_told(client, tried, listener, make_entry):
+def test_a_condition_on_another_field_is_evaluated(client, tried, listener, make_entry):
     listener.sensitive_fields = ["SSN__c"]
     listener.save()
     make_entry(changed_data={"SSN__c": "219-09-9999", "City": "Berlin"})

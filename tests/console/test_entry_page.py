@@ -51,7 +51,7 @@ def test_a_text_that_was_sent_as_a_diff_says_so(make_entry):
     assert [row.note for row in field_rows(entry)] == ["sent as a unified diff"]
 
 
-def test_the_header_tells_empty_lists_from_those_that_were_not_sent(page, make_entry):
+def test_the_header_distinguishes_empty_lists_from_missing_ones(page, make_entry):
     html = page(make_entry(changed_fields=["Phone"], nulled_fields=[], diff_fields=None))
     assert "not sent" in html
     assert "none" in html

@@ -24,7 +24,7 @@ def before(entry) -> dict[str, str]:
     return {row.name: row.before or f"({row.before_note})" for row in rows}
 
 
-def test_before_is_the_last_recorded_value_and_leads_to_who_told_it(record):
+def test_before_is_the_last_recorded_value_with_a_link_to_its_entry(record):
     record({"Phone": "1"})
     told = record({"Phone": "2"})
     record({"Fax": "9"})
@@ -55,7 +55,7 @@ def test_what_a_create_does_not_carry_was_empty(record):
     assert before(record({"Fax": "9"})) == {"Fax": "(empty)"}
 
 
-def test_what_nobody_told_is_not_made_up(record, make_entry):
+def test_an_unknown_value_is_not_made_up(record, make_entry):
     make_entry(record_id=RECORD, listener=make_listener(name="another"), changed_data={"Fax": "8"})
     record({"Phone": "1"})
     assert before(record({"Fax": "9"})) == {"Fax": "(not recorded)"}

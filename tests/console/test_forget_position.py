@@ -35,7 +35,7 @@ def test_it_asks_first(admin_client, path, position):
     assert Position.objects.get().replay_id == "52478913"
 
 
-def test_it_forgets_once_nobody_runs_the_listener(admin_client, path, position):
+def test_the_position_is_forgotten_once_no_process_runs_the_listener(admin_client, path, position):
     let_the_lease_run_out()
     response = admin_client.post(path, follow=True)
     assert "starts again at earliest" in response.content.decode()
@@ -67,7 +67,7 @@ def test_a_holder_that_was_only_paused_cannot_write_its_position_back(listener):
     assert not Position.objects.held(lease).update(replay_id="2")
 
 
-def test_a_listener_that_moved_on_meanwhile_keeps_its_position(position):
+def test_a_listener_that_has_moved_on_keeps_its_position(position):
     Position.objects.update(replay_id="52478914")
     assert not forget(position)
     assert Position.objects.get().replay_id == "52478914"

@@ -47,7 +47,7 @@ def test_what_is_below_a_field_is_meant_too_and_keeps_its_names():
     assert DATA["SSN__c"] == SECRET, "the change itself stays as it is"
 
 
-def test_a_text_is_told_without_the_values_and_their_written_forms():
+def test_a_text_is_shown_without_the_values_in_any_written_form():
     data = {"A": 'say "hi"\n', "B": 42, "C": "x", "D": True, "E": ["Berlin"]}
     text = f"A {data['A']} {data!r} {json.dumps(data)} 42 142 x True"
     found = redacted(text, data, fields_of(("*",), "Account"), "***")
@@ -68,7 +68,7 @@ def test_each_form_of_a_value_is_masked_whole(value, written):
         assert redacted(f"<{form}>", {"A": value}, fields, "***") == "<***>"
 
 
-def test_a_text_is_told_without_what_is_left_of_a_value_that_was_cut():
+def test_a_text_is_shown_without_the_rest_of_a_truncated_value():
     secret = ", ".join(f"Straße {number}" for number in range(2000))
     fields = fields_of(("*",), "Account")
     for form in (secret, repr(secret), json.dumps(secret), json.dumps(secret, ensure_ascii=False)):
@@ -166,7 +166,7 @@ def test_no_page_and_no_file_has_a_sensitive_value(told, role):
             assert value not in text, page
 
 
-def test_what_is_not_sensitive_is_told_and_the_mask_says_that_something_is_there(told):
+def test_other_values_are_shown_and_the_mask_marks_sensitive_ones(told):
     found = told("CDC Viewer")
     entry_page = found[next(page for page in found if page.endswith("/change/"))]
     assert "Berlin" in entry_page
@@ -223,7 +223,7 @@ def test_no_address_of_a_list_asks_for_a_value(told, client, page, field):
     assert client.get(f"/admin/{page}?{field}__contains=219").status_code == 400
 
 
-def test_handlers_get_the_real_values_and_an_export_of_nobody_the_masked_ones(marked):
+def test_values_are_masked_unless_the_reader_sees_all(marked):
     entry = marked[0]
     assert MASKED.data(entry)["SSN__c"] == "***"
     assert Sight(sees_all=True).data(entry) == entry.changed_data

@@ -59,7 +59,7 @@ def test_what_runs_says_how_far_it_is_and_what_ended_stays(admin_client, kinds):
     assert "100 of 400" in parts.content.decode()
 
 
-def test_it_takes_the_same_queries_whatever_there_is(
+def test_it_takes_the_same_queries_for_any_number_of_jobs(
     admin_client, kinds, django_assert_max_num_queries
 ):
     admin_client.get(OVERVIEW)
@@ -76,7 +76,7 @@ def test_it_takes_the_same_queries_whatever_there_is(
 @pytest.mark.parametrize(
     "path", ["/admin/handlers/redelivery/", "/admin/audit/reconciliation/", "/admin/audit/work/"]
 )
-def test_each_kind_has_a_list_that_nobody_edits(admin_client, kinds, path):
+def test_each_kind_has_a_read_only_list(admin_client, kinds, path):
     assert len(admin_client.get(path).context["cl"].result_list) == 2
     assert admin_client.get(f"{path}add/").status_code == 403
 

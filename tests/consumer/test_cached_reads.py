@@ -25,7 +25,7 @@ def test_of_many_who_ask_at_once_one_reads():
         assert list(pool.map(ask, range(MANY))) == [1] * MANY
 
 
-def test_what_is_older_is_read_anew_and_so_is_what_is_asked_for_anew():
+def test_an_expired_value_is_read_again_and_so_is_one_on_a_fresh_read():
     numbers = iter(range(10))
 
     def ask(cached, **how) -> int:

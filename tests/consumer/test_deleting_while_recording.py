@@ -55,9 +55,7 @@ def states():
     return list(Delivery.objects.order_by("id").values_list("state", flat=True))
 
 
-def test_deleting_waits_for_nobody_and_the_batch_is_recorded_as_it_was_read(
-    listener, while_recording
-):
+def test_deleting_does_not_wait_and_the_batch_keeps_its_mappings(listener, while_recording):
     mapping = make_mapping(listener)
 
     assert while_recording(mapping.delete).entries == 1
@@ -65,7 +63,7 @@ def test_deleting_waits_for_nobody_and_the_batch_is_recorded_as_it_was_read(
     assert (Delivery.objects.get().mapping_id, states()) == (mapping.pk, ["queued"])
 
 
-def test_whoever_tidies_up_finds_what_is_just_being_recorded_later(listener, while_recording):
+def test_the_clean_up_finds_deliveries_recorded_at_the_same_time_later(listener, while_recording):
     mapping = make_mapping(listener)
 
     def delete_and_forget():
@@ -82,7 +80,7 @@ def test_whoever_tidies_up_finds_what_is_just_being_recorded_later(listener, whi
     assert soft_delete.forget() == 1
 
 
-def test_whoever_deletes_a_listener_finds_what_is_just_being_recorded(listener, while_recording):
+def test_deleting_a_listener_sees_the_changes_that_are_being_recorded(listener, while_recording):
     """The console, the API and a configuration file delete a listener in this way."""
     make_mapping(listener)
 

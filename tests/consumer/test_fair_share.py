@@ -110,7 +110,7 @@ def apply(fleet: Fleet, number: int, event, *, anyone: bool) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(events)
-def test_whatever_comes_and_goes_it_ends_evenly_and_nothing_is_left_out(history):
+def test_after_any_changes_the_load_is_even_and_complete(history):
     fleet = Fleet()
     for number, event in enumerate(history):
         apply(fleet, number, event, anyone=True)

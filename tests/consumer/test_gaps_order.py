@@ -103,7 +103,7 @@ def test_a_later_change_that_is_in_what_was_read_is_skipped(org, heard, account)
     assert newest.state == "ready"
 
 
-def test_what_is_in_a_reading_that_nobody_asked_for_is_delivered(org, heard, account):
+def test_a_change_in_a_reading_that_was_skipped_is_delivered(org, heard, account):
     HandlerMapping.objects.update(condition={"field": "Phone", "equals": "2"})
     org.gap("GAP_UPDATE", "Account", account)
     org.update("Account", account, Phone="2")

@@ -28,7 +28,7 @@ def refused_before(connection, times: int, seconds_ago: float) -> LoginLedger:
 
 
 @pytest.mark.parametrize(("times", "seconds"), [(1, 1.0), (2, 9.0)])
-def test_nobody_tries_again_within_the_growing_waits(connection, times, seconds):
+def test_no_login_is_tried_within_the_growing_waits(connection, times, seconds):
     with pytest.raises(LoginUnavailable, match="authentication failure") as unavailable:
         refused_before(connection, times, seconds).check("seed")
 

@@ -102,7 +102,7 @@ def test_a_database_that_lost_the_commits_before_it_is_not_moved_past_them(liste
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_managed_subscription_that_was_told_of_lost_commits_is_not_gone_on_with(listener):
+def test_a_managed_subscription_past_lost_commits_is_not_resumed(listener):
     listener.transport, listener.managed_subscription = "pubsub", "Crm"
     lease = lease_of(listener)
     Position.objects.update(

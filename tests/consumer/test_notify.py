@@ -44,7 +44,7 @@ def report(listener, kind="outage", now=None, **fields) -> Incident:
     return Incident.objects.report(listener.pk, trouble, now or timezone.now())
 
 
-def test_opening_and_closing_are_told_once_each(listener, webhook, settings, now):
+def test_opening_and_closing_are_sent_once_each(listener, webhook, settings, now):
     settings.CDC_PUBLIC_URL = "https://cdc.example.com"
     incident = report(listener, now=now)
     for seconds in range(3):
@@ -66,7 +66,7 @@ def test_opening_and_closing_are_told_once_each(listener, webhook, settings, now
     assert last["note"] == "it is over"
 
 
-def test_what_was_closed_before_it_was_told_is_told_once(listener, webhook, now):
+def test_an_incident_closed_before_its_notification_is_sent_once(listener, webhook, now):
     report(listener, now=now)
     Incident.objects.settle(now, by="ann")
     for seconds in (1, 300):
@@ -101,7 +101,7 @@ def test_who_does_not_take_it_is_asked_again_later(listener, webhook, now, answe
     assert webhook.told == [("outage", "open")] * 2
 
 
-def test_a_channel_that_is_away_holds_up_no_other_and_is_not_told_twice(
+def test_an_unreachable_channel_holds_up_no_other_and_gets_no_duplicate(
     listener, webhook, mail_server, settings, now
 ):
     settings.CDC_INCIDENT_WEBHOOK = "http://127.0.0.1:1/hook"
@@ -168,7 +168,7 @@ def test_secrets_of_a_channel_are_in_no_log(listener, settings, now, capsys, cap
     assert "hunter2" not in said
 
 
-def test_nothing_is_due_where_nobody_is_to_be_told(listener, now, settings, webhook):
+def test_nothing_is_due_without_a_channel(listener, now, settings, webhook):
     settings.CDC_INCIDENT_WEBHOOK = ""
     report(listener, now=now)
     send_due(now + LEFT_TO_OTHERS)
@@ -211,7 +211,7 @@ def test_several_processes_tell_it_once(transactional_db, make_listener, webhook
     assert told == sorted(Incident.objects.values_list("pk", flat=True))
 
 
-def test_what_a_dead_process_has_claimed_is_told_by_another(listener, webhook, now):
+def test_a_notification_claimed_by_a_dead_process_is_sent_by_another(listener, webhook, now):
     report(listener, now=now)
     Incident.objects.update(notify_due_at=now + CLAIM, notify_attempts=1)
     send_due(now)
@@ -220,7 +220,9 @@ def test_what_a_dead_process_has_claimed_is_told_by_another(listener, webhook, n
     assert webhook.told == [("outage", "open")]
 
 
-def test_closed_while_the_opening_is_told_is_told_as_well(listener, webhook, now, monkeypatch):
+def test_a_closing_during_the_opening_notification_is_sent_as_well(
+    listener, webhook, now, monkeypatch
+):
     from consumer.alerts import channels
 
     report(listener, now=now)

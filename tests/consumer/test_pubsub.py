@@ -134,7 +134,7 @@ def test_an_event_that_cannot_be_read_holds_nothing_up(org, run, pubsub):
     assert Incident.objects.get().kind == Kind.UNDECODABLE
 
 
-def test_the_daily_limit_is_told_and_ends_with_the_next_answer(org, run, pubsub, settings):
+def test_the_daily_limit_is_an_incident_until_the_next_answer(org, run, pubsub, settings):
     settings.CDC_QUOTA_PROBE = 0.2
     org.fault("grpc_status", method="Subscribe", code="subscription.limit.exceeded")
     pubsub()
@@ -166,7 +166,7 @@ def committed(org, name: str) -> int | None:
     return next(one["committed"] for one in found if one["name"] == name)
 
 
-def test_a_managed_subscription_is_told_of_what_is_recorded(org, run, pubsub):
+def test_a_managed_subscription_commits_what_is_recorded(org, run, pubsub):
     org.managed_subscription("Told", "/data/ChangeEvents")
     pubsub(managed_subscription="Told")
     first = run()
@@ -184,9 +184,7 @@ def test_a_managed_subscription_is_told_of_what_is_recorded(org, run, pubsub):
     assert not Incident.objects.exists()
 
 
-def test_a_managed_subscription_is_told_at_the_end_of_what_was_recorded_last(
-    org, broker, pubsub, settings
-):
+def test_a_managed_subscription_commits_the_last_change_at_the_end(org, broker, pubsub, settings):
     settings.CDC_BATCH_WAIT_MS = 60_000  # recorded is at the end only
     org.managed_subscription("Last", "/data/ChangeEvents")
     listener = pubsub(managed_subscription="Last")
@@ -204,7 +202,7 @@ def test_a_managed_subscription_is_told_at_the_end_of_what_was_recorded_last(
     assert committed(org, "Last") == int(for_cometd(Position.objects.get().replay_id))
 
 
-def test_a_position_that_a_managed_subscription_was_not_told_of_is_compared(org, run, pubsub):
+def test_a_position_that_was_not_committed_leads_to_a_comparison(org, run, pubsub):
     org.managed_subscription("Later", "/data/ChangeEvents")
     listener = pubsub()
     lease_of(listener, "before")

@@ -60,7 +60,7 @@ def test_a_long_answer_is_cut_and_an_event_is_kept_whole(listener, monkeypatch):
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_gap_is_read_at_once_whatever_stands_beside_it(make_listener, place):
+def test_a_gap_is_read_at_once_beside_any_other_message(make_listener, place):
     listener = make_listener(gap_policy=Listener.GapPolicy.FETCH)
     messages = [{"channel": "/data/ChangeEvents", "data": {}}]
     messages.insert(place, change("GAP_UPDATE"))

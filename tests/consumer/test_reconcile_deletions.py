@@ -187,7 +187,7 @@ def test_it_waits_while_the_orgs_requests_of_the_day_are_nearly_used_up(org, ent
     assert run(job).looked_up == 1
 
 
-def test_what_the_stream_brings_meanwhile_is_not_recorded_twice(org, entity, monkeypatch):
+def test_changes_that_the_stream_brings_during_it_are_not_recorded_twice(org, entity, monkeypatch):
     [record] = entity.create(Name="Acme")
     hear(org, entity.listener)
     entity.delete(record)
@@ -327,7 +327,7 @@ def test_changes_before_a_deletion_that_was_found_do_not_bring_the_record_back(o
     assert {(one.state, one.error) for one in late} == {("skipped", reason)}
 
 
-def test_a_question_that_nobody_answers_is_not_asked_for_ever(org, entity, monkeypatch):
+def test_a_question_without_an_answer_is_not_repeated_for_ever(org, entity, monkeypatch):
     """Each attempt looks up all records, in many slices of time, and uses the org's daily
     requests."""
     monkeypatch.setattr(deletions, "MANY", 3)
@@ -346,7 +346,7 @@ def test_a_question_that_nobody_answers_is_not_asked_for_ever(org, entity, monke
     assert Incident.objects.filter(listener=entity.listener, kind="reconciliation").exists()
 
 
-def test_an_entity_that_is_refused_does_not_begin_the_others_anew(org, entity, monkeypatch):
+def test_a_refused_entity_does_not_restart_the_others(org, entity, monkeypatch):
     """The other entity takes several slices of time, and is later in the alphabet."""
     monkeypatch.setattr(deletions, "SLICE", 1)
     records = entity.create(*[{"Name": f"{n}"} for n in range(3)])

@@ -23,7 +23,7 @@ def entity(org):
     return Entity(org)
 
 
-def test_a_wildcard_is_an_update_of_every_record_that_was_not_told_of_since(org, entity):
+def test_a_wildcard_is_an_update_of_every_record_without_a_later_event(org, entity):
     old, deleted = entity.create({"Name": "old"}, {"Name": "deleted"})
     entity.delete(deleted)
     hear(org, entity.listener)
@@ -45,7 +45,7 @@ def test_a_wildcard_is_an_update_of_every_record_that_was_not_told_of_since(org,
     assert new not in dict(entity.added()).values()
 
 
-def test_what_an_overflow_hid_is_found_with_deletions_and_what_it_told_is_not(org, entity):
+def test_hidden_changes_of_an_overflow_are_found_and_those_with_events_are_not(org, entity):
     """Two changes of a transaction have events, and further ones are one overflow."""
     names = ("told 1", "told 2", "updated", "deleted", "untouched")
     told, told_too, updated, deleted, _ = [entity.create(Name=name)[0] for name in names]

@@ -97,7 +97,7 @@ def test_one_entity_that_is_refused_holds_up_no_other(org, entity):
     assert "INVALID_TYPE" in job.error
 
 
-def test_a_job_that_many_workers_are_told_of_runs_once(org, entity):
+def test_a_job_sent_to_many_workers_runs_once(org, entity):
     job = entity.lose()
     first = ReconciliationClaim.of(job.pk, timezone.now())
 
@@ -105,7 +105,7 @@ def test_a_job_that_many_workers_are_told_of_runs_once(org, entity):
     assert ReconciliationClaim.of(job.pk, timezone.now()) is None
 
 
-def test_whoever_lost_its_claim_writes_nothing_more(org, entity):
+def test_a_worker_that_lost_its_claim_writes_nothing_more(org, entity):
     job = entity.lose()
     old = ReconciliationClaim.of(job.pk, timezone.now())
     Reconciliation.objects.update(claimed_until=a_moment_ago())
@@ -125,7 +125,7 @@ def test_a_slice_whose_time_is_over_leaves_the_rest_to_the_next(org, entity):
     assert run(job).compared == 1
 
 
-def test_a_wider_window_is_one_job_that_begins_anew(entity):
+def test_a_wider_window_restarts_the_same_job(entity):
     first = entity.lose()
     Reconciliation.objects.update(cursor={"done": ["x"]}, compared=5, state="running")
 

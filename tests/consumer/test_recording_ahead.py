@@ -36,7 +36,7 @@ def recorded() -> list[str]:
     return list(AuditLogEntry.objects.order_by("id").values_list("replay_id", flat=True))
 
 
-def test_what_nobody_expects_to_be_there_is_not_looked_up(listener):
+def test_entries_that_cannot_exist_yet_are_not_looked_up(listener):
     with CaptureQueriesContext(connection) as queries:
         ingest(listener, lease_of(listener), received(*changes(1)), expect_repeats=False)
 

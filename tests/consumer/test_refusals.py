@@ -24,7 +24,7 @@ def note(noting: Refusals, *errors) -> None:
         noting.note(error, timezone.now())
 
 
-def test_a_busy_server_is_told_from_the_third_time_in_a_row_on(listener):
+def test_a_busy_server_is_an_incident_from_the_third_time_in_a_row_on(listener):
     noting = Refusals(listener)
     note(noting, BUSY, BUSY, CUT, BUSY, BUSY)
     assert not opened(Kind.BACK_OFF)
@@ -36,7 +36,7 @@ def test_a_busy_server_is_told_from_the_third_time_in_a_row_on(listener):
     assert not opened(Kind.BACK_OFF)
 
 
-def test_answers_that_are_too_large_are_told_with_the_host_and_the_limit(listener):
+def test_the_incident_of_too_large_answers_names_the_host_and_the_limit(listener):
     why = "org.example answered HTTP 200 with more than 32 MiB, the limit for change events"
     note(Refusals(listener), *[AnswerTooLarge(why)] * 3)
     assert why in opened(Kind.BACK_OFF).summary
@@ -48,7 +48,7 @@ def test_or_once_it_has_lasted(listener, monkeypatch):
     assert opened(Kind.BACK_OFF)
 
 
-def test_three_silences_are_told_and_an_answer_ends_them_not_at_once(listener):
+def test_three_silences_are_an_incident_that_one_answer_does_not_end(listener):
     noting = Refusals(listener)
     note(noting, SILENT, CUT, SILENT)
     noting.received(timezone.now())
@@ -65,7 +65,7 @@ def test_silences_that_are_far_apart_are_not(listener, monkeypatch):
     assert not opened(Kind.STALL)
 
 
-def test_what_an_earlier_process_told_ends_too(listener):
+def test_the_incident_of_an_earlier_process_ends_too(listener):
     quota = StreamRefused("/meta/subscribe", "403", Reaction.QUOTA, failure_reason="daily limit")
     note(Refusals(listener), quota)
     assert opened(Kind.QUOTA)
@@ -73,7 +73,7 @@ def test_what_an_earlier_process_told_ends_too(listener):
     assert "Receiving again since" in Incident.objects.get().note
 
 
-def test_a_server_that_confirms_no_replay_is_told_and_the_listener_goes_on(listener):
+def test_a_server_without_replay_is_an_incident_and_the_listener_continues(listener):
     noting = Refusals(listener)
     for _ in range(2):
         noting.opened(has_replay=False, now=timezone.now())

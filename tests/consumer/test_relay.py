@@ -327,7 +327,7 @@ def test_a_sweep_skips_what_waits_for_a_deleted_mapping_and_forgets_it(listener,
     assert not HandlerMapping.with_deleted.exists()
 
 
-def test_due_jobs_that_nobody_does_are_started(listener, monkeypatch):
+def test_due_jobs_without_a_worker_are_started(listener, monkeypatch):
     monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
     deliveries(listener)
     Delivery.objects.update(state="dead", attempts=1)

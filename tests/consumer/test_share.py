@@ -80,7 +80,7 @@ def test_what_another_process_was_not_asked_to_run_is_left_to_this_one(two):
     assert (look(named).to_take(), anyone.to_take()) == ({two[0]}, {two[1]})
 
 
-def test_what_nobody_takes_in_time_is_taken_by_anyone(two, monkeypatch):
+def test_a_listener_that_is_not_taken_in_time_is_taken_by_any_process(two, monkeypatch):
     look(Assignment("a", []))
     late = look(Assignment("b", []))
     assert len(late.to_take()) == 1

@@ -45,7 +45,7 @@ def test_another_that_receives_is_stood_by_for(seen):
     ],
     ids=str,
 )
-def test_nobody_that_receives_is_nobody_to_stand_by_for(seen, other):
+def test_a_process_that_does_not_receive_is_not_stood_by_for(seen, other):
     assert not seen(**other)
 
 
@@ -78,7 +78,7 @@ def test_without_a_listener_there_is_nothing_to_stand_by_for(db):
     assert not standby.is_served(now=0.0)
 
 
-def test_one_that_was_never_run_is_received_by_nobody(listener):
+def test_a_listener_that_never_ran_is_received_by_no_process(listener):
     standby = Standby(HERE)
     standby.refresh([listener.pk], {}, now=0.0)
 

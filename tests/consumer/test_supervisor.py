@@ -38,9 +38,7 @@ def without_its_secret() -> Listener:
     return listener
 
 
-def test_a_lease_that_ran_out_while_the_process_was_paused_is_kept_and_not_taken_anew(
-    org, run, monkeypatch
-):
+def test_a_lease_that_expired_while_the_process_was_paused_is_kept(org, run, monkeypatch):
     # It looks at what is free before it renews again.
     monkeypatch.setattr("consumer.host.threads.RENEW_SECONDS", 2 * supervisor.REFRESH_SECONDS)
     listener = listener_of(org)

@@ -66,7 +66,7 @@ def test_orgs_that_do_not_answer_hold_up_a_look_not_for_long(transactional_db, n
     assert [refresh_due(now) for _ in range(3)] == [2, 1, 0]
 
 
-def test_the_operator_is_told_from_80_percent_on(listener, now):
+def test_80_percent_of_the_limit_open_an_incident(listener, now):
     make_listener(connection=listener.connection)
     keep(listener.connection, limit(1000, 201), now)
     assert told() is None
@@ -92,7 +92,7 @@ def test_the_incident_moves_on_when_its_listener_is_disabled(listener, now):
     assert told().listener == other
 
 
-def test_of_an_org_that_nobody_asks_any_more_nothing_is_known(listener, now):
+def test_the_usage_of_an_org_that_is_no_longer_queried_is_unknown(listener, now):
     keep(listener.connection, limit(10, 1), now)
     Listener.objects.update(enabled=False)
 

@@ -41,7 +41,7 @@ def the_closed(kind) -> Incident:
 # Outages
 
 
-def test_an_enabled_listener_that_nobody_runs_is_an_outage_once(listener, now):
+def test_an_enabled_listener_without_a_process_is_an_outage_once(listener, now):
     ago = now - timedelta(hours=2)
     stand(listener, now, last_received_at=ago, holder="", lease_until=None, replay_id="7",
           last_event_at=now - timedelta(hours=10), state="connecting")  # fmt: skip
@@ -198,7 +198,7 @@ def test_after_more_than_72_hours_the_window_is_compared_before_it_closes(listen
 # The runway
 
 
-def test_a_position_that_will_soon_be_forgotten_is_told_once(listener, now):
+def test_a_position_that_will_soon_age_out_is_one_incident(listener, now):
     stand(listener, now, state="connecting", replay_id="7",
           last_event_at=now - timedelta(hours=50))  # fmt: skip
     for _ in range(2):
@@ -212,7 +212,7 @@ def test_a_position_that_will_soon_be_forgotten_is_told_once(listener, now):
     assert "72.0 h left" in the_closed(Kind.RUNWAY).note
 
 
-def test_an_idle_listener_that_receives_is_told_in_other_words(listener, now):
+def test_an_idle_listener_that_receives_has_another_text(listener, now):
     stand(listener, now, replay_id="7", last_event_at=now - timedelta(hours=50))
     watch(now)
     incident = opened(Kind.RUNWAY)
@@ -326,7 +326,7 @@ def test_who_is_disabled_has_no_trouble_with_running(listener, now, kind):
     assert the_closed(kind).note == "The listener was disabled."
 
 
-def test_nor_has_its_org_a_limit_that_nobody_asks_for_any_more(listener, now):
+def test_nor_has_its_org_a_limit_that_is_no_longer_queried(listener, now):
     stand(listener, now, state="stopped")
     Incident.objects.report(listener.pk, Trouble(Kind.QUOTA, "usage", "85%", "look"), now)
     Listener.objects.update(enabled=False)
@@ -347,7 +347,7 @@ def test_unreadable_events_are_an_incident_until_none_is_left(listener, now):
     assert the_closed(Kind.UNDECODABLE)
 
 
-def test_what_is_closed_while_it_is_reported_is_opened_anew(listener, now, monkeypatch):
+def test_an_incident_closed_while_it_is_reported_is_reopened(listener, now, monkeypatch):
     from audit.models.incident import IncidentQuerySet
 
     adds = IncidentQuerySet.bulk_create
@@ -364,7 +364,7 @@ def test_what_is_closed_while_it_is_reported_is_opened_anew(listener, now, monke
     assert the_closed(Kind.STALL).closed_by == "ann"
 
 
-def test_what_was_reported_again_meanwhile_is_not_closed(listener, now):
+def test_an_incident_that_was_reported_again_is_not_closed(listener, now):
     from consumer.monitoring.snapshot import close
 
     report(listener, Kind.STALL, now)

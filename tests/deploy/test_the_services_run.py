@@ -155,7 +155,7 @@ def test_a_listener_that_is_killed_is_replaced_by_the_one_that_stands_by(stack, 
     stack.running.pop(receiving).close()
 
 
-def test_all_stop_when_told_to(stack, org):
+def test_all_services_stop_on_sigterm(stack, org):
     # Nothing runs when the worker ends: its pool may wait 30 seconds for a result that comes then.
     org.traffic(0)
     unfinished = "SELECT 1 FROM handlers_delivery WHERE state NOT IN ('succeeded', 'skipped')"

@@ -58,7 +58,7 @@ def test_python_blocks_share_what_they_define(page):
         ("", ["text"], "the fence names no language"),
     ],
 )
-def test_a_block_that_is_wrong_is_told_with_its_line(page, language, lines, why):
+def test_a_wrong_block_is_reported_with_its_line(page, language, lines, why):
     with pytest.raises(Failed) as failed:
         run(page("A page", "", *block(language, *lines)))
 
@@ -98,7 +98,7 @@ def test_one_that_is_right_passes(page, language, lines):
     run(page(*block(language, *lines)))
 
 
-def test_every_block_that_failed_is_told(page):
+def test_every_failed_block_is_reported(page):
     with pytest.raises(Failed) as failed:
         run(page(*block("python", "1 / 0"), *block("json", "{")))
 

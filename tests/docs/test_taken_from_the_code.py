@@ -59,7 +59,7 @@ def test_only_what_is_between_the_comments_is_replaced():
         "<!-- from the code: echo a -->\nand no end\n",
     ],
 )
-def test_what_nobody_writes_and_what_does_not_end_is_refused(text):
+def test_an_unknown_name_and_a_missing_end_are_refused(text):
     with pytest.raises(UnknownSource):
         written(text, ECHO)
 

@@ -198,7 +198,7 @@ def test_without_a_row_the_record_is_none(followed):
     assert read_journal()[0]["row"] is None
 
 
-def test_a_handler_that_does_not_run_after_the_mirror_is_told_what_to_set(listener, mirror):
+def test_the_error_of_a_handler_not_after_the_mirror_names_the_setting(listener, mirror):
     make_mapping(listener, "update", "tests.note_record", max_attempts=1)
     record(listener, update())
 

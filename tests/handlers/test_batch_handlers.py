@@ -130,7 +130,7 @@ def test_batch_failed_fails_these_and_the_others_succeed(listener):
     assert DeliveryAttempt.objects.get(delivery=ids[3]).outcome == "retry"
 
 
-def test_batch_failed_with_nobody_failed_nobody(listener):
+def test_an_empty_batch_failed_fails_no_change(listener):
     ids = deliver(listener, "tests.batch_as_told", 2)
 
     run_deliveries(ids, "tests.batch_as_told")

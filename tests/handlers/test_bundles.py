@@ -67,7 +67,7 @@ def test_what_was_tried_before_goes_alone_and_so_does_what_is_tried_once(listene
     assert sorted(messages()) == [*[[pk] for pk in tried], *[[pk] for pk in once], fresh]
 
 
-def test_what_was_redelivered_begins_anew_with_the_others(listener):
+def test_redelivered_changes_start_over_with_the_others(listener):
     ids = deliver(listener, "tests.remember", 3)
     Delivery.objects.update(attempts=4, attempts_before=4)
 
@@ -123,7 +123,7 @@ def test_what_another_worker_was_given_is_not_among_them(listener):
     assert states() == ["succeeded", "running", "succeeded", "succeeded"]
 
 
-def test_a_claim_that_was_lost_meanwhile_is_not_settled_and_the_others_are(listener, at_milestone):
+def test_a_lost_claim_is_not_settled_and_the_others_are(listener, at_milestone):
     ids = deliver(listener, "tests.remember", 4)
     taken = Delivery.objects.filter(pk=ids[2])
 

@@ -124,7 +124,7 @@ def test_a_claim_that_is_lost_is_lost_alone(listener, monkeypatch):
     assert DeliveryAttempt.objects.count() == 3
 
 
-def test_what_was_skipped_meanwhile_does_not_begin(listener, monkeypatch):
+def test_a_delivery_that_was_skipped_does_not_begin(listener, monkeypatch):
     make_mapping(listener)
     [first] = record(listener, *[0] * 5)
     entries, fourth = ids_of_entries(), ids_of()[3]

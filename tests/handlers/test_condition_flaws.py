@@ -76,7 +76,7 @@ def test_what_the_documentation_shows_is_valid(condition):
         ),
     ],
 )
-def test_a_flaw_is_told_with_its_place(condition, flaw):
+def test_a_flaw_is_reported_with_its_place(condition, flaw):
     assert flaws(condition) == [flaw]
 
 
@@ -88,7 +88,7 @@ def test_a_field_is_named_as_salesforce_names_it(field):
     ]
 
 
-def test_all_flaws_are_told_at_once():
+def test_all_flaws_are_reported_at_once():
     condition = {"all": [{"equals": 1}, {"field": "A", "in": []}, {"any": [3]}]}
 
     assert [flaw.partition(": ")[0] for flaw in flaws(condition)] == [

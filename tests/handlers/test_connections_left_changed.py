@@ -126,7 +126,7 @@ def test_the_same_connection_is_kept_for_handlers_that_leave_it_alone(listener):
 
 
 @on_postgresql
-def test_a_session_that_was_changed_past_django_is_made_anew(listener):
+def test_a_session_that_was_changed_past_django_is_replaced(listener):
     [delivery] = deliver(listener, "tests.leave_changed", way="past_django")
 
     assert run_delivery(delivery.pk) == "succeeded"

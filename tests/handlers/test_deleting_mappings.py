@@ -86,7 +86,7 @@ def test_what_comes_after_it_goes_to_the_mapping_that_took_its_place(
     assert [line["id"] for line in read_journal()] == [second.entry_id]
 
 
-def test_what_waits_is_skipped_though_nobody_knows_its_handler_any_more(listener):
+def test_waiting_deliveries_of_an_unregistered_handler_are_skipped(listener):
     mapping = make_mapping(listener, handler="gone.with_its_app")
     other = make_mapping(listener, "update", handler="tests.remember")
     record(listener, change(), change(), change("UPDATE", records=["001B"]))

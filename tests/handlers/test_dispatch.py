@@ -107,7 +107,7 @@ def test_deliveries_of_an_unregistered_handler_wait(listener, broker):
     assert Delivery.objects.get().state == "ready"
 
 
-def test_what_ended_meanwhile_is_not_published(listener, broker):
+def test_an_ended_delivery_is_not_published(listener, broker):
     ids = ready(listener, make_mapping(listener))
     Delivery.objects.update(state="succeeded")
 
@@ -136,7 +136,7 @@ def test_a_broker_that_is_away_leaves_everything_ready_until_it_is_back(listener
     assert publish.publish(ids, timezone.now()) == 2
 
 
-def test_the_length_of_a_queue_is_told(listener, broker):
+def test_the_length_of_a_queue_is_returned(listener, broker):
     ids = ready(listener, make_mapping(listener))
     publish.publish(ids, timezone.now())
 

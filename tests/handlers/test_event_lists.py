@@ -22,7 +22,7 @@ def lists_of(entry):
     return metadata.nulled_fields, metadata.diff_fields
 
 
-def test_without_the_lists_the_body_tells_what_was_cleared_and_what_is_a_diff(listener):
+def test_without_the_lists_cleared_and_diffed_fields_are_derived_from_the_body(listener):
     entry = recorded(listener, change("UPDATE", data=BODY))
 
     assert (entry.nulled_fields, entry.diff_fields) == (None, None)
@@ -42,7 +42,7 @@ def test_they_are_empty_for_changes_that_are_no_updates(listener, change_type):
     assert lists_of(recorded(listener, change(change_type))) == ((), ())
 
 
-def test_of_a_record_that_was_read_nobody_knows_what_was_cleared(listener):
+def test_the_cleared_fields_of_a_read_record_are_unknown(listener):
     entry = recorded(listener, change("UPDATE", data={"Phone": None}))
     entry.source = AuditLogEntry.Source.GAP
 

@@ -83,7 +83,7 @@ def test_what_its_process_left_behind_is_published_by_the_relay(listener, broker
     assert not relay.has_work(timezone.now())
 
 
-def test_of_what_was_left_behind_only_what_nobody_has_begun_is_published_again(listener, broker):
+def test_only_unstarted_deliveries_that_were_left_behind_are_published_again(listener, broker):
     to_publish = delivered(listener, *records(3))
     publish.send(to_publish.messages)
     run_delivery(to_publish.ids[0])

@@ -47,7 +47,7 @@ def test_what_began_while_recording_waited_is_what_the_next_waits_for(listener):
     assert states() == ["succeeded", "ready", "blocked"]
 
 
-def test_publishing_waits_for_nobody(listener):
+def test_publishing_does_not_wait_for_locks(listener):
     mapping, lease = make_mapping(listener), lease_of(listener)
     ingest(listener, lease, received(*(change(records=[f"001{n}"]) for n in range(3))), [mapping])
     ids = list(Delivery.objects.order_by("id").values_list("id", flat=True))
@@ -62,7 +62,7 @@ def test_publishing_waits_for_nobody(listener):
     assert queue_length("cdc") == 3
 
 
-def test_the_relay_waits_for_nobody(listener):
+def test_the_relay_does_not_wait_for_locks(listener):
     """A lock may be that of a worker paused inside a transaction, which can take minutes to end."""
     now = timezone.now()
     paused, dead, taken, *_ = deliver(listener, "tests.remember", 5)
@@ -103,7 +103,7 @@ def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
     assert set(attempts) == {(1, "succeeded")}
 
 
-def test_claims_that_meet_a_deadlock_are_made_anew(listener):
+def test_claims_that_meet_a_deadlock_are_retried(listener):
     """No other message names them: given up, they would wait until they are found missing."""
     first, second, third = deliver(listener, "tests.write_groups", 3)
 

@@ -72,7 +72,7 @@ def test_a_delete_has_no_fields_to_set_a_condition_on(form):
     assert refused.errors == {"condition": ["A delete has no fields; leave this empty."]}
 
 
-def test_an_unchanged_mapping_is_not_saved_anew(form, listener):
+def test_an_unchanged_mapping_is_not_saved_again(form, listener):
     mapping = make_mapping(
         listener,
         "update",

@@ -90,13 +90,13 @@ def test_what_a_pattern_says_is_no_regular_expression():
         (USER, "", False),
     ],
 )
-def test_a_user_is_told_by_the_first_15_characters(entry, user, left):
+def test_a_user_is_identified_by_the_first_15_characters(entry, user, left):
     reason = f"written by user {user}, which this mapping leaves out" if left else ""
 
     assert left_out(written(REST, user), [], [entry]) == reason
 
 
-def test_nobody_is_left_out_where_none_is_named():
+def test_no_author_is_ignored_by_default():
     assert left_out(written(REST, USER), [], []) == ""
 
 

@@ -56,7 +56,7 @@ def shown():
     return list(rows.values_list("state", "paused", "attempts"))
 
 
-def test_what_comes_meanwhile_is_recorded_and_not_published(mapping, later):
+def test_changes_during_the_pause_are_recorded_and_not_published(mapping, later):
     pause(mapping)
 
     deliver(mapping, change(), change(records=["001B"]))
@@ -224,7 +224,7 @@ def test_a_redelivery_queues_up_behind_the_pause(mapping, later):
     assert len(read_journal()) == 2
 
 
-def test_what_the_broker_lost_meanwhile_is_set_aside_and_not_published(mapping, broker):
+def test_messages_lost_during_the_pause_are_set_aside_and_not_published(mapping, broker):
     deliver(mapping, change())
     pause(mapping)
     broker.client().flushall()

@@ -46,7 +46,7 @@ def test_who_paused_it_and_why_is_kept_and_each_act_is_noted_once(mapping):
     ]
 
 
-def test_the_status_tells_paused_from_stuck(mapping):
+def test_the_status_distinguishes_paused_from_stuck(mapping):
     pause(mapping, "their API is down")
     messages = received(change(), change(), change(records=["001B"]))
     ingest(mapping.listener, lease_of(mapping.listener), messages)

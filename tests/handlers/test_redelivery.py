@@ -57,7 +57,7 @@ def run_all():
         run_delivery(ready.pk)
 
 
-def test_a_dead_one_begins_anew_with_all_its_attempts(listener):
+def test_a_dead_letter_starts_over_with_all_its_attempts(listener):
     [delivery] = deliver(listener, change(), handler="tests.fail", max_attempts=2)
     Delivery.objects.update(
         state="dead", attempts=2, error="ValueError", finished_at=timezone.now()

@@ -99,7 +99,7 @@ def test_what_is_asked_for_is_fixed_in_a_few_queries(dead, django_assert_max_num
     assert states() == ["dead", *["queued"] * 4]
 
 
-def test_what_was_pruned_meanwhile_is_named(dead):
+def test_pruned_changes_are_named(dead):
     redelivery = asked()
     Delivery.objects.filter(pk__in=[dead[1].pk, dead[4].pk]).delete()
 
@@ -172,7 +172,7 @@ def test_two_of_the_same_deliveries_each_look_at_all_of_them(dead):
     assert list(ended) == [("done", 5, 5), ("done", 0, 5)]
 
 
-def test_one_that_nobody_does_is_started_again_when_it_is_due(dead):
+def test_a_redelivery_without_a_worker_is_started_again_when_due(dead):
     redelivery = asked()
     assert messages() == 1
     assert start_due(timezone.now()) == 0

@@ -118,7 +118,7 @@ def test_messages_of_many_that_name_the_old_handler_run_nothing(listener):
     assert rows("attempts") == [(0,), (0,)]
 
 
-def test_what_ran_meanwhile_is_tried_again_by_the_new_handler(listener):
+def test_a_running_delivery_is_retried_by_the_new_handler(listener):
     mapping = make_mapping(listener, handler="tests.fail")
     [delivery] = record(listener, change())
     Delivery.objects.update(state="running", attempts=1, claim_deadline=timezone.now())

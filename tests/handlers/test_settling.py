@@ -72,7 +72,7 @@ def test_each_failure_is_logged_once_it_is_written_down(listener, caplog, count)
     assert all(f"of delivery {pk} failed" in line for pk, line in zip(ids, told, strict=False))
 
 
-def test_publishing_leaves_a_delivery_that_was_tried_meanwhile(listener):
+def test_publishing_leaves_a_delivery_that_has_been_tried_since(listener):
     """Its message belongs to an ended attempt: if it were marked, the next attempt would not be
     sent."""
     ids = deliver(listener, "tests.write_groups", 2)

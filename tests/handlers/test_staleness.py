@@ -132,7 +132,7 @@ def test_another_record_or_another_listener_is_none_of_its_business(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("was_left_out", [False, True])
-def test_who_was_not_told_what_was_read_is_told_the_change(listener, read_entry, was_left_out):
+def test_a_handler_that_did_not_get_the_reading_gets_the_change(listener, read_entry, was_left_out):
     mapping = make_mapping(listener, "update", handler="tests.skip")
     if was_left_out:
         read_entry.deliveries.create(
@@ -202,7 +202,7 @@ def test_a_deletion_that_was_found_holds_the_changes_before_it(change_type, comm
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_deletion_that_a_comparison_found_first_is_told_once(listener):
+def test_a_deletion_that_a_comparison_found_first_is_delivered_once(listener):
     found = AuditLogEntry.objects.create(
         listener=listener,
         channel="/data/ChangeEvents",

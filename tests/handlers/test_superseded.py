@@ -297,7 +297,7 @@ def test_a_batch_is_handled_in_its_order_too(unordered):
     assert state_of(Delivery.objects.get(pk=first))[0] == "skipped"
 
 
-def test_a_retry_gets_what_was_handled_meanwhile(unordered, settings):
+def test_a_retry_gets_the_values_handled_since(unordered, settings):
     settings.CDC_RETRY_CAP_SECONDS = 0.0
     record(unordered, update(Phone="1", Fail=1))
     run_all()
@@ -335,7 +335,7 @@ def test_an_ordered_mapping_beside_an_unordered_one_is_protected_too(listener):
     assert read_journal()[-1]["data"] == {"Name": "Globex"}
 
 
-def test_a_mapping_that_gets_an_order_meanwhile_is_protected(listener):
+def test_a_mapping_that_has_got_an_order_since_is_protected(listener):
     make_mapping(listener, "update", NOTE, ordering="unordered")
     record(listener, update(Phone="1"), update(Phone="2"))
     first, second = ids()
@@ -349,7 +349,7 @@ def test_a_mapping_that_gets_an_order_meanwhile_is_protected(listener):
     assert read_journal()[-1]["data"] == {"Phone": "2"}
 
 
-def test_a_mapping_that_loses_its_order_meanwhile_is_protected(listener):
+def test_a_mapping_that_has_lost_its_order_since_is_protected(listener):
     make_mapping(listener, "update", NOTE)
     record(listener, update(Phone="1"))
     HandlerMapping.objects.update(ordering="unordered")

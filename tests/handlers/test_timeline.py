@@ -93,7 +93,7 @@ def test_what_completes_a_gap_event_holds_all_that_came_before_the_gap_event():
     assert order(before, gap, behind, read(5, 10, 9, event="gap", Phone="9")) == [2, 3, 5, 4]
 
 
-def test_a_deletion_that_a_gap_event_told_of_is_where_the_gap_event_is():
+def test_a_deletion_from_a_gap_event_is_at_the_gap_events_place():
     completed = streamed(9, "DELETE", 10, event="gap")
     completed.source = "gap"
     restored = streamed(5, "UNDELETE", 20, Phone="1")

@@ -173,7 +173,7 @@ def test_what_was_sent_elsewhere_has_ended(external_pair):
     ],
     ids=["queued", "not queued", "set aside", "claimed for sending"],
 )
-def test_nobody_waits_for_what_another_has_locked(external_pair, state, is_paused, swap):
+def test_no_step_waits_for_a_locked_row(external_pair, state, is_paused, swap):
     locked, _ = external_pair
     put(state)
     HandlerMapping.objects.update(paused_at=NOW if is_paused else None)

@@ -47,7 +47,7 @@ def pool():
         yield broker.Pool(1)
 
 
-def test_a_connection_that_failed_is_made_anew(pool):
+def test_a_failed_connection_is_replaced(pool):
     with (
         suppress(ConnectionError),
         pool.acquire() as broker,

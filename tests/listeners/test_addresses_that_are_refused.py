@@ -55,7 +55,7 @@ def test_a_connection_is_not_saved(db, field, fields):
     assert "CDC_OUTBOUND_ALLOWED" in message
 
 
-def test_what_the_kind_of_login_does_not_heed_may_stay(db):
+def test_an_address_that_the_kind_of_login_ignores_may_stay(db):
     connection(login_url=INSIDE, refresh_url=INSIDE).full_clean()
 
 

@@ -102,7 +102,7 @@ def folder_of(worker):
     return folder
 
 
-def test_processes_that_are_replaced_leave_no_files_where_nobody_asks(processes, listener):
+def test_replaced_processes_leave_no_files_even_without_a_scrape(processes, listener):
     port = free_port()
     worker = processes.worker("--max-tasks-per-child", "1", CDC_WORKER_METRICS_PORT=str(port))
     ids = deliver(listener, "tests.remember", 4)

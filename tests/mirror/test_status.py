@@ -140,7 +140,7 @@ def test_an_unexplained_difference_needs_attention_until_it_is_repaired(mirror):
     assert (shown.state, shown.differences) == ("in_sync", 0)
 
 
-def test_a_formula_that_changed_silently_is_counted_and_alarms_nobody(mirror):
+def test_a_formula_that_changed_silently_is_counted_and_opens_no_incident(mirror):
     difference(mirror, "formula")
 
     shown = status(mirror)

@@ -193,7 +193,7 @@ def test_a_host_that_takes_no_connection_is_given_up_after_the_connection_timeou
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1", "2"])
-def test_a_tls_handshake_that_nobody_answers_is_given_up_after_the_connection_timeout(
+def test_an_unanswered_tls_handshake_ends_after_the_connection_timeout(
     scripted: ScriptedOrg, version: str
 ) -> None:
     config = {"connection_timeout": 0.3, "read_timeout": 20, "http_version": version}

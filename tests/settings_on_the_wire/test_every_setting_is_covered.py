@@ -86,7 +86,7 @@ TLS: Tests = {
     "ca_bundle": tls.test_a_host_of_the_ca_bundle_is_trusted_by_requests_of_every_kind,
     "client_certificate": tls.test_all_that_follows_a_login_shows_the_certificate_too,
     "client_key": tls.test_all_that_follows_a_login_shows_the_certificate_too,
-    "verify": tls.test_nobody_is_mistrusted_when_verify_is_false,
+    "verify": tls.test_every_server_is_trusted_when_verify_is_false,
 }
 
 REFRESH: Tests = {
@@ -111,7 +111,7 @@ LISTENER: Tests = {
     "enabled": session.test_each_enabled_listener_subscribes_its_channel_from_where_it_is_to_begin,
     "on_replay_lost": session.test_a_position_that_is_lost_is_left_as_the_policy_says,
     "sensitive_fields": (
-        sensitive_fields.test_a_sensitive_value_comes_to_its_handler_and_to_no_other_eyes
+        sensitive_fields.test_a_sensitive_value_reaches_its_handler_and_is_masked_elsewhere
     ),
     "gap_policy": gap_policy.test_a_record_is_read_from_salesforce_only_by_the_policy_to_fetch,
     "api_version": session.test_requests_name_the_api_version,

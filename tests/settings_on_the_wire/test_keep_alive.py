@@ -147,7 +147,7 @@ def test_it_is_asked_again_after_each_interval_of_silence(scripted: ScriptedOrg)
             assert results == []
 
 
-def test_a_poll_is_cut_when_nobody_is_there(scripted: ScriptedOrg) -> None:
+def test_a_poll_is_cut_when_its_peer_does_not_answer(scripted: ScriptedOrg) -> None:
     scripted.hold(VERSIONS_PATH)
     listener = listening(
         stored(scripted), keep_alive_interval=0.2, connection_timeout=0.3, read_timeout=60
@@ -163,7 +163,7 @@ def test_a_poll_is_cut_when_nobody_is_there(scripted: ScriptedOrg) -> None:
     assert scripted.asked(VERSIONS_PATH)
 
 
-def test_a_stream_whose_peer_is_gone_is_opened_anew(scripted: ScriptedOrg, processes: Any) -> None:
+def test_a_stream_whose_peer_is_gone_is_reopened(scripted: ScriptedOrg, processes: Any) -> None:
     scripted.tell(FIRST_CONNECT, [accepted(CONNECT, advice=ADVICE)])
     scripted.hold(FIRST_CONNECT)
     scripted.hold(VERSIONS_PATH)

@@ -112,7 +112,7 @@ def test_a_bearer_token_that_expired_stops_the_listener_which_says_so(
         ("jwt_bearer", {"audience": "https://a.example"}, "invalid_grant: audience is invalid"),
     ],
 )
-def test_a_refused_login_is_told_in_salesforces_words_after_one_try(
+def test_a_refused_login_has_salesforces_message_after_one_try(
     org: SimulatorProcess, auth: str, wrong: dict[str, Any], words: str
 ) -> None:
     reason = failure(stored(org, auth, **wrong))

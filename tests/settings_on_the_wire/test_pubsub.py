@@ -134,7 +134,7 @@ def test_a_managed_subscription_that_is_in_use_is_no_failure(org: SimulatorProce
     assert "managed subscription Busy: in use" in last.text
 
 
-def test_settings_of_the_other_transport_are_told(org: SimulatorProcess) -> None:
+def test_settings_of_the_other_transport_are_warned_of(org: SimulatorProcess) -> None:
     listener = listening(stored(org), managed_subscription="Crm", replay_from="4711")
 
     said = [found.text for found in findings(listener.connection, listener)]

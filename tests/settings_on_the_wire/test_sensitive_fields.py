@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sensitive_value_comes_to_its_handler_and_to_no_other_eyes(
+def test_a_sensitive_value_reaches_its_handler_and_is_masked_elsewhere(
     simulator: Any, broker: Any, journal: Any, django_user_model: Any
 ) -> None:
     simulator.create("Account", Name="Acme the Hidden", Phone="+49 30 1")

@@ -101,7 +101,7 @@ def test_a_fault_that_passes_is_not_taken_for_wrong_credentials(org: SimulatorPr
         token_source(stored(org, "soap")).get()
 
 
-def test_who_chooses_it_is_told_that_it_ends(org: SimulatorProcess) -> None:
+def test_the_check_says_that_salesforce_retires_it(org: SimulatorProcess) -> None:
     first, *_ = findings(stored(org, "soap"))
 
     assert "Salesforce is retiring SOAP login" in first.text

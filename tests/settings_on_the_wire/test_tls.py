@@ -89,13 +89,13 @@ def test_a_ca_bundle_outranks_that_of_the_environment(
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-def test_nobody_is_mistrusted_when_verify_is_false(unasking: SimulatorProcess) -> None:
+def test_every_server_is_trusted_when_verify_is_false(unasking: SimulatorProcess) -> None:
     assert failures(stored(unasking, client_config={"tls": {"verify": False}})) == []
 
     assert {VERSIONS_PATH, "/cometd/67.0"} <= set(paths(unasking))
 
 
-def test_who_verifies_nobody_is_warned(unasking: SimulatorProcess) -> None:
+def test_turning_verification_off_gives_a_warning(unasking: SimulatorProcess) -> None:
     with pytest.warns(InsecureRequestWarning):
         token_source(stored(unasking, client_config={"tls": {"verify": False}})).get()
 
@@ -116,7 +116,7 @@ def test_a_stream_trusts_as_configured_and_the_login_with_a_bearer_token_has_non
 
 
 @pytest.mark.parametrize("missing", ["client_certificate", "client_key"])
-def test_a_host_that_demands_a_certificate_lets_in_nobody_without_one(
+def test_a_host_that_demands_a_certificate_refuses_clients_without_one(
     secure: SecureOrg, missing: str
 ) -> None:
     tls = {"ca_bundle": secure.tls["ca_bundle"]}
@@ -207,7 +207,7 @@ def test_http_2_trusts_the_ca_bundle_and_shows_the_certificate(
     assert len(server.asked) == 1
 
 
-def test_http_2_says_when_it_trusts_nobody_there(authority: Authority) -> None:
+def test_http_2_reports_an_untrusted_server(authority: Authority) -> None:
     with (
         Http2Server(authority.issue("server")) as server,
         pytest.raises(LoginUnavailable, match="no trusted TLS connection to localhost"),
@@ -215,7 +215,7 @@ def test_http_2_says_when_it_trusts_nobody_there(authority: Authority) -> None:
         token_source(stored(server, client_config=config())).get()
 
 
-def test_http_2_verifies_nobody_when_told_so(authority: Authority) -> None:
+def test_http_2_does_not_verify_when_verify_is_false(authority: Authority) -> None:
     with Http2Server(authority.issue("server")) as server:
         token_source(stored(server, client_config=config(verify=False))).get()
 

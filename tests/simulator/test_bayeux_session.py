@@ -155,7 +155,7 @@ def test_a_re_encoded_cookie_is_not_the_cookie(shared_client: WireClient) -> Non
     assert answer["error"] == "403::Unknown client"
 
 
-def test_a_client_without_its_browser_cookie_is_told_so(shared_client: WireClient) -> None:
+def test_a_client_without_its_browser_cookie_gets_an_error(shared_client: WireClient) -> None:
     shared_client.log_in().handshake()
     kept = shared_client.http.cookies["sfdc-stream"]
     shared_client.http.cookies.clear()

@@ -90,7 +90,7 @@ def test_an_update_of_a_compound_field_has_the_changed_children(org: Org) -> Non
     assert stored == {"FirstName": "May", "LastName": "Ito"}
 
 
-def test_an_update_by_another_user_tells_who(org: Org) -> None:
+def test_an_update_by_another_user_names_the_user(org: Org) -> None:
     record_id = create(org, Name="Acme")
     other = Writer(user="0055g000009AAAAIA2", client="other-app")
 
@@ -332,7 +332,7 @@ def test_an_event_that_is_too_large_becomes_a_gap(org: Org) -> None:
     assert header(event)["changeType"] == "GAP_CREATE"
 
 
-def test_emptying_the_recycle_bin_tells_nothing(org: Org) -> None:
+def test_emptying_the_recycle_bin_causes_no_event(org: Org) -> None:
     record_id = create(org, Name="Acme")
     org.commit([Delete("Account", (record_id,))], now=NOW)
 

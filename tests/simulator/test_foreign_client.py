@@ -158,7 +158,7 @@ def test_logs_in_with_a_refresh_token(org: SimulatorProcess) -> None:
     assert message["channel"] == "/data/Employee__ChangeEvent"
 
 
-def test_is_told_that_a_channel_does_not_exist(org: SimulatorProcess) -> None:
+def test_gets_the_error_of_an_unknown_channel(org: SimulatorProcess) -> None:
     async def scenario() -> None:
         async with Client(password_login(org)) as client:
             await client.subscribe("/data/NothingChangeEvent")

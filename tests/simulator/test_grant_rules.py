@@ -43,7 +43,7 @@ def test_the_password_grant_can_do_without_a_client(
     assert by_password(lax_client, **form).json().get("error") == error
 
 
-def test_the_password_grant_asks_for_the_client_unless_told_otherwise(
+def test_the_password_grant_requires_the_client_by_default(
     shared_client: WireClient,
 ) -> None:
     response = by_password(shared_client, client_id="", client_secret="")

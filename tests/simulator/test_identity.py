@@ -15,7 +15,7 @@ def rest(shared_org: SimulatorProcess) -> RestClient:
     return RestClient(shared_org)
 
 
-def test_userinfo_tells_the_user_and_the_org(
+def test_userinfo_names_the_user_and_the_org(
     shared_org: SimulatorProcess, rest: RestClient
 ) -> None:
     for method in ("GET", "POST"):
@@ -27,7 +27,7 @@ def test_userinfo_tells_the_user_and_the_org(
         assert told["urls"]["rest"] == f"{shared_org.url}/services/data/v{{version}}/"
 
 
-def test_the_identity_url_tells_them_too(shared_org: SimulatorProcess, rest: RestClient) -> None:
+def test_the_identity_url_names_them_too(shared_org: SimulatorProcess, rest: RestClient) -> None:
     user_id = rest.send("GET", "/services/oauth2/userinfo").json()["user_id"]
     org_id = shared_org.credentials["org_id"]
 

@@ -47,7 +47,7 @@ def test_the_right_password_is_refused_until_the_user_is_unlocked(
     assert after == "ok"
 
 
-def test_a_good_login_begins_the_count_anew(strict_org: SimulatorProcess) -> None:
+def test_a_good_login_resets_the_count(strict_org: SimulatorProcess) -> None:
     statuses = []
     for password in ("wrong", "wrong", "", "wrong", "wrong", ""):
         given: dict[str, Any] = {"password": password} if password else {}
@@ -57,7 +57,7 @@ def test_a_good_login_begins_the_count_anew(strict_org: SimulatorProcess) -> Non
     assert strict_org.state()["logins"]["failed_logins"] == 4
 
 
-def test_another_name_locks_nobody(strict_org: SimulatorProcess) -> None:
+def test_wrong_passwords_for_an_unknown_name_lock_no_user(strict_org: SimulatorProcess) -> None:
     for _ in range(3):
         log_in(strict_org, username="nobody@example.com")
 

@@ -92,7 +92,7 @@ def test_a_subscription_starts_after_its_position(
     assert earliest.events(3)[0].replay_id < told[0]["replay_id"].to_bytes(8, "big") + b"\0\0"
 
 
-def test_a_keep_alive_tells_a_position_that_can_be_subscribed_from(
+def test_a_keep_alive_names_a_position_that_can_be_subscribed_from(
     org: SimulatorProcess, client: PubSubClient
 ) -> None:
     quiet = client.subscribe("/data/Employee__ChangeEvent").next()
@@ -175,7 +175,7 @@ def test_who_is_not_known_is_not_let_in(
     assert ended(client.subscribe()) == (status, code)
 
 
-def test_a_topic_tells_its_schema_and_whether_one_may_subscribe(
+def test_a_topic_has_its_schema_and_the_permission_to_subscribe(
     org: SimulatorProcess, client: PubSubClient
 ) -> None:
     custom = org.channel("People__chn", "Contact")

@@ -98,7 +98,7 @@ def test_an_object_is_described_in_short(rest: RestClient) -> None:
     assert answer["recentItems"] == []
 
 
-def test_a_description_tells_what_clients_map_fields_by(rest: RestClient) -> None:
+def test_a_description_has_the_properties_by_which_clients_map_fields(rest: RestClient) -> None:
     described = rest.send("GET", "sobjects/Contact/describe").json()
 
     fields = {field["name"]: field for field in described["fields"]}
@@ -161,7 +161,7 @@ def sales(shared_org: SimulatorProcess) -> str:
     return shared_org.channel("Sales__chn", "Account")
 
 
-def test_tooling_tells_full_names_and_metadata_of_one_row(rest: RestClient, sales: str) -> None:
+def test_tooling_returns_full_names_and_metadata_of_one_row(rest: RestClient, sales: str) -> None:
     one = rest.send(
         "GET",
         "tooling/query",

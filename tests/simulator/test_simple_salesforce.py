@@ -155,7 +155,7 @@ def test_sees_deleted_records_only_if_it_asks_for_them(
     assert {row["Id"]: row["IsDeleted"] for row in every["records"]} == {kept: False, deleted: True}
 
 
-def test_is_told_what_is_wrong_with_a_record(sf: Any) -> None:
+def test_gets_the_error_of_a_wrong_record(sf: Any) -> None:
     with pytest.raises(SalesforceMalformedRequest) as caught:
         sf.Contact.create({"FirstName": "Mei"})
 
@@ -237,7 +237,7 @@ def test_downloads_with_bulk_api_2(shared_org: SimulatorProcess, sf: Any, tmp_pa
     assert [row["Subject"] for row in rows] == [f"Download {number}" for number in range(5)]
 
 
-def test_is_told_why_a_query_job_failed(shared_org: SimulatorProcess, sf: Any) -> None:
+def test_gets_the_error_of_a_failed_query_job(shared_org: SimulatorProcess, sf: Any) -> None:
     shared_org.fault("job_failed", error_message="InternalServerError : 15 retries")
 
     with pytest.raises(SalesforceOperationError, match="InternalServerError : 15 retries"):

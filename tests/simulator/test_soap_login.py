@@ -63,7 +63,7 @@ def test_a_login_gives_a_session_that_works(
     assert connected["successful"]
 
 
-def test_a_login_tells_the_server_the_org_and_the_user() -> None:
+def test_a_login_returns_the_server_the_org_and_the_user() -> None:
     with SimulatorProcess("--session-seconds", "900") as org:
         response = log_in(org, version="60.0")
 

@@ -18,7 +18,7 @@ CHANGES = 60
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the whole file")
-def test_a_paused_holder_keeps_nobody_from_going_on(processes, simulator, org_listener):
+def test_a_paused_holder_blocks_no_other_process(processes, simulator, org_listener):
     simulator.create("Account", *[{"Name": f"Acme {n}"} for n in range(CHANGES)])
     paused = processes.listener(CDC_BATCH_MAX="20", **at("recorded:stop:2"))
     holder = wait_for(lambda: Position.objects.exclude(holder="").first()).holder

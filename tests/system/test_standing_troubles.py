@@ -35,7 +35,7 @@ def opened(kind) -> Incident | None:
     return Incident.objects.filter(kind=kind, closed_at=None).first()
 
 
-def test_silences_a_limit_and_a_busy_server_are_told_and_passed(
+def test_silences_a_limit_and_a_busy_server_are_incidents_that_close(
     transactional_db, processes, org, webhook
 ):
     listener_of(org, read_timeout=0.3, connection_timeout=2)

@@ -47,7 +47,7 @@ def body_of(message) -> bytes:
     return message.body if isinstance(message.body, bytes) else message.body.encode()
 
 
-def test_the_message_is_kept_unchanged_and_told_of(worker, any_broker):
+def test_the_message_is_kept_unchanged_with_an_incident(worker, any_broker):
     send(any_broker)
 
     wait_for(lambda: any_broker.waiting("cdc.unknown") == 1, what="a kept message")

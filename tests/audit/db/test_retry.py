@@ -148,7 +148,7 @@ def test_a_session_that_the_server_ended_is_made_again():
     "change",
     ["SET default_transaction_read_only = on", "SET search_path = elsewhere"],
 )
-def test_a_session_that_somebody_changed_is_made_again(change):
+def test_a_changed_session_is_replaced(change):
     with connection.cursor() as cursor:
         cursor.execute(change)
 

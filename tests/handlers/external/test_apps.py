@@ -31,9 +31,7 @@ def waiting(url: str) -> int:
         return int(client.llen("celery"))
 
 
-def test_messages_go_to_the_destination_whatever_the_environment_says(
-    shop, shop_broker, monkeypatch
-):
+def test_messages_go_to_the_destination_despite_the_environment(shop, shop_broker, monkeypatch):
     for name in ("BROKER_URL", "BROKER_READ_URL", "BROKER_WRITE_URL", "RESULT_BACKEND"):
         monkeypatch.setenv(f"CELERY_{name}", f"redis://127.0.0.1:{free_port()}/0")
     monkeypatch.setenv("CELERY_CONFIG_MODULE", "no.such.module")
@@ -81,7 +79,7 @@ def test_a_referenced_broker_is_looked_up(shop, shop_broker, monkeypatch):
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-def test_a_broker_that_is_down_is_told_without_its_password(db, scheme):
+def test_the_error_of_a_broker_that_is_down_has_no_password(db, scheme):
     url = f"{scheme}://user:{SECRET}@127.0.0.1:{free_port()}/0"
     shop = Destination(pk=1, name="shop", broker=url)
 
@@ -94,7 +92,7 @@ def test_a_broker_that_is_down_is_told_without_its_password(db, scheme):
     assert str(again.value) == str(down.value)
 
 
-def test_a_wrong_password_is_told_without_it(shop, shop_broker):
+def test_the_error_of_a_wrong_password_does_not_contain_it(shop, shop_broker):
     with Redis.from_url(shop_broker.url) as client:
         client.config_set("requirepass", "another")
     shop.broker = shop_broker.url.replace("//", f"//:{SECRET}@")
@@ -160,7 +158,7 @@ def test_rabbitmq_over_tls_is_verified_too(request, tmp_path):
         ("amqps://10.1.2.3", "CDC_OUTBOUND_ALLOWED"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_told(url, flaw, settings):
+def test_an_unusable_url_is_reported(url, flaw, settings):
     settings.CDC_OUTBOUND = parsed(["loopback"])
     with pytest.raises(BrokerUnavailable, match=flaw):
         send(Destination(pk=1, name="shop", broker=url))

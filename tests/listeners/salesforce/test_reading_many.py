@@ -81,7 +81,7 @@ def test_records_none_of_which_exists_are_none(org: ScriptedOrg) -> None:
     assert (read.records, read.refused) == ({}, {})
 
 
-def test_a_record_that_comes_back_meanwhile_is_not_taken_for_an_empty_one(org: ScriptedOrg) -> None:
+def test_a_record_that_is_restored_during_the_read_is_not_taken_for_empty(org: ScriptedOrg) -> None:
     org.tell(one(A), NOT_FOUND)
     org.tell(MANY, [None], [account(A)])
 

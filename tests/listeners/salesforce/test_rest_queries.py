@@ -62,7 +62,7 @@ def test_a_page_that_does_not_say_how_to_go_on_is_no_answer(
         list(client(org).query(SOQL))
 
 
-def test_a_query_that_was_closed_meanwhile_can_be_made_again(org: ScriptedOrg) -> None:
+def test_a_query_whose_cursor_was_closed_can_be_repeated(org: ScriptedOrg) -> None:
     more = f"{QUERY}/01g-2000"
     org.tell(asked_at(QUERY, SOQL), of_json({"done": False, "nextRecordsUrl": more, "records": []}))
     refusal = [{"message": "invalid query locator", "errorCode": "INVALID_QUERY_LOCATOR"}]

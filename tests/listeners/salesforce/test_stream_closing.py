@@ -129,7 +129,7 @@ def test_close_ends_an_open_that_another_thread_waits_in(org: ScriptedOrg) -> No
     assert isinstance(opening.raised, StreamClosed)
 
 
-def test_close_ends_a_tls_handshake_that_nobody_answers(org: ScriptedOrg) -> None:
+def test_close_ends_a_tls_handshake_without_an_answer(org: ScriptedOrg) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         instance = f"https://127.0.0.1:{silent.getsockname()[1]}"
         org.tell(TOKEN_PATH, token_answer(instance, "token"))

@@ -195,7 +195,7 @@ def test_a_redirect_is_not_followed(org: ScriptedOrg) -> None:
         assert elsewhere.calls == []
 
 
-def test_a_server_that_nobody_listens_on_is_a_failed_transport(org: ScriptedOrg) -> None:
+def test_a_port_without_a_server_is_a_failed_transport(org: ScriptedOrg) -> None:
     tokens = org.tokens()
     with ScriptedOrg() as gone:
         from_elsewhere = gone.url
@@ -235,7 +235,7 @@ def test_a_status_without_a_bayeux_answer_is_a_refusal(
     assert refusal.value.reaction is reaction
 
 
-def test_a_bayeux_refusal_counts_whatever_the_status(org: ScriptedOrg) -> None:
+def test_a_bayeux_refusal_counts_with_any_status(org: ScriptedOrg) -> None:
     org.tell(SUBSCRIBE, of_json([refused(SUBSCRIBE, "403::Restricted channel")], 403))
 
     with pytest.raises(StreamRefused, match="Restricted channel") as refusal:
@@ -248,7 +248,7 @@ def test_a_bayeux_refusal_counts_whatever_the_status(org: ScriptedOrg) -> None:
     ("ext", "confirms"),
     [({"replay": True}, True), ({"replay": "true"}, False), ({}, False), (None, False), (1, False)],
 )
-def test_it_is_known_whether_the_server_heeds_positions(
+def test_it_is_known_whether_the_server_supports_replay(
     org: ScriptedOrg, ext: Any, confirms: bool
 ) -> None:
     org.tell(HANDSHAKE, [accepted(HANDSHAKE, ext=ext)])

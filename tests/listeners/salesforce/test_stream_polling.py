@@ -89,7 +89,7 @@ def test_a_refusal_beside_messages_is_raised_after_them(org: ScriptedOrg) -> Non
 
 @pytest.mark.parametrize("error", ["403::Unknown client", "402::Unknown client"])
 @pytest.mark.parametrize("reconnect", ["handshake", "none", "retry", None])
-def test_an_unknown_client_handshakes_again_whatever_the_advice(
+def test_an_unknown_client_handshakes_again_with_any_advice(
     org: ScriptedOrg, error: str, reconnect: str | None
 ) -> None:
     org.tell(CONNECT, [refused(CONNECT, error, None, reconnect)], [change(2), accepted(CONNECT)])

@@ -29,7 +29,7 @@ def sweeps():
 
 
 @pytest.mark.parametrize("kind", ["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE"])
-def test_a_gap_event_makes_its_record_dirty_whatever_the_gap_policy(listener, mirror, kind):
+def test_a_gap_event_makes_its_record_dirty_with_any_gap_policy(listener, mirror, kind):
     record(listener, event(kind, 500))
     scan(mirror)
     assert dirty() == {ACME: ("gap", 500)}

@@ -153,7 +153,7 @@ def test_a_row_inserted_by_another_process_in_the_meantime_stops_the_batch():
     assert Account.all_objects.count() == 1
 
 
-def test_decided_rows_are_written_whatever_is_stored():
+def test_decided_rows_are_written_over_any_stored_row():
     write([record(1)], read_time(BASE))
     old = read_time(BASE) - timedelta(days=1)
     with transaction.atomic():

@@ -154,7 +154,7 @@ def test_loads_of_two_mirrors_are_counted_one_after_the_other(org):
     assert run.state == "running"
 
 
-def test_a_value_that_salesforce_returned_and_nobody_can_read_is_told(org):
+def test_an_unreadable_value_from_salesforce_is_reported(org):
     def read(claim):
         raise ValueError("Invalid isoformat string: '?'")
 

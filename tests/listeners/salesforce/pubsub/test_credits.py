@@ -23,7 +23,7 @@ def full_of_credits(now=0.0):
     return credits
 
 
-def test_used_credits_are_given_anew_at_once_and_a_few_at_a_time():
+def test_used_credits_are_renewed_at_once_and_a_few_at_a_time():
     credits = full_of_credits()
     assert credits.outstanding == MOST
     assert credits.due(0.0, is_full=False) == 0
@@ -64,7 +64,7 @@ def test_the_servers_count_is_believed_once_every_request_has_reached_it():
         st.tuples(st.integers(0, MOST + 5), st.integers(0, 200), st.booleans(), st.floats(0, 40))
     )
 )
-def test_whatever_comes_never_more_than_the_most_is_outstanding(history):
+def test_the_outstanding_credits_never_exceed_the_maximum(history):
     credits, now = Credits(0.0), 0.0
     for events, pending, is_full, seconds in history:
         now += seconds
@@ -76,7 +76,7 @@ def test_whatever_comes_never_more_than_the_most_is_outstanding(history):
         assert 0 <= credits.outstanding <= MOST
 
 
-def test_credits_are_topped_up_as_events_come_whoever_polls(serve, connect):
+def test_credits_are_topped_up_as_events_arrive_without_a_poll(serve, connect):
     asked = []
 
     def script(call):
@@ -94,7 +94,7 @@ def test_credits_are_topped_up_as_events_come_whoever_polls(serve, connect):
     assert len(polled(stream, 300)) == 300
 
 
-def test_a_stream_that_nobody_polls_asks_for_no_more_than_it_keeps(serve, connect, monkeypatch):
+def test_a_stream_without_polls_requests_no_more_than_it_keeps(serve, connect, monkeypatch):
     monkeypatch.setattr(inbox, "FULL_EVENTS", 120)
     sent = threading.Event()
 
@@ -118,7 +118,7 @@ def test_a_stream_that_nobody_polls_asks_for_no_more_than_it_keeps(serve, connec
     assert names_of(polled(stream, 200)) == [str(number) for number in range(1, 201)]
 
 
-def test_a_stream_that_nobody_polls_is_kept_open(serve, connect, monkeypatch):
+def test_a_stream_without_polls_is_kept_open(serve, connect, monkeypatch):
     monkeypatch.setattr(inbox, "FULL_EVENTS", 100)
     monkeypatch.setattr(fetch_requests, "TRICKLE_SECONDS", 0.1)
     asked = []

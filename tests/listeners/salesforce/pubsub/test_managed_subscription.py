@@ -96,7 +96,7 @@ def test_of_many_records_the_latest_is_committed(serve, connect):
     assert wanted == [replay_id(1), replay_id(8)]
 
 
-def test_a_commit_that_fails_begins_the_stream_anew(serve, connect):
+def test_a_failed_commit_restarts_the_stream(serve, connect):
     def script(call):
         yield events(1)
         error = wire.Error(code=wire.ErrorCode.COMMIT, msg="too old")

@@ -109,7 +109,7 @@ def test_a_name_is_a_text_or_a_persons() -> None:
     assert changed({"Name": "King"}, changedFields=["1-0x02"]) == {"Name": "King"}
 
 
-def test_a_difference_is_told_from_a_whole_text() -> None:
+def test_a_diff_is_distinguished_from_a_whole_text() -> None:
     values = {"Phone": "--- \n+++ ", "Billing": STREET, "Amount": 1.0}
 
     assert changed(values, changedFields=["0x24", "3-0x01"], diffFields=["0x24", "3-0x01"]) == {

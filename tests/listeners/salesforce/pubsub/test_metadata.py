@@ -28,7 +28,7 @@ def test_an_id_of_fifteen_characters_is_completed(short, full):
     assert long_id(short) == full
 
 
-def test_the_org_is_the_one_that_the_login_told():
+def test_the_org_is_that_of_the_login():
     assert tenant_of(token("00D000000000009!x", "00D000000000001")) == "00D000000000001EAA"
 
 
@@ -44,7 +44,7 @@ def test_what_is_no_org_is_not_taken_for_one(access_token):
 @pytest.mark.parametrize(
     "bad", [token("00D000000000009!a\nb"), token("x\u20ac", "00D000000000001EAA")]
 )
-def test_a_token_that_can_not_be_sent_is_told_without_it(bad):
+def test_the_error_of_an_unsendable_token_does_not_contain_it(bad):
     with pytest.raises(StreamRefused) as refused:
         metadata_of(bad)
 

@@ -19,7 +19,7 @@ except Exception as error:
 """
 
 
-def test_no_access_token_is_traced_whatever_is_asked_for():
+def test_no_access_token_is_traced_with_any_setting():
     environment = {**os.environ, "GRPC_TRACE": "all", "GRPC_VERBOSITY": "debug", "no_proxy": "*"}
     ended = subprocess.run(
         [sys.executable, "-c", _CALL], env=environment, capture_output=True, check=True

@@ -62,7 +62,7 @@ def test_a_bare_status_says_what_to_do(status: str, details: str, reaction: Reac
         ("managed.subscription.config.deleted", Reaction.CONFIGURATION),
     ],
 )
-def test_a_code_says_it_whatever_the_status(code: str, reaction: Reaction) -> None:
+def test_a_code_decides_independently_of_the_status(code: str, reaction: Reaction) -> None:
     for status in ("UNAVAILABLE", "UNAUTHENTICATED", "INVALID_ARGUMENT", "PERMISSION_DENIED"):
         assert classify(status, ALL + code, "") is reaction
         assert classify(status, f" {(ALL + code).upper()}\n", "") is reaction

@@ -108,7 +108,7 @@ def outcome(read: Any) -> str:
 
 
 @given(RECORDS)
-def test_whatever_a_record_holds_is_read_as_fastavro_reads_it(values: dict[str, Any]) -> None:
+def test_any_record_is_read_as_fastavro_reads_it(values: dict[str, Any]) -> None:
     written = payload(values, WIDE)
 
     assert repr(in_one_go(SCHEMA, written)) == repr(with_fastavro(SCHEMA, written))

@@ -78,7 +78,7 @@ def test_a_stream_that_worked_is_not_given_up_for_a_word_that_is_not_of_salesfor
         assert refused.value.reaction is reaction
 
 
-def test_nobody_behind_a_connection_that_stays_is_noticed(serve):
+def test_a_dead_peer_behind_an_open_connection_is_detected(serve):
     def script(call):
         yield batch(1, 1)
         call.until_hung_up()

@@ -142,7 +142,7 @@ def test_a_topic_that_may_not_be_subscribed_to_is_the_operators_business(serve, 
     assert not server.calls
 
 
-def test_an_answer_that_tells_nothing_of_permissions_forbids_nothing(serve, connect):
+def test_an_answer_without_permissions_forbids_nothing(serve, connect):
     server = serve(idle)
     server.topic = lambda: wire.TopicInfo(topic_name=CHANNEL, schema_id="1")
     stream = connect(server)
@@ -159,7 +159,7 @@ def test_an_answer_that_tells_nothing_of_permissions_forbids_nothing(serve, conn
         (Refusal(grpc.StatusCode.UNAVAILABLE, "topic.api.unavailable"), Reaction.RETRY),
     ],
 )
-def test_a_topic_that_is_refused_is_told_with_its_code(serve, connect, refusal, reaction):
+def test_the_error_of_a_refused_topic_has_its_code(serve, connect, refusal, reaction):
     server = serve()
     server.topic = lambda: refusal
     with pytest.raises(StreamRefused, match=refusal.code or refusal.status.name) as refused:
@@ -178,7 +178,7 @@ def test_a_server_without_topics_is_subscribed_to_all_the_same(serve, connect):
     assert stream.is_open
 
 
-def test_a_refused_position_is_told_at_once(serve, connect):
+def test_a_refused_position_is_raised_at_once(serve, connect):
     lost = Refusal(
         grpc.StatusCode.INVALID_ARGUMENT, "subscription.fetch.replayid.validation.failed"
     )
@@ -190,7 +190,7 @@ def test_a_refused_position_is_told_at_once(serve, connect):
     assert not stream.has_news
 
 
-def test_a_login_that_does_not_tell_the_org_is_told_to_the_operator(serve, connect):
+def test_a_login_without_an_org_id_is_a_configuration_error(serve, connect):
     server = serve(idle)
     stream = connect(server, tokens=NumberedTokens(org_id=None))
     with pytest.raises(StreamRefused, match="did not return the org's ID") as refused:
@@ -200,7 +200,7 @@ def test_a_login_that_does_not_tell_the_org_is_told_to_the_operator(serve, conne
     assert not server.asked
 
 
-def test_nobody_at_the_endpoint_is_no_answer():
+def test_an_endpoint_without_a_server_is_a_failed_transport():
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     stream = stream_to(f"http://127.0.0.1:{port}")
@@ -229,7 +229,7 @@ def test_a_server_that_repeats_the_token_does_not_make_it_known(serve, connect):
 
 
 @pytest.mark.parametrize("endpoint", ["ftp://host:1", "", "host:port", "http://a:b@host:1"])
-def test_what_is_no_endpoint_is_told_to_the_operator(endpoint):
+def test_an_invalid_endpoint_is_a_configuration_error(endpoint):
     with pytest.raises(StreamRefused, match="endpoint") as refused:
         stream_to(endpoint).open("-1")
 

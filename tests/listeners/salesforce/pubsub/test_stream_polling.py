@@ -48,7 +48,7 @@ def test_a_poll_returns_a_bounded_number(serve, connect, monkeypatch):
     assert sizes == [4, 4, 2]
 
 
-def test_a_keep_alive_tells_until_where_there_was_nothing(serve, connect):
+def test_a_keep_alive_names_the_position_until_which_there_was_nothing(serve, connect):
     def script(call):
         yield keep_alive(41)
         call.request()
@@ -65,7 +65,7 @@ def test_a_keep_alive_tells_until_where_there_was_nothing(serve, connect):
     assert stream.newest is None
 
 
-def test_a_keep_alive_without_credits_tells_nothing_of_what_is_there(serve, connect):
+def test_a_keep_alive_without_credits_does_not_mean_that_there_is_nothing(serve, connect):
     stream = opened(connect, serve(playing(batch(1, 100), keep_alive(141, pending=0))))
     polled(stream, 100)
     assert stream.poll() == []
@@ -114,7 +114,7 @@ def test_what_came_before_a_failure_comes_before_it(serve, connect):
     assert refused.value.reaction is Reaction.REHANDSHAKE
 
 
-def test_a_failed_stream_has_news_until_it_is_told(serve, connect):
+def test_a_failed_stream_has_news_until_the_failure_is_raised(serve, connect):
     stream = opened(connect, serve(playing(batch(1, 1), then=EXPIRED)))
     wait_for(lambda: not stream.is_open)
 
@@ -158,7 +158,7 @@ def test_an_event_that_can_not_be_read_spoils_no_other(serve, connect):
     assert flawed.value.replay_id == shown(2)
 
 
-def test_the_servers_clock_is_known_where_it_tells_it(serve, connect):
+def test_the_servers_clock_is_known_if_it_sends_it(serve, connect):
     def script(call):
         call.context.send_initial_metadata((("date", "Wed, 25 Nov 2026 20:00:00 GMT"),))
         yield batch(1, 1)
@@ -171,7 +171,7 @@ def test_the_servers_clock_is_known_where_it_tells_it(serve, connect):
     assert opened(connect, serve(idle)).server_time is None
 
 
-def test_a_silent_stream_goes_on_while_somebody_answers(serve, connect):
+def test_a_silent_stream_continues_while_its_peer_answers(serve, connect):
     def script(call):
         call.context.send_initial_metadata(())
         assert heard.wait(20)
@@ -189,7 +189,7 @@ def test_a_silent_stream_goes_on_while_somebody_answers(serve, connect):
     assert names_of(stream.poll()) == ["1"]
 
 
-def test_a_silent_stream_ends_when_nobody_answers(serve, connect):
+def test_a_silent_stream_ends_when_its_peer_does_not_answer(serve, connect):
     asked = threading.Event()
     server = serve(idle)
     stream = opened(connect, server, keep_alive_interval=0.1, connection_timeout=0.5)
@@ -201,7 +201,7 @@ def test_a_silent_stream_ends_when_nobody_answers(serve, connect):
     assert failed.value.is_silence
 
 
-def test_a_stream_that_is_silent_for_too_long_ends_whoever_answers(serve, connect):
+def test_a_stream_that_is_silent_for_too_long_ends_even_if_its_peer_answers(serve, connect):
     stream = opened(connect, serve(idle), session_timeout=0.4, keep_alive_interval=0.1)
     with pytest.raises(TransportFailed, match="no message") as failed:
         stream.poll()

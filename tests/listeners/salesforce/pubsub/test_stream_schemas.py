@@ -23,7 +23,7 @@ pytestmark = pytest.mark.any_database
         Refusal(grpc.StatusCode.UNKNOWN, "schema.validation.failed"),
     ],
 )
-def test_events_of_a_schema_that_nobody_knows_are_set_aside(serve, connect, refusal):
+def test_events_of_an_unknown_schema_are_quarantined(serve, connect, refusal):
     server = serve(playing(wire.FetchResponse(events=[event(1, schema_id="gone"), event(2)])))
     server.schemas["gone"] = refusal
     lost, kept = polled(opened(connect, server), 2)

@@ -97,7 +97,7 @@ def test_tls_that_is_not_verified_takes_any_server(secure, shown):
     assert name_through(address(secure), tls=Tls(verify=False, **shown)) == ["1"]
 
 
-def test_a_server_is_asked_for_by_its_own_name_whatever_is_in_between(pair):
+def test_requests_have_the_servers_own_name(pair):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair.cert, pair.key)
     context.set_alpn_protocols(["h2"])
@@ -124,7 +124,7 @@ def test_a_file_that_is_missing_is_named(secure, tmp_path):
         name_through(address(secure), tls=Tls(ca_bundle=missing))
 
 
-def test_a_file_that_holds_no_certificate_is_told_to_the_operator(secure, tmp_path):
+def test_a_file_without_a_certificate_is_a_configuration_error(secure, tmp_path):
     (empty := tmp_path / "empty.pem").write_text("nothing")
     with pytest.raises(StreamRefused, match=r"client_config\.tls") as refused:
         name_through(address(secure), tls=Tls(client_certificate=str(empty)))
@@ -190,7 +190,7 @@ def test_a_proxy_that_refuses_anything_else_is_tried_again(serve):
 
 
 @pytest.mark.parametrize("folder", ["none", "long" * 30])
-def test_a_temporary_folder_that_does_not_do_is_told_and_tried_again(tmp_path, monkeypatch, folder):
+def test_an_unusable_temporary_folder_is_reported_and_tried_again(tmp_path, monkeypatch, folder):
     if folder != "none":
         (tmp_path / folder).mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / folder))
@@ -215,7 +215,7 @@ def test_a_proxy_of_the_environment_is_gone_through(serve, monkeypatch, name):
         assert len(proxy.passed) == 1
 
 
-def test_a_proxy_of_a_kind_that_can_not_be_gone_through_is_told(serve, monkeypatch):
+def test_a_proxy_of_an_unsupported_kind_is_reported(serve, monkeypatch):
     monkeypatch.setenv("http_proxy", "socks5://me:hush@127.0.0.1:1")
     with pytest.raises(StreamRefused, match="neither http nor https") as refused:
         name_through(serve(one_event).endpoint)
