@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.pidbox import Mailbox
 
 

@@ -28,6 +28,7 @@ from audit.log.record import with_history
 from consumer import listener_control
 from consumer.diagnostics.connection_check import checked
 from consumer.listener_control import NotNow
+from handlers.external.task_checks import Checks, check_tasks
 from handlers.models import HandlerMapping
 from listeners.access.object_grants import reached
 from listeners.access.permissions import OPERATE, may
@@ -138,14 +139,14 @@ class ListenerViewSet(SettingsViewSet[Listener]):
     takes = dict.fromkeys(("start", "stop", "forget_position", "test"), OPERATE)
 
     #: What the workers of new tasks' queues answered.
-    checks: task_checks.Checks | None = None
+    checks: Checks | None = None
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), task_checks.CONTEXT: self.checks or {}}
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         handlers = request.data.get("handlers") if isinstance(request.data, dict) else None
-        self.checks = task_checks.check_tasks(
+        self.checks = check_tasks(
             task_checks.asked_address(item)
             for item in (handlers if isinstance(handlers, list) else ())
             if isinstance(item, dict)

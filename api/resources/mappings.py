@@ -22,6 +22,7 @@ from api.resources import task_checks
 from api.resources.redelivering import ReasonSerializer
 from audit.action_log import Actor
 from handlers.checks import unregistered_message
+from handlers.external.task_checks import Checks, address_of, check_tasks
 from handlers.mappings import pause as mappings_pause
 from handlers.mappings import retarget
 from handlers.models import Destination, HandlerMapping
@@ -60,7 +61,7 @@ class HandlerSerializer(RowSerializer[HandlerMapping]):
             mapping = copy.copy(stored)
             for name in ("task", "destination", "queue"):
                 setattr(mapping, name, cleaned.get(name, getattr(stored, name)))
-            check = checks.get(task_checks.address_of(mapping))
+            check = checks.get(address_of(mapping))
             task_checks.refuse_unknown(check, self.context["request"])
         handler = registry.find(cleaned.get("handler", stored.handler))
         if handler is not None and handler.check_options:
@@ -89,8 +90,8 @@ class HandlerMappingSerializer(HandlerSerializer):
     def get_warnings(self, mapping: HandlerMapping) -> list[dict[str, str]]:
         """Warn about an unregistered handler, until whose registration deliveries wait, and after a
         change about a task that the workers of its queue may not have."""
-        checks: task_checks.Checks = self.context.get(task_checks.CONTEXT, {})
-        check = checks.get(task_checks.address_of(mapping)) if checks else None
+        checks: Checks = self.context.get(task_checks.CONTEXT, {})
+        check = checks.get(address_of(mapping)) if checks else None
         if check and check.text:
             return [{"field": "task", "message": check.text}]
         if not mapping.handler or registry.find(mapping.handler):
@@ -147,7 +148,7 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
         return mapping
 
     #: What the workers of a new or changed task's queue answered.
-    checks: task_checks.Checks | None = None
+    checks: Checks | None = None
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), task_checks.CONTEXT: self.checks or {}}
@@ -163,8 +164,8 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
     def _check_task(self, request: Request, stored: HandlerMapping | None) -> None:
         if isinstance(request.data, dict):
             address = task_checks.asked_address(request.data, stored)
-            if stored is None or address != task_checks.address_of(stored):
-                self.checks = task_checks.check_tasks([address])
+            if stored is None or address != address_of(stored):
+                self.checks = check_tasks([address])
 
     def perform_update(self, serializer: Any) -> None:
         super().perform_update(serializer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -10,12 +10,10 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from handlers.external.inspection import TaskCheck, surveys
-from handlers.models import Destination, HandlerMapping
+from handlers.external.inspection import TaskCheck
+from handlers.external.task_checks import Address, address_of
+from handlers.models import HandlerMapping
 
-#: Task, name of the destination (empty: our broker) and queue.
-Address = tuple[str, str, str]
-Checks = dict[Address, TaskCheck]
 CONTEXT = "task_checks"
 ALLOW = "allow_unknown_task"
 allows_unknown = extend_schema(
@@ -31,11 +29,6 @@ allows_unknown = extend_schema(
 )
 
 
-def address_of(mapping: HandlerMapping) -> Address:
-    destination = mapping.destination
-    return (mapping.task, destination.name if destination else "", mapping.queue)
-
-
 def asked_address(data: Mapping[str, Any], stored: HandlerMapping | None = None) -> Address:
     """Return the address that a request gives a mapping. Values of wrong types count as empty."""
     task, destination, queue = address_of(stored) if stored else ("", "", "")
@@ -46,20 +39,6 @@ def asked_address(data: Mapping[str, Any], stored: HandlerMapping | None = None)
     ]
     task, destination, queue = (value if isinstance(value, str) else "" for value in given)
     return (task.strip(), destination, queue)
-
-
-def check_tasks(addresses: Iterable[Address]) -> Checks:
-    """Ask the workers of the destinations, for two seconds at most. Never inside a transaction."""
-    wanted = [address for address in dict.fromkeys(addresses) if address[0]]
-    rows: dict[str, Destination | None] = {"": None}
-    rows |= {row.name: row for row in Destination.objects.filter(name__in=[w[1] for w in wanted])}
-    names = [name for name in dict.fromkeys(name for _, name, _ in wanted) if name in rows]
-    found = dict(zip(names, surveys([rows[name] for name in names]), strict=True))
-    return {
-        (task, name, queue): found[name].check(task, queue)
-        for task, name, queue in wanted
-        if name in found
-    }
 
 
 def refuse_unknown(check: TaskCheck | None, request: Request) -> None:

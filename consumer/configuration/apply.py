@@ -21,8 +21,10 @@ from consumer.configuration.mappings import check_registered, mapping_plan
 from consumer.configuration.mirrors import mirror_plan, mirrored_soon
 from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
+from consumer.configuration.tasks import check_tasks_known, new_tasks
 from consumer.configuration.yaml_tree import parse
-from handlers.models import HandlerMapping
+from handlers.external.task_checks import Checks, check_tasks
+from handlers.models import Destination, HandlerMapping
 from listeners.connections.listener_warnings import warnings as listener_warnings
 from listeners.models import Connection, Listener, Position
 from listeners.models.connection_rules import warnings as connection_warnings
@@ -55,9 +57,10 @@ def apply_file(
     """
     problems = Problems()
     wanted = wanted_of(parse(_text(path), problems), problems)
+    task_checks = {} if problems else check_tasks(new_tasks(wanted))
     try:
         with transaction.atomic(durable=True):
-            plan = _Plan(wanted, problems)
+            plan = _Plan(wanted, problems, task_checks)
             plan.make(prune=prune, allow_unknown_handlers=allow_unknown_handlers)
             if problems:
                 raise ConfigurationRefused(path, problems.sorted())
@@ -96,7 +99,7 @@ class _Plan:
     """The changes that make the database match the file. Locks the stored configuration and writes
     nothing, inside the caller's transaction."""
 
-    def __init__(self, wanted: Wanted, problems: Problems) -> None:
+    def __init__(self, wanted: Wanted, problems: Problems, task_checks: Checks) -> None:
         #: In execution order: rows before the rows that refer to them.
         self.steps: list[Step] = []
         self.warnings: list[Problem] = []
@@ -105,10 +108,12 @@ class _Plan:
         self.kept: list[str] = []
         self._wanted = wanted
         self._problems = problems
+        self._task_checks = task_checks
         # The lock keeps out other writers, but not ingest.
         connections = Connection.objects.select_for_update(no_key=True).order_by("id")
         self._connections = {connection.name: connection for connection in connections}
         by_id = {connection.pk: connection for connection in self._connections.values()}
+        self._destinations = {row.name: row for row in Destination.objects.all()}
         self._listeners: dict[str, Listener] = {}
         for listener in Listener.objects.select_for_update(no_key=True).order_by("id"):
             listener.connection = by_id[listener.connection_id]
@@ -128,12 +133,19 @@ class _Plan:
                     item.handlers,
                     self._problems,
                     prune=prune,
+                    destinations=self._destinations,
                     mirrored=mirrored_soon(self._wanted, name),
                 )
                 self.steps += steps
                 self.kept += kept
                 self.warnings += check_registered(
                     item.handlers, self._problems, allow_unknown=allow_unknown_handlers
+                )
+                self.warnings += check_tasks_known(
+                    item.handlers,
+                    self._task_checks,
+                    self._problems,
+                    allow_unknown=allow_unknown_handlers,
                 )
             self._warn(item, f"listener {name}", listener_warnings(listener))
         steps, kept = mirror_plan(self._wanted, self._listeners, self._problems, prune=prune)
@@ -161,13 +173,14 @@ class _Plan:
         """Plan the listener without its mappings, and return it in its desired state."""
         listener = self._listeners.setdefault(name, Listener(name=name))
         is_new = listener.pk is None
+        connection = self._referred(item)
         self.steps += row_steps(
             listener,
             f"listener {name}",
             LISTENER,
             item,
             self._problems,
-            connection=self._referred(item),
+            references={CONNECTION_KEY: connection} if connection else {},
         )
         if is_new and item.handlers is None:
             self.steps.append(

@@ -10,6 +10,7 @@ from consumer.configuration.errors import Problems, suggestion
 from consumer.configuration.schema import (
     CONNECTION,
     CONNECTION_KEY,
+    DESTINATION_KEY,
     FILE,
     HANDLER,
     HANDLERS,
@@ -98,7 +99,8 @@ class _Reading:
         entry = node.entries.get(HANDLERS)
         if entry is None or _is_null(entry.value):
             return item
-        handlers = [self._item(each, HANDLER, "a handler") for each in self._list(entry, HANDLERS)]
+        keys = {**HANDLER, DESTINATION_KEY: text}
+        handlers = [self._item(each, keys, "a handler") for each in self._list(entry, HANDLERS)]
         for handler in handlers:
             if "on" not in (handler.values.keys() | handler.refused_keys):
                 self._problems.add(handler.line, "a handler needs on: create, update, …")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -14,11 +14,11 @@ from consumer.configuration.desired_state import Item
 from consumer.configuration.errors import Problem, Problems, suggestion
 from consumer.configuration.matching import match, shown_target, target_of, value_of
 from consumer.configuration.model_diff import Step, row_steps
-from consumer.configuration.schema import HANDLER
+from consumer.configuration.schema import DESTINATION_KEY, HANDLER
 from handlers.checks import unregistered_message
 from handlers.mappings import retarget
 from handlers.mappings.pause import WAITING
-from handlers.models import HandlerMapping
+from handlers.models import Destination, HandlerMapping
 from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk import registry
 from listeners.models import Listener
@@ -30,6 +30,7 @@ def mapping_plan(
     problems: Problems,
     *,
     prune: bool,
+    destinations: Mapping[str, Destination],
     mirrored: Collection[str] = (),
 ) -> tuple[list[Step], list[str]]:
     """Plan the mappings of a listener; return the steps, and a line for each mapping that is not in
@@ -39,14 +40,14 @@ def mapping_plan(
     kind of change keeps at least one mapping, if only an empty one. Locks the stored mappings,
     inside the caller's transaction.
     """
-    now = timezone.now()
     matching = match(items, _stored(listener), problems)
     steps: list[Step] = []
     moves: list[Step] = []
     for place, item in enumerate(items):
         mapping = matching.found.get(place) or HandlerMapping(listener=listener)
         mapping.mirrored_soon = mirrored
-        step, move = _change(listener, mapping, item, problems, now)
+        references = _references(item, destinations, problems)
+        step, move = _change(listener, mapping, item, references, problems)
         steps += step
         moves += move
         _check_options(mapping, item, problems)
@@ -85,28 +86,52 @@ def check_registered(
 def _stored(listener: Listener) -> list[HandlerMapping]:
     """Return the mappings of a listener, without those of its mirrors."""
     mappings = HandlerMapping.objects.filter(listener_id=listener.pk, managed=False)
-    return list(mappings.select_for_update(no_key=True).order_by("id"))
+    locked = mappings.select_for_update(no_key=True, of=("self",))
+    return list(locked.select_related("destination").order_by("id"))
+
+
+def _references(
+    item: Item, destinations: Mapping[str, Destination], problems: Problems
+) -> dict[str, Destination | None]:
+    """Return the mapping's destination, which may not be stored yet."""
+    name = item.values.get(DESTINATION_KEY)
+    if name and name not in destinations:
+        hint = suggestion(name, sorted(destinations))
+        line = item.line_of(DESTINATION_KEY)
+        problems.add(line, f"destination: there is no destination {name!r}; {hint}")
+    if DESTINATION_KEY in item.refused_keys or (name and name not in destinations):
+        return {}
+    return {DESTINATION_KEY: destinations[name] if name else None}
 
 
 def _change(
-    listener: Listener, mapping: HandlerMapping, item: Item, problems: Problems, now: datetime
+    listener: Listener,
+    mapping: HandlerMapping,
+    item: Item,
+    references: dict[str, Destination | None],
+    problems: Problems,
 ) -> tuple[list[Step], list[Step]]:
     """Return the step that makes a mapping match its item, and the step that moves its waiting
     deliveries."""
     label = _label(listener, value_of(item, "on"), value_of(item, "entity"), *target_of(item))
-    steps = row_steps(mapping, label, HANDLER, item, problems)
-    if mapping.pk is None or not steps or not retarget.ADDRESS.intersection(steps[0].fields):
+    steps = row_steps(mapping, label, HANDLER, item, problems, references=references)
+    fields = set(steps[0].fields if steps else ())
+    is_elsewhere = DESTINATION_KEY in fields
+    if mapping.pk is None or not (is_elsewhere or retarget.ADDRESS & fields):
         return steps, []
+    now = timezone.now()
+    text = f"{steps[0].text}{_moved(mapping, now, all_of_them=is_elsewhere)}"
     move = Step("", partial(retarget.move_waiting, mapping, now), mapping)
-    text = f"{steps[0].text}{_moved(mapping, now)}"
     return [replace(steps[0], text=text)], [move]
 
 
-def _moved(mapping: HandlerMapping, now: datetime) -> str:
+def _moved(mapping: HandlerMapping, now: datetime, *, all_of_them: bool) -> str:
     if mapping.handler or mapping.task:
-        waiting = retarget.to_move(mapping, now).count()
+        moving = retarget.waiting_of if all_of_them else retarget.to_move
+        waiting = moving(mapping, now).count()
         verb = "moves" if waiting == 1 else "move"
         queue = f", queue {mapping.queue}" if mapping.queue else ""
+        queue += f", destination {mapping.destination}" if mapping.destination else ""
         name = mapping.handler or mapping.task
         fate = f"{_deliveries(waiting)} {verb} to {name}{queue}"
     else:

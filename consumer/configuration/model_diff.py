@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,8 +14,7 @@ from django.db import models
 from audit.action_log import Action, Actor, note, note_change
 from consumer.configuration.desired_state import Item
 from consumer.configuration.errors import Problems
-from consumer.configuration.schema import CONNECTION_KEY, Keys, written
-from listeners.models import Connection
+from consumer.configuration.schema import Keys, written
 from listeners.models.connection_rules import default_of
 from listeners.secrets.encrypted_field import Secret
 from listeners.values import is_same, save_fields
@@ -23,7 +22,7 @@ from listeners.values import is_same, save_fields
 #: Keys that decide which other keys are required. If one is invalid, that is not checked.
 _DECIDING = frozenset({"auth", "on"})
 #: References to rows that may not be stored yet.
-_REFERENCES = frozenset({"connection", "listener"})
+_REFERENCES = frozenset({"connection", "listener", "destination"})
 #: Fields shown only as "changed", because their values may be sensitive.
 _UNSHOWN = frozenset({"options", "optional_params", "client_config", "refresh_config"})
 
@@ -121,18 +120,19 @@ def row_steps(
     item: Item,
     problems: Problems,
     *,
-    connection: Connection | None = None,
+    references: Mapping[str, models.Model | None] | None = None,
 ) -> list[Step]:
-    """Return the step that makes a row match its item, or an empty list. `connection` may not be
-    stored yet."""
+    """Return the step that makes a row match its item, or an empty list. Rows that it refers to may
+    not be stored yet."""
     is_new = instance.pk is None
-    fields = [*keys, CONNECTION_KEY] if connection else [*keys]
+    references = references or {}
+    fields = [*keys, *references]
     before = {} if is_new else {name: getattr(instance, name) for name in fields}
     for name in keys:  # an omitted key takes the field's default
         value = item.values[name] if name in item.values else default_of(type(instance), name)
         setattr(instance, name, value)
-    if connection:
-        setattr(instance, CONNECTION_KEY, connection)
+    for name, row in references.items():
+        setattr(instance, name, row)
     _validate(instance, item, problems)
     if is_new:
         return [Step(f"+ {label}", instance.save, instance)]

@@ -238,7 +238,12 @@ HANDLER: Keys = {
     "on_dead": choice(HandlerMapping.OnDead),
     "after": choice(HandlerMapping.After),
     "options": json_object,
+    "track": boolean,
+    "report_timeout": whole_number,
+    "on_unknown": choice(HandlerMapping.OnUnknown),
 }
+#: The key of a handler that is read separately: a reference.
+DESTINATION_KEY = "destination"
 
 MIRROR: Keys = {
     "model": text,

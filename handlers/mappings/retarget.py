@@ -38,10 +38,10 @@ def to_move(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
     """
     if not (mapping.handler or mapping.task):
         return Delivery.objects.none()
-    return _waiting(mapping, now).exclude(**_address(mapping))
+    return waiting_of(mapping, now).exclude(**_address(mapping))
 
 
-def _waiting(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
+def waiting_of(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
     """Return the waiting deliveries of a mapping, without those that an external task may have
     already: it was sent and not reported, or is being sent."""
     rows: DeliveryQuerySet = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
@@ -62,7 +62,7 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     lock_lanes(mappings, known, {mapping.pk})
     moved = _move(mapping, mappings, known, now)
     if mapping.after:
-        await_mirror.block_until_applied(_waiting(mapping, now))
+        await_mirror.block_until_applied(waiting_of(mapping, now))
     return moved
 
 
