@@ -35,7 +35,7 @@ def test_what_a_test_wrote_is_gone_and_what_it_changed_is_back(django_user_model
     assert everything() == first
 
 
-def test_so_are_thousands_of_rows(django_user_model):
+def test_thousands_of_new_rows_are_removed(django_user_model):
     first, beginning = everything(), Beginning()
     django_user_model.objects.bulk_create(
         django_user_model(username=f"somebody {number}") for number in range(3000)

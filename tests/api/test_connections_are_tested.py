@@ -58,7 +58,7 @@ def test_what_could_not_be_saved_is_not_tested(client_of):
     assert not OperatorAction.objects.exists()
 
 
-def test_who_may_only_look_logs_in_nowhere(client_of, listener):
+def test_a_viewer_cannot_test_a_connection(client_of, listener):
     viewer = client_of("view_connection", "view_listener")
 
     problem(viewer.post(f"{CONNECTIONS}test/", connection()), 403)

@@ -49,7 +49,7 @@ def test_a_refusal_names_the_permission_that_is_missing(client_of, listener):
     assert Listener.objects.get().enabled
 
 
-def test_who_may_change_a_listener_may_stop_it(client_of, listener):
+def test_a_user_who_may_change_a_listener_may_stop_it(client_of, listener):
     changer = client_of("change_listener")
 
     assert changer.post(f"{LISTENERS}{listener.pk}/stop/").status_code == 200

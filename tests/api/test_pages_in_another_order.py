@@ -105,5 +105,5 @@ def test_a_cursor_that_is_none_is_not_found(api, cursor):
     assert answer.status_code == 404
 
 
-def test_nor_is_one_of_a_text_that_no_database_takes(api):
+def test_a_cursor_with_a_nul_is_not_found(api):
     assert api.get(CONNECTIONS, {"cursor": "cD0A"}).status_code == 404  # p= and a NUL

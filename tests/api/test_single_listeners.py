@@ -78,9 +78,7 @@ def post(client, rows, address: str, verb: str):
 
 
 @pytest.mark.parametrize("address", HANGING)
-def test_who_may_see_one_listener_sees_what_hangs_on_it_and_nothing_of_others(
-    granted, rows, address
-):
+def test_a_viewer_of_one_listener_sees_its_rows_and_no_others(granted, rows, address):
     client = granted("view_listener")
 
     found = client.get(address).json()["results"]
@@ -125,7 +123,7 @@ def test_to_see_a_listener_is_not_to_operate_it(granted, rows):
             assert "This requires the permission" in problem(answer, 403)["detail"]
 
 
-def test_who_operates_one_listener_operates_that_one(granted, rows):
+def test_an_operator_of_one_listener_operates_no_other(granted, rows):
     client = granted("operate_listener")
 
     # The delivery does not halt its chain.
@@ -151,7 +149,7 @@ def test_what_one_sees_and_may_not_operate_is_refused_and_not_hidden(granted, ro
     problem(other, 403)
 
 
-def test_who_changes_one_listener_changes_its_settings_and_its_mappings(granted, rows):
+def test_an_editor_of_one_listener_edits_its_settings_and_mappings(granted, rows):
     client, listener = granted("change_listener"), rows["mine"][LISTENERS]
     page = f"{LISTENERS}{listener.pk}/"
     mapping = {"on": "delete", "entity": "Lead", "handler": "tests.remember"}

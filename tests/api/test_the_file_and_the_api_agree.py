@@ -25,17 +25,17 @@ def fields(db):
     return of
 
 
-def test_of_a_connection(fields):
+def test_keys_of_a_connection_are_fields(fields):
     parts = {PREFIX + part for part in PARTS}
 
     assert fields("ConnectionRequest") == CONNECTION.keys() - parts | {NESTED}
     assert fields("ProxyRequest") == set(PARTS)
 
 
-def test_of_a_listener(fields):
+def test_keys_of_a_listener_are_fields(fields):
     assert fields("ListenerRequest") == {*LISTENER, CONNECTION_KEY, HANDLERS}
 
 
-def test_of_a_handler(fields):
+def test_keys_of_a_handler_are_fields(fields):
     assert fields("HandlerRequest") == set(HANDLER)
     assert fields("HandlerMappingRequest") == {*HANDLER, "listener"}

@@ -41,7 +41,7 @@ def test_anonymous_reads_of_the_documentation_are_throttled_by_address(db):
     problem(answers[-1], 429)
 
 
-def test_who_guesses_tokens_is_refused_after_some_and_a_right_one_is_not(client_of, rates):
+def test_token_guesses_are_throttled_and_a_right_token_is_not(client_of, rates):
     rates(anon="3/min")
     nobody, ann = APIClient(), client_of("view_listener")
 

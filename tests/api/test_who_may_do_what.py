@@ -110,7 +110,7 @@ def test_a_new_listener_gets_no_connection_that_its_maker_may_not_see(client_of)
     assert errors(refused) == {"connection": ["There is no connection 'prod'."]}
 
 
-def test_who_may_not_look_learns_nothing_of_a_row(client_of):
+def test_without_permission_a_row_and_a_missing_one_get_the_same_answer(client_of):
     mapping = make_mapping(make_listener())
 
     for address in (f"{MAPPINGS}{mapping.pk}/", f"{MAPPINGS}{mapping.pk + 1}/"):

@@ -52,7 +52,7 @@ def test_after_some_wrong_passwords_even_the_right_one_is_not_looked_at(session,
     assert ann.check_password(PASSWORD)
 
 
-def test_who_knows_the_password_changes_it_and_stays_signed_in(session, ann):
+def test_the_right_password_can_be_changed_and_the_session_stays(session, ann):
     change(session, "wrong")
 
     assert is_in(change(session, PASSWORD))
@@ -84,5 +84,5 @@ def test_guesses_there_and_at_the_login_add_up(session):
     assert is_in(log_in(PASSWORD, address="192.0.2.2")), "nobody is kept out elsewhere"
 
 
-def test_who_is_not_signed_in_is_sent_to_the_login(db):
+def test_an_anonymous_visitor_is_sent_to_the_login(db):
     assert Client().get(PAGE).headers["Location"].startswith("/admin/login/")

@@ -33,7 +33,7 @@ def test_the_console_may_run_its_own_scripts_alone(site):
     assert "script-src 'self' 'unsafe-inline'" not in policy
 
 
-def test_so_it_may_below_a_prefix(site):
+def test_the_console_may_run_its_own_scripts_below_a_prefix(site):
     with override_script_prefix("/cdc/"):
         answer = site.get("/admin/login/", SCRIPT_NAME="/cdc")
 

@@ -58,7 +58,7 @@ def test_wrong_arguments_end_with_2(db, arguments, code, text):
     assert text in str(error)
 
 
-def test_of_several_listeners_one_must_be_named(db):
+def test_with_several_listeners_one_must_be_named(db):
     make_listener(name="a"), make_listener(name="b")
 
     assert "choose one with --listener: a, b" in str(failure("add", "crm.Account"))
@@ -73,7 +73,7 @@ def test_an_org_that_does_not_answer_ends_with_1(transactional_db):
     assert str(error).startswith("crm.Account: Account could not be read from the org")
 
 
-def test_of_several_all_are_added_or_none(org_listener, broker):
+def test_several_models_are_added_together_or_not_at_all(org_listener, broker):
     error = failure("add", "crm.Account", "crm.Nothing", "crm.Contact", "crm.Nobody")
 
     assert error.returncode == 1

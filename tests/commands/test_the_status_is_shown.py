@@ -74,7 +74,7 @@ def test_an_event_was_received_once_it_is_recorded(listener, now):
     assert status(now).last_received_at == now
 
 
-def test_who_died_while_receiving_is_not_shown_as_receiving(listener, now):
+def test_a_process_that_died_is_not_shown_as_receiving(listener, now):
     lease_of(listener, "host:1")
     ended = now - timedelta(minutes=5)
     Position.objects.update(state="receiving", lease_until=ended + timedelta(seconds=10))

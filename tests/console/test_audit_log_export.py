@@ -92,7 +92,7 @@ def test_what_there_is_not_is_not_found(admin_client, path):
     assert admin_client.get(f"{LOG}{path}").status_code == 404
 
 
-def test_who_took_what_out_is_in_the_action_log_with_its_rows(export, make_entry):
+def test_an_export_is_logged_with_its_user_filter_and_rows(export, make_entry):
     for _ in range(3):
         make_entry(entity_name="Contact")
     make_entry()

@@ -63,7 +63,7 @@ def test_what_is_selected_comes_first_and_custom_channels_are_there(admin_client
     assert (told["notes"], told["problem"]) == ([], "")
 
 
-def test_who_may_not_view_setup_is_offered_all_that_may_be_seen(admin_client, org, connection):
+def test_without_view_setup_all_visible_entities_are_offered(admin_client, org, connection):
     org.access(view_setup=False)
 
     told = offered(admin_client, connection)
@@ -112,7 +112,7 @@ def test_an_org_is_asked_once_in_a_while(admin_client, org, connection):
     assert len(org.api_requests()) == before
 
 
-def test_who_may_not_make_listeners_asks_nothing(as_a, admin_client, connection):
+def test_a_user_who_may_not_add_listeners_gets_no_channels(as_a, admin_client, connection):
     assert as_a("CDC Operator").post(CHANNELS, {"connection": connection.pk}).status_code == 403
     assert admin_client.get(CHANNELS).status_code == 405
     assert admin_client.post(CHANNELS, {"connection": "x"}).status_code == 404

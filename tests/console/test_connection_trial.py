@@ -70,7 +70,7 @@ def test_what_is_entered_is_tried_and_nothing_is_kept(admin_client, entered):
     assert action.details == {"works": True, "unsaved": True}
 
 
-def test_who_waits_at_a_page_waits_no_longer_than_that():
+def test_timeouts_are_short_while_a_user_waits_at_a_page():
     connection = Connection(auth="password", client_config={"read_timeout": 600.0})
     listener = Listener(connection=connection, read_timeout=600.0, connection_timeout=5.0)
 
@@ -195,7 +195,7 @@ def test_a_new_listener_is_tried_with_its_connection(admin_client, org):
     assert set(OperatorAction.objects.values_list("action", "object_name")) == {("test", "prod")}
 
 
-def test_who_may_not_change_a_connection_sends_its_token_nowhere_else(
+def test_a_user_who_may_not_change_a_connection_cannot_send_its_token_elsewhere(
     client, org, django_user_model
 ):
     connection = connection_to(org.url, org.credentials, name="prod")
@@ -215,7 +215,7 @@ def test_who_may_not_change_a_connection_sends_its_token_nowhere_else(
     assert refused.status_code == 403
 
 
-def test_who_operates_and_may_not_look_tests_nothing(client, org, django_user_model):
+def test_an_operator_who_may_not_view_connections_tests_none(client, org, django_user_model):
     connection = connection_to(org.url, org.credentials, name="prod")
     user = django_user_model.objects.create_user("ann", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="operate_listener"))
@@ -227,7 +227,7 @@ def test_who_operates_and_may_not_look_tests_nothing(client, org, django_user_mo
 @pytest.mark.parametrize(
     ("role", "statuses"), [("CDC Viewer", [403, 403, 403]), ("CDC Operator", [403, 403, 200])]
 )
-def test_who_may_not(as_a, org, entered, role, statuses):
+def test_roles_without_permission_test_only_stored_connections(as_a, org, entered, role, statuses):
     connection = connection_to(org.url, org.credentials, name="prod")
     client = as_a(role)
     stolen = entered(base_url="http://localhost:1", client_secret="")

@@ -97,7 +97,7 @@ def test_what_is_tried_again_is_grouped_beside(admin_client, fail):
     assert admin_client.get(PAGE, {"state": "ready"}).status_code == 404
 
 
-def test_who_dies_has_its_group_at_once_and_keeps_it_in_the_list(
+def test_a_dead_delivery_has_its_group_at_once_and_keeps_it(
     admin_client, listed, listener, make_entry, make_delivery
 ):
     mapping = make_mapping(listener, handler="tests.fail", max_attempts=1)
@@ -184,7 +184,7 @@ def test_a_handler_is_paused_and_resumed_with_all_its_mappings(admin_client, lis
     )
 
 
-def test_who_may_not_sees_no_button_and_is_refused(client_who, listener, fail):
+def test_without_permission_there_is_no_button_and_actions_are_refused(client_who, listener, fail):
     fail("KeyError: 'a'", mapping=make_mapping(listener), halts=True)
     [group] = groups(reader := client_who("view_delivery", "view_handlermapping"))
 

@@ -189,7 +189,7 @@ def test_an_address_that_names_no_row_is_not_found(admin_client):
         assert admin_client.get(url).status_code == 404, page
 
 
-def test_who_may_not_see_listeners_gets_no_drawing(client, django_user_model, listener):
+def test_a_user_who_may_not_view_listeners_gets_no_drawing(client, django_user_model, listener):
     client.force_login(django_user_model.objects.create_user("sam", is_staff=True))
     assert client.get(f"/admin/listeners/listener/{listener.pk}/drawing/").status_code == 403
 

@@ -191,7 +191,7 @@ def test_a_condition_on_another_field_is_evaluated(client, tried, listener, make
     assert "1 would match" in tried(_user(client, "CDC Administrator"), condition=condition)
 
 
-def test_who_may_see_the_values_may_ask_for_them(tried, listener, make_entry):
+def test_a_user_who_sees_the_values_may_use_them_in_a_condition(tried, listener, make_entry):
     listener.sensitive_fields = ["SSN__c"]
     listener.save()
     make_entry(changed_data={"SSN__c": "219-09-9999"})
@@ -208,7 +208,7 @@ def test_a_viewer_tries_the_mapping_as_it_is(client, tried, listener, make_entry
     assert viewer.post(NEW, {}).status_code == 403
 
 
-def test_who_may_not_see_the_audit_log_gets_no_preview(client, listener, django_user_model):
+def test_a_user_who_may_not_view_the_audit_log_gets_no_preview(client, listener, django_user_model):
     user = django_user_model.objects.create_user("mia", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(content_type__model="handlermapping"))
     client.force_login(user)

@@ -178,7 +178,7 @@ def test_many_of_everything_take_as_many_queries_as_one(admin_client, make_deliv
     assert len(seven) == len(one) <= 28
 
 
-def test_of_many_listeners_those_in_trouble_are_shown_and_a_link_to_the_others(home, db):
+def test_listeners_in_trouble_are_shown_among_many_with_a_link_to_the_rest(home, db):
     for _ in range(tables.SHOWN + 1):
         receive(make_listener())
     troubled = make_listener(name="zulu")

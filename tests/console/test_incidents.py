@@ -73,7 +73,7 @@ def test_a_note_is_asked_for_before_several_are_closed(admin_client, make_incide
     assert incident.is_open
 
 
-def test_who_closed_it_and_why_is_kept_and_shown(admin_client, make_incident):
+def test_the_user_and_the_reason_of_a_closing_are_kept_and_shown(admin_client, make_incident):
     incident = make_incident()
     close(admin_client, incident, note="Compared <by hand>.")
     incident.refresh_from_db()

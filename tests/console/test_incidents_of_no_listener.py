@@ -37,7 +37,7 @@ def test_the_api_and_notices_name_no_listener(admin_client, incident):
     assert Notice.of(incident).listener == ""
 
 
-def test_who_was_granted_a_single_listener_does_not_see_it(client, listener, incident):
+def test_a_user_with_a_single_listener_does_not_see_it(client, listener, incident):
     user = User.objects.create_user("bob", password="a long password", is_staff=True)
     assign_perm("listeners.view_listener", user, listener)
     client.force_login(user)

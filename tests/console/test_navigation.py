@@ -41,7 +41,7 @@ def test_the_side_bar_holds_what_the_reader_may_see(client, django_user_model):
     ]
 
 
-def test_who_is_not_logged_in_is_asked_to(client, db):
+def test_an_anonymous_visitor_has_to_log_in(client, db):
     response = client.get("/admin/audit/auditlogentry/")
     assert response.status_code == 302
     assert response.url.startswith("/admin/login/")

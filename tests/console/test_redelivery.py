@@ -191,7 +191,7 @@ def test_an_operator_goes_on_without_a_halting_one(admin_client, dead):
     ("path", "action"),
     [(DELIVERIES, "redeliver"), (DELIVERIES, "go_on_without"), (ENTRIES, "redeliver")],
 )
-def test_who_may_only_look_sees_no_button_and_gets_403(reader, dead, path, action):
+def test_a_viewer_sees_no_button_and_gets_403(reader, dead, path, action):
     row = dead if path == DELIVERIES else dead.entry
     for page in (path, f"{path}{row.pk}/change/"):
         html = reader.get(page).content.decode()

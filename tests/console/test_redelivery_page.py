@@ -84,7 +84,7 @@ def test_one_that_waits_is_cancelled_with_a_reason(admin_client, dead, monkeypat
     assert states() == ["dead", "blocked", "succeeded"]
 
 
-def test_who_may_only_look_sees_how_far_it_is_and_cancels_nothing(client, dead, monkeypatch):
+def test_a_viewer_sees_the_progress_and_cannot_cancel(client, dead, monkeypatch):
     monkeypatch.setattr("handlers.redelivery.start.AT_ONCE", 0)
     redelivery = begin(RedeliveryRequest(ANN, Delivery.objects.all()), timezone.now())
     viewer = User.objects.create_user("viewer", is_staff=True)

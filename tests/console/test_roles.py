@@ -132,7 +132,7 @@ def test_an_administrator_edits_settings_and_users_and_no_superuser(as_a, listen
     assert administrator.post(f"{above}delete/", {"post": "yes"}).status_code == 403
 
 
-def test_who_could_change_a_row_can_still_do_what_has_a_permission_of_its_own_now(
+def test_the_permission_to_change_a_row_includes_its_separate_permissions(
     client, incident, django_user_model
 ):
     user = django_user_model.objects.create_user("ann", is_staff=True)

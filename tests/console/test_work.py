@@ -81,7 +81,7 @@ def test_each_kind_has_a_read_only_list(admin_client, kinds, path):
     assert admin_client.get(f"{path}add/").status_code == 403
 
 
-def test_who_may_see_one_kind_sees_that_alone(client, kinds):
+def test_a_user_who_may_view_one_kind_sees_only_that_kind(client, kinds):
     reader = User.objects.create_user("reader", is_staff=True)
     client.force_login(reader)
     assert client.get(OVERVIEW).status_code == 403

@@ -10,7 +10,7 @@ from consumer.status.cached_reads import BackgroundRead, CachedReads
 MANY = 8
 
 
-def test_of_many_who_ask_at_once_one_reads():
+def test_one_of_many_simultaneous_callers_reads():
     cached, together, reads = CachedReads(seconds=60), Barrier(MANY), []
 
     def read() -> int:

@@ -34,7 +34,7 @@ def test_limits_hold_for_every_new_session():
     assert limits == ["8s", "10s", "10"]
 
 
-def test_without_them_the_admin_and_migrations_wait_as_long_as_they_need():
+def test_without_limits_the_admin_and_migrations_wait_as_long_as_they_need():
     assert shown("idle_in_transaction_session_timeout", "lock_timeout") == ["0", "0"]
 
 

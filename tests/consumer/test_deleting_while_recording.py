@@ -91,7 +91,7 @@ def test_deleting_a_listener_sees_the_changes_that_are_being_recorded(listener, 
     while_recording(delete, waits=True)
 
 
-def test_who_records_for_a_listener_that_is_deleted_just_now_has_lost_it(listener):
+def test_recording_for_a_listener_that_is_being_deleted_loses_its_lease(listener):
     make_mapping(listener)
     lease = lease_of(listener)
 

@@ -108,7 +108,9 @@ def test_what_the_database_refuses_holds_up_no_other(org, heard, account):
     assert {one.record_id for one in entries(source="gap")} == {account}
 
 
-def test_who_is_overtaken_while_it_reads_adds_nothing_twice(org, heard, account, monkeypatch):
+def test_a_worker_that_is_overtaken_during_its_read_adds_nothing_twice(
+    org, heard, account, monkeypatch
+):
     def overtaken(milestone: str) -> None:
         if milestone == "read":
             monkeypatch.undo()

@@ -72,7 +72,7 @@ def test_a_released_lease_is_free_at_once(listener):
     assert lease_of(listener, "two").epoch == 2
 
 
-def test_of_several_it_gets_those_that_are_free(make_listener):
+def test_acquiring_several_leases_gets_the_free_ones(make_listener):
     listeners = [make_listener() for _ in range(3)]
     lease_of(listeners[1], "other")
 
@@ -81,7 +81,7 @@ def test_of_several_it_gets_those_that_are_free(make_listener):
     assert got == [Lease(listeners[0].pk, "one", 1), Lease(listeners[2].pk, "one", 1)]
 
 
-def test_of_several_it_says_which_were_lost_and_keeps_the_others(make_listener):
+def test_renewing_several_leases_returns_the_kept_ones(make_listener):
     mine = [lease_of(make_listener(), "one") for _ in range(3)]
     expire()
     Position.objects.acquire([mine[1].listener_id], "other")
@@ -94,7 +94,7 @@ def test_of_several_it_says_which_were_lost_and_keeps_the_others(make_listener):
     assert live == {mine[0].listener_id, mine[1].listener_id}
 
 
-def test_of_a_processs_leases_only_those_named_are_renewed(make_listener):
+def test_only_the_named_leases_of_a_process_are_renewed(make_listener):
     draining, kept = (lease_of(make_listener(), "one") for _ in range(2))
     expire()
 

@@ -76,7 +76,7 @@ def test_it_is_no_change(record):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_lost_the_lease_moves_nothing(listener):
+def test_without_the_lease_the_position_does_not_move(listener):
     lease = lease_of(listener)
     Position.objects.update(replay_id="7", lease_until="2020-01-01T00:00Z")
     lease_of(listener, "another process")

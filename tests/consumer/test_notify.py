@@ -86,7 +86,7 @@ def test_a_post_is_signed_when_there_is_a_secret(listener, webhook, settings, no
 
 
 @pytest.mark.parametrize("answer", [(500, {}), (302, {"Location": "/elsewhere"})])
-def test_who_does_not_take_it_is_asked_again_later(listener, webhook, now, answer):
+def test_a_refused_notification_is_sent_again_later(listener, webhook, now, answer):
     webhook.answers = [answer]
     report(listener, now=now)
 
@@ -150,7 +150,7 @@ def test_a_password_that_cannot_even_be_sent_is_tried_again_later(
     assert "hunter2" not in caplog.text
 
 
-def test_who_of_several_the_mail_server_refuses_is_logged(listener, mail_server, now, caplog):
+def test_a_recipient_that_the_mail_server_refuses_is_logged(listener, mail_server, now, caplog):
     mail_server.refuses = "550 unknown"
     mail_server.refused = "dev@"
     report(listener, now=now)

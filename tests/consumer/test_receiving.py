@@ -82,7 +82,7 @@ def test_what_came_before_the_end_is_taken_in(transactional_db):
         wait_for(lambda: receiver.has_disconnected)
 
 
-def test_who_began_at_the_tip_and_was_away_for_too_long_is_compared(start):
+def test_a_listener_without_a_position_that_was_away_too_long_is_compared(start):
     """Nothing was received, so no position exists whose refusal would reveal the loss."""
     heard = timezone.now() - timedelta(hours=80)
     start(tip_since=heard - timedelta(hours=5), caught_up_at=heard, channel="/data/ChangeEvents")

@@ -141,7 +141,7 @@ def test_what_was_changed_before_the_first_recorded_change_is_not_due(org, entit
     assert (job.compared, job.added) == (1, 0)
 
 
-def test_of_a_record_from_before_the_loss_what_no_event_carries_is_not_missed(org, entity):
+def test_a_field_without_events_of_an_older_record_is_not_missing(org, entity):
     """Within seconds of the loss the field could have been changed by a lost event."""
     entity.create(Name="Acme", Phone="1")
     org.advance(10)

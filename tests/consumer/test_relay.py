@@ -117,7 +117,7 @@ def test_they_follow_their_mapping_to_a_registered_handler(listener, later, stat
     assert relay.publish_due(later) == 1
 
 
-def test_so_do_those_whose_message_no_worker_knew(listener, later):
+def test_deliveries_whose_message_no_worker_knew_move_too(listener, later):
     """A version that has the handler published them, and workers of an older one refused them."""
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
     Delivery.objects.update(state="queued", queued_at=timezone.now(), handler="not.there")
@@ -132,7 +132,7 @@ def test_so_do_those_whose_message_no_worker_knew(listener, later):
 
 
 @pytest.mark.parametrize("state", ["ready", "retrying", "queued"])
-def test_of_a_handler_and_a_mapping_that_are_both_gone_all_is_skipped(listener, later, state):
+def test_deliveries_without_a_handler_and_a_mapping_are_skipped(listener, later, state):
     """Nothing else would end them and the deliveries behind them in their chains."""
     deliveries(listener, change(), change(), handler="not.there")
     Delivery.objects.filter(state="ready").update(
@@ -168,7 +168,7 @@ def test_what_the_broker_still_holds_is_not_published_again(listener, later):
     assert waiting() == 3
 
 
-def test_of_what_the_broker_lost_only_what_is_queued_for_long_is_published_again(listener):
+def test_only_lost_messages_that_were_queued_long_ago_are_published_again(listener):
     ids = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(3)])
     now = timezone.now()
     publish.publish(ids[:1], now - timedelta(minutes=1))

@@ -113,7 +113,7 @@ def test_where_a_managed_subscription_begins_is_not_the_policys_to_say(db, polic
     assert Reconciliation.objects.count() == 1
 
 
-def test_who_has_lost_the_lease_writes_nothing(listener):
+def test_without_the_lease_nothing_is_written(listener):
     lease = lease_of(listener)
     Position.objects.update(lease_until="2020-01-01T00:00Z")
     assert lease_of(listener, "another process")

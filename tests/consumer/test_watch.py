@@ -81,7 +81,7 @@ def test_one_that_was_never_started_is_an_outage_too(listener, now):
     ],
     ids=["disabled", "failed", "forgotten", "a moment ago"],
 )
-def test_who_is_not_to_receive_is_no_outage(listener, now, fields):
+def test_a_listener_that_should_not_receive_is_no_outage(listener, now, fields):
     stand(listener, now, state="connecting", replay_id="7", last_event_at=now)
     seconds = fields.pop("last_received_at_seconds", 3600)
     Position.objects.update(last_received_at=now - timedelta(seconds=seconds))
@@ -117,7 +117,7 @@ def test_a_listener_that_receives_and_cannot_record_is_an_outage(listener, now):
     assert "recording again since" in the_closed(Kind.OUTAGE).note
 
 
-def test_who_was_never_let_in_and_is_not_run_any_more_is_an_outage(listener, now):
+def test_a_listener_that_never_received_and_no_longer_runs_is_an_outage(listener, now):
     stand(listener, now, state="connecting", last_received_at=None, holder="", lease_until=None)
     watch(now)
     assert opened(Kind.OUTAGE)
@@ -318,7 +318,7 @@ def test_an_hour_of_quiet_while_receiving_ends_it(listener, now, kind):
 @pytest.mark.parametrize(
     "kind", [Kind.STALL, Kind.QUOTA, Kind.BACK_OFF, Kind.OUTAGE, Kind.CONFIGURATION]
 )
-def test_who_is_disabled_has_no_trouble_with_running(listener, now, kind):
+def test_disabling_a_listener_closes_its_incidents_of_running(listener, now, kind):
     stand(listener, now, state="stopped")
     report(listener, kind, now)
     Listener.objects.update(enabled=False)
@@ -326,7 +326,7 @@ def test_who_is_disabled_has_no_trouble_with_running(listener, now, kind):
     assert the_closed(kind).note == "The listener was disabled."
 
 
-def test_nor_has_its_org_a_limit_that_is_no_longer_queried(listener, now):
+def test_disabling_a_listener_closes_the_incident_of_its_orgs_limit(listener, now):
     stand(listener, now, state="stopped")
     Incident.objects.report(listener.pk, Trouble(Kind.QUOTA, "usage", "85%", "look"), now)
     Listener.objects.update(enabled=False)

@@ -131,7 +131,7 @@ def test_a_password_of_its_own_goes_into_an_address_without_one(url, tmp_path):
 
 
 @pytest.mark.parametrize("url", ["", "redis+socket:///run/broker.sock", "redis://:p@h/0"])
-def test_so_does_the_brokers(url):
+def test_the_brokers_address_needs_a_host_and_no_password_too(url):
     with pytest.raises(SystemExit, match="CELERY_BROKER_URL must have a host and no password"):
         with_password("CELERY_BROKER", url, "hunter2")
 

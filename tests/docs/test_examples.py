@@ -120,7 +120,7 @@ def test_a_block_may_say_why_it_is_not_run(page):
     run(page('<!-- skip: next "it needs an org" -->', "", *block("python", "1 / 0")))
 
 
-def test_and_has_to_say_why(page):
+def test_a_block_that_is_not_run_must_have_a_reason(page):
     with pytest.raises(Failed, match="say why the next block isn't run"):
         run(page("<!-- skip: next -->", "", *block("python", "1")))
 

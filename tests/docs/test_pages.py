@@ -31,7 +31,7 @@ def test_the_python_of_a_page_runs(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_so_does_the_rest_of_its_code(page, db):
+def test_the_other_code_of_a_page_runs(page, db):
     run(page, languages=LANGUAGES.keys() - {"python"})
 
 

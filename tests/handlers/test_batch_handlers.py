@@ -75,7 +75,7 @@ def test_a_message_of_more_than_the_handler_takes_is_several_batches(listener):
     assert batches() == [5, 10, 10]
 
 
-def test_of_a_record_one_change_is_in_a_batch_and_they_keep_their_order(listener):
+def test_a_batch_has_one_change_of_each_record_in_order(listener):
     ids = deliver(listener, "tests.batch", 3)
     mapping = HandlerMapping.objects.get()
     again = [change(records=[record_id(n)]) for n in range(3)]

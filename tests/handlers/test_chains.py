@@ -69,7 +69,7 @@ def test_the_database_refuses_a_second_open_delivery_of_a_chain(listener):
         Delivery.objects.exclude(pk=first).update(state="ready")
 
 
-def test_of_many_records_one_of_each_is_claimed_and_settled_together(listener):
+def test_one_change_of_each_of_many_records_is_claimed_and_settled_together(listener):
     make_mapping(listener)
     first = record(listener, *[*range(8)] * 5)
 

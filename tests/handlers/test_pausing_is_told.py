@@ -29,7 +29,7 @@ def resume(mapping):
     assert mappings_pause.resume([mapping], ANN, "", timezone.now())
 
 
-def test_who_paused_it_and_why_is_kept_and_each_act_is_noted_once(mapping):
+def test_the_user_and_the_reason_of_a_pause_are_kept_and_each_action_logged_once(mapping):
     pause(mapping, "their API is down")
 
     assert not mappings_pause.pause([mapping], ANN, "again", timezone.now())

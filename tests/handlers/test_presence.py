@@ -44,7 +44,7 @@ def test_a_loop_that_hangs_is_not_called_alive(beats):
     assert not Worker.objects.with_life().get().is_live
 
 
-def test_who_ends_takes_its_row_away(beats):
+def test_a_worker_that_ends_deletes_its_row(beats):
     beats.begin()
     wait_for(Worker.objects.exists)
 

@@ -164,7 +164,7 @@ def test_what_was_recorded_before_the_reading_is_not_judged_by_it(listener, read
 
 
 @pytest.mark.django_db
-def test_of_several_readings_the_newest_counts(listener, read_entry):
+def test_the_newest_of_several_readings_counts(listener, read_entry):
     AuditLogEntry.objects.filter(pk=read_entry.pk).update(as_of=ms(5), read_at=ms(6))
     read_entry.pk, read_entry.transaction_key = None, "read again"
     read_entry.save()

@@ -81,7 +81,7 @@ def of_all(port, count):
     return told if told.total("cdc_deliveries_handled_total") == count else None
 
 
-def test_so_are_those_of_a_worker_alone_and_one_whose_port_is_taken_works_without(
+def test_a_solo_worker_is_counted_too_and_one_whose_port_is_taken_works_without_metrics(
     processes, listener
 ):
     port = free_port()

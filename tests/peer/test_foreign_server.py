@@ -240,7 +240,7 @@ def test_a_listener_killed_in_the_middle_of_a_burst_leaves_nothing_undone(
     assert_handled_once(burst)
 
 
-def test_of_two_processes_one_subscribes_and_the_other_takes_over_when_it_is_killed(
+def test_one_of_two_processes_subscribes_and_the_other_takes_over_when_it_is_killed(
     processes, peer, peer_listener
 ):
     HandlerMapping.objects.update(entity="Account")

@@ -122,7 +122,7 @@ def test_an_unknown_one_is_refused(client: PubSubClient, named: dict[str, Any], 
     assert ended(client.manage(**named))[1] == MANAGED + code
 
 
-def test_of_several_commits_the_last_counts(org: SimulatorProcess, client: PubSubClient) -> None:
+def test_the_last_of_several_commits_counts(org: SimulatorProcess, client: PubSubClient) -> None:
     org.managed_subscription("Many", ALL, replay="earliest")
     org.create("Account", {"Name": "1"}, {"Name": "2"}, {"Name": "3"})
     stream = client.manage(developer_name="Many")

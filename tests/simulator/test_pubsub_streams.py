@@ -163,7 +163,7 @@ def test_a_bad_first_request_is_refused(
         ({"tenantid": "00D000000000000EAA"}, "UNAUTHENTICATED", "service.auth.error"),
     ],
 )
-def test_who_is_not_known_is_not_let_in(
+def test_unknown_credentials_are_refused(
     client: PubSubClient, metadata: dict[str, str], status: str, code: str
 ) -> None:
     client.metadata |= metadata

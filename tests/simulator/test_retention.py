@@ -130,7 +130,7 @@ def test_an_answer_carries_so_many_events_at_most() -> None:
     assert sizes == [4, 4, 2]
 
 
-def test_so_many_events_are_retained() -> None:
+def test_the_given_number_of_events_is_retained() -> None:
     with SimulatorProcess("--retention-events", "3") as org:
         org.burst(10)
 

@@ -139,7 +139,7 @@ def test_an_entity_that_cannot_be_read_at_all_is_refused_and_not_empty(org: Scri
 
 
 @pytest.mark.parametrize("absent", [NOT_FOUND, of_json("nothing here", 404)])
-def test_of_an_entity_that_can_be_queried_records_that_are_not_found_are_gone(
+def test_records_not_found_are_gone_if_their_entity_can_be_queried(
     org: ScriptedOrg, absent: Reply
 ) -> None:
     org.tell(one(A), absent, absent)

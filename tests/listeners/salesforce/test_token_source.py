@@ -302,7 +302,9 @@ def test_a_token_that_could_not_be_stored_is_stored_later_under_a_new_lock(
     assert given.org.sent == ["refresh-0", "refresh-1", "refresh-2"]
 
 
-def test_who_waits_for_a_login_may_be_interrupted_without_losing_it(given: Setting) -> None:
+def test_a_caller_that_is_interrupted_during_a_login_does_not_lose_its_result(
+    given: Setting,
+) -> None:
     slow = threading.Event()
     given.org.answers.append(lambda granted: _rotate(given.org, granted, slow))
     source = given.source()

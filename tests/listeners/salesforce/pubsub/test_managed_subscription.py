@@ -69,7 +69,7 @@ def test_what_is_recorded_is_committed_without_a_poll(serve, connect):
     assert commits[0].commit_replay_id_request.replay_id == replay_id(2)
 
 
-def test_of_many_records_the_latest_is_committed(serve, connect):
+def test_the_latest_of_many_recorded_positions_is_committed(serve, connect):
     seen = []
     first, may_answer = threading.Event(), threading.Event()
 

@@ -32,7 +32,7 @@ def test_the_org_is_that_of_the_login():
     assert tenant_of(token("00D000000000009!x", "00D000000000001")) == "00D000000000001EAA"
 
 
-def test_else_the_org_is_the_one_in_the_access_token():
+def test_without_a_login_the_org_is_that_of_the_access_token():
     assert tenant_of(token("00D000000000009!AQ.x")) == "00D000000000009EAA"
 
 
