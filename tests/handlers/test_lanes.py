@@ -77,7 +77,7 @@ def test_a_lane_whose_first_mapping_is_deleted_goes_on_under_another_name(listen
     assert states() == ["running", "ready", "blocked"]
 
 
-def test_the_second_of_two_runs_in_one_chain_goes_on_and_the_next_waits_for_it(listener, two_lanes):
+def test_a_running_delivery_joins_its_new_chain_only_after_its_run(listener, two_lanes):
     one, two = two_lanes
     record(listener, change())
     Delivery.objects.update(state="running", attempts=1, claim_deadline=timezone.now())

@@ -1,4 +1,4 @@
-"""The client creates, polls and aborts query jobs, and reports refused requests."""
+"""The client creates and polls query jobs, and reports refused requests."""
 
 from __future__ import annotations
 
