@@ -39,7 +39,7 @@ def installed(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder)
     lock = ROOT / "requirements.txt"
-    install = ["--python", folder / "bin/python", "install", "--no-compile", "--constraint", lock]
+    install = ["--python", folder / "bin/python", "install", "--constraint", lock]
     subprocess.run([*PIP, *install, wheel], check=True)
     return folder / "bin"
 
