@@ -89,6 +89,7 @@ class Couriers:
             destination.pk if destination else None: destination
             for destination in destinations_to_read()
         }
+        self._leaving = [thread for thread in self._leaving if thread.is_alive()]
         for pk, thread in list(self._threads.items()):
             if pk not in wanted or _values(thread.destination) != _values(wanted[pk]):
                 thread.stop()
@@ -114,7 +115,7 @@ def _values(destination: Destination | None) -> object:
     """Return what a courier's connection is made of."""
     if destination is None:
         return None
-    return destination.name, destination.broker, destination.ca_certificate
+    return destination.name, destination.broker.stored, destination.ca_certificate
 
 
 class CouriersThread(PeriodicThread):

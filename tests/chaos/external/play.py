@@ -56,8 +56,8 @@ def run(folder: Path, wanted: Wanted) -> Report:
             database=wanted.database,
             seconds=time.monotonic() - started,
             handling_seconds=seconds,
-            faults=Counter(fault.kind for fault in faults.faults),
-            counts=verdict.counts,
+            faults=dict(Counter(fault.kind for fault in faults.faults)),
+            counts=dict(verdict.counts),
             violations={kind: found for kind, found in verdict.violations.items() if found},
         )
 
