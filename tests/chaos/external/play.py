@@ -10,10 +10,11 @@ from pathlib import Path
 
 from benchmarks.org import org_with_chains
 from tests.chaos.external.console import shown
+from tests.chaos.external.effects import Log
 from tests.chaos.external.environments import versions_of
 from tests.chaos.external.report import Report
 from tests.chaos.external.stage import QUEUES, FaultLog, Stage, Wanted, kill
-from tests.chaos.external.verify import Log, Timing, verify
+from tests.chaos.external.verify import Timing, verify
 from tests.chaos.mirror.database import Errors
 
 LOOK_SECONDS = 0.3

@@ -6,21 +6,21 @@ published, and the database with SQL of its own.
 
 from __future__ import annotations
 
-import itertools
-import json
-import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
+from tests.chaos.external.effects import Change, Log, Run
 from tests.chaos.external.stage import Fault
 from tests.chaos.mirror.database import Database, moment
 
 #: The first attempt of one change in so many fails.
 FLAKY = 50
+#: A worker sends a report at once after its task; on a busy machine not much later.
+REPORT_SECONDS = 2.0
 #: A worker that reconnects may run and report before the product's queue exists again.
 RECONNECT_SECONDS = 20.0
 _DELIVERIES = """
@@ -32,60 +32,18 @@ WHERE e.change_type = 'UPDATE'
 _ATTEMPTS = """
 SELECT delivery_id, number, outcome, started_at, finished_at FROM handlers_deliveryattempt
 """
-_TASK_ID = re.compile(r"delivery-(\d+)-(\d+)")
-#: Transaction key, sequence number, record.
-Change = tuple[str, int, str]
-
-
-@dataclass(slots=True)
-class Run:
-    """One run of the task: places in the log and times; `end` is missing if it was killed."""
-
-    task_id: str
-    pid: int
-    entry: int
-    change: Change
-    started: int
-    started_at: float
-    outcome: str = ""
-    ended: int = 0
-
-    @property
-    def attempt(self) -> tuple[int, int]:
-        """The delivery's id and the number of the attempt; zeros for another's task id."""
-        found = _TASK_ID.fullmatch(self.task_id)
-        return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """The runs of each change, in the order in which they began."""
+class Attempt:
+    """An attempt as the audit log has it; a tracked one starts when its task is sent."""
 
-    runs: Mapping[Change, Sequence[Run]]
+    outcome: str
+    started_at: float
+    finished_at: float
 
-    @classmethod
-    def read(cls, path: Path) -> Log:
-        runs: dict[Change, list[Run]] = defaultdict(list)
-        open_runs: dict[tuple[int, str], Run] = {}
-        for place, text in enumerate(path.read_text().splitlines(), 1):
-            line = json.loads(text)
-            change = (line["transaction"], line["number"], line["record"])
-            key = (line["pid"], line["task"])
-            if line["what"] == "start":
-                run = Run(line["task"], line["pid"], line["entry"], change, place, line["at"])
-                runs[change].append(run)
-                open_runs[key] = run
-            else:
-                run = open_runs.pop(key)
-                run.outcome, run.ended = line["what"], place
-        return cls(runs)
 
-    def by_attempt(self) -> Mapping[tuple[int, int], list[Run]]:
-        found: dict[tuple[int, int], list[Run]] = defaultdict(list)
-        for runs in self.runs.values():
-            for run in runs:
-                found[run.attempt].append(run)
-        return found
+Attempts = Mapping[tuple[int, int], Attempt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +65,18 @@ class Timing:
                 return fault.kind
         return ""
 
-    def excuses_unknown(self, until: float) -> bool:
-        """Whether there was a fault that can have cost the report of an attempt that was given up
-        then."""
-        since = until - 2 * self.report_timeout - RECONNECT_SECONDS
-        return any(fault.until >= since and fault.at <= until for fault in self.faults)
+    def excuses_unknown(self, attempt: Attempt) -> bool:
+        """Return whether there was a fault that can have cost the report of an attempt."""
+        since = attempt.started_at - RECONNECT_SECONDS
+        return any(
+            fault.until >= since and fault.at <= attempt.finished_at for fault in self.faults
+        )
+
+    def is_late(self, run: Run, attempt: Attempt) -> bool:
+        """Return whether a run ended after its attempt's deadline, as on a machine that is too
+        slow for it."""
+        deadline = attempt.started_at + self.report_timeout
+        return attempt.outcome == "unknown" and run.ended_at + REPORT_SECONDS >= deadline
 
 
 @dataclass(slots=True)
@@ -149,12 +114,12 @@ def verify(
     changes = _published(events)
     verdict.counts["changes"] = len(changes)
     deliveries = _deliveries(verdict, database, changes)
-    attempts = {(row[0], row[1]): (row[2], moment(row[4])) for row in database.rows(_ATTEMPTS)}
+    attempts = _attempts(database)
     for change in changes:
         if delivery := deliveries.get(change):
             runs = log.runs.get(change, ())
             _check_outcome(verdict, delivery, attempts, runs)
-            _check_runs(verdict, delivery, runs, timing)
+            _check_runs(verdict, delivery, attempts, runs, timing)
     released = {delivery.id for delivery in deliveries.values() if delivery.released}
     _check_attempts(verdict, attempts, released, log, timing)
     _check_order(verdict, changes, log)
@@ -189,10 +154,24 @@ def _deliveries(
     return found
 
 
+def _attempts(database: Database) -> Attempts:
+    return {
+        (delivery_id, number): Attempt(outcome, _seconds(started), _seconds(finished))
+        for delivery_id, number, outcome, started, finished in database.rows(_ATTEMPTS)
+    }
+
+
+def _seconds(value: Any) -> float:
+    """Return a time of the database in seconds since 1970."""
+    found = moment(value)
+    assert found is not None
+    return found.timestamp()
+
+
 def _check_outcome(
     verdict: Verdict,
     delivery: Delivery,
-    attempts: Mapping[tuple[int, int], Any],
+    attempts: Attempts,
     runs: Sequence[Run],
 ) -> None:
     verdict.counts[f"deliveries that {delivery.state}"] += 1
@@ -206,21 +185,31 @@ def _check_outcome(
     last = (delivery.id, delivery.attempts)
     if not any(run.attempt == last and run.outcome == "success" for run in runs):
         verdict.report("succeeded without a run that did", delivery)
-    if _fails_at_first(delivery.change) and attempts.get((delivery.id, 1), ("",))[0] == "succeeded":
+    first = attempts.get((delivery.id, 1))
+    if _fails_at_first(delivery.change) and first and first.outcome == "succeeded":
         verdict.report("its first attempt failed and was recorded as a success", delivery)
 
 
-def _check_runs(verdict: Verdict, delivery: Delivery, runs: Sequence[Run], timing: Timing) -> None:
-    """Check that each second run has a reason: a failure, a killed worker or a lost broker."""
+def _check_runs(
+    verdict: Verdict,
+    delivery: Delivery,
+    attempts: Attempts,
+    runs: Sequence[Run],
+    timing: Timing,
+) -> None:
+    """No second run without a reason: a failure, a killed worker, a lost broker, a late report."""
     for run in runs:
         verdict.counts["runs"] += 1
         verdict.counts[f"runs: {run.outcome or 'killed'}"] += 1
         if run.attempt[0] != delivery.id or run.entry != delivery.entry:
             verdict.report("a run for another delivery", f"{delivery} {run}")
-    for first, second in itertools.pairwise(runs):
+    for first, second in pairwise(runs):
         if first.outcome == "failure" and first.task_id != second.task_id:
             continue
+        attempt = attempts.get(first.attempt)
         reason = timing.excuses_second(first, second)
+        if not reason and attempt and timing.is_late(first, attempt):
+            reason = "its report was too late"
         if not reason:
             verdict.report("handled twice", f"{delivery} {first} {second}")
         elif first.outcome == "success":
@@ -229,27 +218,29 @@ def _check_runs(verdict: Verdict, delivery: Delivery, runs: Sequence[Run], timin
 
 def _check_attempts(
     verdict: Verdict,
-    attempts: Mapping[tuple[int, int], tuple[str, Any]],
+    attempts: Attempts,
     released: Collection[int],
     log: Log,
     timing: Timing,
 ) -> None:
     """Check that the audit log's outcome of each attempt agrees with the project's log."""
     runs = log.by_attempt()
-    for attempt, (outcome, finished_at) in attempts.items():
+    for key, attempt in attempts.items():
+        outcome, of_attempt = attempt.outcome, runs.get(key, ())
         verdict.counts[f"attempts: {outcome}"] += 1
-        outcomes = {run.outcome for run in runs.get(attempt, ())}
+        outcomes = {run.outcome for run in of_attempt}
         if outcome == "succeeded" and "success" not in outcomes:
-            verdict.report("a success that was none", attempt)
+            verdict.report("a success that was none", key)
         elif outcome == "failed" and "failure" not in outcomes:
-            verdict.report("a failure that was none", attempt)
-        elif outcome == "unknown" and not timing.excuses_unknown(finished_at.timestamp()):
-            verdict.report("unknown without a fault", (attempt, outcomes, str(finished_at)))
+            verdict.report("a failure that was none", key)
+        elif outcome == "unknown" and not timing.excuses_unknown(attempt):
+            if not of_attempt or not all(timing.is_late(run, attempt) for run in of_attempt):
+                verdict.report("unknown without a fault", f"{key} {attempt} {of_attempt}")
         elif outcome not in ("succeeded", "failed", "unknown"):
-            verdict.report(f"an attempt that {outcome}", attempt)
-    for attempt in runs.keys() - attempts.keys():
-        if attempt[0] not in released:
-            verdict.report("a run of no attempt", attempt)
+            verdict.report(f"an attempt that {outcome}", key)
+    for key in runs.keys() - attempts.keys():
+        if key[0] not in released:
+            verdict.report("a run of no attempt", key)
 
 
 def _check_order(verdict: Verdict, changes: Sequence[Change], log: Log) -> None:
