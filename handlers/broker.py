@@ -85,6 +85,13 @@ def errors(app: Celery) -> Iterator[None]:
         raise BrokerUnavailable(f"The broker does not accept messages: {error}") from error
 
 
+def await_receipt(channel: Any, queue: str) -> None:
+    """Ask RabbitMQ about a queue, and so wait until it has received what was sent before on the
+    channel: messages sent into a broken connection are lost without an error."""
+    if not isinstance(channel.connection, virtual.Transport):
+        channel.queue_declare(queue, passive=True)
+
+
 def queue_length(queue: str) -> int | None:
     """Return the number of messages in a queue, 0 if it does not exist, None if unknown.
 

@@ -195,6 +195,8 @@ def send(messages: Sequence[Message], app: Celery | None = None) -> None:
                 declare=() if message.is_external else None,
                 **({} if message.priority is None else {"priority": message.priority}),
             )
+        if any(message.is_external for message in messages):
+            broker.await_receipt(producer.channel, messages[-1].queue)
     metrics.published(messages)
     if tracing.spans is not None:
         tracing.spans.sent(messages, began)

@@ -35,8 +35,9 @@ log = structlog.get_logger(__name__)
 BATCH = 300
 #: Seconds to wait for the first report of a batch, and for each further one.
 FIRST_SECONDS, NEXT_SECONDS = 1.0, 0.01
-#: Seconds after which another courier gets the reports of one that was killed, on Redis.
-VISIBILITY_SECONDS = 15
+#: Seconds after which a courier gets the reports of another one that was killed, on Redis. A report
+#: that two couriers get is harmless.
+VISIBILITY_SECONDS = 5
 HEARTBEAT_SECONDS = 20
 #: A worker gives a report the priority of its task; on Redis each has a list of its own.
 PRIORITIES = list(range(10))
@@ -134,6 +135,9 @@ def _connection(app: Celery) -> Any:
     queue = reports_queue()
     options = {
         "visibility_timeout": VISIBILITY_SECONDS,
+        "unacked_restore_throttle": 1,
+        "unacked_restore_limit": BATCH,
+        "unacked_mutex_expire": 2 * VISIBILITY_SECONDS,
         "unacked_key": f"{queue}.unacked",
         "unacked_index_key": f"{queue}.unacked_index",
         "unacked_mutex_key": f"{queue}.unacked_mutex",

@@ -43,11 +43,14 @@ def errors_of(task_ids: Sequence[str], destination: Destination | None) -> dict[
 
 def _results(task_ids: Sequence[str], destination: Destination) -> Sequence[object]:
     backend = apps.app_of(destination).backend
-    pipeline = backend.client.pipeline(transaction=False)
-    for task_id in task_ids:
-        pipeline.getrange(backend.get_key_for_task(task_id), 0, MAX_BYTES)
-    found: Sequence[object] = pipeline.execute(raise_on_error=False)
-    return found
+    try:
+        pipeline = backend.client.pipeline(transaction=False)
+        for task_id in task_ids:
+            pipeline.getrange(backend.get_key_for_task(task_id), 0, MAX_BYTES)
+        found: Sequence[object] = pipeline.execute(raise_on_error=False)
+        return found
+    finally:
+        backend.client.connection_pool.disconnect()
 
 
 def _error(content: object) -> Failed | None:

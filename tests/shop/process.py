@@ -1,7 +1,6 @@
 """Workers of the other project, each a process group of its own."""
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -50,21 +49,21 @@ class Shop:
         return worker
 
     @property
-    def runs(self) -> list[tuple[str, str, int]]:
-        """Return the task, record and attempt of each run, in order."""
+    def lines(self) -> list[tuple[str, str, int, int]]:
+        """Task, record, entry and attempt of each run, in order."""
         if not self._journal.exists():
             return []
         rows = [line.split() for line in self._journal.read_text().splitlines()]
-        return [(task, record, int(attempt)) for task, record, _, attempt in rows]
+        return [(task, record, int(pk), int(attempt)) for task, record, pk, attempt in rows]
+
+    @property
+    def runs(self) -> list[tuple[str, str, int]]:
+        """Task, record and attempt of each run, in order."""
+        return [(task, record, attempt) for task, record, _, attempt in self.lines]
 
     def wait_for_runs(self, number: int) -> list[tuple[str, str, int]]:
         wait_for(lambda: len(self.runs) >= number, what=f"{number} runs")
         return self.runs
-
-    def kill_workers(self) -> None:
-        for worker in self._workers:
-            worker.signal(signal.SIGKILL)
-            worker.kill()
 
     def close(self) -> None:
         for worker in self._workers:

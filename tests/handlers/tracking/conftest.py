@@ -12,6 +12,7 @@ from handlers.tracking.courier import Courier
 from handlers.tracking.overdue import end_unreported
 from handlers.tracking.reports import reports_queue
 from listeners.clock import database_clock
+from tests import brokers
 from tests.brokers import AnyBroker
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import RedisServer, wait_for
@@ -26,10 +27,15 @@ def no_applications_of_other_tests():
 
 
 @pytest.fixture
-def shop_broker(tmp_path):
+def shop_broker(request, tmp_path):
     """The broker of the other project."""
-    with RedisServer(tmp_path) as server:
+    if getattr(request, "param", "valkey") == "rabbitmq":
+        server = request.getfixturevalue("_rabbitmq")
+        brokers.empty(server.url, ["celery", reports_queue()])
         yield server
+    else:
+        with RedisServer(tmp_path) as server:
+            yield server
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """A task of another project ends, and its delivery with it: workers without our code."""
 
 import pytest
+from redis import Redis
 
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.tracking.errors import errors_of
 from tests.sample_data import change
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
@@ -12,6 +14,7 @@ def attempts():
     return list(DeliveryAttempt.objects.order_by("id").values_list("number", "outcome"))
 
 
+@pytest.mark.parametrize("shop_broker", ["valkey", "rabbitmq"], indirect=True)
 def test_a_task_that_succeeds_ends_its_delivery(scene, shop):
     scene.mapping()
     shop.worker()
@@ -43,3 +46,69 @@ def test_a_task_that_fails_is_sent_again_until_it_is_a_dead_letter(scene, shop):
     error = Delivery.objects.get(state="dead").error
     assert "The task failed; see the log of worker " in error
     assert "for task id delivery-" in error
+
+
+@pytest.mark.parametrize("shop_broker", ["rabbitmq"], indirect=True)
+def test_a_worker_does_not_consume_the_queue_that_it_reports_to(scene, shop):
+    scene.mapping()
+    worker = shop.worker("-P", "solo")
+    scene.record()
+    scene.wait_for_states("succeeded")
+
+    scene.record(change(records=["001000000000002AAA"]))
+    scene.wait_for_states("succeeded", "succeeded")
+
+    assert "cdc.report" not in worker.output
+
+
+def test_the_error_of_a_failed_task_is_read_from_its_result_backend(scene, shop):
+    scene.destination.result_backend = shop.broker_url
+    scene.destination.save()
+    scene.mapping("shop.fail", max_attempts=1)
+    shop.worker(SHOP_BACKEND=shop.broker_url)
+
+    scene.record()
+
+    scene.wait_for_states("dead")
+    attempt = DeliveryAttempt.objects.get()
+    assert attempt.error == "ValueError: no such account"
+    assert 'raise ValueError("no such account")' in attempt.traceback
+
+
+def test_a_task_whose_result_cannot_be_stored_has_succeeded(scene, shop):
+    """Its worker reports the success before it stores the result, and then a failure too."""
+    scene.destination.result_backend = shop.broker_url
+    scene.destination.save()
+    scene.mapping("shop.return_an_object")
+    worker = shop.worker(SHOP_BACKEND=shop.broker_url)
+
+    scene.record()
+
+    scene.wait_for_states("succeeded")
+    worker.wait_for_output("EncodeError")
+    with scene.reading() as handle:
+        scene.wait_for_count("late", 1, handle)
+    assert scene.states == ["succeeded"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 100,
+        b"[" * 100_000,
+        b'{"result": 7}',
+        b'{"result": {"exc_type": "' + b"x" * 2_000_000,
+        b'{"result": {"exc_type": ["E"], "exc_message": {"a": null}}, "traceback": 7}',
+    ],
+    ids=["nothing", "no text", "nested", "no error", "huge", "other types"],
+)
+def test_a_result_is_not_trusted(scene, shop, content):
+    scene.destination.result_backend = shop.broker_url
+    scene.destination.save()
+    with Redis.from_url(shop.broker_url) as client:
+        client.set("celery-task-meta-delivery-1-1", content)
+
+    found = errors_of(["delivery-1-1", "delivery-2-1"], scene.destination)
+
+    assert [error.error for error in found.values()] in ([], ["['E']: {'a': None}"])
