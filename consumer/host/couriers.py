@@ -112,10 +112,11 @@ class Couriers:
 
 
 def _values(destination: Destination | None) -> object:
-    """Return what a courier's connection is made of."""
+    """Return what a courier's connections are made of."""
     if destination is None:
         return None
-    return destination.name, destination.broker.stored, destination.ca_certificate
+    urls = destination.broker.stored, destination.result_backend.stored
+    return destination.name, *urls, destination.ca_certificate, destination.worker_events
 
 
 class CouriersThread(PeriodicThread):
