@@ -9,6 +9,7 @@ from api.resources.actions import ActionViewSet
 from api.resources.audit_log import AuditLogViewSet
 from api.resources.connections import ConnectionViewSet
 from api.resources.deliveries import DeliveryViewSet
+from api.resources.destinations import DestinationViewSet
 from api.resources.incidents import IncidentViewSet
 from api.resources.listeners import ListenerViewSet
 from api.resources.mappings import MappingViewSet
@@ -26,6 +27,7 @@ router.register("connections", ConnectionViewSet)
 router.register("listeners", ListenerViewSet)
 router.register("handler-mappings", MappingViewSet)
 router.register("mirrors", MirrorViewSet)
+router.register("destinations", DestinationViewSet)
 router.register("audit-log", AuditLogViewSet)
 router.register("deliveries", DeliveryViewSet)
 router.register("redeliveries", RedeliveryViewSet)

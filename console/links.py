@@ -55,6 +55,10 @@ def connection(pk: int) -> str:
     return reverse("admin:listeners_connection_change", args=[pk])
 
 
+def destination(pk: int) -> str:
+    return reverse("admin:handlers_destination_change", args=[pk])
+
+
 def listeners() -> str:
     return listed("listeners_listener")
 

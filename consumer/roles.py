@@ -38,6 +38,7 @@ _ADMINISTERED = (
     ("listeners", "connection"),
     ("listeners", "listener"),
     ("handlers", "handlermapping"),
+    ("handlers", "destination"),
     ("mirror", "mirror"),
     tuple(settings.AUTH_USER_MODEL.lower().split(".")),
     ("auth", "group"),

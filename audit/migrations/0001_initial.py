@@ -109,6 +109,7 @@ class Migration(migrations.Migration):
                             ("unknown_task", "Unknown task"),
                             ("mirror_differs", "Mirror differs"),
                             ("mirror_schema", "Mirrored object changed"),
+                            ("destination", "Destination down"),
                         ],
                         max_length=30,
                     ),

@@ -172,6 +172,7 @@ class Incident(models.Model):
         UNKNOWN_TASK = "unknown_task", "Unknown task"
         MIRROR_DIFFERS = "mirror_differs", "Mirror differs"
         MIRROR_SCHEMA = "mirror_schema", "Mirrored object changed"
+        DESTINATION = "destination", "Destination down"
 
     # None: the incident concerns all listeners, as an outage of the broker does.
     listener = models.ForeignKey(

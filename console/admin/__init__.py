@@ -12,6 +12,7 @@ from console.admin.audit_log.page import AuditLogAdmin
 from console.admin.connections.page import ConnectionAdmin
 from console.admin.deliveries.page import DeliveryAdmin
 from console.admin.deliveries.redelivery_page import RedeliveryAdmin
+from console.admin.destinations.page import DestinationAdmin
 from console.admin.incidents import IncidentAdmin
 from console.admin.jobs import ReconciliationAdmin, WorkAdmin
 from console.admin.listeners.page import ListenerAdmin
@@ -21,7 +22,7 @@ from console.admin.mirrors.page import MirrorAdmin
 from console.admin.quarantine import QuarantinedAdmin
 from console.admin.users import GroupAdmin
 from console.admin.workers import WorkerAdmin
-from handlers.models import Delivery, HandlerMapping, Redelivery, Worker
+from handlers.models import Delivery, Destination, HandlerMapping, Redelivery, Worker
 from listeners.models import Connection, Listener
 from mirror.models import Difference, Mirror, MirrorRun
 
@@ -33,6 +34,7 @@ admin.site.unregister(TokenProxy)
 admin.site.register(Connection, ConnectionAdmin)
 admin.site.register(Listener, ListenerAdmin)
 admin.site.register(HandlerMapping, HandlerMappingAdmin)
+admin.site.register(Destination, DestinationAdmin)
 admin.site.register(Mirror, MirrorAdmin)
 admin.site.register(MirrorRun, MirrorRunAdmin)
 admin.site.register(Difference, DifferenceAdmin)

@@ -1,4 +1,4 @@
-"""Make connections, listeners, handler mappings and mirrors match a file: parse → plan → apply."""
+"""Make the stored configuration match a file: parse → plan → apply."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from django.utils import timezone
 from audit.action_log import Actor
 from audit.log.record import with_history
 from audit.log.throughput import replay_cost
+from consumer.configuration.destinations import Destinations
 from consumer.configuration.desired_state import Item, Wanted, wanted_of
 from consumer.configuration.errors import ConfigurationRefused, Problem, Problems, suggestion
 from consumer.configuration.mappings import check_registered, mapping_plan
@@ -24,7 +25,7 @@ from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
 from consumer.configuration.tasks import check_tasks_known, new_tasks
 from consumer.configuration.yaml_tree import parse
 from handlers.external.task_checks import Checks, check_tasks
-from handlers.models import Destination, HandlerMapping
+from handlers.models import HandlerMapping
 from listeners.connections.listener_warnings import warnings as listener_warnings
 from listeners.models import Connection, Listener, Position
 from listeners.models.connection_rules import warnings as connection_warnings
@@ -113,7 +114,7 @@ class _Plan:
         connections = Connection.objects.select_for_update(no_key=True).order_by("id")
         self._connections = {connection.name: connection for connection in connections}
         by_id = {connection.pk: connection for connection in self._connections.values()}
-        self._destinations = {row.name: row for row in Destination.objects.all()}
+        self._destinations = Destinations(wanted, problems)
         self._listeners: dict[str, Listener] = {}
         for listener in Listener.objects.select_for_update(no_key=True).order_by("id"):
             listener.connection = by_id[listener.connection_id]
@@ -125,6 +126,7 @@ class _Plan:
             label = f"connection {name}"
             self.steps += row_steps(connection, label, CONNECTION, item, self._problems)
             self._warn(item, label, connection_warnings(connection))
+        self.steps += self._destinations.steps()
         for name, item in self._wanted.listeners.items():
             listener = self._listener(name, item)
             if item.handlers is not None:
@@ -133,7 +135,7 @@ class _Plan:
                     item.handlers,
                     self._problems,
                     prune=prune,
-                    destinations=self._destinations,
+                    destinations=self._destinations.rows,
                     mirrored=mirrored_soon(self._wanted, name),
                 )
                 self.steps += steps
@@ -202,7 +204,7 @@ class _Plan:
     def _remove_unnamed(self, *, prune: bool) -> None:
         """Plan to remove the rows that the file does not name, or without `prune` only list them.
 
-        A listener with history is disabled instead, and a connection in use is kept.
+        A listener with history is disabled instead; a connection or destination in use is kept.
         """
         named = self._wanted.listeners
         unnamed = [row for name, row in self._listeners.items() if name not in named]
@@ -223,6 +225,11 @@ class _Plan:
                 notes.append(f"connection {name} is kept: used by {', '.join(users)}")
             else:
                 steps.append(Step(f"- connection {name}", connection.delete, connection))
+        items = self._wanted.listeners.values()
+        handlers = [handler for item in items for handler in item.handlers or ()]
+        removals, in_use = self._destinations.removals(handlers)
+        steps += removals
+        notes += in_use
         if prune:
             self.steps += steps
             self.notes += notes

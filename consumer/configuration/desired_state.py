@@ -1,4 +1,5 @@
-"""The desired state: the connections, listeners and handlers of a file, read key by key."""
+"""The desired state: the connections, destinations, listeners and handlers of a file, read key by
+key."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from consumer.configuration.errors import Problems, suggestion
 from consumer.configuration.schema import (
     CONNECTION,
     CONNECTION_KEY,
+    DESTINATION,
     DESTINATION_KEY,
     FILE,
     HANDLER,
@@ -51,9 +53,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The connections and listeners of the file, by name, and its mirrors, by model."""
+    """The connections, destinations and listeners of the file, by name, and its mirrors, by
+    model."""
 
     connections: dict[str, Item]
+    destinations: dict[str, Item]
     listeners: dict[str, Item]
     mirrors: dict[str, Item]
 
@@ -71,11 +75,15 @@ class _Reading:
         if not isinstance(root, Mapping):
             if not isinstance(root, Unusable):
                 self._problems.add(root.line, "the file must begin with connections: or listeners:")
-            return Wanted({}, {}, {})
+            return Wanted({}, {}, {}, {})
         self._refuse_unknown(root, FILE, "the file")
         connections = [
             self._item(node, CONNECTION, "a connection")
             for node in self._list(root.entries.get("connections"), "connections")
+        ]
+        destinations = [
+            self._item(node, DESTINATION, "a destination")
+            for node in self._list(root.entries.get("destinations"), "destinations")
         ]
         listeners = [
             self._listener(node) for node in self._list(root.entries.get("listeners"), "listeners")
@@ -87,6 +95,7 @@ class _Reading:
         default = str(Listener._meta.get_field("name").get_default())
         return Wanted(
             self._by_name(connections, "connection"),
+            self._by_name(destinations, "destination"),
             self._by_name(listeners, "listener", default),
             self._by_name(mirrors, "mirror", key="model"),
         )

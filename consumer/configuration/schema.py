@@ -156,7 +156,7 @@ def _described(node: Node) -> str:
             return "this text"
 
 
-FILE = ("connections", "listeners", "mirrors")
+FILE = ("connections", "destinations", "listeners", "mirrors")
 
 CONNECTION: Keys = {
     "name": text,
@@ -244,6 +244,14 @@ HANDLER: Keys = {
 }
 #: The key of a handler that is read separately: a reference.
 DESTINATION_KEY = "destination"
+
+DESTINATION: Keys = {
+    "name": text,
+    "broker": text,
+    "ca_certificate": text,
+    "result_backend": text,
+    "worker_events": boolean,
+}
 
 MIRROR: Keys = {
     "model": text,

@@ -1,4 +1,4 @@
-"""Findings of a connection check, one line each."""
+"""Findings of the check of a connection or destination, one line each."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ class Step(StrEnum):
     LOGIN = auto()
     ORG = auto()  # the instance, the org's id, versions and limits
     CHANNEL = auto()
+    BROKER = auto()
+    WORKERS = auto()  # of another project
+    RESULTS = auto()  # the result backend of another project
 
 
 @dataclass(frozen=True)

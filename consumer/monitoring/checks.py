@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from audit.models import Incident, Quarantined, Trouble
 from consumer import incidents
 from consumer.alerts import send
-from consumer.monitoring import org_limits, outages
+from consumer.monitoring import destinations, org_limits, outages
 from consumer.monitoring.snapshot import Watched, close, snapshots
 from handlers.messages import unknown_tasks
 from handlers.models import Delivery
@@ -49,6 +49,7 @@ def run_round() -> None:
     """Check for incidents, send alerts, and read org limits. Never inside a transaction."""
     now = database_clock.now()
     watch(now)
+    destinations.check(now)
     send.send_due(now)
     org_limits.refresh_due(now)
 

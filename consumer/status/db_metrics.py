@@ -18,9 +18,10 @@ from django.utils import timezone
 from prometheus_client.metrics_core import GaugeMetricFamily
 
 from audit.models import Incident
+from consumer.monitoring import destinations
 from consumer.status.cached_reads import BackgroundRead
 from consumer.status.listeners import ListenerStatus, by_listener
-from handlers.models import Delivery, HandlerMapping
+from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.reporting import queue_coverage
 from handlers.reporting.backlog import STATES, Backlog, backlog
 from handlers.sdk.registry import queue_of
@@ -104,6 +105,11 @@ WORKERS = Gauge("cdc_workers", "Celery workers online.", ())
 QUEUE_WORKERS = Gauge(
     "cdc_queue_workers", "Celery workers online that consume a queue in use.", ("queue",)
 )
+DESTINATION_UP = Gauge(
+    "cdc_destination_up",
+    "0 while an incident says that the destination's broker takes no connection, else 1.",
+    ("destination",),
+)
 READABLE = Gauge(
     "cdc_state_readable",
     "0 if the database could not be read; the other gauges then have no samples.",
@@ -114,7 +120,7 @@ GAUGES = (
     *(ENABLED, STATE, LAST_RECEIVED, LAST_EVENT, LAG, RUNWAY, BACKLOG, OLDEST, PAUSED, DELIVERED),
     *(ORG_LIMIT, ORG_REMAINING, INCIDENTS, WORKERS, QUEUE_WORKERS, READABLE),
     *(MIRROR_ROWS, MIRROR_THERE, MIRROR_IN_SYNC, MIRROR_AS_OF, MIRROR_DIRTY, MIRROR_OPEN),
-    MIRROR_PROGRESS,
+    *(MIRROR_PROGRESS, DESTINATION_UP),
 )
 
 Sample = tuple[Gauge, tuple[str, ...], float]
@@ -156,6 +162,7 @@ def _read(now: datetime) -> Iterator[Sample]:
             yield from _of_backlog(listener, waiting)
         yield from _incidents()
         yield from _mirrors(now)
+        yield from _destinations()
         yield from _workers()
         yield OLDEST, (), _oldest(now)
 
@@ -215,6 +222,12 @@ def _mirrors(now: datetime) -> Iterator[Sample]:
         run = status.progress.run if status.progress else None
         if run is not None and run.total:
             yield MIRROR_PROGRESS, (*model, run.kind), min(1.0, run.done / run.total)
+
+
+def _destinations() -> Iterator[Sample]:
+    broken = destinations.down()
+    for name in Destination.objects.values_list("name", flat=True):
+        yield DESTINATION_UP, (name,), float(name not in broken)
 
 
 def _workers() -> Iterator[Sample]:

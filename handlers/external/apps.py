@@ -98,26 +98,33 @@ def workers_app(destination: Destination | None) -> Celery:
     For None, the workers of other projects on our broker: ours have a control exchange of their
     own. Raises BrokerUnavailable, as `app_of` does.
     """
-    access = _access(destination)
+    found = access(destination)
     key = destination.pk if destination else None
     known = _apps.get(key)
-    if known and known[0] == access:
+    if known and known[0] == found:
         return known[1]
     if destination is None:
-        app = _made(access, dict(settings.CELERY_BROKER_TRANSPORT_OPTIONS))
+        app = _made(found, dict(settings.CELERY_BROKER_TRANSPORT_OPTIONS))
     else:
-        app = unsaved_app(access)
-    _apps[key] = access, app  # of two threads that made one, the last wins
+        app = unsaved_app(found)
+    _apps[key] = found, app  # of two threads that made one, the last wins
     return app
 
 
-def unsaved_app(access: Access) -> Celery:
+def unsaved_app(of: Access) -> Celery:
     """Return a new Celery application. Raises BrokerUnavailable."""
     try:
-        broker_url.check_addresses(access.broker)
+        for url in filter(None, (of.broker, of.result_backend)):
+            broker_url.check_addresses(url)
     except (DestinationRefused, OSError) as error:
         raise BrokerUnavailable(str(error)) from error
-    return _made(access, _options(access.broker))
+    return _made(of, _options(of.broker))
+
+
+def connect(app: Celery) -> None:
+    """Open a connection and a channel, and close them: this needs the right login and host."""
+    with app.connection_for_write() as connection:
+        _ = connection.default_channel
 
 
 def paused() -> set[int]:
@@ -160,7 +167,7 @@ def errors(destination: Destination | None) -> Iterator[None]:
             yield
         return
     try:
-        with errors_of(_access(destination)):
+        with errors_of(access(destination)):
             yield
     except BrokerUnavailable as error:
         named = f"Destination {destination.name}: "
@@ -170,22 +177,23 @@ def errors(destination: Destination | None) -> Iterator[None]:
 
 
 @contextmanager
-def errors_of(access: Access) -> Iterator[None]:
-    """Raise BrokerUnavailable for a broker's errors, without its secrets."""
+def errors_of(of: Access, url: str = "") -> Iterator[None]:
+    """Raise BrokerUnavailable for the errors of a broker, or of the result backend at `url`,
+    without secrets."""
     try:
         yield
     except BrokerUnavailable:
         raise
     except Exception as error:
-        with Connection(access.broker, ssl=True) as unused:  # type: ignore[no-untyped-call]
+        with Connection(url or of.broker, ssl=True) as unused:  # type: ignore[no-untyped-call]
             failures = broker.failures_of(unused)
         if not isinstance(error, (OSError, *failures)):
             raise
-        text = access.without_secrets(str(error)) or type(error).__name__
+        text = of.without_secrets(str(error)) or type(error).__name__
         raise BrokerUnavailable(f"the broker does not accept messages: {text}") from None
 
 
-def _access(destination: Destination | None) -> Access:
+def access(destination: Destination | None) -> Access:
     """Read the secrets of a destination. Raises BrokerUnavailable."""
     if destination is None:
         return Access(settings.CELERY_BROKER_URL)
@@ -212,23 +220,23 @@ def _options(url: str) -> dict[str, Any]:
     return {**retries, **timeouts}
 
 
-def _made(access: Access, options: dict[str, Any]) -> Celery:
+def _made(of: Access, options: dict[str, Any]) -> Celery:
     # Not even CELERY_LOADER, CELERY_CONFIG_MODULE and Django's settings have a part in it.
     app = _App(
         "salesforce-cdc",
         loader="celery.loaders.app:AppLoader",
-        backend=access.result_backend or "disabled",
+        backend=of.result_backend or "disabled",
         set_as_current=False,
         fixups=[],
     )
-    app.backend_cls = access.result_backend or "disabled"
+    app.backend_cls = of.result_backend or "disabled"
     app.config_from_object(
         {
-            "broker_url": access.broker,
-            "broker_use_ssl": _tls(access.broker, access.ca_certificate),
+            "broker_url": of.broker,
+            "broker_use_ssl": _tls(of.broker, of.ca_certificate),
             "broker_connection_timeout": CONNECT_SECONDS,
             "broker_transport_options": options,
-            "redis_backend_use_ssl": _tls(access.result_backend, access.ca_certificate),
+            "redis_backend_use_ssl": _tls(of.result_backend, of.ca_certificate),
             "redis_socket_connect_timeout": CONNECT_SECONDS,
             "redis_socket_timeout": ANSWER_SECONDS,
             "accept_content": ["json"],

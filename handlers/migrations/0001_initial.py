@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                     "ca_certificate",
                     models.CharField(
                         blank=True,
-                        help_text="Path of a PEM file with the authorities that may sign the broker's certificate. Empty: the system's. Only for rediss:// and amqps://.",
+                        help_text="Path of a PEM file with the authorities that may sign the certificates of the broker and the result backend. Empty: the system's. Only for rediss:// and amqps://.",
                         max_length=500,
                         verbose_name="CA certificate",
                     ),
@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                     listeners.secrets.encrypted_field.EncryptedField(
                         blank=True,
                         default="",
-                        help_text="The result backend of that project, from which the errors of failed tasks are read. Empty: the attempt names the worker whose log has the error.",
+                        help_text="The Redis result backend of that project, from which the errors of failed tasks are read. Empty: the attempt names the worker whose log has the error.",
                         verbose_name="result backend URL",
                     ),
                 ),

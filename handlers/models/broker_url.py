@@ -25,6 +25,20 @@ def scheme(url: str) -> str:
     return url.partition("://")[0].lower()
 
 
+def uses_tls(url: str) -> bool:
+    return scheme(url) in _WITH_TLS
+
+
+def without_login(url: str) -> str:
+    """Return the URL without user and password; empty if it is not valid."""
+    try:
+        servers = list(_servers(url, BROKERS))
+    except InvalidUrl:
+        return ""
+    hosts = ((parts, parts.netloc.rpartition("@")[2]) for parts in servers)
+    return ";".join(f"{parts.scheme}://{host}{parts.path}" for parts, host in hosts)
+
+
 def flaw(url: str, schemes: dict[str, int]) -> str:
     """Return why the URL cannot be used, without resolving its hosts; empty if it can."""
     try:

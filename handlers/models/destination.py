@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
-from listeners.secrets.encrypted_field import EncryptedField
+from handlers.models import broker_url
+from listeners.secrets import reference_rules
+from listeners.secrets.encrypted_field import (
+    REFERENCES,
+    EncryptedField,
+    Secret,
+    SecretUnavailable,
+    described,
+)
 
 _word = RegexValidator(r"^[\w.-]+$", "Use letters, digits, dots, hyphens and underscores.")
 
@@ -23,14 +34,14 @@ class Destination(models.Model):
         "CA certificate",
         max_length=500,
         blank=True,
-        help_text="Path of a PEM file with the authorities that may sign the broker's certificate. "
-        "Empty: the system's. Only for rediss:// and amqps://.",
+        help_text="Path of a PEM file with the authorities that may sign the certificates of the "
+        "broker and the result backend. Empty: the system's. Only for rediss:// and amqps://.",
     )
     result_backend = EncryptedField(
         "result backend URL",
         blank=True,
-        help_text="The result backend of that project, from which the errors of failed tasks are "
-        "read. Empty: the attempt names the worker whose log has the error.",
+        help_text="The Redis result backend of that project, from which the errors of failed tasks "
+        "are read. Empty: the attempt names the worker whose log has the error.",
     )
     worker_events = models.BooleanField(
         default=False,
@@ -38,8 +49,76 @@ class Destination(models.Model):
         "of a failed one.",
     )
 
+    #: The fields that hold secrets, and the schemes of their URLs.
+    SECRETS: ClassVar = {"broker": broker_url.BROKERS, "result_backend": broker_url.REDIS}
+
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def address(self) -> str:
+        """The broker's URL without user and password, or the reference to it."""
+        try:
+            url = "" if self.broker.reference else self.broker.reveal()
+        except SecretUnavailable:
+            url = ""
+        return broker_url.without_login(url) or described(self.broker)
+
+    def clean(self) -> None:
+        errors = {name: self._url_flaw(name, schemes) for name, schemes in self.SECRETS.items()}
+        if not self.broker:
+            errors["broker"] = "Enter the broker's URL, or a reference: env:NAME or file:PATH."
+        errors["ca_certificate"] = self._certificate_flaw()
+        if found := {name: text for name, text in errors.items() if text}:
+            raise ValidationError(found)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the destination; deleted mappings without open deliveries forget it first.
+
+        Inside the caller's transaction. Raises ProtectedError while mappings use it.
+        """
+        self.mappings(manager="with_deleted").filter(emptied_at__isnull=False).update(
+            destination=None
+        )
+        return super().delete(*args, **kwargs)
+
+    def users(self) -> list[str]:
+        """Return the mappings that use it, and the deleted ones whose deliveries still do."""
+        mappings = self.mappings(manager="with_deleted").filter(emptied_at=None)
+        return [
+            "a deleted mapping with open deliveries"
+            if mapping.is_deleted
+            else f"{mapping.listener}, {mapping}"
+            for mapping in mappings.select_related("listener").order_by("id")
+        ]
+
+    def _url_flaw(self, name: str, schemes: dict[str, int]) -> str:
+        secret: Secret = getattr(self, name)
+        if secret.reference in REFERENCES and secret:
+            return "Add the name of the variable or file: env:NAME or file:PATH."
+        if secret.reference:  # its value is checked when it is used
+            return (
+                reference_rules.sentence(text)
+                if (text := reference_rules.flaw(secret.reference))
+                else ""
+            )
+        try:
+            url = secret.reveal()
+        except SecretUnavailable as unavailable:
+            return f"It cannot be checked: {unavailable}."
+        return broker_url.flaw(url, schemes) if url else ""
+
+    def _certificate_flaw(self) -> str:
+        if not self.ca_certificate:
+            return ""
+        secrets = [secret for name in self.SECRETS if (secret := getattr(self, name))]
+        if any(secret.reference for secret in secrets):
+            return ""
+        try:
+            uses_tls = any(broker_url.uses_tls(secret.reveal()) for secret in secrets)
+        except SecretUnavailable:
+            return ""
+        return "" if uses_tls else "Only rediss:// and amqps:// use it; leave it empty."

@@ -1,0 +1,1 @@
+"""The pages of destinations: the list, the form and the connection test."""

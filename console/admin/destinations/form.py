@@ -1,0 +1,48 @@
+"""The form of a destination; stored URLs are never shown, since they may hold passwords."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from console.admin.form_fields import FormWithDefaults, SecretField
+from handlers.models import Destination
+
+_REFERENCE = "Or a reference, resolved when used and not stored: env:NAME or file:PATH."
+
+
+class DestinationForm(FormWithDefaults):
+    broker = SecretField(
+        label="Broker URL",
+        help_text="Redis or RabbitMQ, such as redis://:password@host:6379/0 or "
+        f"amqps://user:password@host/vhost. {_REFERENCE}",
+    )
+    result_backend = SecretField(
+        label="Result backend URL",
+        help_text="The Redis result backend of that project, from which the errors of failed "
+        f"tasks are read. Without one, the attempt names the worker whose log has the error. {_REFERENCE}",
+    )
+
+    class Media:
+        css: ClassVar = {"all": ["console/connection_form.css"]}
+
+    class Meta:
+        model = Destination
+        fields = ("name", "broker", "ca_certificate", "result_backend", "worker_events")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in Destination.SECRETS:
+            field = self.fields.get(name)  # absent for read-only users
+            if isinstance(field, SecretField):
+                field.remember(getattr(self.instance, name))
+                self.initial.pop(name, None)
+
+    def full_clean(self) -> None:
+        """Ask for typed URLs again, which are not shown."""
+        super().full_clean()
+        if not (self.is_bound and self.errors):
+            return
+        for name in Destination.SECRETS:
+            field = self.fields.get(name)
+            if isinstance(field, SecretField) and field.was_typed(self[name].data):
+                self.add_error(name, "Enter it again: it was not saved and is not shown.")
