@@ -1,7 +1,8 @@
-"""System checks for handler mappings that name an unregistered handler or are invalid."""
+"""System checks for stored handler mappings and destinations that cannot work."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from django.db import DatabaseError, connections
 from handlers.sdk import registry
 
 if TYPE_CHECKING:
-    from handlers.models import HandlerMapping
+    from handlers.models import Destination, HandlerMapping
 
 
 def register_all() -> None:
     # Not tagged as database checks: those run only on request, and plain `check` must show these.
     checks.register(check_mappings, "handlers")
+    checks.register(check_destinations, "handlers")
 
 
 def unregistered_message(handler: str) -> str:
@@ -41,6 +43,39 @@ def check_mappings(**_: Any) -> list[checks.CheckMessage]:
     except DatabaseError:
         return []  # other checks report a database that does not answer
     return [message for mapping in mappings for message in (*_unknown(mapping), *_invalid(mapping))]
+
+
+def check_destinations(**_: Any) -> list[checks.CheckMessage]:
+    """Return handlers.W002 for each stored destination that the current rules refuse, or whose
+    certificate cannot be read."""
+    from handlers.models import Destination
+
+    try:
+        if Destination._meta.db_table not in connections["default"].introspection.table_names():
+            return []  # not migrated yet
+        destinations = list(Destination.objects.all())
+    except DatabaseError:
+        return []  # other checks report a database that does not answer
+    return [
+        checks.Warning(
+            f"destination {destination}: {text}",
+            hint="Correct it, or use CDC_OUTBOUND_ALLOWED, CDC_SECRET_VARIABLES or "
+            "CDC_SECRET_FOLDERS to allow it. Until then its deliveries may wait.",
+            id="handlers.W002",
+        )
+        for destination in destinations
+        for text in _flaws(destination)
+    ]
+
+
+def _flaws(destination: Destination) -> Iterator[str]:
+    try:
+        destination.clean()
+    except ValidationError as error:
+        for field, messages in error.message_dict.items():
+            yield f"{field}: {' '.join(messages)}"
+    if destination.ca_certificate and not os.access(destination.ca_certificate, os.R_OK):
+        yield f"ca_certificate: {destination.ca_certificate} cannot be read."
 
 
 def _unknown(mapping: HandlerMapping) -> Iterator[checks.CheckMessage]:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from audit.action_log import Actor
 from audit.log.record import with_history
 from audit.log.throughput import replay_cost
-from consumer.configuration.destinations import Destinations
+from consumer.configuration.destinations import Destinations, as_wanted
 from consumer.configuration.desired_state import Item, Wanted, wanted_of
 from consumer.configuration.errors import ConfigurationRefused, Problem, Problems, suggestion
 from consumer.configuration.mappings import check_registered, mapping_plan
@@ -58,7 +58,7 @@ def apply_file(
     """
     problems = Problems()
     wanted = wanted_of(parse(_text(path), problems), problems)
-    task_checks = {} if problems else check_tasks(new_tasks(wanted))
+    task_checks = {} if problems else check_tasks(new_tasks(wanted), as_wanted(wanted))
     try:
         with transaction.atomic(durable=True):
             plan = _Plan(wanted, problems, task_checks)

@@ -52,3 +52,12 @@ class Destinations:
             else:
                 steps.append(Step(f"- destination {name}", row.delete, row))
         return steps, kept
+
+
+def as_wanted(wanted: Wanted) -> dict[str, Destination]:
+    """Return the destinations of the file, unsaved, by name; without those with errors."""
+    return {
+        name: Destination(**item.values)
+        for name, item in wanted.destinations.items()
+        if not item.refused_keys
+    }

@@ -14,6 +14,7 @@ REDELIVERIES = "/api/v1/redeliveries/"
 INCIDENTS = "/api/v1/incidents/"
 ACTIONS = "/api/v1/actions/"
 MIRRORS = "/api/v1/mirrors/"
+DESTINATIONS = "/api/v1/destinations/"
 STATUS = "/api/v1/status/"
 #: Lists of rows, each of which has an address of its own.
 EVERYTHING = (
@@ -26,6 +27,7 @@ EVERYTHING = (
     INCIDENTS,
     ACTIONS,
     MIRRORS,
+    DESTINATIONS,
 )
 
 

@@ -13,6 +13,7 @@ from tests.api.requests import (
     AUDIT_LOG,
     CONNECTIONS,
     DELIVERIES,
+    DESTINATIONS,
     EVERYTHING,
     INCIDENTS,
     LISTENERS,
@@ -57,7 +58,11 @@ def test_it_is_openapi_3_1_and_has_every_address(schema):
         *(f"{INCIDENTS}{{id}}/{verb}/" for verb in ("acknowledge", "close")),
         *(f"{LISTENERS}{{id}}/{verb}/" for verb in ("start", "stop", "forget-position", "test")),
         *(f"{MAPPINGS}{prefix}{verb}/" for prefix in ("{id}/", "") for verb in ("pause", "resume")),
-        *(f"{CONNECTIONS}{prefix}test/" for prefix in ("{id}/", "")),
+        *(
+            f"{resource}{prefix}test/"
+            for resource in (CONNECTIONS, DESTINATIONS)
+            for prefix in ("{id}/", "")
+        ),
         *(f"{MIRRORS}{{id}}/{verb}/" for verb in ("load", "verify", "repair")),
         *(f"{MIRRORS}{{id}}/{rows}/" for rows in ("runs", "differences")),
         f"{MIRRORS}{{id}}/runs/{{run}}/cancel/",

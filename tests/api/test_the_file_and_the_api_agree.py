@@ -6,6 +6,8 @@ from rest_framework.test import APIClient
 from consumer.configuration.schema import (
     CONNECTION,
     CONNECTION_KEY,
+    DESTINATION,
+    DESTINATION_KEY,
     HANDLER,
     HANDLERS,
     LISTENER,
@@ -37,5 +39,9 @@ def test_keys_of_a_listener_are_fields(fields):
 
 
 def test_keys_of_a_handler_are_fields(fields):
-    assert fields("HandlerRequest") == set(HANDLER)
-    assert fields("HandlerMappingRequest") == {*HANDLER, "listener"}
+    assert fields("HandlerRequest") == {*HANDLER, DESTINATION_KEY}
+    assert fields("HandlerMappingRequest") == {*HANDLER, DESTINATION_KEY, "listener"}
+
+
+def test_keys_of_a_destination_are_fields(fields):
+    assert fields("DestinationRequest") == set(DESTINATION)

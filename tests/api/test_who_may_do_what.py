@@ -24,6 +24,7 @@ MODELS = dict(
             "incident",
             "operatoraction",
             "mirror",
+            "destination",
         ),
         strict=True,
     )

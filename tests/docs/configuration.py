@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 from consumer.configuration.apply import apply_file
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_OURS = {"connections", "listeners", "handlers", "mirrors"}
+_OURS = {"connections", "destinations", "listeners", "handlers", "mirrors"}
+_BROKER = "rediss://localhost:6379/0"
 _CONNECTION = {
     "auth": "client_credentials",
     "base_url": "https://example.my.salesforce.com",
@@ -24,7 +25,7 @@ _CONNECTION = {
 
 def load(text: str) -> None:
     """Load a whole file or a part of one: `listeners` without their connection, `handlers` or
-    `mirrors` without their listener. Other YAML is only parsed.
+    `mirrors` without their listener, or `destinations`. Other YAML is only parsed.
 
     Raises ConfigurationRefused.
     """
@@ -34,7 +35,7 @@ def load(text: str) -> None:
         return
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for name in _VARIABLE.findall(text):
-            patch.setenv(name, "x")
+            patch.setenv(name, _BROKER if name.endswith("_BROKER_URL") else "x")
         file = Path(folder) / "cdc.yaml"
         if "connections" in tree:
             file.write_text(text)
@@ -57,7 +58,14 @@ def _whole(tree: dict[str, Any]) -> dict[str, Any]:
         if name not in known
     ]
     names = dict.fromkeys(one["connection"] for one in listeners)
+    destinations = tree.get("destinations", [])
+    known = {one["name"] for one in destinations}
+    used = {one.get("destination") for each in listeners for one in each.get("handlers", [])}
+    destinations += [
+        {"name": name, "broker": _BROKER} for name in sorted(filter(None, used - known))
+    ]
     return {
+        "destinations": destinations,
         "connections": [{"name": name, **_CONNECTION} for name in names],
         "listeners": listeners,
         "mirrors": mirrors,

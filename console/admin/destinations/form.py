@@ -18,8 +18,8 @@ class DestinationForm(FormWithDefaults):
     )
     result_backend = SecretField(
         label="Result backend URL",
-        help_text="The Redis result backend of that project, from which the errors of failed "
-        f"tasks are read. Without one, the attempt names the worker whose log has the error. {_REFERENCE}",
+        help_text="The Redis result backend of that project, which has the errors of failed tasks. "
+        f"Without one, the attempt names the worker whose log has the error. {_REFERENCE}",
     )
 
     class Media:

@@ -1,0 +1,85 @@
+"""The test of a destination connects, asks the workers there, and says what is missing."""
+
+import pytest
+
+from audit.action_log import Actor
+from audit.models import OperatorAction
+from consumer.diagnostics.destination_check import checked
+from handlers.external.inspection import survey
+from handlers.models import Destination
+from tests.handlers.external.test_inspection import shop_worker
+from tests.sample_data import make_mapping
+from tests.servers import RedisServer, free_port, wait_for
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.any_database,
+    pytest.mark.any_python,
+    pytest.mark.process,
+]
+SECRET = "s3cret-word"
+
+
+@pytest.fixture(scope="module")
+def shop_broker(tmp_path_factory):
+    with RedisServer(tmp_path_factory.mktemp("shop")) as server:
+        yield server
+
+
+def findings(destination: Destination) -> tuple[list[str], list[str]]:
+    """Return the texts of all findings, and of the failures."""
+    found = list(checked(destination, Actor("ann", "command")))
+    assert SECRET not in str(found)
+    return [one.text for one in found], [one.text for one in found if one.is_failure]
+
+
+def test_workers_are_shown_with_their_version_queues_and_tasks(shop_broker, tmp_path, listener):
+    shop = Destination.objects.create(name="shop", broker=shop_broker.url)
+    make_mapping(listener, handler="", task="shop.tasks.a", queue="crm", destination=shop)
+    make_mapping(listener, handler="", task="shop.tasks.other", queue="slow", destination=shop)
+
+    with shop_worker(tmp_path, shop_broker.url):
+        wait_for(lambda: survey(shop).workers, what="a worker")
+        texts, failures = findings(shop)
+
+    connected, worker, *_ = texts
+    assert connected == f"broker: connected to {shop_broker.url}"
+    assert worker.startswith("worker a@shop: Celery 5.")
+    assert worker.endswith("; 1 queue (crm); 1 task (shop.tasks.sync_account)")
+    assert failures == ["workers: none that answered consumes the queue slow, which a mapping uses"]
+    action = OperatorAction.objects.get()
+    assert (action.object_type, action.details) == ("destination", {"works": False})
+
+
+def test_without_a_worker_it_is_said_what_happens_to_tasks(shop_broker):
+    texts, failures = findings(Destination(name="shop", broker=shop_broker.url))
+
+    assert len(texts) == 2
+    assert failures[0].startswith("workers: none answered within 2 s. Start a worker")
+
+
+def test_a_result_backend_that_is_down_is_named_as_such(shop_broker):
+    backend = f"redis://:{SECRET}@127.0.0.1:{free_port()}/1"
+    shop = Destination(name="shop", broker=shop_broker.url, result_backend=backend)
+
+    _, failures = findings(shop)
+
+    assert failures[-1].startswith("result backend: the result backend does not accept")
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "amqp", "amqps"])
+def test_a_broker_that_is_down_ends_the_test(db, scheme):
+    url = f"{scheme}://user:{SECRET}@127.0.0.1:{free_port()}"
+
+    texts, failures = findings(Destination(name="shop", broker=url))
+
+    assert texts == failures
+    assert failures[0].startswith("Destination shop: the broker does not accept messages: ")
+
+
+def test_a_wrong_login_at_rabbitmq_is_said_without_the_password(request):
+    url = request.getfixturevalue("_rabbitmq").url.replace("guest:guest", f"guest:{SECRET}")
+
+    _, failures = findings(Destination(name="shop", broker=url))
+
+    assert "ACCESS_REFUSED" in failures[0]

@@ -1,0 +1,56 @@
+"""An incident is open while a destination's broker takes no connection, and a metric says so."""
+
+import pytest
+from django.utils import timezone
+from prometheus_client.metrics_core import GaugeMetricFamily
+
+from audit.models import Incident
+from consumer.monitoring import destinations
+from consumer.status.db_metrics import State
+from handlers.models import Destination
+from tests.servers import RedisServer
+
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+
+
+def up() -> dict[str, float]:
+    families: list[GaugeMetricFamily] = list(State().collect())
+    [family] = [family for family in families if family.name == "cdc_destination_up"]
+    return {sample.labels["destination"]: sample.value for sample in family.samples}
+
+
+def check() -> None:
+    destinations.check(timezone.now())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_is_opened_once_and_closed_when_the_broker_is_back(tmp_path):
+    with RedisServer(tmp_path) as server:
+        Destination.objects.create(name="shop", broker=server.url)
+        check()
+        assert (Incident.objects.count(), up()) == (0, {"shop": 1.0})
+
+        server.stop()
+        check()
+        check()
+        incident = Incident.objects.get()
+        assert (incident.kind, incident.key, incident.count) == ("destination", "shop", 1)
+        assert incident.summary.startswith("Destination shop: ")
+        assert up() == {"shop": 0.0}
+
+        server.start()
+        check()
+        incident.refresh_from_db()
+        assert incident.note == "Its broker accepts connections again."
+        assert up() == {"shop": 1.0}
+
+
+def test_it_is_closed_when_the_destination_is_deleted():
+    shop = Destination.objects.create(name="shop", broker="env:NOT_SET_ANYWHERE")
+    check()
+    shop.delete()
+    check()
+
+    incident = Incident.objects.get()
+    assert not incident.is_open
+    assert "NOT_SET_ANYWHERE is not set" in incident.summary
