@@ -73,12 +73,18 @@ _pauses: dict[int, _Pause] = {}
 
 
 def forget() -> None:
-    """Forget all applications and failures of this process."""
+    """Forget all failures and applications of this process, and close their connections."""
+    for _, app in list(_apps.values()):
+        app.pool.force_close_all()
+    _forget_unclosed()
+
+
+def _forget_unclosed() -> None:
     _apps.clear()
     _pauses.clear()
 
 
-os.register_at_fork(after_in_child=forget)  # a child must not share its parent's connections
+os.register_at_fork(after_in_child=_forget_unclosed)  # they are the parent's connections
 
 
 def app_of(destination: Destination | None) -> Celery:
