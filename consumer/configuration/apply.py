@@ -15,8 +15,8 @@ from django.utils import timezone
 from audit.action_log import Actor
 from audit.log.record import with_history
 from audit.log.throughput import replay_cost
-from consumer.configuration.destinations import Destinations, as_wanted
 from consumer.configuration.desired_state import Item, Wanted, wanted_of
+from consumer.configuration.destinations import Destinations, as_wanted
 from consumer.configuration.errors import ConfigurationRefused, Problem, Problems, suggestion
 from consumer.configuration.mappings import check_registered, mapping_plan
 from consumer.configuration.mirrors import mirror_plan, mirrored_soon
