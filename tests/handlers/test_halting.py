@@ -189,7 +189,7 @@ def test_a_blocked_one_says_what_it_waits_for(mapping):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"ordering": "unordered"}, {"handler": "", "task": "elsewhere.run"}]
+    "fields", [{"ordering": "unordered"}, {"handler": "", "task": "elsewhere.run", "track": False}]
 )
 def test_halt_is_refused_where_it_would_do_nothing(listener, fields):
     fields = {"handler": "tests.fail", **fields}

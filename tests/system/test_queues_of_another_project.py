@@ -56,6 +56,7 @@ def test_kept_messages_are_sent_on_to_a_queue_with_arguments_of_its_own(
 
 
 def test_a_change_reaches_a_queue_that_is_not_there_yet(any_broker):
+    publish.declare(current_app, {QUEUE})
     publish.send([message()])
 
     assert any_broker.waiting(QUEUE) == 1
