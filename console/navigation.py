@@ -40,7 +40,7 @@ GROUPS = (
             ("Handler mappings", "alt_route", "handlers", "handlermapping"),
             ("Deliveries", "outbox", "handlers", "delivery"),
             ("Dead letters", "feedback", "handlers", "delivery", "dead_letters"),
-            ("Destinations", "call_split", "handlers", "destination"),
+            ("Destinations", "dns", "handlers", "destination"),
             ("Workers", "memory", "handlers", "worker"),
         ),
     ),

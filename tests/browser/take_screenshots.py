@@ -12,15 +12,17 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from audit.models import AuditLogEntry
+from handlers.external.inspection import survey
 from handlers.mappings import pause
-from handlers.models import HandlerMapping
+from handlers.models import Destination, HandlerMapping
 from mirror.models import Mirror
 from tests.browser import busy_org
 from tests.browser.crm_handlers import MENDED
 from tests.browser.page_checks import NARROW, WIDE
+from tests.handlers.external.test_inspection import shop_worker
 from tests.mirror.crm.models import Account
 from tests.sample_data import ANN
-from tests.servers import wait_for
+from tests.servers import RedisServer, wait_for
 
 FOLDER = Path(os.environ.get("CDC_SCREENSHOTS", "docs/images"))
 
@@ -62,7 +64,7 @@ class Camera:
 
 
 @pytest.mark.timeout(900)
-def test_the_pictures_are_taken(busy, visitor):
+def test_the_pictures_are_taken(busy, visitor, tmp_path):
     listener, account, incident = busy
     visitor.log_in("CDC Administrator")
     camera = Camera(visitor)
@@ -70,6 +72,7 @@ def test_the_pictures_are_taken(busy, visitor):
     of_deliveries(camera)
     of_listeners(camera, listener)
     of_a_mirror(camera)
+    of_a_destination(camera, tmp_path)
     camera.take("incident", f"/admin/audit/incident/{incident.pk}/change/")
     camera.take("incident-narrow", narrow=True)
 
@@ -155,3 +158,16 @@ def of_a_mirror(camera: Camera) -> None:
     Mirror.objects.update(last_verified_at=now)
     camera.take("mirror", f"/admin/mirror/mirror/{mirror.pk}/change/")
     camera.take("mirror-narrow", narrow=True)
+
+
+def of_a_destination(camera: Camera, folder: Path) -> None:
+    """Take screenshots of a tested destination with one worker."""
+    page = camera.page
+    with RedisServer(folder) as server, shop_worker(folder, server.url):
+        shop = Destination.objects.create(name="shop", broker=server.url)
+        wait_for(lambda: survey(shop).workers, what="a worker")
+        page.set_viewport_size(WIDE)
+        page.goto(reverse("admin:handlers_destination_change", args=[shop.pk]))
+        page.get_by_role("button", name="Test connection").click()
+        expect(page.get_by_text("The test passed.")).to_be_visible()
+        camera.take("destination", at="#trial-findings li:last-child")

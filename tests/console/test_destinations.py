@@ -53,13 +53,12 @@ def test_a_refused_url_is_not_shown_again(admin_client):
     assert "hush" not in text
 
 
-def test_what_is_down_says_so_in_the_list(admin_client, shop):
+def test_what_is_down_says_so_in_the_list_and_on_its_page(admin_client, shop):
     destinations.check(timezone.now())
 
-    text = admin_client.get(LIST).text
-
-    assert "down" in text
-    assert Incident.objects.get().summary in text.replace("&#x27;", "'")
+    summary = Incident.objects.get().summary
+    for address in (LIST, page(shop)):
+        assert summary in admin_client.get(address).text.replace("&#x27;", "'")
 
 
 def test_one_in_use_is_not_deleted(admin_client, shop, listener):

@@ -23,7 +23,7 @@ from console.admin.connections.check_stream import answer, flaws
 from console.admin.destinations.form import DestinationForm
 from console.labels import label
 from consumer.diagnostics.destination_check import checked
-from consumer.monitoring.destinations import KIND
+from consumer.monitoring.destinations import KIND, down
 from handlers.models import Destination
 from listeners.access.permissions import OPERATE, may
 from listeners.secrets.encrypted_field import described
@@ -33,7 +33,7 @@ _SECRETS = tuple(Destination.SECRETS)
 
 class DestinationAdmin(LoggedAdmin):
     form = DestinationForm
-    list_display = ("name", "broker_address", "state", "results", "mapping_count")
+    list_display = ("name", "state", "broker_address", "results", "mapping_count")
     search_fields = ("name",)
     empty_title = "No destinations yet"
     empty_text = (
@@ -58,6 +58,7 @@ class DestinationAdmin(LoggedAdmin):
             },
         ),
     )
+    change_form_outer_before_template = "console/destination_down.html"
     change_form_after_template = "console/destination_test.html"
     pages = (("test/", "try_new", "try_new"), ("<int:pk>/test/", "try", "try_stored"))
 
@@ -102,6 +103,7 @@ class DestinationAdmin(LoggedAdmin):
         return super().page_context(request, obj) | {
             "test_url": self._test_url(request, obj),
             "test_is_of_what_is_stored": obj and not self.has_change_permission(request, obj),
+            "down": down().get(obj.name) if obj else None,
             "users": list(obj.mappings.select_related("listener")) if obj else [],
         }
 
