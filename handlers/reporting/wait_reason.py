@@ -42,6 +42,7 @@ _WHY = {
     State.DEAD: "failed for good and holds back the next changes: "
     "redeliver it, or skip it and continue",
 }
+_AWAITS_REPORT = "was sent as a task, whose end its worker has not reported yet"
 
 
 def waits_for(delivery: Delivery) -> Wait | None:
@@ -145,7 +146,8 @@ def _why_unended(delivery: Delivery) -> str:
         return f"is not published, because no handler {delivery.handler!r} is registered"
     if delivery.state == State.RETRYING and delivery.due_at is not None:
         return f"failed and will be retried at {delivery.due_at:%Y-%m-%d %H:%M:%S} UTC"
-    return _WHY[State(delivery.state)]
+    is_sent = delivery.state == State.QUEUED and delivery.is_tracked
+    return _AWAITS_REPORT if is_sent else _WHY[State(delivery.state)]
 
 
 def _is_unpublishable(delivery: Delivery) -> bool:

@@ -17,6 +17,7 @@ from handlers.models import Delivery, DeliveryAttempt
 from handlers.redelivery.request import ON_THEIR_WAY
 from handlers.reporting.wait_reason import Wait, waits_of
 from handlers.sdk import registry
+from handlers.sdk.registry import queue_of
 
 #: The most other entries of the same transaction that are shown.
 SIBLINGS = 20
@@ -58,6 +59,7 @@ def delivery_card(
     created, started, finished = delivery.created_at, delivery.started_at, delivery.finished_at
     return {
         "delivery": delivery,
+        "target": _target(delivery) if delivery.is_external else "",
         "state": state_label(delivery.state),
         "warning": unregistered_message(delivery.handler) if unknown else "",
         "waits": waits,
@@ -78,10 +80,24 @@ def delivery_card(
     }
 
 
+def _target(delivery: Delivery) -> str:
+    """Return where an external task was sent, its attempts, and what its worker's log calls it."""
+    queue = queue_of(delivery.handler, delivery.queue, is_external=True)
+    destination = delivery.mapping.destination
+    where = f"queue {queue}{f' on {destination}' if destination else ''}"
+    if not delivery.is_tracked:
+        return f"external task, not tracked, {where}"
+    tried = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
+    task_id = f", task id delivery-{delivery.pk}-{delivery.attempts}" if delivery.attempts else ""
+    return f"external task, {tried}, {where}{task_id}"
+
+
 def prefetch_attempts(deliveries: list[Delivery]) -> None:
     """Load what the cards of the deliveries show."""
     attempts = DeliveryAttempt.objects.order_by("number").select_related("redelivery")
     prefetch_related_objects(deliveries, "redelivery", Prefetch("attempt_log", attempts))
+    external = [delivery for delivery in deliveries if delivery.is_external]
+    prefetch_related_objects(external, "mapping__destination")
 
 
 def _siblings(entry: AuditLogEntry) -> QuerySet[AuditLogEntry]:

@@ -1,0 +1,51 @@
+"""The pages of deliveries say where an external task was sent, and with which task id."""
+
+import pytest
+
+from handlers.models import Delivery, Destination
+from handlers.reporting.wait_reason import waits_for
+from tests.commands.running import record
+from tests.sample_data import change, make_mapping
+
+pytestmark = pytest.mark.any_database
+
+
+def shown(client, delivery):
+    return client.get(f"/admin/handlers/delivery/{delivery.pk}/change/").content.decode()
+
+
+def test_a_tracked_task_is_shown_with_its_queue_and_id(admin_client, listener):
+    shop = Destination.objects.create(name="shop", broker="redis://127.0.0.1:1/0")
+    make_mapping(listener, handler="", task="shop.sync", destination=shop, queue="crm")
+    record(listener, change(), change("UPDATE"))
+    first = Delivery.objects.earliest("pk")
+    assert "external task, 0 attempts, queue crm on shop<" in shown(admin_client, first)
+
+    Delivery.objects.filter(pk=first.pk).update(state="queued", attempts=1)
+
+    text = f"external task, 1 attempt, queue crm on shop, task id delivery-{first.pk}-1<"
+    assert text in shown(admin_client, first)
+    entry = admin_client.get(f"/admin/audit/auditlogentry/{first.entry_id}/change/")
+    assert text in entry.content.decode()
+
+
+def test_a_task_without_tracking_has_no_attempts(admin_client, listener):
+    make_mapping(listener, handler="", task="shop.sync", track=False)
+    record(listener, change())
+    text = "external task, not tracked, queue celery<"
+    assert text in shown(admin_client, Delivery.objects.get())
+
+
+def test_the_next_change_waits_for_the_report_of_a_task(listener):
+    for on in ("create", "update"):
+        make_mapping(listener, on, handler="", task="shop.sync")
+    record(listener, change(), change("UPDATE"))
+    first, second = Delivery.objects.order_by("pk")
+    Delivery.objects.filter(pk=first.pk).update(state="queued", attempts=1)
+
+    reason = waits_for(second).reason
+
+    assert reason == (
+        f"It waits for delivery {first.pk}, which was sent as a task, whose end its worker has not "
+        "reported yet."
+    )
