@@ -22,6 +22,8 @@ def reach(name: str) -> None:
     handled       the handler returned
     settled       the result is written, not committed
     ended
+    claimed_to_send  a tracked external task, whose message is not sent
+    reported      the end of an external task is settled, its report not acknowledged
     mirroring     the mirror's rows are written, not committed
     marking       the mirror's rows are committed, its records to read again are not
     mirrored      the mirror has applied the change, and deliveries that wait for it are blocked
