@@ -62,3 +62,13 @@ def die_first(event):
 def return_an_object(event):
     note(event, "return_an_object")
     return object()
+
+
+@app.task(bind=True)
+def take_parts(self, region, changedData, metadata, *, dry_run):
+    """Fail unless the message is composed as its mapping's options say."""
+    request = self.request
+    got = (region, dry_run, request.headers["tenant"], request.delivery_info["priority"])
+    assert got == ("eu", True, "acme", 3), got
+    assert request.expires, request.expires
+    note({"metadata": metadata, "id": changedData["Number"], "attempt": 1}, "take_parts")
