@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import structlog
 from django.db import Error, connection
@@ -16,6 +17,7 @@ from handlers.models import Destination
 from handlers.outbox import publish
 from handlers.outbox.message_size import MOST
 from handlers.tracking.courier import Courier
+from handlers.tracking.events import EventReader
 from handlers.tracking.overdue import destinations_to_read, end_unreported
 from listeners.clock import database_clock
 from listeners.salesforce.backoff import Backoff
@@ -29,15 +31,14 @@ OVERDUE_SECONDS = 5.0
 RECONNECT = Backoff(1.0, 15.0)
 
 
-class CourierThread(threading.Thread):
-    """Reads the reports of one destination until it is stopped, and reconnects after errors."""
+class ReaderThread(threading.Thread):
+    """Reads from a destination's broker until it is stopped, and reconnects after errors."""
 
-    def __init__(self, destination: Destination | None) -> None:
-        self.destination = destination
-        self._courier = Courier(destination)
-        super().__init__(name=f"courier {self._courier.name}".strip(), daemon=True)
+    def __init__(self, name: str, reader: Courier | EventReader) -> None:
+        self.destination = reader.destination
+        self._reader = reader
+        super().__init__(name=name, daemon=True)
         self._stopped = threading.Event()
-        self._looked_at = float("-inf")
 
     def stop(self) -> None:
         self._stopped.set()
@@ -54,18 +55,47 @@ class CourierThread(threading.Thread):
 
     def _read(self) -> None:
         try:
-            with self._courier.reading() as broker:
+            with self._reader.reading() as broker:
                 while not self._stopped.is_set():
-                    with apps.errors(self.destination):
-                        is_empty = self._courier.handle_batch(broker)
-                    if is_empty:
-                        self._end_unreported()
+                    self._handle_batch(broker)
         except BrokerUnavailable as error:
             log.warning("reports cannot be read; will retry", reason=str(error))
         except Error as error:
             log.warning("reports left in their queue: database error", reason=str(error).strip())
         except Exception:  # the thread must survive
             log.exception("unexpected error", thread=self.name)
+
+    def _handle_batch(self, broker: Any) -> None:
+        with apps.errors(self.destination):
+            self._reader.handle_batch(broker)
+
+
+class CourierThread(ReaderThread):
+    """Reads the reports of a destination, and ends its attempts that were not reported in time."""
+
+    def __init__(self, destination: Destination | None) -> None:
+        self._courier = Courier(destination)
+        super().__init__(f"courier {self._courier.name}".strip(), self._courier)
+        self._looked_at = float("-inf")
+        self._events: ReaderThread | None = None
+        if destination is not None and destination.worker_events:
+            self._events = ReaderThread(f"events {destination.name}", EventReader(destination))
+
+    def start(self) -> None:
+        super().start()
+        if self._events:
+            self._events.start()
+
+    def stop(self) -> None:
+        super().stop()
+        if self._events:
+            self._events.stop()
+
+    def _handle_batch(self, broker: Any) -> None:
+        with apps.errors(self.destination):
+            is_empty = self._courier.handle_batch(broker)
+        if is_empty:
+            self._end_unreported()
 
     def _end_unreported(self) -> None:
         if time.monotonic() - self._looked_at < OVERDUE_SECONDS:

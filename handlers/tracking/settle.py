@@ -11,6 +11,7 @@ from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk.outcomes import Failed, Outcome, Succeeded
 from handlers.tracking.claims import claims_of
 from handlers.tracking.errors import errors_of
+from handlers.tracking.events import details
 from handlers.tracking.reports import Report
 from handlers.tracking.tokens import Reported
 from handlers.types import Claim, Ended, Message
@@ -39,12 +40,14 @@ def settle_reports(
     failed = [claim for claim, report in reported if report.token.outcome is Reported.FAILED]
     errors = errors_of([task_id_of(claim) for claim in failed], destination)
     now = database_clock.now()
-    return settle(
-        [
-            Ended(claim, _outcome(claim, report, errors), claim.started_at, now, report.worker)
-            for claim, report in reported
-        ]
-    )
+    ended = []
+    for claim, report in reported:
+        event = details.pop(claim.delivery.pk, claim.attempt)
+        worker = event.worker if event else report.worker
+        if event and event.error:
+            errors.setdefault(task_id_of(claim), event.error)
+        ended.append(Ended(claim, _outcome(claim, report, errors), claim.started_at, now, worker))
+    return settle(ended)
 
 
 def settle(ended: Sequence[Ended]) -> tuple[int, list[int]]:

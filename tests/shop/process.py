@@ -1,8 +1,10 @@
 """Workers of the other project, each a process group of its own."""
 
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.processes import Running
 from tests.servers import wait_for
@@ -60,6 +62,12 @@ class Shop:
     def runs(self) -> list[tuple[str, str, int]]:
         """Task, record and attempt of each run, in order."""
         return [(task, record, attempt) for task, record, _, attempt in self.lines]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What each run got, in order."""
+        text = Path(f"{self._journal}.events").read_text()
+        return [json.loads(line) for line in text.splitlines()]
 
     def wait_for_runs(self, number: int) -> list[tuple[str, str, int]]:
         wait_for(lambda: len(self.runs) >= number, what=f"{number} runs")

@@ -1,5 +1,6 @@
 """A Celery project of its own that knows nothing of the product, started with `celery -A shop`."""
 
+import json
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ app = Celery(
 
 def note(event, task):
     """Append a line for a run: task, record, sequence number, attempt."""
+    with Path(os.environ["SHOP_JOURNAL"] + ".events").open("a") as events:
+        events.write(json.dumps(event) + "\n")
     about = event["metadata"]
     line = f"{task} {about['recordId']} {event['id']} {event['attempt']}\n"
     with Path(os.environ["SHOP_JOURNAL"]).open("a") as journal:
