@@ -160,6 +160,7 @@ class Stage:
             "SHOP_BROKER": self.broker.url,
             "EFFECTS": str(self.effects),
             "CELERY_BROKER_URL": self.broker.url,
+            "DJANGO_SETTINGS_MODULE": "",
         }
         if self.wanted.has_results:
             environment["SHOP_RESULTS"] = self._results.url
