@@ -13,19 +13,23 @@ from tests.chaos.external.console import shown
 from tests.chaos.external.effects import Log
 from tests.chaos.external.environments import versions_of
 from tests.chaos.external.report import Report
-from tests.chaos.external.stage import QUEUES, FaultLog, Stage, Wanted, kill
+from tests.chaos.external.stage import (
+    FLUSH,
+    KILL,
+    KILL_LISTENER,
+    QUEUES,
+    RESTART,
+    FaultLog,
+    Stage,
+    Wanted,
+    kill,
+)
 from tests.chaos.external.verify import Timing, verify
 from tests.chaos.mirror.database import Errors
 
 LOOK_SECONDS = 0.3
 _STATES = "SELECT state, count(*) FROM handlers_delivery GROUP BY state"
 _ENDED = ("succeeded", "skipped", "dead", "sent")
-KILL, FLUSH, RESTART, KILL_LISTENER = (
-    "kill a worker",
-    "flush the broker",
-    "restart the broker",
-    "kill a listener",
-)
 
 
 def run(folder: Path, wanted: Wanted) -> Report:

@@ -31,6 +31,8 @@ STOP_SECONDS = 20.0
 TASK = "shop.sync_account"
 #: The queues in the other project's broker: its tasks, and the reports of their ends.
 QUEUES = ("shop", "cdc.reports")
+KILL, KILL_LISTENER = "kill a worker", "kill a listener"
+FLUSH, RESTART = "flush the broker", "restart the broker"
 _PROJECT = Path(__file__).parent / "project" / "shop.py"
 _CONFIGURATION = """\
 connections:

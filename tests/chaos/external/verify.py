@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.chaos.external.effects import Change, Log, Run
-from tests.chaos.external.stage import Fault
+from tests.chaos.external.stage import RESTART, Fault
 from tests.chaos.mirror.database import Database, moment
 
 #: The first attempt of one change in so many fails.
@@ -59,9 +59,11 @@ class Timing:
         for fault in self.faults:
             if fault.at > second.started_at:
                 continue
-            if first.pid in fault.pids and fault.until >= first.started_at:
+            was_reported = first.ended_at and first.ended_at + REPORT_SECONDS < fault.at
+            if first.pid in fault.pids and not was_reported:
                 return fault.kind
-            if not fault.pids and fault.until + RECONNECT_SECONDS >= first.started_at:
+            slack = RECONNECT_SECONDS if fault.kind == RESTART else 0.0
+            if not fault.pids and fault.until + slack >= first.started_at:
                 return fault.kind
         return ""
 
