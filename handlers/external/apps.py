@@ -129,7 +129,8 @@ def unsaved_app(of: Access) -> Celery:
 
 def connect(app: Celery) -> None:
     """Open a connection and a channel, and close them: this needs the right login and host."""
-    with app.connection_for_write() as connection:
+    brief = dict.fromkeys(("socket_timeout", "read_timeout", "write_timeout"), CONNECT_SECONDS)
+    with app.connection_for_write(transport_options=brief) as connection:
         _ = connection.default_channel
 
 
@@ -195,7 +196,7 @@ def errors_of(of: Access, url: str = "") -> Iterator[None]:
             failures = broker.failures_of(unused)
         if not isinstance(error, (OSError, *failures)):
             raise
-        text = of.without_secrets(str(error)) or type(error).__name__
+        text = of.without_secrets(str(error)).rstrip(".") or type(error).__name__
         raise BrokerUnavailable(f"the broker does not accept messages: {text}") from None
 
 

@@ -92,6 +92,15 @@ def test_the_error_of_a_broker_that_is_down_has_no_password(db, scheme):
     assert str(again.value) == str(down.value)
 
 
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_accepts_a_connection_and_stays_silent_is_unavailable(shop_broker, scheme):
+    with Line(shop_broker.port) as line:
+        line.freeze()
+        shop = Destination(pk=1, name="shop", broker=f"{scheme}://127.0.0.1:{line.port}")
+        with pytest.raises(BrokerUnavailable), apps.errors(shop):
+            apps.connect(apps.app_of(shop))
+
+
 def test_the_error_of_a_wrong_password_does_not_contain_it(shop, shop_broker):
     with Redis.from_url(shop_broker.url) as client:
         client.config_set("requirepass", "another")

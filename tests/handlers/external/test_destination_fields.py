@@ -1,10 +1,13 @@
 """Settings of a destination that cannot work are refused at their field, without the secret."""
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
 
+from handlers.checks import check_destinations
 from handlers.models import Destination, HandlerMapping
+from listeners.key_rotation import rotate
 from listeners.salesforce.http.allowlist import parsed
 from tests.sample_data import make_mapping
 
@@ -76,3 +79,26 @@ def test_it_is_deleted_once_nothing_is_sent_to_it(shop, listener):
     shop.delete()
 
     assert not Destination.objects.exists()
+
+
+def test_a_rotation_of_keys_covers_its_urls(shop, settings):
+    settings.REDIS_URL = ""
+    settings.CDC_ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.CDC_ENCRYPTION_KEYS]
+    url = shop.broker.reveal()
+
+    rotate(dry_run=False)
+
+    shop.refresh_from_db()
+    assert shop.broker.has_first_key
+    assert shop.broker.reveal() == url
+
+
+def test_the_check_names_stored_ones_that_cannot_work(shop, settings):
+    settings.CDC_OUTBOUND = parsed([])
+    Destination.objects.update(ca_certificate="/nowhere/ca.pem")
+
+    texts = {message.msg for message in check_destinations()}
+
+    assert len(texts) == 3
+    assert any("127.0.0.1 is not a public address" in text for text in texts)
+    assert "destination shop: ca_certificate: /nowhere/ca.pem cannot be read." in texts
