@@ -65,11 +65,11 @@ def _is_added_to(mapping: HandlerMapping) -> bool:
 
 
 def _is_open(mapping: HandlerMapping) -> bool:
-    """Return whether a mapping has open deliveries.
+    """Return whether a mapping has open deliveries, also external ones that are still sent.
 
     One statement, so that a delivery that changes its state is seen in one of the states.
     """
-    each = (Subquery(_open(mapping.pk, state).values("pk")[:1]) for state in _OPEN)
+    each = (Subquery(_in_state(mapping.pk, state).values("pk")[:1]) for state in _OPEN)
     row = HandlerMapping.with_deleted.filter(pk=mapping.pk)
     return row.values_list(Coalesce(*each), flat=True).first() is not None
 
@@ -78,7 +78,7 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
     skipped = 0
     for _ in range(STEPS):
         with transaction.atomic(durable=True):
-            waiting = _open(mapping_id, state).exclude(AWAITS_REPORT)
+            waiting = _skippable(mapping_id, state).exclude(AWAITS_REPORT)
             free = waiting.select_for_update(skip_locked=True)
             ids = list(free.values_list("pk", flat=True)[:STEP])
             if not ids:
@@ -95,15 +95,18 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
     return skipped
 
 
-def _open(mapping_id: int, state: State) -> QuerySet[Delivery]:
+def _skippable(mapping_id: int, state: State) -> QuerySet[Delivery]:
     """Return a mapping's deliveries in a state.
 
     Leaves out external deliveries that are not tracked, which are still sent, and those that await
     their record, which are skipped once it is read.
     """
     can_end = Q(is_external=False) | Q(is_tracked=True)
-    rows = Delivery.objects.filter(can_end, mapping=mapping_id, awaits_record=False)
-    return rows.filter(state=state).order_by(*_OPEN[state])
+    return _in_state(mapping_id, state).filter(can_end, awaits_record=False)
+
+
+def _in_state(mapping_id: int, state: State) -> QuerySet[Delivery]:
+    return Delivery.objects.filter(mapping=mapping_id, state=state).order_by(*_OPEN[state])
 
 
 def forget() -> int:

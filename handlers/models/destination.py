@@ -88,10 +88,9 @@ class Destination(models.Model):
     def users(self) -> list[str]:
         """Return the mappings that use it, and the deleted ones whose deliveries still do."""
         mappings = self.mappings(manager="with_deleted").filter(emptied_at=None)
+        deleted = "a deleted mapping, whose deliveries still wait to be sent or for their reports"
         return [
-            "a deleted mapping with open deliveries"
-            if mapping.is_deleted
-            else f"{mapping.listener}, {mapping}"
+            f"{mapping.listener}, {deleted if mapping.is_deleted else mapping}"
             for mapping in mappings.select_related("listener").order_by("id")
         ]
 

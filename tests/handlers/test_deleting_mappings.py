@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.dead_letters.halt import halts
 from handlers.mappings import soft_delete
-from handlers.models import Delivery, HandlerMapping
+from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.worker.run import run_deliveries
 from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
@@ -99,6 +100,30 @@ def test_waiting_deliveries_of_an_unregistered_handler_are_skipped(listener):
     ended = Delivery.objects.earliest("id")
     assert ended.error == "its handler mapping was deleted"
     assert ended.finished_at is not None
+
+
+@pytest.mark.parametrize(
+    "waiting", [{"state": "ready"}, {"state": "blocked", "awaits_record": True}]
+)
+def test_a_destination_stays_while_untracked_tasks_wait_to_be_sent_to_it(listener, waiting):
+    """Without it they would be sent to our own broker."""
+    shop = Destination.objects.create(name="shop", broker="redis://localhost:1/0")
+    mapping = make_mapping(
+        listener, handler="", task="shop.sync", track=False, destination=shop, ordering="unordered"
+    )
+    record(listener, change())
+    Delivery.objects.update(**waiting)
+    mapping.delete()
+    swept()
+
+    assert "deleted" in shop.users()[0]
+    with pytest.raises(ProtectedError):
+        shop.delete()
+
+    Delivery.objects.update(state="sent", awaits_record=False)
+    swept()
+    shop.delete()
+    assert not Destination.objects.exists()
 
 
 def test_what_has_ended_runs_or_was_for_a_task_elsewhere_is_left(listener):
