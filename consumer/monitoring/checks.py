@@ -49,8 +49,8 @@ def run_round() -> None:
     """Check for incidents, send alerts, and read org limits. Never inside a transaction."""
     now = database_clock.now()
     watch(now)
+    send.send_due(now)  # before the checks that wait for other servers
     destinations.check(now)
-    send.send_due(now)
     org_limits.refresh_due(now)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
 
 from audit.models import Incident, Trouble
 from consumer.monitoring.snapshot import close
@@ -12,27 +16,62 @@ from handlers.broker import BrokerUnavailable
 from handlers.external import apps
 from handlers.models import Destination
 
+log = structlog.get_logger(__name__)
+
 KIND = Incident.Kind.DESTINATION
-#: How many brokers are probed at once: each of them may take seconds to time out.
-_AT_ONCE = 8
+#: How long no process may have failed to connect until the incident is closed. Every process
+#: probes: the one that lacks a secret or a route must report in between.
+QUIET = timedelta(minutes=3)
+#: Seconds until a probe without an answer counts as failed; resolving a name has no timeout.
+LONGEST_SECONDS = 15.0
+
+
+class _Probe(threading.Thread):
+    """Connects to one broker. Uses no database."""
+
+    def __init__(self, destination: Destination) -> None:
+        super().__init__(name=f"probe-{destination.pk}", daemon=True)
+        self._destination = destination
+        self._subject = f"Destination {destination.name}"
+        self._failure = f"{self._subject}: no answer in {LONGEST_SECONDS:.0f} seconds"
+
+    def run(self) -> None:
+        try:
+            self._failure = _failure(self._destination)
+        except Exception as error:  # noqa: BLE001  no destination may stop the other checks
+            kind = type(error).__name__  # its text may have secrets
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error(
+                "destination cannot be probed",
+                destination=self._destination.name,
+                error=kind,
+                traceback=where,
+            )
+            self._failure = f"{self._subject}: the connection failed with {kind}; see the log"
+
+    def failure(self, deadline: float) -> str:
+        """Return why the broker takes no connection; empty if it does."""
+        self.join(max(0.0, deadline - time.monotonic()))
+        return self._failure
+
+
+#: The last probe of each destination; one that still runs is not joined by another.
+_probes: dict[int, _Probe] = {}
 
 
 def check(now: datetime) -> None:
     """Open, refresh or close the incident of each destination. Never inside a transaction."""
     destinations = list(Destination.objects.all())
-    reasons: dict[str, str] = {}
-    if destinations:
-        with ThreadPoolExecutor(min(_AT_ONCE, len(destinations))) as pool:
-            found = pool.map(_failure, destinations)
-            reasons = {row.name: why for row, why in zip(destinations, found, strict=True) if why}
     known = down()
+    reasons = _failures(destinations)
     for name, reason in reasons.items():
         Incident.objects.report(None, _trouble(name, reason), now)
+    names = {row.name for row in destinations}
     for name, incident in known.items():
-        if name not in reasons:
-            is_there = any(row.name == name for row in destinations)
-            note = "Its broker accepts connections again." if is_there else "It was deleted."
-            close(incident, note, now)
+        if name not in names:
+            close(incident, "It was deleted.", now)
+        elif name not in reasons and now - incident.last_seen_at >= QUIET:
+            close(incident, "Its broker accepts connections again.", now)
 
 
 def down() -> Mapping[str, Incident]:
@@ -40,9 +79,19 @@ def down() -> Mapping[str, Incident]:
     return {row.key: row for row in Incident.objects.opened().filter(kind=KIND)}
 
 
+def _failures(destinations: Sequence[Destination]) -> dict[str, str]:
+    """Return why brokers take no connection, by the destination's name."""
+    for row in destinations:
+        if not ((running := _probes.get(row.pk)) and running.is_alive()):
+            _probes[row.pk] = _Probe(row)
+            _probes[row.pk].start()
+    deadline = time.monotonic() + LONGEST_SECONDS
+    found = {row.name: _probes[row.pk].failure(deadline) for row in destinations}
+    return {name: why for name, why in found.items() if why}
+
+
 def _failure(destination: Destination) -> str:
-    """Return why the destination's broker takes no connection; empty if it does. Uses no database:
-    it runs in a thread of its own."""
+    """Return why the destination's broker takes no connection; empty if it does."""
     try:
         with apps.errors(destination):
             apps.connect(apps.app_of(destination))
@@ -57,7 +106,8 @@ def _trouble(name: str, reason: str) -> Trouble:
         name,
         f"{reason}.",
         "Check that broker, its network and its certificate, and the settings of the destination; "
-        "Test connection on its page shows which step fails.",
+        "Test connection on its page shows which step fails. Every listener process and worker "
+        "needs a route to it, and the secrets that the destination refers to.",
         action="Deliveries to it wait, and are sent once the broker is back. Other deliveries are "
         "not held up.",
         lasts=True,

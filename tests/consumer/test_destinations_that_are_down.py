@@ -1,11 +1,14 @@
 """An incident is open while a destination's broker takes no connection, and a metric says so."""
 
+import time
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 from prometheus_client.metrics_core import GaugeMetricFamily
 
 from audit.models import Incident
-from consumer.monitoring import destinations
+from consumer.monitoring import checks, destinations
 from consumer.status.db_metrics import State
 from handlers.models import Destination
 from tests.servers import RedisServer
@@ -19,8 +22,8 @@ def up() -> dict[str, float]:
     return {sample.labels["destination"]: sample.value for sample in family.samples}
 
 
-def check() -> None:
-    destinations.check(timezone.now())
+def check(after: timedelta = timedelta()) -> None:
+    destinations.check(timezone.now() + after)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -40,6 +43,8 @@ def test_it_is_opened_once_and_closed_when_the_broker_is_back(tmp_path):
 
         server.start()
         check()
+        assert up() == {"shop": 0.0}  # another process may have failed to connect just now
+        check(destinations.QUIET)
         incident.refresh_from_db()
         assert incident.note == "Its broker accepts connections again."
         assert up() == {"shop": 1.0}
@@ -54,3 +59,24 @@ def test_it_is_closed_when_the_destination_is_deleted():
     incident = Incident.objects.get()
     assert not incident.is_open
     assert "NOT_SET_ANYWHERE is not set" in incident.summary
+
+
+def test_no_destination_keeps_others_from_being_watched_and_alerts_from_being_sent(monkeypatch):
+    """The errors of one are no broker errors, and another does not answer."""
+    behaviours = {"odd": lambda: int("a..b"), "slow": lambda: time.sleep(5)}
+    for name in ("odd", "slow", "unset"):
+        Destination.objects.create(name=name, broker="env:NOT_SET_ANYWHERE")
+    probe = destinations._failure
+    monkeypatch.setattr(
+        destinations, "_failure", lambda row: behaviours.get(row.name, lambda: probe(row))()
+    )
+    monkeypatch.setattr(destinations, "LONGEST_SECONDS", 0.5)
+
+    checks.run_round()
+
+    summaries = dict(Incident.objects.values_list("key", "summary"))
+    assert summaries["odd"] == (
+        "Destination odd: the connection failed with ValueError; see the log."
+    )
+    assert summaries["slow"].startswith("Destination slow: no answer in")
+    assert "NOT_SET_ANYWHERE is not set" in summaries["unset"]
