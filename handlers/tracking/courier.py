@@ -23,7 +23,7 @@ from handlers.models import Destination
 from handlers.outbox import publish
 from handlers.outbox.message_size import MOST
 from handlers.tracking import metrics
-from handlers.tracking.reports import Report, parse, reports_queue
+from handlers.tracking.reports import Report, bound, parse, reports_queue
 from handlers.tracking.settle import settle_reports
 from handlers.tracking.tokens import InvalidToken
 from listeners import crash_points
@@ -61,6 +61,8 @@ class Courier:
         queue = reports_queue()
         with apps.errors(self.destination), _connection(app) as connection:
             publish.declare(app, {queue})
+            self._received.clear()  # of a lost connection: they come again
+            bound(connection.default_channel)
             with Consumer(  # type: ignore[no-untyped-call]
                 connection.default_channel,
                 [Queue(queue, exchange="", no_declare=True)],  # type: ignore[no-untyped-call]

@@ -7,8 +7,11 @@ token of the outcome as their argument, to a queue that a courier of a listener 
 
 from __future__ import annotations
 
+import bz2
 import json
 import re
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +24,14 @@ from handlers.types import Claim
 TASK = "cdc.report"
 #: A report is larger only if it is forged.
 MAX_BYTES = 20_000
+#: The compressions of `task_compression` that a report may have, and what decompresses each, up to
+#: a number of bytes.
+_DECOMPRESSORS: Mapping[object, Any] = {
+    "application/x-gzip": zlib.decompressobj,
+    "application/x-bz2": bz2.BZ2Decompressor,
+}
+#: A worker's name is cut to the length of its column.
+_LONGEST_WORKER = 255
 #: The origin that a worker's process gives to the messages that it sends.
 _ORIGIN = re.compile(r"gen(\d+)@(.+)", re.DOTALL)
 
@@ -77,6 +88,36 @@ def _signature(token: str) -> dict[str, Any]:
     }
 
 
+class BoundedMessage(Message):
+    """A message that is decompressed up to a limit; its body is None if it is larger or broken.
+
+    Kombu decompresses a message before anyone can look at it: a few hundred bytes may become
+    gigabytes. To be the last base of a transport's message class.
+    """
+
+    def __init__(self, body: Any = None, headers: Any = None, **values: Any) -> None:
+        headers = dict(headers) if isinstance(headers, dict) else {}
+        body = _decompressed(body, headers.pop("compression", None))
+        super().__init__(body=body, headers=headers, **values)  # type: ignore[no-untyped-call]
+
+
+def bound(channel: Any) -> None:
+    """Let a channel receive its messages as bounded ones."""
+    channel.Message = type("ReportMessage", (channel.Message, BoundedMessage), {})
+
+
+def _decompressed(body: object, compression: object) -> bytes | str | None:
+    if not isinstance(body, str | bytes) or len(body) > MAX_BYTES:
+        return None
+    if compression is None:
+        return body
+    try:
+        found: bytes = _DECOMPRESSORS[compression]().decompress(body, MAX_BYTES + 1)
+    except (LookupError, TypeError, ValueError, OSError, EOFError, zlib.error):
+        return None
+    return found if len(found) <= MAX_BYTES else None
+
+
 def parse(message: Message) -> Report:
     """Return what a message of the reports queue says. Raises InvalidToken if it is no report of
     ours; its content is never trusted otherwise."""
@@ -93,7 +134,7 @@ def _body(message: Message) -> Any:
     """Return the JSON of a message. Raises ValueError."""
     body = message.body
     is_json = message.content_type == "application/json" and isinstance(body, str | bytes)
-    if message.errors or not is_json or len(body) > MAX_BYTES:
+    if message.errors or not is_json:
         raise ValueError
     return json.loads(body)
 
@@ -102,5 +143,6 @@ def _worker(headers: object) -> str:
     origin = headers.get("origin") if isinstance(headers, dict) else None
     if not isinstance(origin, str):
         return ""
+    origin = origin[:_LONGEST_WORKER]
     match = _ORIGIN.fullmatch(origin)
     return f"{match[2]}, process {match[1]}" if match else origin

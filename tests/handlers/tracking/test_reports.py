@@ -1,6 +1,9 @@
 """Reports are believed by their tokens alone, and each ends one attempt, once."""
 
+import bz2
 import json
+import tracemalloc
+import zlib
 
 import pytest
 from kombu.connection import Connection
@@ -77,6 +80,26 @@ def test_forged_reports_are_counted_and_change_nothing(scene, sent):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_report_that_is_large_when_decompressed_is_forged(scene, sent):
+    """A few kilobytes may become gigabytes, and this process may be killed for its memory."""
+    genuine = json.dumps(report(issue(sent, 1, SUCCEEDED))).encode()
+    bomb = genuine + b" " * 40_000_000
+    for kind, compress in (("gzip", zlib.compress), ("bz2", bz2.compress)):
+        say(scene, compress(bomb), headers={"compression": f"application/x-{kind}"})
+
+    with scene.reading() as handle:
+        tracemalloc.start()
+        scene.wait_for_count("forged", 2, handle)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 10_000_000
+
+    say(scene, zlib.compress(genuine), headers={"compression": "application/x-gzip"})
+    with scene.reading() as handle:
+        scene.wait_for_count("settled", 1, handle)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_reports_of_other_attempts_and_of_ended_ones_are_late(scene, sent):
     say(scene, report(issue(sent, 2, SUCCEEDED)), report(issue(sent + 1, 1, FAILED)))
     say(scene, report(issue(sent, 1, SUCCEEDED)))
@@ -99,3 +122,15 @@ def test_the_worker_is_the_one_that_sent_the_report(scene, sent):
     attempt = DeliveryAttempt.objects.get()
     assert attempt.worker == "shop-1, process 77"
     assert "see the log of worker shop-1, process 77 for task id" in attempt.error
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_may_not_hide_the_rest_of_an_error(scene, sent):
+    say(scene, report(issue(sent, 1, FAILED)), headers={"task": TASK, "origin": "x" * 100_000})
+
+    with scene.reading() as handle:
+        scene.wait_for_count("settled", 1, handle)
+
+    attempt = DeliveryAttempt.objects.get()
+    assert attempt.worker == "x" * 255
+    assert attempt.error.startswith("The task failed; see the log of worker xxx")
