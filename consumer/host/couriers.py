@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -28,6 +29,9 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 2.0
 #: Seconds between two looks for overdue reports of a destination.
 OVERDUE_SECONDS = 5.0
+#: Seconds after their deadline at which attempts end whose reports cannot be read, because their
+#: destination does not come back.
+UNREADABLE_SECONDS = 3600.0
 RECONNECT = Backoff(1.0, 15.0)
 
 
@@ -39,6 +43,7 @@ class ReaderThread(threading.Thread):
         self._reader = reader
         super().__init__(name=name, daemon=True)
         self._stopped = threading.Event()
+        self._connected_at = time.monotonic()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -47,27 +52,37 @@ class ReaderThread(threading.Thread):
         delays = RECONNECT.delays()
         while not self._stopped.is_set():
             began = time.monotonic()
-            self._read()
+            self._read_safely()
             connection.close()
             if time.monotonic() - began > OVERDUE_SECONDS:
                 delays = RECONNECT.delays()
             self._stopped.wait(next(delays))
 
-    def _read(self) -> None:
+    def _read_safely(self) -> None:
         try:
-            with self._reader.reading() as broker:
-                while not self._stopped.is_set():
-                    self._handle_batch(broker)
-        except BrokerUnavailable as error:
-            log.warning("reports cannot be read; will retry", reason=str(error))
+            try:
+                self._read()
+            except BrokerUnavailable as error:
+                log.warning("reports cannot be read; will retry", reason=str(error))
+                self._after_failure()
         except Error as error:
             log.warning("reports left in their queue: database error", reason=str(error).strip())
         except Exception:  # the thread must survive
             log.exception("unexpected error", thread=self.name)
 
+    def _read(self) -> None:
+        """Raises BrokerUnavailable, and the errors of a database that stays away."""
+        with self._reader.reading() as broker:
+            self._connected_at = time.monotonic()
+            while not self._stopped.is_set():
+                self._handle_batch(broker)
+
     def _handle_batch(self, broker: Any) -> None:
         with apps.errors(self.destination):
             self._reader.handle_batch(broker)
+
+    def _after_failure(self) -> None:
+        pass
 
 
 class CourierThread(ReaderThread):
@@ -93,15 +108,20 @@ class CourierThread(ReaderThread):
 
     def _handle_batch(self, broker: Any) -> None:
         with apps.errors(self.destination):
-            is_empty = self._courier.handle_batch(broker)
-        if is_empty:
-            self._end_unreported()
-
-    def _end_unreported(self) -> None:
-        if time.monotonic() - self._looked_at < OVERDUE_SECONDS:
-            return
+            self._courier.handle_batch(broker)
+            if time.monotonic() - self._looked_at < OVERDUE_SECONDS:
+                return
+            unseen = self._courier.unseen_seconds(broker)
         self._looked_at = time.monotonic()
-        following = end_unreported(self.destination)
+        if self._looked_at - self._connected_at >= unseen:
+            self._end_unreported(unseen)
+
+    def _after_failure(self) -> None:
+        self._end_unreported(UNREADABLE_SECONDS)
+
+    def _end_unreported(self, overdue_seconds: float) -> None:
+        """End the attempts that have been overdue for some seconds."""
+        following = end_unreported(self.destination, timedelta(seconds=overdue_seconds))
         if following:
             publish.publish_or_leave(following, database_clock.now(), size=MOST)
 

@@ -6,6 +6,7 @@ courier that is killed in between leaves it to another one, for which it is late
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -39,6 +40,9 @@ FIRST_SECONDS, NEXT_SECONDS = 1.0, 0.01
 #: that two couriers get is harmless.
 VISIBILITY_SECONDS = 5
 HEARTBEAT_SECONDS = 20
+#: Seconds for which a report may be in no queue, because a courier that was killed had received it.
+#: RabbitMQ returns it after two heartbeats.
+HIDDEN_SECONDS = 45.0
 #: A worker gives a report the priority of its task; on Redis each has a list of its own.
 PRIORITIES = list(range(10))
 #: Seconds between two log lines about forged reports.
@@ -94,6 +98,23 @@ class Courier:
             publish.publish_or_leave(following, database_clock.now(), size=MOST)
         return is_empty
 
+    def unseen_seconds(self, connection: Any) -> float:
+        """Return for how many seconds there may be reports that no courier has read; infinite while
+        many wait.
+
+        Looks for reports that a killed courier had received before those that wait, since the first
+        become the second.
+        """
+        channel = connection.default_channel
+        is_any_hidden = True
+        if _is_virtual(connection):
+            with channel.conn_or_acquire() as client:
+                is_any_hidden = client.hlen(channel.unacked_key) > 0
+        waiting = channel.queue_declare(reports_queue(), passive=True).message_count
+        if waiting >= BATCH:
+            return math.inf
+        return HIDDEN_SECONDS if waiting or is_any_hidden else 0.0
+
     def _read(self, connection: Any) -> bool:
         """Fill `_received`; return whether the queue was empty before the batch was full."""
         wait = FIRST_SECONDS
@@ -125,6 +146,11 @@ class Courier:
         return reports
 
 
+def _is_virtual(connection: Any) -> bool:
+    """Return whether kombu keeps the unacknowledged messages, as on Redis, and not the broker."""
+    return issubclass(connection.get_transport_cls(), virtual.Transport)
+
+
 def _connection(app: Celery) -> Any:
     """Return a connection of its own for reading.
 
@@ -132,7 +158,7 @@ def _connection(app: Celery) -> Any:
     must not restore the messages of the project's own workers.
     """
     connection = app.connection_for_read(heartbeat=HEARTBEAT_SECONDS)
-    if not issubclass(connection.get_transport_cls(), virtual.Transport):
+    if not _is_virtual(connection):
         return connection
     queue = reports_queue()
     options = {

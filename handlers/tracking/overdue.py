@@ -1,14 +1,13 @@
 """Ends the attempts of tracked deliveries whose tasks were not reported in time.
 
-A courier calls this when it has found its destination's queue empty: a report that arrived in time
-has been read then, also after the listener processes were away for long.
+A courier calls this when it has read its destination's queue: a report that arrived in time has
+been read then, also after the listener processes were away for long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-
-from django.db.models import QuerySet
+from datetime import timedelta
 
 from audit.db.retry import retry
 from handlers.external.inspection import Survey, survey
@@ -24,13 +23,17 @@ LIMIT = 1000
 DEAD = HandlerMapping.OnUnknown.DEAD
 
 
-def end_unreported(destination: Destination | None) -> list[int]:
-    """Settle overdue attempts of a destination as unknown; return the deliveries that can start
-    now. Never inside a transaction."""
-    if not retry(_overdue(destination).exists, "look for overdue deliveries"):
+def end_unreported(
+    destination: Destination | None, overdue_by: timedelta = timedelta()
+) -> list[int]:
+    """Settle attempts of a destination that are overdue by some time as unknown; return the
+    deliveries that can start now. Never inside a transaction."""
+    overdue = Delivery.objects.unreported(database_clock.now() - overdue_by)
+    overdue = overdue.filter(mapping__destination=destination).order_by("claim_deadline")
+    if not retry(overdue.exists, "look for overdue deliveries"):
         return []
     found = survey(destination)  # takes seconds
-    claims = retry(lambda: claims_of(_overdue(destination)), "load overdue deliveries")
+    claims = retry(lambda: claims_of(overdue[:LIMIT]), "load overdue deliveries")
     now = database_clock.now()
     _, following = settle(
         [Ended(claim, _outcome(claim, found), claim.started_at, now, worker="") for claim in claims]
@@ -38,17 +41,12 @@ def end_unreported(destination: Destination | None) -> list[int]:
     return following
 
 
-def _overdue(destination: Destination | None) -> QuerySet[Delivery]:
-    overdue = Delivery.objects.unreported(database_clock.now())
-    return overdue.filter(mapping__destination=destination).order_by("claim_deadline")[:LIMIT]
-
-
 def _outcome(claim: Claim, found: Survey) -> Failed:
     delivery, mapping = claim.delivery, claim.delivery.mapping
     error = (
-        f"No worker reported the end of the task within {mapping.report_timeout} seconds, so its "
-        f"outcome is unknown. {found.check(delivery.handler, delivery.queue).text} Look for task "
-        f"id {task_id_of(claim)} in the logs of the workers."
+        f"No worker reported the end of the task by {delivery.claim_deadline:%Y-%m-%d %H:%M:%S} "
+        f"UTC, so its outcome is unknown. {found.check(delivery.handler, delivery.queue).text} "
+        f"Look for task id {task_id_of(claim)} in the logs of the workers."
     )
     return Failed(" ".join(error.split()), kind="unknown", is_final=mapping.on_unknown == DEAD)
 

@@ -1,0 +1,86 @@
+"""A courier ends overdue attempts when it has seen every report that arrived in time."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from consumer.host import couriers
+from consumer.host.couriers import CourierThread
+from handlers.models import Delivery, DeliveryAttempt, Destination
+from handlers.tracking.courier import Courier
+from handlers.tracking.reports import reports_queue
+from handlers.tracking.tokens import Reported, issue
+from tests.brokers import AnyBroker
+from tests.servers import free_port, wait_for
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch):
+    monkeypatch.setattr(couriers, "OVERDUE_SECONDS", 0.1)
+
+
+@contextmanager
+def courier_of(destination):
+    thread = CourierThread(destination)
+    thread.start()
+    yield
+    thread.stop()
+    thread.join(10)
+
+
+def outcomes() -> list[str]:
+    return list(DeliveryAttempt.objects.order_by("id").values_list("outcome", flat=True))
+
+
+def wait_for_an_overdue_report(scene, shop) -> None:
+    scene.mapping(report_timeout=1)
+    shop.worker()
+    scene.record()
+    wait_for(lambda: scene.waiting_reports() == 1)
+    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
+
+
+def test_a_report_that_a_killed_courier_had_received_counts(scene, shop):
+    wait_for_an_overdue_report(scene, shop)
+    killed = Courier(scene.destination)
+    with killed.reading() as connection:
+        wait_for(lambda: killed._read(connection) and scene.waiting_reports() == 0)
+
+        with courier_of(scene.destination):
+            wait_for(outcomes, seconds=60)
+
+    assert outcomes() == ["succeeded"]
+
+
+def test_attempts_end_while_reports_keep_coming(scene, monkeypatch):
+    """A busy queue is never found empty, and a flood of reports must not hide that some miss."""
+    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.record()
+    monkeypatch.setattr(Courier, "_read", lambda *_: False)
+    monkeypatch.setattr("handlers.tracking.courier.HIDDEN_SECONDS", 2.0)
+    late = f'[["{issue(1, 99, Reported.SUCCEEDED)}"], {{}}, {{}}]'
+    broker = AnyBroker("valkey", scene.destination.broker.reveal())
+    broker.send_raw(reports_queue(), late, content_type="application/json")
+
+    with courier_of(scene.destination):
+        wait_for(outcomes)
+
+    assert outcomes() == ["unknown"]
+    assert scene.waiting_reports() == 1
+
+
+def test_attempts_end_at_last_if_their_destination_does_not_come_back(scene, monkeypatch):
+    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.record()
+    gone = Destination.objects.get()
+    gone.broker = f"redis://127.0.0.1:{free_port()}/0"
+    gone.save()
+    monkeypatch.setattr(couriers, "UNREADABLE_SECONDS", 1.0)
+
+    with courier_of(gone):
+        wait_for(outcomes)
+
+    assert outcomes() == ["unknown"]
+    assert "could not be checked: Destination shop: " in DeliveryAttempt.objects.get().error
