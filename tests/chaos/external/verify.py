@@ -59,11 +59,11 @@ class Timing:
         for fault in self.faults:
             if fault.at > second.started_at:
                 continue
-            was_reported = first.ended_at and first.ended_at + REPORT_SECONDS < fault.at
-            if first.pid in fault.pids and not was_reported:
-                return fault.kind
             slack = RECONNECT_SECONDS if fault.kind == RESTART else 0.0
-            if not fault.pids and fault.until + slack >= first.started_at:
+            if fault.until + slack < first.started_at:
+                continue
+            was_reported = first.ended_at and first.ended_at + REPORT_SECONDS < fault.at
+            if not fault.pids or (first.pid in fault.pids and not was_reported):
                 return fault.kind
         return ""
 
