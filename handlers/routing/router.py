@@ -95,7 +95,8 @@ def lanes(mappings: Iterable[HandlerMapping]) -> dict[int, int]:
 
     Mappings to the same handler share a lane, and so do handlers that never get the same change: a
     record's update waits for its create, whether one function handles both or two do. Handlers of
-    the same change have separate lanes, so a failing handler does not hold up another one.
+    the same change have separate lanes, so a failing handler does not hold up another one. So do
+    our handlers and the tasks of each destination, so that none waits for another project.
     """
     ordered = (
         mapping for mapping in mappings if mapping.has_outcomes and mapping.ordering == "per_record"
@@ -139,14 +140,20 @@ def overtakable_mappings(mappings: Collection[HandlerMapping]) -> frozenset[int]
 
 
 def _by_target(mappings: Iterable[HandlerMapping]) -> list[list[HandlerMapping]]:
-    """Group mappings by handler or task, and merge groups that never get the same change."""
-    by_handler: dict[str, list[HandlerMapping]] = {}
+    """Group mappings by handler or task, and merge groups that never get the same change, among
+    our handlers and among the tasks of each destination."""
+    by_place: dict[tuple[bool, int | None], dict[str, list[HandlerMapping]]] = {}
     for mapping in sorted(mappings, key=lambda mapping: mapping.pk):
         name = mapping.handler or mapping.task
         identity = f"{name} {json.dumps(mapping.options, sort_keys=True)}"
-        by_handler.setdefault(identity, []).append(mapping)
+        place = (bool(mapping.task), mapping.destination_id if mapping.task else None)
+        by_place.setdefault(place, {}).setdefault(identity, []).append(mapping)
+    return [lane for groups in by_place.values() for lane in _merged(groups.values())]
+
+
+def _merged(groups: Iterable[list[HandlerMapping]]) -> list[list[HandlerMapping]]:
     merged: list[list[HandlerMapping]] = []
-    for group in by_handler.values():
+    for group in groups:
         for lane in merged:
             if not any(_can_meet(mapping, other) for mapping in group for other in lane):
                 lane.extend(group)

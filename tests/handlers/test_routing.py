@@ -24,6 +24,7 @@ def mapping(on="update", entity="*", handler="h", task="", changed_fields=(), tr
             "ignore_users": [],
             "ordering": "per_record",
             "options": {},
+            "destination_id": None,
             "has_outcomes": bool(handler) or track,
             **more,
         }
@@ -173,6 +174,22 @@ def test_handlers_of_the_same_change_have_lanes_of_their_own():
 
 def test_handlers_of_different_entities_never_meet():
     assert len(set(lanes([mapping(entity="A"), mapping(entity="B", handler="b")]).values())) == 1
+
+
+def test_no_handler_or_task_waits_for_a_task_of_another_destination():
+    """Not even one that never gets the same change: a destination may be down for long."""
+    ours, shop, crm = (
+        mapping("create", handler="", task="sync", track=True, destination_id=pk)
+        for pk in (None, 1, 2)
+    )
+    shop_update = mapping(handler="", task="sync", track=True, destination_id=1)
+    shop_delete = mapping("delete", handler="", task="remove", track=True, destination_id=1)
+    handler = mapping("restore", handler="sync")
+
+    lane_of = lanes([ours, shop, crm, shop_update, shop_delete, handler])
+
+    assert len(set(lane_of.values())) == 4
+    assert lane_of[shop.pk] == lane_of[shop_update.pk] == lane_of[shop_delete.pk]
 
 
 def test_unordered_mappings_and_tasks_have_no_lane():
