@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from audit.models import AuditLogEntry
 from handlers.models.delivery_queryset import DeliveryQuerySet
+from handlers.models.destination import Destination
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery
 from handlers.sdk import registry
@@ -48,6 +49,18 @@ class Delivery(models.Model):
     is_external = models.BooleanField(default=False)
     # External, and its worker reports its end (the mapping's `track`).
     is_tracked = models.BooleanField(default=False, editable=False)
+    # Where the task of the latest attempt was sent, and its report is read; null is our own broker.
+    # The mapping may name another destination since.
+    destination = models.ForeignKey(
+        Destination,
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
     queue = models.CharField(max_length=100, blank=True)
     # Lane (router.lanes) and record: the deliveries of a chain run one after the other. Empty for
     # an unordered delivery.
@@ -147,7 +160,7 @@ class Delivery(models.Model):
             ),
             # tracking.overdue: sent, and not reported as ended.
             models.Index(
-                fields=["claim_deadline"],
+                fields=["destination", "claim_deadline"],
                 condition=Q(is_tracked=True, state__in=["queued", "running"]),
                 name="delivery_unreported",
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -83,6 +84,11 @@ class Destination(models.Model):
         self.mappings(manager="with_deleted").filter(emptied_at__isnull=False).update(
             destination=None
         )
+        # Reports of tasks under way cannot be read any more, and their attempts end as unknown.
+        sent = apps.get_model("handlers", "Delivery").objects.filter(
+            destination=self, is_tracked=True, state__in=("queued", "running")
+        )
+        sent.update(destination=None)
         return super().delete(*args, **kwargs)
 
     def users(self) -> list[str]:

@@ -12,7 +12,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from audit.db.retry import retry
-from handlers.models import Delivery
+from handlers.models import Delivery, Destination
 from handlers.models.delivery_queryset import EARLY, NOT_PAUSED
 from handlers.types import Claim
 from handlers.worker import hot_sql
@@ -20,8 +20,9 @@ from handlers.worker import hot_sql
 State = Delivery.State
 
 
-def claim(ids: Collection[int], now: datetime) -> list[Claim]:
-    """Begin an attempt of the tracked deliveries among `ids` that are ready or due for a retry.
+def claim(ids: Collection[int], destination: Destination | None, now: datetime) -> list[Claim]:
+    """Begin an attempt of the tracked deliveries among `ids` that are ready or due for a retry, and
+    whose tasks are to be sent to a destination.
 
     Each waits for its report for its mapping's `report_timeout`, on the database's clock. A task
     is sent after the commit of its claim, so that its report finds the claim. Never inside a
@@ -41,6 +42,7 @@ def claim(ids: Collection[int], now: datetime) -> list[Claim]:
                 state=State.QUEUED,
                 paused=False,
                 attempts=F("attempts") + 1,
+                destination=destination,
                 queued_at=now,
                 started_at=None,
                 claim_deadline=Now() + timedelta(seconds=timeout),

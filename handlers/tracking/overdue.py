@@ -12,6 +12,7 @@ from datetime import timedelta
 from audit.db.retry import retry
 from handlers.external.inspection import Survey, survey
 from handlers.models import Delivery, Destination, HandlerMapping
+from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk.outcomes import Failed
 from handlers.tracking.claims import claims_of
 from handlers.tracking.settle import settle, task_id_of
@@ -29,7 +30,7 @@ def end_unreported(
     """Settle attempts of a destination that are overdue by some time as unknown; return the
     deliveries that can start now. Never inside a transaction."""
     overdue = Delivery.objects.unreported(database_clock.now() - overdue_by)
-    overdue = overdue.filter(mapping__destination=destination).order_by("claim_deadline")
+    overdue = overdue.filter(destination=destination).order_by("claim_deadline")
     if not retry(overdue.exists, "look for overdue deliveries"):
         return []
     found = survey(destination)  # takes seconds
@@ -52,17 +53,12 @@ def _outcome(claim: Claim, found: Survey) -> Failed:
 
 
 def destinations_to_read() -> list[Destination | None]:
-    """Return the destinations whose reports are expected; None is our own broker.
-
-    A mapping may have changed its destination since tasks were sent, so while reports are missing
-    the queues of all destinations are read.
-    """
+    """Return the destinations whose reports are expected, now or soon; None is our own broker."""
     tracking = HandlerMapping.objects.filter(track=True).exclude(task="").order_by()
     used: Collection[int | None] = set(tracking.values_list("destination", flat=True))
-    is_awaiting = Delivery.objects.filter(is_tracked=True, state__in=("queued", "running")).exists()
-    found: list[Destination | None] = [
+    return [
         destination
-        for destination in Destination.objects.all()
-        if is_awaiting or destination.pk in used
+        for destination in (None, *Destination.objects.all())
+        if (destination.pk if destination else None) in used
+        or Delivery.objects.filter(AWAITS_REPORT, destination=destination).exists()
     ]
-    return [None, *found] if is_awaiting or None in used else found

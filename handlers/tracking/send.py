@@ -77,7 +77,7 @@ def _send_tracked(
     queues = Delivery.objects.filter(pk__in=ids).values_list("handler", "queue").distinct()
     names = {queue_of(name, queue, is_external=True) for name, queue in queues.order_by()}
     publish.declare(app, {*names, reports_queue()})
-    claimed = claims.claim(ids, now)
+    claimed = claims.claim(ids, destination, now)
     crash_points.reach("claimed_to_send")
     unsendable: dict[int, Ended] = {}
     try:

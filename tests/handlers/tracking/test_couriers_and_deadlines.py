@@ -8,6 +8,7 @@ from consumer.host import couriers
 from consumer.host.couriers import CourierThread
 from handlers.models import Delivery, DeliveryAttempt, Destination
 from handlers.tracking.courier import Courier
+from handlers.tracking.overdue import destinations_to_read, end_unreported
 from handlers.tracking.reports import reports_queue
 from handlers.tracking.tokens import Reported, issue
 from tests.brokers import AnyBroker
@@ -84,3 +85,33 @@ def test_attempts_end_at_last_if_their_destination_does_not_come_back(scene, mon
 
     assert outcomes() == ["unknown"]
     assert "could not be checked: Destination shop: " in DeliveryAttempt.objects.get().error
+
+
+def test_reports_are_missed_where_their_tasks_were_sent(scene):
+    """A mapping may name another destination while its tasks are under way."""
+    mapping = scene.mapping(report_timeout=1, on_unknown="dead")
+    other = Destination.objects.create(name="other", broker="redis://127.0.0.1:1/0")
+    scene.record()
+    mapping.destination = other
+    mapping.save()
+    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
+
+    assert destinations_to_read() == [other, scene.destination]
+    end_unreported(other)
+    assert scene.states == ["queued"]
+    end_unreported(scene.destination)
+    assert scene.states == ["dead"]
+    assert destinations_to_read() == [other]
+
+
+def test_the_reports_of_a_deleted_destination_are_not_awaited_for_ever(scene):
+    mapping = scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.record()
+    mapping.destination = None
+    mapping.save()
+    scene.destination.delete()
+    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
+
+    end_unreported(None)
+
+    assert scene.states == ["dead"]
