@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from celery import current_app
+from django.conf import settings
 from kombu.message import Message
 
 from handlers.tracking.tokens import InvalidToken, Reported, Token, issue, read
@@ -50,7 +50,7 @@ def reports_queue() -> str:
     It has the name of this installation's own queue, so that two on one broker do not read each
     other's reports.
     """
-    return f"{current_app.conf.task_default_queue}.reports"
+    return f"{settings.CDC_QUEUE}.reports"
 
 
 def callbacks(claim: Claim) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def destination(transactional_db, shop):
 
 
 def _counter(destination, result: str) -> float:
-    labels = {"destination": destination.name, "result": result}
+    name = destination.name if destination else ""
+    labels = {"destination": name, "result": result}
     return REGISTRY.get_sample_value("cdc_task_reports_total", labels) or 0.0
 
 

@@ -1,11 +1,15 @@
 """A task of another project ends, and its delivery with it: workers without our code."""
 
+import os
+
 import pytest
 from redis import Redis
 
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.tracking.errors import errors_of
+from tests.handlers.tracking.conftest import Scene
 from tests.sample_data import change
+from tests.shop.process import Shop
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
 
@@ -26,6 +30,18 @@ def test_a_task_that_succeeds_ends_its_delivery(scene, shop):
     scene.wait_for_states("succeeded")
     assert shop.runs == [("sync", "001000000000001AAA", 1)]
     assert attempts() == [(1, "succeeded")]
+
+
+def test_a_project_on_our_own_broker_needs_no_destination(listener, broker, tmp_path):
+    own = Scene(listener, None)
+    own.mapping(queue="shop")
+    project = Shop(os.environ["CELERY_BROKER_URL"], tmp_path)
+    try:
+        project.worker("-Q", "shop")
+        own.record()
+        own.wait_for_states("succeeded")
+    finally:
+        project.close()
 
 
 def test_a_task_that_fails_is_sent_again_until_it_is_a_dead_letter(scene, shop):

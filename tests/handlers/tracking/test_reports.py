@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 
 import pytest
+from django.core.signing import Signer
 from kombu.connection import Connection
 
 from handlers.models import Delivery, DeliveryAttempt
@@ -42,6 +43,7 @@ def sent(transactional_db, scene):
 
 def test_a_token_is_of_one_outcome_of_one_attempt_of_one_delivery():
     assert read(issue(7, 2, FAILED)) == tokens.Token(7, 2, FAILED)
+    assert issue(7, 2, FAILED) == Signer(salt="handlers.tracking.report").sign("7:2:failed")
     _value, _, signature = issue(7, 2, FAILED).rpartition(":")
     for other in ("8:2:failed", "7:1:failed", "7:2:succeeded", "7:2:skipped", "7:2", ""):
         with pytest.raises(InvalidToken):
