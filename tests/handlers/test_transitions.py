@@ -7,6 +7,7 @@ from django.db import connection, transaction
 
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import SENDING
+from handlers.tracking import claims
 from tests.at_once import in_threads
 from tests.handlers.bundling import deliver
 
@@ -160,6 +161,31 @@ def test_what_was_sent_elsewhere_has_ended(external_pair):
         ("sent", NOW, NOW),
         ("ready", BEFORE, None),
     ]
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_the_attempt_of_a_tracked_task_is_ended_by_its_report_or_deadline_alone(
+    external_pair, state
+):
+    put(state, is_tracked=True, attempts=1)
+    HandlerMapping.objects.update(paused_at=NOW)
+    before = rows("state", "attempts", "paused", "queued_at", "claim_deadline")
+    deliveries = Delivery.objects
+
+    deliveries.set_aside(external_pair)
+    HandlerMapping.objects.update(paused_at=None)
+    deliveries.mark_queued({1: external_pair}, NOW)
+    deliveries.unmark_queued(external_pair)
+    deliveries.release_sending(external_pair)
+    deliveries.mark_sent(external_pair, NOW)
+
+    assert rows("state", "attempts", "paused", "queued_at", "claim_deadline") == before
+    assert deliveries.claim_sending(external_pair, NOW) == []
+    assert claims.claim(external_pair, NOW) == []
+    assert not deliveries.claimable(NOW).exists()
+    assert not deliveries.queued_before(NOW).exists()
+    assert not deliveries.overdue(NOW).exists()
+    assert deliveries.unreported(NOW).count() == 2
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")

@@ -8,7 +8,11 @@ from handlers.outbox import publish
 from tests.sample_data import change, make_mapping
 from tests.servers import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.any_database,
+    pytest.mark.any_python,
+]
 
 
 def test_others_proceed_while_a_destination_is_down(scene, shop, shop_broker, broker, monkeypatch):

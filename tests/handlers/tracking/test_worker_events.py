@@ -10,7 +10,7 @@ from handlers.tracking.events import Event, EventReader, parse
 from tests.sample_data import change
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 
 
 @pytest.mark.django_db(transaction=True)
