@@ -48,8 +48,7 @@ def _signer() -> Signer:
 def _key() -> bytes:
     """Return the key that the signer derives from its salt for each signature."""
     signer = _signer()
-    salt = f"{signer.salt}signer"
-    return hashlib.sha256(force_bytes(salt) + force_bytes(signer.key)).digest()
+    return hashlib.sha256(f"{_SALT}signer".encode() + force_bytes(signer.key)).digest()
 
 
 def issue(delivery_id: int, attempt: int, outcome: Reported) -> str:
