@@ -10,7 +10,11 @@ from kombu.pidbox import Mailbox
 
 @contextmanager
 def remote_worker(
-    url: str, *tasks: str, queues: Sequence[str] = ("celery",), name: str = "a@shop"
+    url: str,
+    *tasks: str,
+    queues: Sequence[str] = ("celery",),
+    name: str = "a@shop",
+    serializer: str = "json",
 ) -> Iterator[None]:
     handlers = {
         "ping": lambda _, **__: {"ok": "pong"},
@@ -21,7 +25,8 @@ def remote_worker(
 
     def serve() -> None:
         with Connection(url) as connection:
-            mailbox = Mailbox("celery", type="fanout", accept=["json"])(connection)
+            mailbox = Mailbox("celery", type="fanout", accept=["json"], serializer=serializer)
+            mailbox = mailbox(connection)
             node = mailbox.Node(name, handlers={}, channel=connection.default_channel)
             node.handlers.update(handlers)
             with node.listen():

@@ -14,19 +14,26 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+import structlog
 from celery import Celery
+from kombu.exceptions import ContentDisallowed, DecodeError
 
 from handlers.broker import BrokerUnavailable
 from handlers.external.apps import errors, workers_app
 from handlers.models import Destination
 from handlers.sdk.registry import EXTERNAL_QUEUE
 
+log = structlog.get_logger(__name__)
+
 #: Seconds in which workers answer, and in which a survey ends, whatever the broker does.
 ANSWER_SECONDS, SURVEY_SECONDS = 1.0, 2.0
+#: The errors of replies that are no JSON, or not of the form of remote control.
+_UNREADABLE = (ContentDisallowed, DecodeError, AttributeError, LookupError, TypeError, ValueError)
 _TASKS, _QUEUES, _REPORT = "registered", "active_queues", "report"
 #: Limits on what a broker's answers may contain.
 _MOST_WORKERS, _MOST_NAMES, _LONGEST_NAME = 1000, 10_000, 255
 _SHOWN = 5
+_SILENT = "The task {} could not be checked: no worker answered which tasks it has registered."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Survey:
         informed = [worker for worker in readers if worker.tasks is not None]
         ignorant = [worker.name for worker in informed if task not in (worker.tasks or ())]
         if not ignorant:
-            return TaskCheck() if informed else TaskCheck(f"No worker told its tasks: {task}.")
+            return TaskCheck() if informed else TaskCheck(_SILENT.format(task))
         if len(ignorant) < len(readers):
             return TaskCheck(
                 f"Not every worker of the queue {queue} has registered the task {task}, and one "
@@ -145,7 +152,14 @@ def _asked(
     """Ask all questions at once, since the answers to each are awaited for the whole time."""
 
     def ask(question: str) -> dict[str, Any]:
-        return dict(_readable(app.control.broadcast(question, reply=True, timeout=seconds)))
+        try:
+            replies = app.control.broadcast(question, reply=True, timeout=seconds)
+        except OSError:  # a certificate that is not valid is a ValueError too
+            raise
+        except _UNREADABLE as error:
+            log.warning("answers of workers are unreadable", question=question, reason=str(error))
+            return {}
+        return dict(_readable(replies))
 
     with ThreadPoolExecutor(len(questions)) as pool:
         return dict(zip(questions, pool.map(ask, questions), strict=True))

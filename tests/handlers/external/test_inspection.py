@@ -12,6 +12,7 @@ from handlers.external.apps import workers_app
 from handlers.external.inspection import SURVEY_SECONDS, RunningWorker, Survey, survey, workers_of
 from handlers.models import Destination
 from tests.line import Line
+from tests.remote_worker import remote_worker
 from tests.servers import free_port, wait_for
 
 pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
@@ -92,7 +93,7 @@ def worker(name, tasks=None, queues=("celery",)):
         ([worker("a", ["shop.sync"], queues=None)], False, ""),
         ([worker("a", ["shop.sync"]), worker("b", queues=("other",))], False, ""),
         ([worker("a", ["shop.sync"], ("crm", "mail"))], False, "These answered: a (crm, mail)."),
-        ([worker("a", None)], False, "No worker told its tasks"),
+        ([worker("a", None)], False, "no worker answered which tasks it has"),
         (
             [worker("a", ["shop.sync"]), worker("b", ["shop.log"])],
             False,
@@ -114,6 +115,13 @@ def test_a_task_is_looked_for_among_the_workers_of_its_queue(workers, is_unknown
 
     assert (check.is_unknown, said in check.text) == (is_unknown, True)
     assert bool(check.text) == bool(said)
+
+
+def test_pickled_answers_are_not_read(shop, shop_broker):
+    with remote_worker(shop_broker.url, "shop.sync", serializer="pickle"):
+        found = survey(shop)
+
+    assert (list(found.workers), found.problem) == ([], "")
 
 
 def test_answers_of_strangers_are_not_trusted(shop, shop_broker, monkeypatch):
