@@ -54,6 +54,7 @@ def test_it_is_openapi_3_1_and_has_every_address(schema):
         *(f"{address}{{id}}/" for address in EVERYTHING),
         *(f"{address}{{id}}/redeliver/" for address in (AUDIT_LOG, DELIVERIES)),
         f"{DELIVERIES}{{id}}/go-on/",
+        f"{DELIVERIES}{{id}}/event/",
         f"{REDELIVERIES}{{id}}/cancel/",
         *(f"{INCIDENTS}{{id}}/{verb}/" for verb in ("acknowledge", "close")),
         *(f"{LISTENERS}{{id}}/{verb}/" for verb in ("start", "stop", "forget-position", "test")),

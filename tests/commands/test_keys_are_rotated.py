@@ -6,6 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
+from handlers.models import Destination
 from listeners import key_rotation
 from listeners.key_rotation import encrypted_fields, rotate
 from listeners.models import Connection, KeptTokens, TokenState
@@ -155,4 +156,7 @@ def test_redis_that_is_away_is_said(connection, keys, settings):
 def test_every_encrypted_field_is_found():
     found = {f"{model.__name__}.{name}" for model, name in encrypted_fields()}
 
-    assert {f"Connection.{name}" for name in Connection.SECRETS} | {"KeptTokens.kept"} == found
+    of_settings = {
+        f"{model.__name__}.{name}" for model in (Connection, Destination) for name in model.SECRETS
+    }
+    assert of_settings | {"KeptTokens.kept"} == found
