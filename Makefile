@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Of what makes the manual, which says at each start that it has a successor.
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: help up demo wheel docs docs-live test quick check bench chaos soak fuzz mutants screenshots stubs lock clean
+.PHONY: help up demo wheel docs docs-live test quick guides check bench chaos soak fuzz mutants screenshots stubs lock clean
 .NOTPARALLEL:
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
 	@echo "make quick   the tests that start no process, on SQLite: for the inner loop"
+	@echo "make guides  the guides for each situation, followed as written"
 	@echo "make check   format, lint, types, import layers, migrations, the manual, known vulnerabilities"
 	@echo "make docs    the manual as a site, in var/site; make docs-live serves it while it is written"
 	@echo "make bench   benchmarks"
@@ -65,6 +66,10 @@ test:
 quick:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
 	$(PYTEST) -q -m "not process"
+
+guides:
+	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
+	$(PY) -m tests.guides
 
 check:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
