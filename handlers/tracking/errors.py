@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -23,6 +24,10 @@ log = structlog.get_logger(__name__)
 #: Results with more bytes are not read.
 MAX_BYTES = 1_000_000
 _MAX_TYPE = 200
+#: Seconds without an attempt after a failure: reports are not settled while one that does not
+#: answer is waited for.
+PAUSE_SECONDS = 30.0
+paused_until: dict[int, float] = {}
 
 
 def errors_of(task_ids: Sequence[str], destination: Destination | None) -> dict[str, Failed]:
@@ -32,9 +37,12 @@ def errors_of(task_ids: Sequence[str], destination: Destination | None) -> dict[
     """
     if not task_ids or destination is None or not destination.result_backend:
         return {}
+    if monotonic() < paused_until.get(destination.pk, 0.0):
+        return {}
     try:
         found = _results(task_ids, destination)
     except (BrokerUnavailable, RedisError, OSError) as error:
+        paused_until[destination.pk] = monotonic() + PAUSE_SECONDS
         log.warning("result backend unavailable", destination=destination.name, reason=str(error))
         return {}
     errors = {task_id: _error(content) for task_id, content in zip(task_ids, found, strict=True)}

@@ -6,6 +6,7 @@ import pytest
 from redis import Redis
 
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.tracking import errors
 from handlers.tracking.errors import errors_of
 from tests.handlers.tracking.conftest import Scene
 from tests.sample_data import change
@@ -105,6 +106,24 @@ def test_a_task_whose_result_cannot_be_stored_has_succeeded(scene, shop):
     with scene.reading() as handle:
         scene.wait_for_count("late", 1, handle)
     assert scene.states == ["succeeded"]
+
+
+def test_a_result_backend_that_is_down_is_left_alone_for_some_time(scene, shop, shop_broker):
+    """Reports are not settled while it is waited for."""
+    scene.destination.result_backend = shop.broker_url
+    scene.destination.save()
+    with Redis.from_url(shop.broker_url) as client:
+        client.set(
+            "celery-task-meta-delivery-1-1", '{"result": {"exc_type": "E", "exc_message": 1}}'
+        )
+        client.save()
+    shop_broker.stop()
+    assert errors_of(["delivery-1-1"], scene.destination) == {}
+    shop_broker.start()
+
+    assert errors_of(["delivery-1-1"], scene.destination) == {}
+    errors.paused_until.clear()
+    assert list(errors_of(["delivery-1-1"], scene.destination)) == ["delivery-1-1"]
 
 
 @pytest.mark.parametrize(
