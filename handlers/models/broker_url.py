@@ -102,7 +102,7 @@ def _split(url: str, schemes: dict[str, int]) -> SplitResult:
     names = f"{', '.join(known[:-1])} or {known[-1]}"
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.port, str(parts.hostname).encode("idna")  # as it is when it is resolved
     except ValueError:
         raise InvalidUrl(f"The URL's host or port is not valid. {_ESCAPE}") from None
     if parts.scheme not in schemes or "://" not in url:

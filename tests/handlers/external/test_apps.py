@@ -160,6 +160,8 @@ def test_rabbitmq_over_tls_is_verified_too(request, tmp_path):
         ("https://shop.example", "must start with redis://, rediss://, amqp:// or amqps://"),
         ("redis://:pa/ss@shop.example:6379/0", "special characters"),
         ("redis:///0", "has no host"),
+        ("redis://redis..internal/0", "host or port is not valid"),
+        (f"amqps://{'x' * 64}.example", "host or port is not valid"),
         ("rediss://shop.example/0?ssl_cert_reqs=none", "not supported"),
         ("redis://localhost/zero", "must be a database number"),
         ("redis://localhost;amqp://localhost", "the same scheme"),
