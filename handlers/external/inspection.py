@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -149,20 +148,37 @@ def workers_of(
 def _asked(
     app: Celery, questions: Sequence[str], seconds: float
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Ask all questions at once, since the answers to each are awaited for the whole time."""
+    """Ask all questions at once, since the answers to each are awaited for the whole time.
 
-    def ask(question: str) -> dict[str, Any]:
+    In daemon threads: a broker that does not answer must not keep the process from exiting.
+    """
+    answers: dict[str, dict[str, Any]] = {}
+    failures: list[Exception] = []
+
+    def ask(question: str) -> None:
+        answers[question] = {}
         try:
             replies = app.control.broadcast(question, reply=True, timeout=seconds)
-        except OSError:  # a certificate that is not valid is a ValueError too
-            raise
+            answers[question] = dict(_readable(replies))
         except _UNREADABLE as error:
+            if isinstance(error, OSError):  # a certificate that is not valid is a ValueError too
+                failures.append(error)
+                return
             log.warning("answers of workers are unreadable", question=question, reason=str(error))
-            return {}
-        return dict(_readable(replies))
+        except Exception as error:  # noqa: BLE001  raised below, in the caller's thread
+            failures.append(error)
 
-    with ThreadPoolExecutor(len(questions)) as pool:
-        return dict(zip(questions, pool.map(ask, questions), strict=True))
+    threads = [
+        threading.Thread(target=ask, args=[question], name="survey", daemon=True)
+        for question in questions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return answers
 
 
 def _readable(replies: object) -> Iterator[tuple[str, Any]]:

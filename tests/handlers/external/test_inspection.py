@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
@@ -77,7 +78,11 @@ def test_a_broker_that_does_not_answer_is_given_up(shop, shop_broker):
         started = time.monotonic()
         check = survey(shop).check("shop.sync", "")
         seconds = time.monotonic() - started
+        waiting = [thread for thread in threading.enumerate() if thread.name == "survey"]
+        pooled = [thread for thread in threading.enumerate() if "Pool" in thread.name]
 
+    # None keeps the process from exiting; Python waits for the threads of pools.
+    assert (all(thread.daemon for thread in waiting), len(waiting), pooled) == (True, 3, [])
     assert seconds < SURVEY_SECONDS + 1
     assert check.text.endswith("the broker did not answer in time.")
 
