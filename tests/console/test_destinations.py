@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.models import Incident, OperatorAction
 from consumer.monitoring import destinations
-from handlers.models import Destination
+from handlers.models import Destination, HandlerMapping
 from tests.sample_data import make_mapping
 from tests.servers import free_port
 
@@ -68,6 +68,18 @@ def test_one_in_use_is_not_deleted(admin_client, shop, listener):
         answer = method(page(shop, "delete"), {"post": "yes"}, follow=True)
         assert "shop is in use" in answer.text
     assert Destination.objects.exists()
+
+
+def test_one_of_a_deleted_mapping_without_open_deliveries_is_deleted(admin_client, shop, listener):
+    mapping = make_mapping(listener, handler="", task="shop.sync", destination=shop)
+    mapping.delete()
+    HandlerMapping.with_deleted.update(emptied_at=timezone.now())
+
+    assert "Are you sure" in admin_client.get(page(shop, "delete")).text
+    admin_client.post(page(shop, "delete"), {"post": "yes"})
+
+    assert not Destination.objects.exists()
+    assert OperatorAction.objects.get().action == "delete"
 
 
 @pytest.mark.django_db(transaction=True)
