@@ -13,11 +13,13 @@ from cdcproject.web import metrics
 from consumer.status import db_metrics
 from consumer.stream import metrics as of_listeners
 from handlers.outbox import metrics as of_publishing
+from handlers.tracking import metrics as of_tasks
 from handlers.worker import metrics as worker_metrics
 from mirror.verify import metrics as of_verifications
 
 COUNTING = (
-    *(of_incidents, metrics, of_listeners, of_publishing, of_verifications, worker_metrics),
+    *(of_incidents, metrics, of_listeners, of_publishing, of_tasks, of_verifications),
+    worker_metrics,
 )
 
 
