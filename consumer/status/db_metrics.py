@@ -63,7 +63,9 @@ BACKLOG = Gauge(
     ("listener", "state"),
 )
 OLDEST = Gauge(
-    "cdc_oldest_queued_seconds", "Seconds since the oldest queued delivery was published.", ()
+    "cdc_oldest_queued_seconds",
+    "Seconds since the oldest queued delivery was published; without tracked external tasks.",
+    (),
 )
 PAUSED = Gauge(
     "cdc_paused_deliveries",
@@ -241,7 +243,9 @@ def _workers() -> Iterator[Sample]:
 
 
 def _oldest(now: datetime) -> float:
-    queued = Delivery.objects.filter(state=Delivery.State.QUEUED).order_by("queued_at")
+    # A tracked external task may be running: it stays queued until its worker reports its end.
+    queued = Delivery.objects.filter(state=Delivery.State.QUEUED, is_tracked=False)
+    queued = queued.order_by("queued_at")
     since = queued.values_list("queued_at", flat=True).first()
     return max(0.0, (now - since).total_seconds()) if since else 0.0
 

@@ -1,5 +1,7 @@
 """The pages of deliveries say where an external task was sent, and with which task id."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from handlers.models import Delivery, Destination
@@ -21,9 +23,13 @@ def test_a_tracked_task_is_shown_with_its_queue_and_id(admin_client, listener):
     first = Delivery.objects.earliest("pk")
     assert "external task, 0 attempts, queue crm on shop<" in shown(admin_client, first)
 
-    Delivery.objects.filter(pk=first.pk).update(state="queued", attempts=1)
+    until = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
+    Delivery.objects.filter(pk=first.pk).update(state="queued", attempts=1, claim_deadline=until)
 
-    text = f"external task, 1 attempt, queue crm on shop, task id delivery-{first.pk}-1<"
+    text = (
+        f"external task, 1 attempt, queue crm on shop, task id delivery-{first.pk}-1, sent; its "
+        "report is due by 2026-05-04 12:30:00 UTC<"
+    )
     assert text in shown(admin_client, first)
     entry = admin_client.get(f"/admin/audit/auditlogentry/{first.entry_id}/change/")
     assert text in entry.content.decode()

@@ -89,7 +89,10 @@ def _target(delivery: Delivery) -> str:
         return f"external task, not tracked, {where}"
     tried = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
     task_id = f", task id delivery-{delivery.pk}-{delivery.attempts}" if delivery.attempts else ""
-    return f"external task, {tried}, {where}{task_id}"
+    due = ""
+    if delivery.state == Delivery.State.QUEUED and delivery.claim_deadline is not None:
+        due = f", sent; its report is due by {delivery.claim_deadline:%Y-%m-%d %H:%M:%S} UTC"
+    return f"external task, {tried}, {where}{task_id}{due}"
 
 
 def prefetch_attempts(deliveries: list[Delivery]) -> None:
