@@ -44,5 +44,5 @@ def check_tasks_known(
 
 
 def _address(item: Item) -> Address:
-    destination = str(item.values.get(DESTINATION_KEY, ""))
+    destination = str(item.values.get(DESTINATION_KEY) or "")  # `destination: null` is none
     return (value_of(item, "task"), destination, value_of(item, "queue"))
