@@ -158,8 +158,16 @@ class MappingViewSet(SettingsViewSet[HandlerMapping]):
         return super().create(request, *args, **kwargs)
 
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        self._check_task(request, HandlerMapping.objects.filter(pk=kwargs["pk"]).first())
+        if stored := self._changeable(kwargs["pk"]):
+            self._check_task(request, stored)
         return super().update(request, *args, **kwargs)
+
+    def _changeable(self, pk: str) -> HandlerMapping | None:
+        """Return the mapping; None if the user may not change it, which `update` then refuses."""
+        rows = HandlerMapping.objects.filter(pk=pk, managed=False)
+        for granted in (self.sees, self.acts_on):
+            rows = rows if granted is None else rows.filter(listener_id__in=granted)
+        return rows.first()
 
     def _check_task(self, request: Request, stored: HandlerMapping | None) -> None:
         if isinstance(request.data, dict):

@@ -1,6 +1,7 @@
 """Permissions for single listeners and connections decide which rows the API shows and changes."""
 
 import itertools
+import socket
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm
 
 from audit.models import AuditLogEntry, Incident
-from handlers.models import Delivery
+from handlers.models import Delivery, Destination
 from listeners.models import Connection, Listener
 from tests.api.answers import errors, problem
 from tests.api.requests import (
@@ -161,6 +162,21 @@ def test_an_editor_of_one_listener_edits_its_settings_and_mappings(granted, rows
     problem(client.delete(f"{MAPPINGS}{rows['other'][MAPPINGS].pk}/"), 404)
     problem(client.post(LISTENERS, {"name": "new", "connection": "x"}), 403)
     problem(client.delete(page), 403)
+
+
+def test_a_change_that_is_refused_makes_the_server_connect_to_no_destination(granted, rows):
+    client = granted("change_listener")
+    page = f"{MAPPINGS}{rows['other'][MAPPINGS].pk}/"
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        url = f"redis://127.0.0.1:{broker.getsockname()[1]}/0"
+        Destination.objects.create(name="shop", broker=url)
+
+        task = {"handler": "", "task": "shop.sync", "destination": "shop"}
+        problem(client.patch(page, task), 404)
+
+        broker.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            broker.accept()
 
 
 def test_a_listener_is_not_moved_to_a_connection_that_its_user_may_not_see(granted, rows):
