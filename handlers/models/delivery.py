@@ -223,7 +223,9 @@ class Delivery(models.Model):
 
     @property
     def allowed_attempts(self) -> int:
-        return attempts_allowed(registry.find(self.handler), self.mapping.max_attempts)
+        # An external task may have the name of one of our handlers.
+        handler = None if self.is_external else registry.find(self.handler)
+        return attempts_allowed(handler, self.mapping.max_attempts)
 
     def __str__(self) -> str:
         return f"{self.handler}: {self.state}"

@@ -3,7 +3,8 @@
 import pytest
 from django.core.exceptions import ValidationError
 
-from handlers.models import Destination
+from handlers.models import Delivery, Destination, HandlerMapping
+from handlers.sdk.registry import MAX_ATTEMPTS
 from tests.sample_data import make_mapping
 
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
@@ -75,3 +76,10 @@ def test_a_reference_needs_the_address_of_this_server(refused, settings):
         "set CDC_PUBLIC_URL"
         in refused(**TASK, options={"large_payload": "reference"})["options"][0]
     )
+
+
+@pytest.mark.parametrize(("fields", "allowed"), [({}, 1), ({"is_external": True}, MAX_ATTEMPTS)])
+def test_a_task_named_like_a_handler_does_not_take_its_limit_of_attempts(fields, allowed):
+    delivery = Delivery(handler="tests.one_try", mapping=HandlerMapping(), **fields)
+
+    assert delivery.allowed_attempts == allowed
