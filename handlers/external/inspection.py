@@ -110,6 +110,9 @@ def surveys(destinations: Sequence[Destination | None]) -> list[Survey]:
                 found[place] = Survey(workers_of(workers_app(destination)))
         except BrokerUnavailable as error:
             found[place] = Survey(problem=str(error))
+        except Exception as error:  # an error that ends a thread is lost
+            log.exception("workers cannot be asked", destination=str(destination or ""))
+            found[place] = Survey(problem=f"unexpected {type(error).__name__}; see the log.")
 
     threads = [
         threading.Thread(target=ask, args=each, name="survey", daemon=True)
