@@ -24,7 +24,8 @@ from handlers.models import Destination
 from handlers.outbox import publish
 from handlers.outbox.message_size import MOST
 from handlers.tracking import metrics
-from handlers.tracking.reports import Report, bound, parse, reports_queue
+from handlers.tracking.bounded_message import bound
+from handlers.tracking.reports import MAX_BYTES, Report, parse, reports_queue
 from handlers.tracking.settle import settle_reports
 from handlers.tracking.tokens import InvalidToken
 from listeners import crash_points
@@ -66,7 +67,7 @@ class Courier:
         with apps.errors(self.destination), _connection(app) as connection:
             publish.declare(app, {queue})
             self._received.clear()  # of a lost connection: they come again
-            bound(connection.default_channel)
+            bound(connection.default_channel, MAX_BYTES)
             with Consumer(  # type: ignore[no-untyped-call]
                 connection.default_channel,
                 [Queue(queue, exchange="", no_declare=True)],  # type: ignore[no-untyped-call]

@@ -26,6 +26,7 @@ from handlers.dead_letters.groups import group_of
 from handlers.external import apps
 from handlers.models import Delivery, DeliveryAttempt, Destination
 from handlers.sdk.outcomes import Failed, storable
+from handlers.tracking.bounded_message import bound
 from listeners.clock import database_clock
 
 BATCH = 500
@@ -90,6 +91,7 @@ class EventReader:
                 message_ttl=TTL_SECONDS,
                 expires=EXPIRES_SECONDS,
             )
+            bound(connection.default_channel, MAX_BYTES)
             with Consumer(  # type: ignore[no-untyped-call]
                 connection.default_channel,
                 [queue],

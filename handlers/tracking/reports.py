@@ -7,11 +7,8 @@ token of the outcome as their argument, to a queue that a courier of a listener 
 
 from __future__ import annotations
 
-import bz2
 import json
 import re
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +21,6 @@ from handlers.types import Claim
 TASK = "cdc.report"
 #: A report is larger only if it is forged.
 MAX_BYTES = 20_000
-#: The compressions of `task_compression` that a report may have, and what decompresses each, up to
-#: a number of bytes.
-_DECOMPRESSORS: Mapping[object, Any] = {
-    "application/x-gzip": zlib.decompressobj,
-    "application/x-bz2": bz2.BZ2Decompressor,
-}
 #: A worker's name is cut to the length of its column.
 _LONGEST_WORKER = 255
 #: The origin that a worker's process gives to the messages that it sends.
@@ -86,36 +77,6 @@ def _signature(token: str) -> dict[str, Any]:
         "immutable": True,
         "chord_size": None,
     }
-
-
-class BoundedMessage(Message):
-    """A message that is decompressed up to a limit; its body is None if it is larger or broken.
-
-    Kombu decompresses a message before anyone can look at it: a few hundred bytes may become
-    gigabytes. To be the last base of a transport's message class.
-    """
-
-    def __init__(self, body: Any = None, headers: Any = None, **values: Any) -> None:
-        headers = dict(headers) if isinstance(headers, dict) else {}
-        body = _decompressed(body, headers.pop("compression", None))
-        super().__init__(body=body, headers=headers, **values)  # type: ignore[no-untyped-call]
-
-
-def bound(channel: Any) -> None:
-    """Let a channel receive its messages as bounded ones."""
-    channel.Message = type("ReportMessage", (channel.Message, BoundedMessage), {})
-
-
-def _decompressed(body: object, compression: object) -> bytes | str | None:
-    if not isinstance(body, str | bytes) or len(body) > MAX_BYTES:
-        return None
-    if compression is None:
-        return body
-    try:
-        found: bytes = _DECOMPRESSORS[compression]().decompress(body, MAX_BYTES + 1)
-    except (LookupError, TypeError, ValueError, OSError, EOFError, zlib.error):
-        return None
-    return found if len(found) <= MAX_BYTES else None
 
 
 def parse(message: Message) -> Report:
