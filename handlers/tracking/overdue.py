@@ -47,7 +47,8 @@ def _outcome(claim: Claim, found: Survey) -> Failed:
     error = (
         f"No worker reported the end of the task by {delivery.claim_deadline:%Y-%m-%d %H:%M:%S} "
         f"UTC, so its outcome is unknown. {found.check(delivery.handler, delivery.queue).text} "
-        f"Look for task id {task_id_of(claim)} in the logs of the workers."
+        f"Look for task id {task_id_of(claim)} in the logs of the workers: a task that was "
+        "revoked, expired, or raised Ignore or Reject is not reported."
     )
     return Failed(" ".join(error.split()), kind="unknown", is_final=mapping.on_unknown == DEAD)
 
