@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
+from amqp.exceptions import NotFound
 from celery import Celery, current_app
 from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError
 from kombu.transport import virtual
@@ -85,11 +86,24 @@ def errors(app: Celery) -> Iterator[None]:
         raise BrokerUnavailable(f"The broker does not accept messages: {error}") from error
 
 
-def await_receipt(channel: Any, queue: str) -> None:
-    """Ask RabbitMQ about a queue, and so wait until it has received what was sent before on the
-    channel: messages sent into a broken connection are lost without an error."""
-    if not isinstance(channel.connection, virtual.Transport):
-        channel.queue_declare(queue, passive=True)
+def has_queue(broker: Any, name: str) -> bool:
+    """Return whether a queue exists. On Redis sending to it makes it, so there the connection alone
+    is checked."""
+    if isinstance(broker.transport, virtual.Transport):
+        ping(broker.default_channel)
+        return True
+    try:
+        with channel(broker) as real:
+            real.queue_declare(name, passive=True)
+    except NotFound:
+        return False
+    return True
+
+
+def ping(channel: Any) -> None:
+    """Raise the error of a connection to Redis that is broken."""
+    if client := getattr(channel, "client", None):
+        client.ping()
 
 
 def queue_length(queue: str) -> int | None:

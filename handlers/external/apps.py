@@ -141,6 +141,11 @@ def paused() -> set[int]:
     return {pk for pk, pause in list(_pauses.items()) if now < pause.until}
 
 
+def has_failed(destination: Destination | None) -> bool:
+    """Return whether the last sending to a destination failed in this process."""
+    return destination is not None and destination.pk in _pauses
+
+
 @contextmanager
 def sending(destination: Destination | None) -> Iterator[Celery]:
     """Yield the application that sends to a destination. Raises BrokerUnavailable.
@@ -159,7 +164,7 @@ def sending(destination: Destination | None) -> Iterator[Celery]:
     try:
         with errors(destination):
             yield app_of(destination)
-    except BrokerUnavailable as error:
+    except Exception as error:
         seconds = min(pause.seconds * 2, _LONGEST_PAUSE) if pause else _PAUSE
         _pauses[destination.pk] = _Pause(time.monotonic() + seconds, seconds, str(error))
         raise

@@ -206,14 +206,20 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             self.filter(pk__in=won).update(queued_at=now)
         return won
 
+    def being_sent(self, ids: Collection[int]) -> DeliveryQuerySet:
+        """Filter the deliveries among `ids` that `claim_sending` has claimed."""
+        claimed = Q(state="ready", is_tracked=False, queued_at__isnull=False)
+        return self.filter(claimed, pk__in=ids)
+
     def release_sending(self, ids: Collection[int]) -> None:
         """Release claims whose messages were not sent. Never inside a transaction."""
-        self.filter(pk__in=ids, state="ready", is_tracked=False).update(queued_at=None)
+        if ids:
+            self.being_sent(ids).update(queued_at=None)
 
     def skip_sending(self, reasons: Mapping[int, str], now: datetime) -> None:
         """Skip claimed deliveries, with the reason for each id. Never inside a transaction."""
         for pk, reason in reasons.items():
-            self.filter(pk=pk, state="ready").update(
+            self.being_sent([pk]).update(
                 state="skipped", error=reason, queued_at=None, finished_at=now
             )
 
@@ -222,8 +228,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         if not ids:
             return
         with transaction.atomic(durable=True):
-            ready = self.filter(pk__in=ids, state="ready").locked().values_list("pk", flat=True)
-            self.filter(pk__in=list(ready)).update(state="sent", queued_at=now, finished_at=now)
+            claimed = self.being_sent(ids).locked().values_list("pk", flat=True)
+            self.filter(pk__in=list(claimed)).update(state="sent", queued_at=now, finished_at=now)
 
     def claimable(self, due_by: datetime | Param) -> DeliveryQuerySet:
         is_due = Q(state="retrying", due_at__lte=due_by)

@@ -170,14 +170,12 @@ def _mark(messages: Sequence[Message], now: datetime) -> None:
         Delivery.objects.mark_queued(sent, now)
 
 
-def send(messages: Sequence[Message], app: Celery | None = None) -> None:
-    """Publish messages in pipelined batches, through our own broker or that of `app`. Raises
-    BrokerUnavailable."""
+def send(messages: Sequence[Message]) -> None:
+    """Publish messages in pipelined batches through our own broker. Raises BrokerUnavailable."""
     if not messages:
         return
     began = time_ns()
-    app = app or current_app._get_current_object()
-    queues = {name: _queue(app, name) for name in {message.queue for message in messages}}
+    app: Celery = current_app._get_current_object()
     with (
         broker.errors(app),
         app.producer_pool.acquire(block=True, timeout=10) as producer,
@@ -185,21 +183,24 @@ def send(messages: Sequence[Message], app: Celery | None = None) -> None:
         producer.batch(max_size=BATCH),
     ):
         for message in messages:
-            app.amqp.send_task_message(
-                producer,
-                message.task,
-                _task(app, message),
-                queue=queues[message.queue],
-                retry=False,
-                headers=message.headers,
-                declare=() if message.is_external else None,
-                **({} if message.priority is None else {"priority": message.priority}),
-            )
-        if any(message.is_external for message in messages):
-            broker.await_receipt(producer.channel, messages[-1].queue)
+            write(app, producer, message)
     metrics.published(messages)
     if tracing.spans is not None:
         tracing.spans.sent(messages, began)
+
+
+def write(app: Celery, producer: Any, message: Message) -> None:
+    """Give a message to a producer. The queue of an external task is not declared."""
+    app.amqp.send_task_message(
+        producer,
+        message.task,
+        _task(app, message),
+        queue=_queue(app, message.queue),
+        retry=False,
+        headers=message.headers,
+        declare=() if message.is_external else None,
+        **({} if message.priority is None else {"priority": message.priority}),
+    )
 
 
 def _task(app: Celery, message: Message) -> Any:
@@ -217,10 +218,20 @@ def _task(app: Celery, message: Message) -> Any:
 
 
 def declare(app: Celery, queues: Collection[str]) -> None:
-    """Declare queues of external tasks that do not exist. Raises BrokerUnavailable."""
+    """Declare queues of ours that do not exist. Raises BrokerUnavailable."""
     with broker.errors(app), app.pool.acquire(block=True, timeout=10) as connection:
         for name in queues:
             broker.ensure_queue(app, connection, name)
+
+
+def absent(app: Celery, queues: Collection[str]) -> set[str]:
+    """Return those of another project's queues that do not exist. Raises BrokerUnavailable.
+
+    They are not declared: their arguments, such as a maximum priority, are their project's, whose
+    workers could not start if we declared others.
+    """
+    with broker.errors(app), app.pool.acquire(block=True, timeout=10) as connection:
+        return {name for name in queues if not broker.has_queue(connection, name)}
 
 
 def _queue(app: Celery, name: str) -> Any:

@@ -11,7 +11,6 @@ from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
-from audit.db.retry import retry
 from handlers.models import Delivery, Destination
 from handlers.models.delivery_queryset import EARLY, NOT_PAUSED
 from handlers.types import Claim
@@ -47,9 +46,9 @@ def claim(ids: Collection[int], destination: Destination | None, now: datetime) 
                 started_at=None,
                 claim_deadline=Now() + timedelta(seconds=timeout),
             )
-    claimed = {pk for same in by_timeout.values() for pk in same}
-    rows = Delivery.objects.filter(pk__in=claimed).order_by("id")
-    return retry(lambda: claims_of(rows.all()), "load claims")
+        claimed = {pk for same in by_timeout.values() for pk in same}
+        # Before the commit: a claim that could not be loaded would not be sent.
+        return claims_of(Delivery.objects.filter(pk__in=claimed).order_by("id"))
 
 
 def claims_of(deliveries: Iterable[Delivery]) -> list[Claim]:
@@ -62,10 +61,9 @@ def claims_of(deliveries: Iterable[Delivery]) -> list[Claim]:
 
 
 def release(claims: Collection[Claim]) -> None:
-    """Release claims whose tasks were not sent.
+    """Release claims whose tasks were certainly not sent: such an attempt did not take place.
 
-    Such an attempt does not count, but its number is not used again: its task may have arrived all
-    the same, and its report must not end the next attempt. Never inside a transaction.
+    Never inside a transaction.
     """
     if not claims:
         return
@@ -73,7 +71,7 @@ def release(claims: Collection[Claim]) -> None:
         held = Delivery.objects.running({claim.delivery.pk: claim.attempt for claim in claims})
         Delivery.objects.filter(pk__in=held).update(
             state=Case(When(due_at=None, then=Value(State.READY)), default=Value(State.RETRYING)),
-            attempts_before=F("attempts_before") + 1,
+            attempts=F("attempts") - 1,
             queued_at=None,
             claim_deadline=None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from handlers.sdk.events import EventData, Present
 from handlers.sdk.outcomes import Failed, Outcome, Skipped, failed
 from handlers.sdk.registry import queue_of
 from handlers.types import Message
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -21,11 +23,14 @@ def message_of(
     delivery: Delivery,
     attempt: int,
     overtaken: Present | Skipped | Failed | None,
+    *,
+    deadline: datetime | None = None,
     **options: Any,
 ) -> Message | Outcome:
     """Return the message of an attempt, or the outcome of one that is not sent.
 
-    The delivery has its entry, listener and mapping loaded. `options` are of `as_task_v2`.
+    The delivery has its entry, listener and mapping loaded. A worker discards the task after
+    `deadline`, so that it does not run beside a later attempt. `options` are of `as_task_v2`.
     """
     if isinstance(overtaken, Skipped | Failed):
         return overtaken
@@ -47,6 +52,13 @@ def message_of(
         payload.headers | (headers or {}),
         is_external=True,
         args=payload.args,
-        options={**options, "expires": payload.expires},
+        options={**options, "expires": _expires(payload.expires, deadline)},
         priority=payload.priority,
     )
+
+
+def _expires(seconds: int | None, deadline: datetime | None) -> datetime | None:
+    ends = [] if deadline is None else [deadline]
+    if seconds is not None:
+        ends.append(database_clock.now() + timedelta(seconds=seconds))
+    return min(ends, default=None)

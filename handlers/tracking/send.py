@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import structlog
 from celery import Celery
+from django.db import DatabaseError, InterfaceError
 
 from audit.db.retry import retry
 from handlers.broker import BrokerUnavailable
@@ -18,18 +19,22 @@ from handlers.mappings.retarget import is_misdirected, move_left_behind
 from handlers.models import Delivery, Destination
 from handlers.outbox import publish
 from handlers.sdk.events import Present
-from handlers.sdk.outcomes import MAPPING_DELETED, Failed, Outcome, Skipped
+from handlers.sdk.outcomes import MAPPING_DELETED, Failed, Outcome, Skipped, failed
 from handlers.sdk.registry import queue_of
 from handlers.superseded.prepare import present_of
 from handlers.tracking import claims, untracked
 from handlers.tracking.messages import message_of
 from handlers.tracking.reports import callbacks, reports_queue
 from handlers.tracking.settle import settle
+from handlers.tracking.transmit import Sent, transmit
 from handlers.types import Claim, Ended, Message
 from listeners import crash_points
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
+
+#: The number of deliveries that are claimed and sent at once.
+BATCH = 100
 
 
 def send_external(ids: Sequence[int], now: datetime) -> int:
@@ -51,20 +56,57 @@ def send_external(ids: Sequence[int], now: datetime) -> int:
     sent, failure = 0, None
     for destination_id, is_tracked in tracked_by_destination.items():
         destination = destinations.get(destination_id) if destination_id else None
-        tracked = [pk for pk in is_tracked if is_tracked[pk]]
-        others = [pk for pk in is_tracked if not is_tracked[pk]]
+        name = destination.name if destination else ""
         try:
-            with apps.sending(destination) as app:
-                sent += _send_tracked(app, destination, tracked, now)
-                sent += untracked.send(app, others, now)
+            sent += _send_to(destination, is_tracked, now)
         except BrokerUnavailable as error:
             if destination is None:
                 failure = error
             else:
                 log.warning("deliveries wait for their destination", reason=str(error))
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception:  # others, and what the caller does next, must not wait for it
+            log.exception("deliveries cannot be sent", destination=name)
     if failure is not None:
         raise failure
     return sent
+
+
+def _send_to(destination: Destination | None, is_tracked: Mapping[int, bool], now: datetime) -> int:
+    """Send deliveries, given with whether they are tracked. Raises the errors of the broker."""
+    sent = 0
+    # If the broker still fails, it costs the claim of one delivery.
+    size = 1 if apps.has_failed(destination) else BATCH
+    with apps.sending(destination) as app:
+        waiting = list(_with_queue(app, destination, is_tracked))
+        while waiting:
+            batch, waiting, size = waiting[:size], waiting[size:], BATCH
+            moment = max(now, database_clock.now())
+            tracked = [pk for pk in batch if is_tracked[pk]]
+            sent += _send_tracked(app, destination, tracked, moment)
+            sent += untracked.send(app, [pk for pk in batch if not is_tracked[pk]], moment)
+    return sent
+
+
+def _with_queue(app: Celery, destination: Destination | None, ids: Collection[int]) -> list[int]:
+    """Return the deliveries whose queue exists. Raises the errors of the broker, before the first
+    claim: a broker that is down costs no attempt."""
+    rows = Delivery.objects.filter(pk__in=ids).order_by("id").values_list("pk", "handler", "queue")
+    queues = {pk: queue_of(name, queue, is_external=True) for pk, name, queue in rows}
+    names = set(queues.values())
+    if destination is None:
+        publish.declare(app, {*names, reports_queue()})
+        return list(queues)
+    publish.declare(app, {reports_queue()})
+    absent = publish.absent(app, names)
+    if absent:
+        log.warning(
+            "deliveries wait for a queue that no worker has created yet",
+            destination=destination.name,
+            queues=", ".join(sorted(absent)),
+        )
+    return [pk for pk in queues if queues[pk] not in absent]
 
 
 def _send_tracked(
@@ -73,28 +115,36 @@ def _send_tracked(
     """Raises the errors of the broker."""
     if not ids:
         return 0
-    # Before the claims, so that a broker that is down costs no attempt.
-    queues = Delivery.objects.filter(pk__in=ids).values_list("handler", "queue").distinct()
-    names = {queue_of(name, queue, is_external=True) for name, queue in queues.order_by()}
-    publish.declare(app, {*names, reports_queue()})
     claimed = claims.claim(ids, destination, now)
     crash_points.reach("claimed_to_send")
+    unsent = {claim.delivery.pk: claim for claim in claimed}
     unsendable: dict[int, Ended] = {}
+    sent = Sent()
     try:
-        messages = _messages(claimed, destination, unsendable, now)
-        publish.send(messages, app)
-    except BaseException:
-        unsent = [claim for claim in claimed if claim.delivery.pk not in unsendable]
-        retry(lambda: claims.release(unsent), "release claims")
-        raise
+        transmit(app, _messages(unsent, destination, unsendable, now), sent)
+        for message, error in sent.invalid:
+            claim = unsent[message.ids[0]]
+            unsendable[claim.delivery.pk] = _ended(claim, failed(error))
     finally:
+        for pk in (*unsendable, *(m.ids[0] for m in (*sent.arrived, *sent.uncertain))):
+            unsent.pop(pk, None)
+        retry(lambda: claims.release(unsent.values()), "release claims")
         settle(list(unsendable.values()))  # the relay publishes the next ones of their chains
-    crash_points.reach("sent")
-    return len(messages)
+    if sent.arrived:
+        crash_points.reach("sent")
+    if sent.uncertain:
+        log.warning(
+            "the connection broke while tasks were sent: they wait for their reports",
+            destination=destination.name if destination else "",
+            deliveries=[message.ids[0] for message in sent.uncertain],
+        )
+    if sent.failure is not None:
+        raise sent.failure
+    return len(sent.arrived)
 
 
 def _messages(
-    claimed: Sequence[Claim],
+    unsent: dict[int, Claim],
     destination: Destination | None,
     unsendable: dict[int, Ended],
     now: datetime,
@@ -104,25 +154,36 @@ def _messages(
     Deliveries whose mapping names another target since are released and moved to it.
     """
     place = destination.pk if destination else None
-    moved = [
-        claim
-        for claim in claimed
+    moved = {
+        pk: claim
+        for pk, claim in unsent.items()
         if is_misdirected(claim.delivery) or claim.delivery.mapping.destination_id != place
-    ]
+    }
     if moved:
-        claims.release(moved)
-        move_left_behind(Delivery.objects.filter(pk__in=[c.delivery.pk for c in moved]), now)
-    remaining = [claim for claim in claimed if claim not in moved]
-    results = present_of([claim.delivery for claim in remaining])
+        claims.release(moved.values())
+        for pk in moved:
+            del unsent[pk]
+        move_left_behind(Delivery.objects.filter(pk__in=moved), now)
+    results = present_of([claim.delivery for claim in unsent.values()])
     messages: list[Message] = []
-    for claim in remaining:
+    for claim in unsent.values():
         match _message(claim, results.get(claim.delivery.pk), destination):
-            case Message() as message:
+            case Message() as message if not _is_overdue(claim):
                 messages.append(message)
+            case Message():
+                continue  # its outcome may be settled as unknown already
             case outcome:
-                ended = Ended(claim, outcome, claim.started_at, database_clock.now())
-                unsendable[claim.delivery.pk] = ended
+                unsendable[claim.delivery.pk] = _ended(claim, outcome)
     return messages
+
+
+def _is_overdue(claim: Claim) -> bool:
+    deadline = claim.delivery.claim_deadline
+    return deadline is not None and deadline <= database_clock.now()
+
+
+def _ended(claim: Claim, outcome: Outcome) -> Ended:
+    return Ended(claim, outcome, claim.started_at, database_clock.now())
 
 
 def _message(
@@ -130,9 +191,11 @@ def _message(
     overtaken: Present | Skipped | Failed | None,
     destination: Destination | None,
 ) -> Message | Outcome:
-    if claim.delivery.active_mapping is None:
+    delivery = claim.delivery
+    if delivery.active_mapping is None:
         return Skipped(MAPPING_DELETED)
     # A result that is not read is not stored.
     keeps_result = destination is not None and bool(destination.result_backend)
     options = {**callbacks(claim), "ignore_result": not keeps_result}
-    return message_of(claim.delivery, claim.attempt, overtaken, **options)
+    deadline = delivery.claim_deadline
+    return message_of(delivery, claim.attempt, overtaken, deadline=deadline, **options)

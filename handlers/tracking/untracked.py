@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
 from celery import Celery
+from django.db import transaction
 
+from audit.db.bulk_insert import insert
 from handlers.dead_letters.groups import group_of
 from handlers.models import Delivery
-from handlers.outbox import publish
-from handlers.sdk.outcomes import Failed, Skipped, storable
+from handlers.sdk.outcomes import Failed, Skipped, failed, storable
 from handlers.superseded.prepare import present_of
 from handlers.tracking.messages import message_of
-from handlers.types import Message
+from handlers.tracking.transmit import Sent, transmit
+from handlers.types import Claim, Ended, Message
+from handlers.worker import metrics as attempt_metrics
+from handlers.worker.run_log import log_after_commit
+from handlers.worker.settle import attempt_of
 from listeners import crash_points
 
 log = structlog.get_logger(__name__)
@@ -28,30 +34,36 @@ def send(app: Celery, ids: Collection[int], now: datetime) -> int:
     if not ids:
         return 0
     claimed = Delivery.objects.claim_sending(ids, now)
-    messages = _messages(claimed, now)
-    sending = [pk for message in messages for pk in message.ids]
+    rows = Delivery.objects.filter(pk__in=claimed).order_by("id")
+    by_id = {row.pk: row for row in rows.select_related("entry__listener", "mapping")}
+    messages = _messages(list(by_id.values()), now)
+    sent = Sent()
     try:
-        publish.declare(app, {message.queue for message in messages})
-        publish.send(messages, app)
-    except BaseException:
-        Delivery.objects.release_sending(sending)
-        raise
-    if sending:
+        transmit(app, messages, sent)
+    finally:
+        ended = [*sent.arrived, *sent.uncertain, *(message for message, _ in sent.invalid)]
+        unsent = {message.ids[0] for message in messages} - {message.ids[0] for message in ended}
+        Delivery.objects.release_sending(unsent)
+        for message, error in sent.invalid:
+            failure = replace(failed(error), is_final=True)
+            _refuse(by_id[message.ids[0]], failure, now)
+    if sent.arrived:
         crash_points.reach("sent")
-        Delivery.objects.mark_sent(sending, now)
-        crash_points.reach("published")
-    return len(messages)
+    # An uncertain one keeps its claim, so that it is sent again only after the claim expires.
+    Delivery.objects.mark_sent([message.ids[0] for message in sent.arrived], now)
+    crash_points.reach("published")
+    if sent.failure is not None:
+        raise sent.failure
+    return len(sent.arrived)
 
 
-def _messages(ids: Collection[int], now: datetime) -> list[Message]:
+def _messages(deliveries: Sequence[Delivery], now: datetime) -> list[Message]:
     """Return the messages for claimed deliveries.
 
     Skips changes whose record was deleted since, and ends deliveries whose payload is refused. A
     delivery whose present values cannot be read keeps its claim, so that the next try waits until
     the claim expires.
     """
-    rows = Delivery.objects.filter(pk__in=ids).order_by("id")
-    deliveries = list(rows.select_related("entry__listener", "mapping"))
     results = present_of(deliveries)
     messages = []
     for delivery in deliveries:
@@ -60,19 +72,29 @@ def _messages(ids: Collection[int], now: datetime) -> list[Message]:
                 messages.append(message)
             case Skipped(reason):
                 Delivery.objects.skip_sending({delivery.pk: reason}, now)
-            case Failed(error, is_final=True):
-                _refuse(delivery, error, now)
+            case Failed(is_final=True) as failure:
+                _refuse(delivery, failure, now)
             case Failed(error):
                 log.warning("external delivery postponed", delivery=delivery.pk, reason=error)
     return messages
 
 
-def _refuse(delivery: Delivery, error: str, now: datetime) -> None:
+def _refuse(delivery: Delivery, failure: Failed, now: datetime) -> None:
     """End a claimed delivery as a dead letter without sending it."""
-    Delivery.objects.filter(pk=delivery.pk, state=State.READY).update(
-        state=State.DEAD,
-        error=storable(error),
-        error_group=group_of(delivery, error),
-        queued_at=None,
-        finished_at=now,
-    )
+    attempt = delivery.attempts + 1
+    claim = Claim(delivery, attempt, delivery.queued_at or now)
+    ended = Ended(claim, failure, claim.started_at, now)
+    changes = {"state": State.DEAD, "error": storable(failure.error), "finished_at": now}
+    with transaction.atomic(durable=True):
+        claimed = Delivery.objects.being_sent([delivery.pk]).filter(attempts=delivery.attempts)
+        is_ours = claimed.update(
+            **changes,
+            attempts=attempt,
+            error_group=group_of(delivery, failure.error),
+            queued_at=None,
+        )
+        if is_ours:
+            insert([attempt_of(ended)])
+            log_after_commit(ended, changes)
+    if is_ours:
+        attempt_metrics.settled([ended])

@@ -69,7 +69,7 @@ def settle_in_transaction(ended: Sequence[Ended]) -> Settled:
     held = Delivery.objects.running({run.claim.delivery.pk: run.claim.attempt for run in ended})
     kept = [run for run in ended if run.claim.delivery.pk in held]
     _settle_many(kept)
-    insert([_attempt_of(run) for run in kept])
+    insert([attempt_of(run) for run in kept])
     following = Delivery.objects.promote([run.claim.delivery.chain for run in kept])
     crash_points.reach("settled")
     return following, [run for run in ended if run.claim.delivery.pk not in held]
@@ -100,7 +100,7 @@ def _settle_one(ended: Ended) -> Settled:
             log_after_commit(ended, values)
     if not won:
         return [], [ended]
-    insert([_attempt_of(ended)])
+    insert([attempt_of(ended)])
     is_followed = hot_sql.is_followed(delivery.chain)
     following = Delivery.objects.promote([delivery.chain]) if is_followed else []
     crash_points.reach("settled")
@@ -147,7 +147,7 @@ def _changes(ended: Ended, now: datetime) -> dict[str, Any]:
             }
 
 
-def _attempt_of(ended: Ended) -> DeliveryAttempt:
+def attempt_of(ended: Ended) -> DeliveryAttempt:
     """Return the unsaved row of an attempt that has ended."""
     error = trace = ""
     match ended.outcome:

@@ -224,7 +224,9 @@ def test_a_redelivery_is_a_trace_of_its_own_that_links_to_the_changes(listener, 
 
 def test_a_message_to_a_task_elsewhere_says_where_its_trace_goes_on(listener, made, monkeypatch):
     sent = []
-    monkeypatch.setattr("handlers.outbox.publish.send", lambda messages, *_: sent.extend(messages))
+    monkeypatch.setattr(
+        "handlers.tracking.untracked.transmit", lambda _, messages, __: sent.extend(messages)
+    )
     make_mapping(listener, handler="", task="elsewhere.sync", track=False, queue="crm")
     ingest(listener, lease_of(listener), received(change()))
 

@@ -4,7 +4,6 @@ import pytest
 
 from consumer import relay
 from handlers.models import Delivery, Destination
-from handlers.outbox import publish
 from tests.sample_data import change, make_mapping
 from tests.servers import wait_for
 
@@ -37,33 +36,6 @@ def test_others_proceed_while_a_destination_is_down(scene, shop, shop_broker, br
     wait_for(scene.send_due)
     scene.wait_until(lambda: sorted(scene.states) == ["queued"] * 3 + ["succeeded"] * 3)
     assert set(waiting.values_list("attempts", "attempts_before")) == {(1, 0)}
-
-
-def test_a_send_that_failed_half_way_costs_no_attempt_and_its_report_ends_no_other(
-    scene, shop, monkeypatch
-):
-    """The broker may have the message all the same."""
-    scene.mapping(max_attempts=1)
-    sent = publish.send
-
-    def send_and_lose_the_answer(messages, app=None):
-        sent(messages, app)
-        if messages:
-            monkeypatch.setattr(publish, "send", sent)
-            raise ConnectionResetError
-
-    monkeypatch.setattr(publish, "send", send_and_lose_the_answer)
-    [pk] = scene.record()
-    assert scene.states == ["ready"]
-    wait_for(scene.send_due)
-    assert scene.states == ["queued"]
-
-    shop.worker()
-    shop.wait_for_runs(2)
-    scene.wait_for_states("succeeded")
-
-    assert [run[2] for run in shop.runs] == [1, 2]
-    assert Delivery.objects.get(pk=pk).attempts == 2
 
 
 def test_a_destination_whose_broker_changed_gets_what_waited(scene, shop, broker):

@@ -3,6 +3,7 @@
 import pytest
 
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.tracking.overdue import end_unreported
 from tests.sample_data import change
 from tests.servers import wait_for
 
@@ -55,14 +56,28 @@ def test_a_report_that_waited_in_its_queue_past_the_deadline_counts(scene, shop)
 
 
 def test_a_report_after_the_deadline_changes_nothing(scene, shop):
-    scene.mapping(report_timeout=1, on_unknown="dead")
-    scene.record(change())
-    scene.wait_for_states("dead")
-
+    scene.mapping(report_timeout=2, on_unknown="dead")
     shop.worker()
+    scene.record(change())
     shop.wait_for_runs(1)
+    wait_for(scene.waiting_reports)
+    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
+    end_unreported(scene.destination)
+    assert scene.states == ["dead"]
+
     with scene.reading() as handle:
         scene.wait_for_count("late", 1, handle)
 
     assert scene.states == ["dead"]
     assert DeliveryAttempt.objects.count() == 1
+
+
+def test_a_task_that_was_not_started_in_time_is_not_run_beside_its_successor(scene, shop):
+    scene.mapping(report_timeout=2)
+    scene.record(change())
+    scene.wait_until(DeliveryAttempt.objects.exists)
+
+    shop.worker()
+    scene.wait_for_states("succeeded")
+
+    assert [run[2] for run in shop.runs] == [2]
