@@ -18,16 +18,22 @@ class CuttingProxy:
         address = f"127.0.0.1:{self._server.getsockname()[1]}"
         self.url = urlunsplit(parts._replace(netloc=f"{''.join(login[:2])}{address}"))
         self.limit: int | None = None
+        self._ends: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         self._server.close()
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._server.accept()
                 server = socket.create_connection(self._target)
+                self._ends += (client, server)
                 for ends in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._forward, args=ends, daemon=True).start()
 

@@ -166,7 +166,9 @@ def sending(destination: Destination | None) -> Iterator[Celery]:
             yield app_of(destination)
     except Exception as error:
         seconds = min(pause.seconds * 2, _LONGEST_PAUSE) if pause else _PAUSE
-        _pauses[destination.pk] = _Pause(time.monotonic() + seconds, seconds, str(error))
+        # The text of an unexpected error may have secrets.
+        reason = str(error) if isinstance(error, BrokerUnavailable) else type(error).__name__
+        _pauses[destination.pk] = _Pause(time.monotonic() + seconds, seconds, reason)
         raise
     _pauses.pop(destination.pk, None)
 

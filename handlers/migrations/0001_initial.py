@@ -166,7 +166,10 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(
                         default=3600,
                         help_text="Tracked tasks only: seconds from sending the task until its outcome counts as unknown. Allow for the time in the queue and for the task's own retries.",
-                        validators=[django.core.validators.MinValueValidator(1)],
+                        validators=[
+                            django.core.validators.MinValueValidator(10),
+                            django.core.validators.MaxValueValidator(2592000),
+                        ],
                     ),
                 ),
                 (
@@ -250,7 +253,8 @@ class Migration(migrations.Migration):
                         max_length=100,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[\\w.-]*$", "Use letters, digits, dots, hyphens and underscores."
+                                "^[A-Za-z0-9_.-]*$",
+                                "Use ASCII letters, digits, dots, hyphens and underscores.",
                             )
                         ],
                     ),

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 
@@ -22,7 +22,14 @@ from listeners.values import storable
 #: The built-in handler of mirrors. Its mappings are managed: a mirror has four of them.
 MIRROR_HANDLER = "mirror.apply"
 
+#: Seconds.
+SHORTEST_REPORT_TIMEOUT, LONGEST_REPORT_TIMEOUT = 10, 30 * 86_400
+
 _word = RegexValidator(r"^[\w.-]*$", "Use letters, digits, dots, hyphens and underscores.")
+# RabbitMQ takes names of up to 255 bytes.
+_queue_name = RegexValidator(
+    r"^[A-Za-z0-9_.-]*$", "Use ASCII letters, digits, dots, hyphens and underscores."
+)
 
 
 def _json(default: type[list[Any]] | type[dict[str, Any]], help_text: str) -> models.JSONField:
@@ -93,7 +100,10 @@ class HandlerMapping(models.Model):
     )
     report_timeout = models.PositiveIntegerField(
         default=3600,
-        validators=[MinValueValidator(1)],
+        validators=[
+            MinValueValidator(SHORTEST_REPORT_TIMEOUT),
+            MaxValueValidator(LONGEST_REPORT_TIMEOUT),
+        ],
         help_text="Tracked tasks only: seconds from sending the task until its outcome counts as "
         "unknown. Allow for the time in the queue and for the task's own retries.",
     )
@@ -129,7 +139,7 @@ class HandlerMapping(models.Model):
     queue = models.CharField(
         max_length=100,
         blank=True,
-        validators=[_word],
+        validators=[_queue_name],
         help_text="Celery queue. Empty: the queue of the handler, or the default.",
     )
     max_attempts = models.PositiveIntegerField(

@@ -22,6 +22,8 @@ LONGEST_EXPIRES = 31_536_000
 
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 _LONGEST_VALUE = 1000
+#: All headers of a message must fit into a frame of RabbitMQ, beside Celery's own.
+_MOST_HEADERS, _LARGEST_HEADERS = 20, 8_000
 #: Headers with a meaning for Celery's workers or for RabbitMQ.
 _RESERVED = {*vars(Context), "lang", "task", "argsrepr", "kwargsrepr", "compression", "CC", "BCC"}
 
@@ -120,6 +122,9 @@ def _headers_flaw(value: object) -> str:
             return f"{name} has a meaning for Celery or the broker; choose another name."
         if not isinstance(text, str) or len(text) > _LONGEST_VALUE:
             return f"The value of {name} must be a text of up to {_LONGEST_VALUE:,} characters."
+    size = sum(len(name) + len(text.encode(errors="replace")) for name, text in value.items())
+    if len(value) > _MOST_HEADERS or size > _LARGEST_HEADERS:
+        return f"Give at most {_MOST_HEADERS} headers, with {_LARGEST_HEADERS:,} bytes in all."
     return ""
 
 

@@ -95,7 +95,7 @@ def test_a_task_without_an_answering_worker_is_a_warning_once(apply, shop, desti
         ("{on: create, task: a, destination: [x]}", "destination: give text"),
         ("{on: create, handler: tests.remember, destination: shop}", "Only a task has a"),
         ("{on: create, handler: tests.remember, track: false}", "track: Only a task can be"),
-        ("{on: create, task: a, track: false, report_timeout: 5}", "report_timeout: A task"),
+        ("{on: create, task: a, track: false, report_timeout: 60}", "report_timeout: A task"),
         ("{on: create, task: a, track: maybe}", "track: write true or false"),
         ("{on: create, task: a, on_unknown: halt}", "on_unknown: 'halt' is not valid"),
         ("{on: create, task: a, options: {expires: 0}}", "options: expires: Give seconds"),

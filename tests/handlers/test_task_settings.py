@@ -83,3 +83,18 @@ def test_a_task_named_like_a_handler_does_not_take_its_limit_of_attempts(fields,
     delivery = Delivery(handler="tests.one_try", mapping=HandlerMapping(), **fields)
 
     assert delivery.allowed_attempts == allowed
+
+
+@pytest.mark.parametrize(
+    ("fields", "at"),
+    [
+        ({"report_timeout": 9}, "report_timeout"),
+        ({"report_timeout": 2_592_001}, "report_timeout"),
+        ({"queue": "列" * 100}, "queue"),
+        ({"options": {"headers": {f"h{n}": "" for n in range(21)}}}, "options"),
+        ({"options": {"headers": {f"h{n}": "é" * 1000 for n in range(4)}}}, "options"),
+    ],
+    ids=["too short", "too long", "name of a queue", "many headers", "large headers"],
+)
+def test_what_no_broker_could_take_is_refused(refused, fields, at):
+    assert list(refused(**TASK, **fields)) == [at]

@@ -1,5 +1,7 @@
 """A broker that is down holds up its own deliveries alone, and costs them no attempt."""
 
+import socket
+
 import pytest
 
 from consumer import relay
@@ -49,3 +51,22 @@ def test_a_destination_whose_broker_changed_gets_what_waited(scene, shop, broker
 
     wait_for(scene.send_due)
     scene.wait_for_states("succeeded")
+
+
+def test_an_unexpected_error_at_one_destination_keeps_nothing_else_from_being_sent(
+    scene, shop, broker, monkeypatch
+):
+    resolve = socket.getaddrinfo
+
+    def resolve_or_fail(host, *rest, **options):
+        if host == "strange.example":
+            raise RuntimeError("unforeseen")
+        return resolve(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_or_fail)
+    strange = Destination.objects.create(name="strange", broker="rediss://strange.example/0")
+    scene.mapping(destination=strange)
+    scene.mapping()
+
+    scene.record()
+    assert scene.states == ["ready", "queued"]
