@@ -19,6 +19,7 @@ from consumer import relay
 from consumer.host.assignment import Assignment, Standby
 from consumer.host.couriers import CouriersThread
 from consumer.host.runtime import GRACE_SECONDS, DrainingListeners, HostedListener
+from consumer.host.senders import Senders
 from consumer.host.start import Hosting, failed_since
 from consumer.host.threads import PeriodicThread, lease_keeper, relay_thread
 from consumer.monitoring.checks import run_round
@@ -68,6 +69,7 @@ class Supervisor:
         self._logins = Logins(self._stop.wait)
         self._assignment = Assignment(self.holder, self._names)
         self._publisher = Publisher()
+        self._senders = Senders()
         self._hosting = Hosting(self.holder, self._logins, self._assignment, self._publisher)
         self._hosted: dict[int, HostedListener] = {}
         self._draining_listeners = DrainingListeners()
@@ -123,7 +125,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until stopped or until a limit is reached; return the exit code."""
-        for thread in (*self._helpers, self._keeper, self._publisher):
+        for thread in (*self._helpers, self._keeper, self._publisher, self._senders):
             thread.start()
         code: int | None = None
         try:
@@ -254,9 +256,10 @@ class Supervisor:
         self._logins.settle(SETTLE_SECONDS)
         self._keeper.stop()
         self._publisher.stop()
+        self._senders.stop()
         by = time.monotonic() + JOIN_SECONDS
         # The publisher first: workers wait for what it publishes.
-        for thread in (self._publisher, *self._helpers, self._keeper):
+        for thread in (self._publisher, self._senders, *self._helpers, self._keeper):
             thread.join(max(0.0, by - time.monotonic()))
 
     # Exit conditions

@@ -9,7 +9,7 @@ BrokerUnavailable   no delivery is marked, and the relay retries; only the broke
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from time import time_ns
 from typing import Any, TypeVar
@@ -45,6 +45,11 @@ def send_external(ids: Sequence[int], now: datetime) -> int:
     raise NotImplementedError
 
 
+#: Functions that take external deliveries and send them in threads of their own, as `send_external`
+#: would: the last one is called in place of it.
+senders: list[Callable[[Sequence[int], datetime], int]] = []
+
+
 #: A delivery, or a row of its `_COLUMNS`.
 Publishable = TypeVar("Publishable", bound=Any)
 
@@ -54,17 +59,37 @@ _COLUMNS = (
 )
 
 
-def publish(delivery_ids: Sequence[int], now: datetime, *, size: int | None = None) -> int:
+def publish(
+    delivery_ids: Sequence[int],
+    now: datetime,
+    *,
+    size: int | None = None,
+    leaves_external: bool = False,
+) -> int:
     """Publish deliveries that are ready or due for a retry, mark them, and return their number.
 
     Deliveries of a handler share messages of `size` deliveries; without `size`, more deliveries
-    make larger messages. Deliveries of unregistered handlers and of paused mappings wait. Never
-    inside a transaction. Raises BrokerUnavailable.
+    make larger messages. Deliveries of unregistered handlers and of paused mappings wait. External
+    ones come last, since their brokers may not answer; with `leaves_external` they are left to the
+    senders of this process or to a relay. Never inside a transaction. Raises BrokerUnavailable.
     """
     _refuse_in_a_transaction()
-    published = 0
+    published, failure = 0, None
+    external: list[int] = []
     for start in range(0, len(delivery_ids), BATCH):
-        published += _publish_batch(delivery_ids[start : start + BATCH], now, size)
+        rows = _publishable(delivery_ids[start : start + BATCH], now)
+        external += [row.id for row in rows if row.is_external]
+        if failure is None:
+            try:
+                published += _publish_internal([r for r in rows if not r.is_external], now, size)
+            except BrokerUnavailable as error:  # other brokers may be up
+                failure = error
+    if external and senders:
+        published += senders[-1](external, now)
+    elif external and not leaves_external:
+        published += send_external(external, now)
+    if failure is not None:
+        raise failure
     return published
 
 
@@ -84,9 +109,12 @@ def _refuse_in_a_transaction() -> None:
 def publish_or_leave(
     delivery_ids: Sequence[int], now: datetime, *, size: int | None = None
 ) -> bool:
-    """Publish, or leave the deliveries to the relay; return whether they were published."""
+    """Publish, or leave the deliveries to the relay; return whether they were published.
+
+    External ones are left to the senders of this process or to a relay.
+    """
     try:
-        publish(delivery_ids, now, size=size)
+        publish(delivery_ids, now, size=size, leaves_external=True)
     except BrokerUnavailable as error:
         log.warning(
             "broker unavailable: the relay will publish the deliveries later", reason=str(error)
@@ -95,7 +123,8 @@ def publish_or_leave(
     return True
 
 
-def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
+def _publishable(ids: Sequence[int], now: datetime) -> list[Any]:
+    """Return the rows of deliveries that can be published. Sets aside those of paused mappings."""
     # Queued deliveries passed in were lost with the broker. A retry is not published before due_at.
     publishable = Q(state__in=(Delivery.State.READY, Delivery.State.QUEUED)) | Q(
         state=Delivery.State.RETRYING, due_at__lte=now
@@ -105,24 +134,20 @@ def _publish_batch(ids: Sequence[int], now: datetime, size: int | None) -> int:
     rows = [row for row in found if not row.mapping__paused_at]
     if len(rows) < len(found):
         Delivery.objects.set_aside([row.id for row in found if row.mapping__paused_at])
+    return rows
+
+
+def _publish_internal(rows: Sequence[Any], now: datetime, size: int | None) -> int:
     limits = {row.mapping_id: row.mapping__max_attempts for row in rows}
-    internal = [row for row in rows if not row.is_external]
     messages = [
-        message_for(group[0], [row.id for row in group])
-        for group in in_bundles(internal, limits, size)
+        message_for(group[0], [row.id for row in group]) for group in in_bundles(rows, limits, size)
     ]
-    external = [row.id for row in rows if row.is_external]
-    sent = 0
-    try:
-        send(messages)
-        if messages:
-            crash_points.reach("sent")
-            _mark(messages, now)
-            crash_points.reach("published")
-    finally:  # other brokers may be up
-        if external:
-            sent = send_external(external, now)
-    return sum(len(message.ids) for message in messages) + sent
+    send(messages)
+    if messages:
+        crash_points.reach("sent")
+        _mark(messages, now)
+        crash_points.reach("published")
+    return sum(len(message.ids) for message in messages)
 
 
 def in_bundles(
