@@ -106,12 +106,14 @@ class Courier:
         Looks for reports that a killed courier had received before those that wait, since the first
         become the second.
         """
-        channel = connection.default_channel
+        channel, is_virtual = connection.default_channel, _is_virtual(connection)
         is_any_hidden = True
-        if _is_virtual(connection):
+        if is_virtual:
             with channel.conn_or_acquire() as client:
                 is_any_hidden = client.hlen(channel.unacked_key) > 0
-        waiting = channel.queue_declare(reports_queue(), passive=True).message_count
+        # Redis has no empty queues, and kombu's declaration creates none.
+        declared = channel.queue_declare(reports_queue(), passive=not is_virtual)
+        waiting = declared.message_count
         if waiting >= BATCH:
             return math.inf
         return HIDDEN_SECONDS if waiting or is_any_hidden else 0.0

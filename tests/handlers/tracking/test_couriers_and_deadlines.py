@@ -55,6 +55,18 @@ def test_a_report_that_a_killed_courier_had_received_counts(scene, shop):
     assert outcomes() == ["succeeded"]
 
 
+@pytest.mark.parametrize("shop_broker", ["valkey", "rabbitmq"], indirect=True)
+def test_attempts_end_whose_reports_did_not_come(scene, monkeypatch):
+    monkeypatch.setattr("handlers.tracking.courier.HIDDEN_SECONDS", 1.0)
+    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.record()
+
+    with courier_of(scene.destination):
+        wait_for(outcomes)
+
+    assert outcomes() == ["unknown"]
+
+
 def test_attempts_end_while_reports_keep_coming(scene, monkeypatch):
     """A busy queue is never found empty, and a flood of reports must not hide that some miss."""
     scene.mapping(report_timeout=1, on_unknown="dead")
