@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.functional import SimpleLazyObject
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -51,7 +52,7 @@ class DestinationSerializer(RowSerializer[Destination]):
 
     def get_down(self, destination: Destination) -> str:
         """Why the broker takes no connection; empty: it does."""
-        incident = down().get(destination.name)
+        incident = self.context["down"].get(destination.name)
         return incident.summary if incident else ""
 
 
@@ -62,6 +63,10 @@ class DestinationViewSet(SettingsViewSet[Destination]):
     serializer_class = DestinationSerializer
     ordering = ("name",)
     takes = {"test": OPERATE, "test_unsaved": "handlers.add_destination"}
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        # Read once for all rows, and only if a row is shown.
+        return {**super().get_serializer_context(), "down": SimpleLazyObject(down)}
 
     @extend_schema(request=None, responses=FoundSerializer)
     @action(detail=True, methods=["post"], throttle_classes=THROTTLES)

@@ -19,6 +19,14 @@ def shop(db):
     return Destination.objects.create(**SHOP)
 
 
+def test_a_page_of_them_reads_the_incidents_once(api, django_assert_max_num_queries):
+    for n in range(12):
+        Destination.objects.create(name=f"shop{n}", broker=SHOP["broker"])
+
+    with django_assert_max_num_queries(10):
+        assert len(api.get(DESTINATIONS).json()["results"]) == 12
+
+
 def test_it_is_created_read_and_changed_without_showing_its_secrets(api):
     created = api.post(DESTINATIONS, SHOP)
 
