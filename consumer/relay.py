@@ -232,10 +232,13 @@ def _log_requeued(ids: Sequence[int], published: int) -> None:
 
 
 def _publishable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
-    """Leave out deliveries whose handler is not registered, and those whose destination was down a
-    moment ago: they wait, and must not fill the place of others."""
+    """Leave out deliveries whose handler is not registered, and those whose destination was down or
+    had not their queue a moment ago: they wait, and must not fill the place of others."""
     can_be_sent = deliveries.filter(Q(is_external=True) | Q(handler__in=registry.names()))
     if paused := apps.paused():
         mappings = HandlerMapping.with_deleted.filter(destination__in=paused).values("pk")
-        return can_be_sent.exclude(is_external=True, mapping__in=mappings)
+        can_be_sent = can_be_sent.exclude(is_external=True, mapping__in=mappings)
+    for destination, queue in apps.absent():
+        mappings = HandlerMapping.with_deleted.filter(destination=destination).values("pk")
+        can_be_sent = can_be_sent.exclude(is_external=True, queue=queue, mapping__in=mappings)
     return can_be_sent

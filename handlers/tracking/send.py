@@ -93,20 +93,24 @@ def _with_queue(app: Celery, destination: Destination | None, ids: Collection[in
     """Return the deliveries whose queue exists. Raises the errors of the broker, before the first
     claim: a broker that is down costs no attempt."""
     rows = Delivery.objects.filter(pk__in=ids).order_by("id").values_list("pk", "handler", "queue")
-    queues = {pk: queue_of(name, queue, is_external=True) for pk, name, queue in rows}
-    names = set(queues.values())
-    if destination is None:
-        publish.declare(app, {*names, reports_queue()})
-        return list(queues)
+    found = list(rows)
+    names = {queue: queue_of(handler, queue, is_external=True) for _, handler, queue in found}
     publish.declare(app, {reports_queue()})
-    absent = publish.absent(app, names)
-    if absent:
-        log.warning(
-            "deliveries wait for a queue that no worker has created yet",
-            destination=destination.name,
-            queues=", ".join(sorted(absent)),
-        )
-    return [pk for pk in queues if queues[pk] not in absent]
+    if destination is None:
+        publish.declare(app, set(names.values()))
+        return [pk for pk, _, _ in found]
+    known = {queue for pk, queue in apps.absent() if pk == destination.pk}
+    missing = publish.absent(app, {names[queue] for queue in names.keys() - known})
+    for queue in names.keys() - known:
+        if names[queue] in missing:
+            known.add(queue)
+            apps.note_absent(destination, queue)
+            log.warning(
+                "deliveries wait for a queue that no worker has created yet",
+                destination=destination.name,
+                queue=names[queue],
+            )
+    return [pk for pk, _, queue in found if queue not in known]
 
 
 def _send_tracked(

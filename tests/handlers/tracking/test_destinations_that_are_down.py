@@ -2,9 +2,11 @@
 
 import socket
 
+import amqp
 import pytest
 
 from consumer import relay
+from handlers.external import apps
 from handlers.models import Delivery, Destination
 from tests.sample_data import change, make_mapping
 from tests.servers import wait_for
@@ -70,3 +72,25 @@ def test_an_unexpected_error_at_one_destination_keeps_nothing_else_from_being_se
 
     scene.record()
     assert scene.states == ["ready", "queued"]
+
+
+@pytest.mark.parametrize("shop_broker", ["rabbitmq"], indirect=True)
+def test_the_queue_of_another_project_is_left_to_its_workers(scene, shop, broker, monkeypatch):
+    """They could not start if it had other arguments than theirs."""
+    monkeypatch.setattr(relay, "LIMIT", 1)
+    scene.mapping()
+    make_mapping(scene.listener)
+    scene.record()
+    assert scene.states == ["ready", "queued"]
+    address = shop.broker_url.partition("@")[2].rstrip("/")
+    with pytest.raises(amqp.NotFound), amqp.Connection(address) as own:
+        own.channel().queue_declare("celery", passive=True)
+
+    # Others pass the ones that wait.
+    Delivery.objects.filter(is_tracked=False).update(state="ready", queued_at=None)
+    assert relay.publish_due(scene.later(seconds=60)) == 1
+
+    apps.forget()
+    shop.worker()
+    wait_for(scene.send_due)
+    scene.wait_until(lambda: scene.states == ["succeeded", "queued"])
