@@ -213,6 +213,7 @@ def test_a_task_elsewhere_whose_record_cannot_be_read_is_tried_again_after_a_whi
     hear(org, copied)
     org.fault("http_status", target="rest", status=503, times=1)
     redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=dead.pk)), timezone.now())
+    publish.publish([dead.pk], timezone.now())
     dead.refresh_from_db()
     assert dead.state == "ready"
     org.clear_faults()

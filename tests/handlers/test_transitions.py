@@ -181,7 +181,7 @@ def test_the_attempt_of_a_tracked_task_is_ended_by_its_report_or_deadline_alone(
 
     assert rows("state", "attempts", "paused", "queued_at", "claim_deadline") == before
     assert deliveries.claim_sending(external_pair, NOW) == []
-    assert claims.claim(external_pair, NOW) == []
+    assert claims.claim(external_pair, None, NOW) == []
     assert not deliveries.claimable(NOW).exists()
     assert not deliveries.queued_before(NOW).exists()
     assert not deliveries.overdue(NOW).exists()

@@ -2,7 +2,13 @@
 
 import pytest
 
+from handlers.external import apps
 from handlers.models import DeliveryAttempt, Destination
+from handlers.outbox import publish
+from handlers.tracking.reports import reports_queue
+from handlers.tracking.transmit import Sent, transmit
+from handlers.types import Message
+from tests.brokers import AnyBroker
 from tests.cutting_proxy import CuttingProxy
 from tests.sample_data import change
 from tests.servers import wait_for
@@ -20,7 +26,6 @@ def proxy(shop_broker, destination):
     proxy.close()
 
 
-@pytest.mark.parametrize("shop_broker", ["valkey", "rabbitmq"], indirect=True)
 def test_a_batch_that_arrived_in_part_runs_each_task_once(scene, shop, proxy):
     scene.mapping(report_timeout=6)
     shop.worker()
@@ -35,3 +40,24 @@ def test_a_batch_that_arrived_in_part_runs_each_task_once(scene, shop, proxy):
     # Only the ones that were in doubt needed a second attempt.
     unknown = DeliveryAttempt.objects.filter(outcome="unknown").count()
     assert [attempt for *_, attempt in shop.lines].count(2) == unknown < 100
+
+
+@pytest.mark.parametrize("shop_broker", ["rabbitmq"], indirect=True)
+def test_rabbitmq_confirms_what_arrived(shop_broker, destination, proxy):
+    kwargs = {"event": "x" * 1000}
+    messages = [
+        Message([pk], 0, "shop.sync", reports_queue(), kwargs, is_external=True)
+        for pk in range(NUMBER)
+    ]
+    app = apps.app_of(Destination.objects.get())
+    publish.declare(app, {reports_queue()})
+    proxy.limit = 100_000
+    sent, again = Sent(), Sent()
+
+    transmit(app, messages, sent)
+    assert sent.failure is not None
+    arrived = AnyBroker("rabbitmq", shop_broker.url).waiting(reports_queue())
+    assert len(sent.arrived) <= arrived <= len(sent.arrived) + len(sent.uncertain) < NUMBER
+
+    transmit(app, messages, again)
+    assert (again.arrived, again.failure) == (messages, None)
