@@ -55,7 +55,7 @@ Publishable = TypeVar("Publishable", bound=Any)
 
 _COLUMNS = (
     *("id", "attempts", "attempts_before", "handler", "queue", "is_external", "mapping_id"),
-    *("mapping__max_attempts", "mapping__paused_at"),
+    *("mapping__max_attempts", "mapping__paused_at", "mapping__destination_id"),
 )
 
 
@@ -70,15 +70,21 @@ def publish(
 
     Deliveries of a handler share messages of `size` deliveries; without `size`, more deliveries
     make larger messages. Deliveries of unregistered handlers and of paused mappings wait. External
-    ones come last, since their brokers may not answer; with `leaves_external` they are left to the
-    senders of this process or to a relay. Never inside a transaction. Raises BrokerUnavailable.
+    ones come last, since their brokers may not answer; with `leaves_external` those of other
+    brokers are left to the senders of this process or to a relay. Never inside a transaction.
+    Raises BrokerUnavailable.
     """
     _refuse_in_a_transaction()
     published, failure = 0, None
     external: list[int] = []
     for start in range(0, len(delivery_ids), BATCH):
         rows = _publishable(delivery_ids[start : start + BATCH], now)
-        external += [row.id for row in rows if row.is_external]
+        external += [
+            row.id
+            for row in rows
+            if row.is_external
+            and (senders or not leaves_external or not row.mapping__destination_id)
+        ]
         if failure is None:
             try:
                 published += _publish_internal([r for r in rows if not r.is_external], now, size)
@@ -86,7 +92,7 @@ def publish(
                 failure = error
     if external and senders:
         published += senders[-1](external, now)
-    elif external and not leaves_external:
+    elif external:
         published += send_external(external, now)
     if failure is not None:
         raise failure
@@ -111,7 +117,7 @@ def publish_or_leave(
 ) -> bool:
     """Publish, or leave the deliveries to the relay; return whether they were published.
 
-    External ones are left to the senders of this process or to a relay.
+    Those of other brokers are left to the senders of this process or to a relay.
     """
     try:
         publish(delivery_ids, now, size=size, leaves_external=True)

@@ -53,8 +53,9 @@ def test_a_broker_that_does_not_answer_delays_nothing_else(
         wait_for(lambda: list(states.all()) == ["ready", "queued", "queued"])
 
 
-def test_what_was_offered_after_the_end_is_left_to_another_process(listener, senders):
-    make_mapping(listener, handler="", task="shop.sync", track=False)
+def test_what_was_offered_after_the_end_is_left_to_another_process(listener, senders, silent_url):
+    silent = Destination.objects.create(name="silent", broker=silent_url)
+    make_mapping(listener, handler="", task="shop.sync", destination=silent)
     done = ingest(listener, lease_of(listener), received(change()), list(listener.mappings.all()))
     senders.stop()
 
