@@ -58,7 +58,7 @@ def _options() -> argparse.Namespace:
     add("--flushes", type=int, default=1)
     add("--restarts", type=int, default=1, help="of a broker that keeps nothing")
     add("--listener-kills", type=int, default=0, help="of one of then two listeners")
-    add("--report-timeout", type=int, default=20, help="seconds, of the mapping")
+    add("--report-timeout", type=int, default=20, help="seconds, of the mapping, 10 at least")
     add("--database", choices=["postgres", "sqlite"], default="postgres")
     add("--workers", type=int, default=2, help="of the other project, with one process each")
     add("--patience", type=float, default=120.0, help="seconds in which nothing moves")
