@@ -66,7 +66,7 @@ def test_a_mapping_is_made_read_changed_and_deleted(api, listener):
         ({"condition": {"equals": 1}}, "condition", '"equals" needs "field".'),
         ({"ignore_origins": ["my-*"]}, "ignore_origins", "is compared literally"),
         ({"ignore_users": ["me"]}, "ignore_users", "is no Salesforce id"),
-        ({"queue": "a b"}, "queue", "Use letters, digits"),
+        ({"queue": "a b"}, "queue", "Use ASCII letters, digits"),
         ({"max_attempts": 0}, "max_attempts", "greater than or equal to 1"),
         ({"max_attempts": 10**20}, "max_attempts", "less than or equal to"),
         ({"options": []}, "options", "Give a JSON object"),

@@ -102,4 +102,4 @@ def test_its_page_shows_it_among_the_rest(admin_client, listener):
     assert 'value="my-app, b"' in html
     assert f"As JSON: {EXAMPLE}" in html
     shown = {name for _, options in HandlerMappingAdmin.fieldsets for name in options["fields"]}
-    assert shown == {"listener", *HandlerMappingForm.Meta.fields}
+    assert shown == {"listener", "allow_unknown_task", *HandlerMappingForm.Meta.fields}
