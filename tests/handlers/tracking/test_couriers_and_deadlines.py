@@ -6,7 +6,9 @@ import pytest
 
 from consumer.host import couriers
 from consumer.host.couriers import CourierThread
+from handlers.external import apps
 from handlers.models import Delivery, DeliveryAttempt, Destination
+from handlers.outbox import publish
 from handlers.tracking.courier import Courier
 from handlers.tracking.overdue import destinations_to_read, end_unreported
 from handlers.tracking.reports import reports_queue
@@ -59,6 +61,7 @@ def test_a_report_that_a_killed_courier_had_received_counts(scene, shop):
 def test_attempts_end_whose_reports_did_not_come(scene, monkeypatch):
     monkeypatch.setattr("handlers.tracking.courier.HIDDEN_SECONDS", 1.0)
     scene.mapping(report_timeout=1, on_unknown="dead")
+    publish.declare(apps.app_of(scene.destination), {"celery"})  # as a worker that is gone has done
     scene.record()
 
     with courier_of(scene.destination):
