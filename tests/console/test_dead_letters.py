@@ -218,13 +218,17 @@ def test_the_page_takes_as_many_queries_for_one_group_as_for_many(admin_client, 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="not on SQLite")
 def test_the_groups_are_counted_from_an_index_alone(listener, make_entry):
+    # Rows of earlier tests leave statistics with which a small table is read in other ways.
+    others = ("seqscan", "bitmapscan", "sort", "hashagg")
     with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off")
+        for way in others:
+            cursor.execute(f"SET enable_{way} = off")
         cursor.execute(
             "EXPLAIN SELECT error_group, count(id), count(id) FILTER (WHERE halts), "
             "min(started_at), max(started_at), max(id) FROM handlers_delivery "
             "WHERE state = 'dead' GROUP BY error_group"
         )
         plan = "\n".join(row[0] for row in cursor.fetchall())
-        cursor.execute("SET enable_seqscan = on")
+        for way in others:
+            cursor.execute(f"SET enable_{way} = on")
     assert "Index Only Scan using delivery_error_group" in plan

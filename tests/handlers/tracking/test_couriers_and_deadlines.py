@@ -28,9 +28,11 @@ def looks_often(monkeypatch):
 def courier_of(destination):
     thread = CourierThread(destination)
     thread.start()
-    yield
-    thread.stop()
-    thread.join(10)
+    try:
+        yield
+    finally:
+        thread.stop()
+        thread.join(10)
 
 
 def outcomes() -> list[str]:
