@@ -1,4 +1,4 @@
-"""What the workers of a destination say about themselves: their tasks, queues and versions.
+"""Asks the workers of a destination for their tasks, queues and versions.
 
 Asked over Celery's remote control. A worker whose pool runs tasks in its own process answers only
 between two tasks, so a missing answer proves nothing.
@@ -87,7 +87,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class TaskCheck:
-    """What is wrong with a task, in `text`; empty if nothing is. `is_unknown` is certain: workers
+    """A problem with a task, in `text`; empty if there is none. `is_unknown` is certain: workers
     of its queue answered, and none has registered it."""
 
     text: str = ""

@@ -52,7 +52,7 @@ class Event:
 
 
 class Details:
-    """What events said of tasks that are in flight, by delivery id and attempt."""
+    """The newest event of each task in flight, by delivery id and attempt."""
 
     def __init__(self) -> None:
         self._events: OrderedDict[tuple[int, int], Event] = OrderedDict()

@@ -29,7 +29,7 @@ _ORIGIN = re.compile(r"gen(\d+)@(.+)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a valid report says. `worker` is the host and process that sent it, if known."""
+    """The content of a valid report. `worker` is the host and process that sent it, if known."""
 
     token: Token
     worker: str

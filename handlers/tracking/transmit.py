@@ -28,7 +28,7 @@ CONFIRM_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Sent:
-    """What became of messages. The broker has no other ones.
+    """The results of sending messages. The broker has no other ones.
 
     arrived    the broker has them
     uncertain  the connection broke while they were sent: the broker may have them
