@@ -100,6 +100,11 @@ class Ended:
         return self.outcome.kind if isinstance(self.outcome, Failed) else self.name
 
     @property
+    def has_row(self) -> bool:
+        """Return whether the attempt needs a row beside its delivery (`Delivery.all_attempts`)."""
+        return self.claim.attempt > 1 or not isinstance(self.outcome, Succeeded)
+
+    @property
     def is_last(self) -> bool:
         """Return whether no attempt follows if this one failed."""
         is_final = isinstance(self.outcome, Failed) and self.outcome.is_final

@@ -92,7 +92,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
     )
     redelivery = serializers.IntegerField(source="redelivery_id", allow_null=True)
     waits_for = serializers.SerializerMethodField()
-    attempt_log = AttemptSerializer(many=True)
+    attempt_log = AttemptSerializer(source="all_attempts", many=True)
 
     @extend_schema_field(WaitSerializer(allow_null=True))
     def get_waits_for(self, delivery: Delivery) -> Any:

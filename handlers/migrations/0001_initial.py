@@ -367,6 +367,7 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(blank=True, null=True)),
                 ("claim_deadline", models.DateTimeField(blank=True, null=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("worker", models.CharField(blank=True, editable=False, max_length=255)),
                 (
                     "entry",
                     models.ForeignKey(

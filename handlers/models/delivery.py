@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from audit.models import AuditLogEntry
+from handlers.models.attempt import DeliveryAttempt
 from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.models.destination import Destination
 from handlers.models.mapping import HandlerMapping
@@ -101,6 +102,8 @@ class Delivery(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     claim_deadline = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    # The worker of the attempt that succeeded.
+    worker = models.CharField(max_length=255, blank=True, editable=False)
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -217,6 +220,32 @@ class Delivery(models.Model):
         return is_sent or self.state == self.State.RUNNING
 
     @property
+    def all_attempts(self) -> list[DeliveryAttempt]:
+        """The attempts that have ended, in order.
+
+        A first attempt that succeeded has no row until the delivery is redelivered
+        (`redelivery.requeue`): the delivery itself tells its times and its worker.
+        """
+        return [self.first_success] if self.is_first_success else list(self.attempt_log.all())
+
+    @property
+    def is_first_success(self) -> bool:
+        return self.state == self.State.SUCCEEDED and self.attempts == 1
+
+    @property
+    def first_success(self) -> DeliveryAttempt:
+        """The unsaved row of the first attempt, which succeeded."""
+        return DeliveryAttempt(
+            delivery=self,
+            number=1,
+            outcome=DeliveryAttempt.Outcome.SUCCEEDED,
+            redelivery=self.redelivery,
+            started_at=self.started_at or self.created_at,
+            finished_at=self.finished_at or self.created_at,
+            worker=self.worker,
+        )
+
+    @property
     def active_mapping(self) -> HandlerMapping | None:
         """The mapping, or None if it was deleted."""
         return None if self.mapping.is_deleted else self.mapping
@@ -229,71 +258,3 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.handler}: {self.state}"
-
-
-class DeliveryAttempt(models.Model):
-    """One attempt of a delivery, inserted when its run ends."""
-
-    class Outcome(models.TextChoices):
-        SUCCEEDED = "succeeded", "Succeeded"
-        SKIPPED = "skipped", "Skipped"
-        FAILED = "failed", "Failed"
-        RETRY = "retry", "Retry requested"
-        LOST = "lost", "Worker lost"
-        UNKNOWN = "unknown", "Outcome unknown"
-
-    # The unique constraint starts with this column, so it needs no index.
-    delivery = models.ForeignKey(
-        Delivery, models.CASCADE, related_name="attempt_log", db_index=False
-    )
-    number = models.PositiveIntegerField()
-    outcome = models.CharField(max_length=10, choices=Outcome)
-    # The redelivery that requested this attempt, if any.
-    redelivery = models.ForeignKey(
-        Redelivery,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="attempts",
-        db_index=False,
-    )
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField()
-    worker = models.CharField(max_length=255, blank=True)
-    error = models.TextField(blank=True)
-    traceback = models.TextField(blank=True)
-
-    class Meta:
-        ordering = ["delivery", "number"]
-        constraints = [
-            models.UniqueConstraint(fields=["delivery", "number"], name="attempt_once"),
-        ]
-        indexes = [
-            # Deleting a redelivery sets its attempts' reference to null.
-            models.Index(
-                fields=["redelivery"],
-                condition=Q(redelivery__isnull=False),
-                name="attempt_redelivered",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"Attempt {self.number}: {self.get_outcome_display()}"
-
-
-class Handover(models.Model):
-    """A batch's deliveries that were committed as queued: their id range and `queued_at`.
-
-    The process that publishes the deliveries deletes the row. A row that remains belongs to
-    deliveries that were not published; the relay makes them ready again.
-    """
-
-    first_id = models.BigIntegerField()
-    last_id = models.BigIntegerField()
-    queued_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["id"]
-
-    def __str__(self) -> str:
-        return f"{self.first_id} to {self.last_id}"

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import F, Q
+from django.db.models import F, Q, prefetch_related_objects
 
+from audit.db.bulk_insert import insert
 from handlers.models import Delivery, HandlerMapping, Redelivery
 from handlers.models.delivery_queryset import IN_CHAIN, OPEN
 from handlers.ordering.await_mirror import release_applied
@@ -60,6 +61,7 @@ def requeue(
         if row.verdict is Verdict.SENT_AGAIN:
             targets.append(delivery)
     _follow(targets, mappings, chains)
+    _log_first_successes(targets)
     after = {pk for pk, mapping in mappings.items() if mapping.after}
     plan = _plan(targets, rows.values(), after)
     _write(plan, redelivery, now)
@@ -127,6 +129,13 @@ def _followed(delivery: Delivery, mapping: HandlerMapping, chain: str) -> bool:
     return True
 
 
+def _log_first_successes(targets: Iterable[Delivery]) -> None:
+    """Insert the attempts that the deliveries' rows will no longer tell."""
+    succeeded = [delivery for delivery in targets if delivery.is_first_success]
+    prefetch_related_objects(succeeded, "redelivery")
+    insert([delivery.first_success for delivery in succeeded])
+
+
 def _plan(targets: Sequence[Delivery], rows: Collection[Delivery], after: Collection[int]) -> Plan:
     """Plan the states: in each chain that no open delivery holds, the waiting delivery or target
     with the lowest id becomes the head. `after` are the mappings that run after the mirror."""
@@ -162,6 +171,7 @@ def _write(plan: Plan, redelivery: Redelivery, now: datetime) -> None:
         "queued_at": None,
         "started_at": None,
         "finished_at": None,
+        "worker": "",
     }
     Delivery.objects.filter(pk__in=plan.retrying).update(due_at=now, **requested)
     Delivery.objects.filter(pk__in=plan.blocked).update(state=State.BLOCKED, **reset)

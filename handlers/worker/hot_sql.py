@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import DurationField, Model
 
-from audit.db.prepared import Param, Prepared, update_query
+from audit.db.prepared import Param, Prepared, prepared_cursor, update_query
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import EARLY, begun
@@ -50,15 +51,31 @@ def _by_ids(model: type[Model]) -> Prepared:
 
 
 _ENTRIES, _MAPPINGS, _LISTENERS = map(_by_ids, (AuditLogEntry, HandlerMapping, Listener))
+_SUCCESS = {
+    "state": "succeeded",
+    "error": "",
+    "started_at": Param("started_at"),
+    "finished_at": Param("finished_at"),
+    "worker": Param("worker"),
+    "claim_deadline": None,
+}
 _SUCCEED = Prepared(
     lambda: update_query(
         Delivery.objects.filter(pk=Param("pk"), state="running", attempts=Param("attempt")),
-        state="succeeded",
-        error="",
-        finished_at=Param("now"),
-        claim_deadline=None,
+        **_SUCCESS,
     )
 )
+_SUCCEED_ALIKE = Prepared(
+    lambda: update_query(Delivery.objects.filter(pk__among=Param("ids")), **_SUCCESS)
+)
+#: The same for runs of different times, on PostgreSQL.
+_SUCCEED_ALL = """
+UPDATE handlers_delivery SET state = 'succeeded', error = '', started_at = run.started_at,
+    finished_at = run.finished_at, worker = run.worker, claim_deadline = NULL
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])
+    AS run (id, started_at, finished_at, worker)
+WHERE handlers_delivery.id = run.id
+"""
 _IS_FOLLOWED = Prepared(
     lambda: (
         Delivery.objects.filter(chain=Param("chain"), state="blocked")
@@ -123,10 +140,35 @@ def _by_id(query: Prepared, ids: Collection[int]) -> dict[int, Any]:
     return {row.pk: row for row in query.objects(ids=list(ids))} if ids else {}
 
 
-def succeed(delivery_id: int, attempt: int, now: datetime) -> bool:
+class Success(NamedTuple):
+    """What a delivery's row tells of the attempt that succeeded."""
+
+    pk: int
+    started_at: datetime
+    finished_at: datetime
+    worker: str
+
+
+def succeed(attempt: int, success: Success) -> bool:
     """Mark a run as succeeded; return False if its claim was lost. Inside the caller's
     transaction."""
-    return bool(_SUCCEED.execute(pk=delivery_id, attempt=attempt, now=now))
+    return bool(_SUCCEED.execute(attempt=attempt, **success._asdict()))
+
+
+def succeed_all(successes: Sequence[Success]) -> None:
+    """Mark runs as succeeded whose rows the caller's transaction has locked."""
+    if connection.vendor == "postgresql":
+        columns = list(map(list, zip(*successes, strict=True)))
+        with prepared_cursor() as cursor:
+            cursor.execute(_SUCCEED_ALL, columns)
+        return
+    ids: defaultdict[tuple[datetime, datetime, str], list[int]] = defaultdict(list)
+    for success in successes:
+        ids[success[1:]].append(success.pk)
+    for (started_at, finished_at, worker), alike in ids.items():
+        _SUCCEED_ALIKE.execute(
+            ids=alike, started_at=started_at, finished_at=finished_at, worker=worker
+        )
 
 
 def is_followed(chain: str) -> bool:

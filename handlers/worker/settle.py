@@ -1,4 +1,7 @@
-"""Settles runs: writes each delivery's state and attempt, and readies the next of its chain."""
+"""Settles runs: writes each delivery's state and attempt, and readies the next of its chain.
+
+A first attempt that succeeds, as most do, has no row (`Delivery.all_attempts`).
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def settle_in_transaction(ended: Sequence[Ended]) -> Settled:
     held = Delivery.objects.running({run.claim.delivery.pk: run.claim.attempt for run in ended})
     kept = [run for run in ended if run.claim.delivery.pk in held]
     _settle_many(kept)
-    insert([attempt_of(run) for run in kept])
+    insert([attempt_of(run) for run in kept if run.has_row])
     following = Delivery.objects.promote([run.claim.delivery.chain for run in kept])
     crash_points.reach("settled")
     return following, [run for run in ended if run.claim.delivery.pk not in held]
@@ -92,15 +95,16 @@ def _settle_one(ended: Ended) -> Settled:
     claim = ended.claim
     delivery = claim.delivery
     if isinstance(ended.outcome, Succeeded):
-        won = hot_sql.succeed(delivery.pk, claim.attempt, ended.finished_at)
+        won = hot_sql.succeed(claim.attempt, _success(ended))
     else:
-        values = _changes(ended, ended.finished_at)
+        values = _changes(ended, ended.outcome, ended.finished_at)
         won = Delivery.objects.settle(delivery.pk, claim.attempt, **values)
         if won:
             log_after_commit(ended, values)
     if not won:
         return [], [ended]
-    insert([attempt_of(ended)])
+    if ended.has_row:
+        insert([attempt_of(ended)])
     is_followed = hot_sql.is_followed(delivery.chain)
     following = Delivery.objects.promote([delivery.chain]) if is_followed else []
     crash_points.reach("settled")
@@ -108,25 +112,35 @@ def _settle_one(ended: Ended) -> Settled:
 
 
 def _settle_many(ended: Sequence[Ended]) -> None:
-    """Update runs whose rows are locked, in one statement for each set of equal changes."""
+    """Update runs whose rows are locked: successes in one statement, and others in one for each set
+    of equal changes."""
+    successes: list[hot_sql.Success] = []
     ids_by_changes: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
     finished_at = database_clock.now()
     for run in ended:
-        values = _changes(run, finished_at)
-        log_after_commit(run, values)
-        ids_by_changes[tuple(values.items())].append(run.claim.delivery.pk)
+        if isinstance(run.outcome, Succeeded):
+            successes.append(_success(run))
+        else:
+            values = _changes(run, run.outcome, finished_at)
+            log_after_commit(run, values)
+            ids_by_changes[tuple(values.items())].append(run.claim.delivery.pk)
+    if successes:
+        hot_sql.succeed_all(successes)
     for same, ids in ids_by_changes.items():
         Delivery.objects.filter(pk__in=ids).update(
             claim_deadline=None, started_at=Coalesce("started_at", "queued_at"), **dict(same)
         )
 
 
-def _changes(ended: Ended, now: datetime) -> dict[str, Any]:
-    """Return the changed columns of a delivery whose attempt has ended."""
+def _success(ended: Ended) -> hot_sql.Success:
+    delivery_id = ended.claim.delivery.pk
+    return hot_sql.Success(delivery_id, ended.started_at, ended.finished_at, _worker_of(ended))
+
+
+def _changes(ended: Ended, outcome: Skipped | Failed, now: datetime) -> dict[str, Any]:
+    """Return the changed columns of a delivery whose attempt ended with this outcome."""
     delivery, counted = ended.claim.delivery, ended.claim.counted
-    match ended.outcome:
-        case Succeeded():
-            return {"state": Delivery.State.SUCCEEDED, "error": "", "finished_at": now}
+    match outcome:
         case Skipped(reason):
             return {"state": Delivery.State.SKIPPED, "error": storable(reason), "finished_at": now}
         case Failed(error) if ended.is_last:
@@ -162,10 +176,14 @@ def attempt_of(ended: Ended) -> DeliveryAttempt:
         redelivery_id=ended.claim.delivery.redelivery_id,
         started_at=ended.started_at,
         finished_at=ended.finished_at,
-        worker=socket.gethostname() if ended.worker is None else storable(ended.worker)[-255:],
+        worker=_worker_of(ended),
         error=storable(error),
         traceback=storable(trace),
     )
+
+
+def _worker_of(ended: Ended) -> str:
+    return socket.gethostname() if ended.worker is None else storable(ended.worker)[-255:]
 
 
 def backoff() -> Backoff:

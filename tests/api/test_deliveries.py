@@ -1,9 +1,14 @@
+import socket
+
 from django.utils import timezone
 
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.reporting.export import exported_time
 from tests.api.answers import errors, problem
 from tests.api.requests import AUDIT_LOG, DELIVERIES
+from tests.attempts import all_attempts
 from tests.commands.running import record
+from tests.running import run_delivery
 from tests.sample_data import change, make_listener, make_mapping
 
 
@@ -65,6 +70,29 @@ def test_its_own_page_has_every_attempt(api, listener):
 
     assert [attempt["number"] for attempt in row["attempt_log"]] == [1, 2]
     assert row["attempt_log"][0]["error"] == "no"
+
+
+def test_a_first_attempt_that_succeeded_is_shown_as_any_other(api, listener):
+    make_mapping(listener)
+    record(listener, change())
+    delivery = Delivery.objects.get()
+    run_delivery(delivery.pk)
+    [attempt] = all_attempts()
+
+    row = api.get(f"{DELIVERIES}{delivery.pk}/").json()
+
+    assert row["attempt_log"] == [
+        {
+            "number": 1,
+            "outcome": "succeeded",
+            "redelivery": None,
+            "started_at": exported_time(attempt.started_at),
+            "finished_at": exported_time(attempt.finished_at),
+            "worker": socket.gethostname(),
+            "error": "",
+            "traceback": "",
+        }
+    ]
 
 
 def test_filters_pick_together(api, listener):

@@ -22,7 +22,10 @@ Reading = tuple[int, str]
 _ENTRIES = """
 SELECT e.id, e.transaction_key, e.sequence_number, e.entity_name, e.record_id, e.change_type,
        e.replay_id, d.handler, d.state, d.attempts,
-       (SELECT count(DISTINCT a.number) FROM handlers_deliveryattempt a WHERE a.delivery_id = d.id),
+       CASE WHEN d.state = 'succeeded' AND d.attempts = 1 AND d.started_at IS NOT NULL
+                 AND d.finished_at IS NOT NULL AND d.worker <> '' THEN 1
+            ELSE (SELECT count(DISTINCT a.number) FROM handlers_deliveryattempt a
+                  WHERE a.delivery_id = d.id) END,
        d.error
 FROM audit_auditlogentry e
 JOIN listeners_listener l ON l.id = e.listener_id

@@ -31,7 +31,7 @@ OLD = timedelta(days=31)
 
 @pytest.fixture
 def old(listener):
-    """Six old entries, each with a delivery that succeeded in its one attempt, and a new one."""
+    """Six old entries, each with a delivery that was skipped in its one attempt, and a new one."""
     make_mapping(listener, handler="tests.skip")
     record(listener, *(change(records=[f"001{number}"]) for number in range(6)))
     for pk in Delivery.objects.values_list("id", flat=True):

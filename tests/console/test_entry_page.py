@@ -1,5 +1,7 @@
 """An entry's page shows its fields, header, deliveries and attempts, all of them escaped."""
 
+from datetime import timedelta
+
 import pytest
 
 from console.admin.audit_log import entry as audit_log_entry
@@ -94,6 +96,18 @@ def test_deliveries_stand_with_their_attempts_and_tracebacks(page, make_entry, m
     assert "Traceback, number 2" in html
     assert "ValueError: &lt;odd&gt;" in html
     assert "<script>alert(" not in html
+
+
+def test_a_first_attempt_that_succeeded_stands_there_too(page, make_entry, make_delivery):
+    entry = make_entry()
+    finished_at = NOW + timedelta(seconds=1.25)
+    times = {"started_at": NOW, "finished_at": finished_at}
+    make_delivery(entry, state="succeeded", attempts=1, worker="worker-7", **times)
+
+    html = page(entry)
+
+    assert "Attempt 1" in html
+    assert f"{NOW:%Y-%m-%d %H:%M:%S}, 1.250 s, worker-7" in html
 
 
 def test_a_delivery_that_waits_for_its_handler_says_so(page, make_entry, make_delivery):

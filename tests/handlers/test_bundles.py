@@ -11,6 +11,7 @@ from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.worker.claim import claim
 from handlers.worker.run import run_deliveries
 from listeners import crash_points
+from tests.attempts import all_attempts
 from tests.handlers.bundling import (
     deliver,
     make_due,
@@ -95,7 +96,7 @@ def test_each_of_a_message_runs_once_and_is_written_down_by_itself(listener):
 
     assert states() == ["succeeded"] * 20
     assert len(read_journal()) == 20
-    attempts = list(DeliveryAttempt.objects.order_by("delivery_id"))
+    attempts = all_attempts()
     assert [one.delivery_id for one in attempts] == ids
     assert {(one.number, one.outcome) for one in attempts} == {(1, "succeeded")}
     assert all(one.started_at <= one.finished_at for one in attempts)

@@ -23,6 +23,7 @@ from handlers.redelivery.request import (
 )
 from handlers.redelivery.start import counted
 from tests.at_once import in_threads
+from tests.attempts import all_attempts
 from tests.clock import a_moment_ago
 from tests.redelivering import redeliver
 from tests.running import run_delivery
@@ -81,6 +82,25 @@ def test_a_dead_letter_starts_over_with_all_its_attempts(listener):
         (3, redelivery.pk),
         (4, redelivery.pk),
     }
+
+
+def test_a_first_attempt_that_succeeded_stays_in_the_history(listener):
+    [delivery] = deliver(listener, change())
+    run_delivery(delivery.pk)
+    [before] = all_attempts()
+
+    again(delivery)
+
+    [kept] = DeliveryAttempt.objects.all()
+    for name in ("number", "outcome", "started_at", "finished_at", "worker", "redelivery"):
+        assert getattr(kept, name) == getattr(before, name)
+    delivery.refresh_from_db()
+    assert delivery.all_attempts == [kept]
+    run_delivery(delivery.pk)
+    assert [(one.number, one.redelivery is None) for one in all_attempts()] == [
+        (1, True),
+        (2, False),
+    ]
 
 
 def test_the_first_back_off_after_it_is_as_short_as_at_the_beginning(listener, settings):
@@ -358,4 +378,4 @@ def test_it_gets_along_with_recording_and_with_workers(listener):
 
     assert states() == ["succeeded"] * 32
     attempts = Delivery.objects.values_list("attempts", flat=True)
-    assert DeliveryAttempt.objects.count() == sum(attempts) >= 64
+    assert len(all_attempts()) == sum(attempts) >= 64

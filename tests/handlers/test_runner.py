@@ -1,5 +1,6 @@
 """A worker runs a delivery: claim → load → run → settle."""
 
+import socket
 from datetime import timedelta
 
 import pytest
@@ -35,9 +36,11 @@ def test_a_handler_that_returns_has_succeeded(listener):
     assert run_delivery(delivery.pk) == "succeeded"
 
     delivery.refresh_from_db()
-    attempt = DeliveryAttempt.objects.get()
+    [attempt] = delivery.all_attempts
     assert (delivery.state, delivery.attempts, delivery.error) == ("succeeded", 1, "")
     assert (attempt.number, attempt.outcome) == (1, "succeeded")
+    assert attempt.worker == socket.gethostname()
+    assert not DeliveryAttempt.objects.exists()  # the delivery tells it
     assert delivery.started_at <= delivery.finished_at
     assert delivery.claim_deadline is None
 

@@ -17,7 +17,9 @@ pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
 TIMEOUT = 30
 _TABLES = """
 CREATE TABLE audit_auditlogentry (id, transaction_key, sequence_number, record_id, change_type);
-CREATE TABLE handlers_delivery (id, entry_id, state, attempts, attempts_before);
+CREATE TABLE handlers_delivery (
+    id, entry_id, state, attempts, attempts_before, started_at, finished_at
+);
 CREATE TABLE handlers_deliveryattempt (delivery_id, number, outcome, started_at, finished_at);
 """
 
@@ -35,7 +37,7 @@ class History:
         for number in (1, 2):
             entry = (number, "key", number, "001", "UPDATE")
             self._insert("audit_auditlogentry", *entry)
-            self._insert("handlers_delivery", number, number, "succeeded", 1, 0)
+            self._insert("handlers_delivery", number, number, "succeeded", 1, 0, None, None)
 
     def _insert(self, table, *values) -> None:
         marks = ", ".join("?" * len(values))
@@ -57,9 +59,13 @@ class History:
 
     def attempt(self, delivery, number, outcome, at, until=None) -> None:
         moments = [datetime.fromtimestamp(s, UTC).isoformat(" ") for s in (at, until or at + 2)]
-        self._insert("handlers_deliveryattempt", delivery, number, outcome, *moments)
-        changed = "UPDATE handlers_delivery SET attempts = ? WHERE id = ?"
-        self._database.execute(changed, [number, delivery])
+        has_row = number > 1 or outcome != "succeeded"
+        if has_row:
+            self._insert("handlers_deliveryattempt", delivery, number, outcome, *moments)
+        changed = """
+            UPDATE handlers_delivery SET attempts = ?, started_at = ?, finished_at = ? WHERE id = ?
+        """
+        self._database.execute(changed, [number, *([None, None] if has_row else moments), delivery])
 
     def succeed(self, delivery, attempt, at) -> None:
         self.run(delivery, attempt, at)

@@ -75,7 +75,7 @@ def delivery_card(
                 "error": see.text(attempt.error, entry),
                 "traceback": see.text(attempt.traceback, entry),
             }
-            for attempt in delivery.attempt_log.all()
+            for attempt in delivery.all_attempts
         ],
     }
 

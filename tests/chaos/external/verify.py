@@ -29,8 +29,12 @@ SELECT d.id, e.id, e.transaction_key, e.sequence_number, e.record_id, d.state, d
 FROM audit_auditlogentry e JOIN handlers_delivery d ON d.entry_id = e.id
 WHERE e.change_type = 'UPDATE'
 """
+#: A first attempt that succeeded has no row: its delivery tells it.
 _ATTEMPTS = """
 SELECT delivery_id, number, outcome, started_at, finished_at FROM handlers_deliveryattempt
+UNION ALL
+SELECT id, 1, 'succeeded', started_at, finished_at FROM handlers_delivery
+WHERE state = 'succeeded' AND attempts = 1 AND started_at IS NOT NULL
 """
 
 

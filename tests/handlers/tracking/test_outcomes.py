@@ -8,6 +8,7 @@ from redis import Redis
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.tracking import errors
 from handlers.tracking.errors import errors_of
+from tests.attempts import all_attempts
 from tests.handlers.tracking.conftest import Scene
 from tests.sample_data import change
 from tests.shop.process import Shop
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
 
 
 def attempts():
-    return list(DeliveryAttempt.objects.order_by("id").values_list("number", "outcome"))
+    return [(attempt.number, attempt.outcome) for attempt in all_attempts()]
 
 
 @pytest.mark.parametrize("shop_broker", ["valkey", "rabbitmq"], indirect=True)

@@ -4,6 +4,7 @@ import pytest
 
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.tracking.overdue import end_unreported
+from tests.attempts import all_attempts
 from tests.sample_data import change
 from tests.servers import wait_for
 
@@ -52,7 +53,7 @@ def test_a_report_that_waited_in_its_queue_past_the_deadline_counts(scene, shop)
 
     scene.wait_for_states("succeeded")
 
-    assert [attempt.outcome for attempt in DeliveryAttempt.objects.all()] == ["succeeded"]
+    assert [attempt.outcome for attempt in all_attempts()] == ["succeeded"]
 
 
 def test_a_report_after_the_deadline_changes_nothing(scene, shop):
