@@ -26,6 +26,7 @@ from benchmarks import (
     mirror_load,
     mirror_verify,
     reading,
+    start_up,
     wide_event,
 )
 from benchmarks.figures import Report
@@ -105,6 +106,10 @@ def _many_listeners(stage: Stage, report: Report, options: argparse.Namespace) -
     many_listeners.measure(stage, report, options.transport or "cometd", options.listeners, events)
 
 
+def _start_up(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    start_up.measure(stage, report, options.transport or "cometd", options.runs)
+
+
 def _mirror_apply(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     mirror_apply.measure(stage, report, options.changes or 50_000, options.runs)
 
@@ -121,6 +126,7 @@ MEASURES: Mapping[str, Measure] = {
     "external": _external,
     "latency": _latency,
     "wide-event": _wide_event,
+    "start-up": _start_up,
     "many-listeners": _many_listeners,
     "memory": _memory,
     "growth": _growth,

@@ -93,6 +93,11 @@ class Run:
         wait_for(lambda: self._workers_up() == count, START_SECONDS, "the workers' start")
         return started
 
+    def web(self, port: int) -> Service:
+        """Start the web server with one process for requests."""
+        arguments = ["-m", "gunicorn", "cdcproject.wsgi", "--workers", "1"]
+        return self._start("web", [*arguments, "--bind", f"127.0.0.1:{port}"], "WARNING")
+
     def _workers_up(self) -> int:
         return int(self.database.row("SELECT count(*) FROM handlers_worker")[0])
 

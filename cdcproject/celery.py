@@ -22,6 +22,9 @@ from cdcproject.process.metrics import worker_metrics
 from cdcproject.process.opentelemetry import tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
+# A worker would run Django's system checks, which import the console and the API, and drop what
+# they find.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 
 def count_dropped_item(reason: str) -> None:

@@ -197,7 +197,7 @@ CDC_LOGIN_WAITS = (2.0, 10.0)
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "console.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -220,7 +220,7 @@ INSTALLED_APPS = [
     "simulator",
 ]
 # The apps whose tables are in the default database alone.
-CDC_OWN_LABELS = frozenset(name.rpartition(".")[2] for name in INSTALLED_APPS)
+CDC_OWN_LABELS = frozenset({*(name.rpartition(".")[2] for name in INSTALLED_APPS), "admin"})
 DATABASE_ROUTERS = ["cdcproject.db_router.OwnTables"]
 INSTALLED_APPS += user_apps(CDC_APPS, INSTALLED_APPS)
 MIDDLEWARE = [

@@ -7,7 +7,10 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from cdcproject.web.login_throttle import PasswordChange
+from console.apps import register_pages
 from console.home.page import fragment
+
+register_pages()
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

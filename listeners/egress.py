@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import requests
 from django.conf import settings
-from urllib3.exceptions import HTTPError
 
 from listeners.salesforce.http.allowlist import Destinations
-from listeners.salesforce.http.egress_guard import Route
-from listeners.salesforce.http.interrupt import InterruptibleAdapter
-from listeners.salesforce.http.session import HttpConfig, session_of
+
+if TYPE_CHECKING:
+    import requests
 
 
 def destinations() -> Destinations:
@@ -51,6 +50,14 @@ def post(
     The whole request may take `seconds`. Redirects are not followed. `within`: the allowed
     destinations, instead of CDC_OUTBOUND_ALLOWED. Raises NotAnswered and DestinationRefused.
     """
+    # The models need this module, and most processes send nothing.
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    from listeners.salesforce.http.egress_guard import Route
+    from listeners.salesforce.http.interrupt import InterruptibleAdapter
+    from listeners.salesforce.http.session import HttpConfig, session_of
+
     to = within or destinations()
     adapter = InterruptibleAdapter(route=Route(to))
     is_late = threading.Event()

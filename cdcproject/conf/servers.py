@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import dj_database_url
-import redis
 
 from cdcproject.conf.environment import stop
 
@@ -125,12 +124,18 @@ def redis_address(url: str, broker_url: str) -> str:
     address = url or _without_celerys_options(broker)
     if not address.startswith(("redis://", "rediss://", "unix://")):
         stop("REDIS_URL must start with redis://, rediss:// or unix://.")
+    if "?" in address:
+        _check_options(address, "REDIS_URL" if url else "CELERY_BROKER_URL")
+    return address
+
+
+def _check_options(address: str, name: str) -> None:
+    import redis  # only here: many processes do not need it
+
     try:
         redis.ConnectionPool.from_url(address).make_connection()
     except (TypeError, ValueError, redis.RedisError):  # their messages may hold the password
-        name = "REDIS_URL" if url else "CELERY_BROKER_URL"
         stop(f"{name}: an option in its query (after the ?) is unknown to redis-py, or wrong.")
-    return address
 
 
 def _without_celerys_options(url: str) -> str:

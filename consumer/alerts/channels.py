@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
-from django.urls import reverse
+from django.urls import get_script_prefix
 
 from audit.models import Incident
 from cdcproject.conf.alerting import Mail
@@ -59,7 +59,8 @@ class Notice:
 
     @classmethod
     def of(cls, incident: Incident) -> Notice:
-        page = reverse("admin:audit_incident_change", args=[incident.pk])
+        # Not reverse(): that would import the console and the API into a listener or a worker.
+        page = f"{get_script_prefix()}admin/audit/incident/{incident.pk}/change/"
         return cls(
             id=incident.pk,
             state="open" if incident.is_open else "closed",

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.auth.models import Group
 
+import cdcproject.urls  # noqa: F401  registers the pages
 from audit.models import AuditLogEntry
 from console.home import facts, page
 from handlers.models import Delivery
