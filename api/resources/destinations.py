@@ -19,6 +19,7 @@ from audit.action_log import Actor
 from consumer.diagnostics.destination_check import checked
 from consumer.monitoring.destinations import down
 from handlers.models import Destination
+from handlers.models.destination import HOW_TO_FREE
 from listeners.access.permissions import OPERATE
 from listeners.secrets.encrypted_field import described
 
@@ -89,5 +90,5 @@ class DestinationViewSet(SettingsViewSet[Destination]):
 
     def perform_destroy(self, instance: Destination) -> None:
         if users := "; ".join(instance.users()):
-            raise Conflict(f"Destination {instance} is in use. Change or delete first: {users}.")
+            raise Conflict(f"Destination {instance} is in use: {users}. {HOW_TO_FREE}")
         super().perform_destroy(instance)

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import ProtectedError
 
 from handlers.models import broker_url
 from listeners.secrets import reference_rules
@@ -20,6 +21,12 @@ from listeners.secrets.encrypted_field import (
 )
 
 _word = RegexValidator(r"^[\w.-]+$", "Use letters, digits, dots, hyphens and underscores.")
+
+#: What to do before a destination can be deleted.
+HOW_TO_FREE = (
+    "First change or delete the mappings, and wait for the reports of the tasks under way: an "
+    "attempt ends at its deadline at the latest, or an hour later if the broker does not answer."
+)
 
 
 class Destination(models.Model):
@@ -79,26 +86,32 @@ class Destination(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete the destination; deleted mappings without open deliveries forget it first.
 
-        Inside the caller's transaction. Raises ProtectedError while mappings use it.
+        Inside the caller's transaction. Raises ProtectedError while mappings use it or tasks are
+        under way there: their reports could not be read any more.
         """
+        if sent := self._under_way():
+            raise ProtectedError(f"Tasks are under way at destination {self}.", {*sent[:1]})
         self.mappings(manager="with_deleted").filter(emptied_at__isnull=False).update(
             destination=None
         )
-        # Reports of tasks under way cannot be read any more, and their attempts end as unknown.
-        sent = apps.get_model("handlers", "Delivery").objects.filter(
-            destination=self, is_tracked=True, state__in=("queued", "running")
-        )
-        sent.update(destination=None)
         return super().delete(*args, **kwargs)
 
     def users(self) -> list[str]:
-        """Return the mappings that use it, and the deleted ones whose deliveries still do."""
+        """Return the mappings that use it, also deleted ones whose deliveries still do, and the
+        number of tasks under way there. Their mappings may name another destination since."""
         mappings = self.mappings(manager="with_deleted").filter(emptied_at=None)
         deleted = "a deleted mapping, whose deliveries still wait to be sent or for their reports"
-        return [
+        users = [
             f"{mapping.listener}, {deleted if mapping.is_deleted else mapping}"
             for mapping in mappings.select_related("listener").order_by("id")
         ]
+        if sent := self._under_way().count():
+            users.append("1 task under way" if sent == 1 else f"{sent:,} tasks under way")
+        return users
+
+    def _under_way(self) -> models.QuerySet[Any]:
+        rows: models.QuerySet[Any] = apps.get_model("handlers", "Delivery").objects.order_by()
+        return rows.filter(destination=self, is_tracked=True, state__in=("queued", "running"))
 
     def _url_flaw(self, name: str, schemes: dict[str, int]) -> str:
         secret: Secret = getattr(self, name)

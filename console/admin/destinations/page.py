@@ -25,6 +25,7 @@ from console.labels import label
 from consumer.diagnostics.destination_check import checked
 from consumer.monitoring.destinations import KIND, down
 from handlers.models import Destination
+from handlers.models.destination import HOW_TO_FREE
 from listeners.access.permissions import OPERATE, may
 from listeners.secrets.encrypted_field import described
 
@@ -114,7 +115,7 @@ class DestinationAdmin(LoggedAdmin):
         destination = self.get_object(request, object_id)
         may_delete = destination and self.has_delete_permission(request, destination)
         if destination and may_delete and (users := destination.users()):
-            text = f"{destination} is in use. Change or delete first: {'; '.join(users)}."
+            text = f"{destination} is in use: {'; '.join(users)}. {HOW_TO_FREE}"
             messages.error(request, text)
             return HttpResponseRedirect(links.destination(destination.pk))
         response: HttpResponse = super().delete_view(request, object_id, extra_context)

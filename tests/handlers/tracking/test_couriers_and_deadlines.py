@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import pytest
+from django.db.models import ProtectedError
 
 from consumer.host import couriers
 from consumer.host.couriers import CourierThread
@@ -121,14 +122,17 @@ def test_reports_are_missed_where_their_tasks_were_sent(scene):
     assert destinations_to_read() == [other]
 
 
-def test_the_reports_of_a_deleted_destination_are_not_awaited_for_ever(scene):
-    mapping = scene.mapping(report_timeout=1, on_unknown="dead")
+def test_a_destination_stays_while_its_tasks_are_under_way(scene):
+    """Their reports are read there alone, whatever their mapping names since."""
+    mapping = scene.mapping()
     scene.record()
     mapping.destination = None
     mapping.save()
+
+    assert scene.destination.users() == ["1 task under way"]
+    with pytest.raises(ProtectedError):
+        scene.destination.delete()
+
+    Delivery.objects.update(state="skipped")
+    assert not scene.destination.users()
     scene.destination.delete()
-    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
-
-    end_unreported(None)
-
-    assert scene.states == ["dead"]
