@@ -6,6 +6,7 @@ claims a delivery before it runs it, and each step here is a compare-and-swap.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -77,12 +78,31 @@ def publish_due(now: datetime) -> int:
     unpublished = Delivery.objects.ready().filter(created_at__lt=now - handover.READY_AGE)
     ids = [
         *pause.release_resumed(LIMIT),
-        *_publishable(unpublished).order_by("id").values_list("id", flat=True)[:LIMIT],
-        *_publishable(Delivery.objects.retry_due(now))
-        .order_by("due_at")
-        .values_list("id", flat=True)[:LIMIT],
+        *_first(_publishable(unpublished).order_by("mapping_id", "id")),
+        *_first(_publishable(Delivery.objects.retry_due(now)).order_by("due_at")),
     ]
     return publish.publish([*dict.fromkeys(ids)], now, size=MOST)
+
+
+def _first(deliveries: DeliveryQuerySet) -> list[int]:
+    """Return the ids of the first deliveries: up to LIMIT of our handlers, of the tasks on our
+    broker and of each destination, so that what waits for one of them holds up no other."""
+    ids = list(deliveries.values_list("id", flat=True)[:LIMIT])
+    if len(ids) < LIMIT:
+        return ids
+    own = deliveries.order_by().filter(mapping=OuterRef("pk"))
+    places: defaultdict[tuple[bool, int | None], list[int]] = defaultdict(list)
+    waiting = HandlerMapping.with_deleted.filter(Exists(own)).order_by("id")
+    for mapping in waiting.only("task", "destination_id"):
+        places[bool(mapping.task), mapping.destination_id].append(mapping.pk)
+    return [
+        pk
+        for mappings in places.values()
+        for mapping_id in mappings
+        for pk in deliveries.filter(mapping=mapping_id).values_list("id", flat=True)[
+            : -(-LIMIT // len(mappings))
+        ]
+    ]
 
 
 def sweep(now: datetime) -> None:

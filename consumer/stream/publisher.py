@@ -21,7 +21,7 @@ from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
-#: Seconds without publishing after the broker or the database failed.
+#: Seconds without publishing to our broker after it or the database failed.
 BROKER_PAUSE_SECONDS = 10.0
 #: Seconds without work after which the database connection is closed.
 IDLE_SECONDS = 10.0
@@ -78,8 +78,8 @@ class Publisher(threading.Thread):
         return work
 
     def _publish(self, to_publish: DeliveriesToPublish, reads: set[int]) -> None:
-        if time.monotonic() < self._no_broker_before:
-            return
+        if time.monotonic() < self._no_broker_before:  # other brokers may be up
+            to_publish, reads = DeliveriesToPublish(ready=to_publish.ready), set()
         try:
             handover.publish(to_publish, database_clock.now())
             for listener_id in reads:

@@ -28,7 +28,7 @@ STEPS = 5
 #: The waiting states, each with the order of its partial index, so that no ended row is read.
 _WAITING = {
     State.BLOCKED: ("-id",),
-    State.READY: ("paused", "id"),
+    State.READY: ("paused", "mapping_id", "id"),
     State.QUEUED: ("queued_at",),
     State.RETRYING: ("-id",),
 }

@@ -651,7 +651,7 @@ class Migration(migrations.Migration):
             model_name="delivery",
             index=models.Index(
                 condition=models.Q(("state", "ready")),
-                fields=["paused", "id"],
+                fields=["paused", "mapping", "id"],
                 name="delivery_waiting",
             ),
         ),

@@ -140,10 +140,12 @@ class Delivery(models.Model):
             ),
         ]
         indexes = [
-            # relay.publish_due: committed and not published. Also the filters by that state in the
-            # console and the API, which include paused mappings.
+            # relay.publish_due: committed and not published, also of one mapping. Also the filters
+            # by that state in the console and the API, which include paused mappings.
             models.Index(
-                fields=["paused", "id"], condition=Q(state="ready"), name="delivery_waiting"
+                fields=["paused", "mapping", "id"],
+                condition=Q(state="ready"),
+                name="delivery_waiting",
             ),
             # relay.publish_due: due for another attempt.
             models.Index(

@@ -132,14 +132,16 @@ def publish(to_publish: DeliveriesToPublish, now: datetime) -> int:
 
     Raises BrokerUnavailable; then the relay publishes them.
     """
-    if to_publish.messages:
-        outbox.send(to_publish.messages)
-        crash_points.reach("sent")
-        # One statement, because a slow broker may leave thousands of small batches.
-        _DELETE_HANDOVERS.execute(handovers=to_publish.handovers)
-        crash_points.reach("published")
     sent = sum(len(message.ids) for message in to_publish.messages)
-    sent += outbox.publish(to_publish.ready, now)
+    try:
+        if to_publish.messages:
+            outbox.send(to_publish.messages)
+            crash_points.reach("sent")
+            # One statement, because a slow broker may leave thousands of small batches.
+            _DELETE_HANDOVERS.execute(handovers=to_publish.handovers)
+            crash_points.reach("published")
+    finally:  # other brokers may be up
+        sent += outbox.publish(to_publish.ready, now)
     look_into(message.queue for message in to_publish.messages)  # after sending everything
     return sent
 
