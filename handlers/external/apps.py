@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -207,7 +208,7 @@ def errors(destination: Destination | None) -> Iterator[None]:
 @contextmanager
 def errors_of(of: Access, url: str = "") -> Iterator[None]:
     """Raise BrokerUnavailable for the errors of a broker, or of the result backend at `url`,
-    without secrets."""
+    without secrets; also for an unexpected error whose traceback would show one."""
     try:
         yield
     except BrokerUnavailable:
@@ -215,7 +216,8 @@ def errors_of(of: Access, url: str = "") -> Iterator[None]:
     except Exception as error:
         with Connection(url or of.broker, ssl=True) as unused:  # type: ignore[no-untyped-call]
             failures = broker.failures_of(unused)
-        if not isinstance(error, (OSError, *failures)):
+        shown = "".join(traceback.format_exception(error))
+        if not isinstance(error, (OSError, *failures)) and of.without_secrets(shown) == shown:
             raise
         text = of.without_secrets(str(error)).rstrip(".") or type(error).__name__
         raise BrokerUnavailable(f"the broker does not accept messages: {text}") from None

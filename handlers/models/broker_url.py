@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ REDIS = {"redis": 6379, "rediss": 6379}
 RABBITMQ = {"amqp": 5672, "amqps": 5671}
 BROKERS = {**REDIS, **RABBITMQ}
 _WITH_TLS = {"rediss", "amqps"}
+_REDIS_PATH = re.compile(r"/?|/[0-9]{1,9}")
 _ESCAPE = "Write special characters of the password, such as / ? # @ ;, as %XX."
 
 
@@ -100,13 +102,16 @@ def _servers(url: str, schemes: dict[str, int]) -> Iterator[SplitResult]:
 def _split(url: str, schemes: dict[str, int]) -> SplitResult:
     known = [f"{scheme}://" for scheme in schemes]
     names = f"{', '.join(known[:-1])} or {known[-1]}"
+    # `urlsplit` drops such characters and changes case, but Celery does not.
+    if any(character <= " " for character in url):
+        raise InvalidUrl("The URL contains a space, a line break or a control character.")
     try:
         parts = urlsplit(url)
         _ = parts.port, str(parts.hostname).encode("idna")  # as it is when it is resolved
     except ValueError:
         raise InvalidUrl(f"The URL's host or port is not valid. {_ESCAPE}") from None
-    if parts.scheme not in schemes or "://" not in url:
-        raise InvalidUrl(f"The URL must start with {names}.")
+    if not url.startswith(tuple(known)):
+        raise InvalidUrl(f"The URL must start with {names}, in lower case.")
     if not parts.hostname:
         raise InvalidUrl(f"The URL has no host. {_ESCAPE}")
     if parts.query or parts.fragment:
@@ -114,8 +119,7 @@ def _split(url: str, schemes: dict[str, int]) -> SplitResult:
             "The URL must end with the database or virtual host: options after ? or # are not "
             f"supported, and TLS certificates are always verified. {_ESCAPE}"
         )
-    database = parts.path.strip("/")
-    if parts.scheme in REDIS and database and not (database.isascii() and database.isdigit()):
+    if parts.scheme in REDIS and not _REDIS_PATH.fullmatch(parts.path):
         raise InvalidUrl(f"The path of a Redis URL must be a database number, as in /0. {_ESCAPE}")
     return parts
 

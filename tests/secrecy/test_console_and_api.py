@@ -11,8 +11,9 @@ from django.contrib.auth import get_user_model
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
+from handlers.models import Destination
 from listeners.models import Connection
-from tests.api.requests import CONNECTIONS, EVERYTHING
+from tests.api.requests import CONNECTIONS, DESTINATIONS, EVERYTHING
 from tests.commands.running import record
 from tests.sample_data import change, make_listener, make_mapping
 from tests.secrecy import places
@@ -40,6 +41,12 @@ def org(db, planted):
     connection = Connection.objects.create(**FIELDS, **every_secret(planted, "stored"))
     listener = make_listener(connection=connection)
     make_mapping(listener, handler="handlers.post_to_url", options={"secret": "env:HOOK"})
+    shop = Destination.objects.create(
+        name="shop",
+        broker=f"redis://:{planted.plain('broker')}@localhost:6379/0",
+        result_backend=f"redis://:{planted.plain('result backend')}@localhost:6379/1",
+    )
+    make_mapping(listener, "update", handler="", task="shop.sync", destination=shop)
     record(listener, change())
     return connection
 
@@ -121,7 +128,14 @@ def test_no_answer_of_the_api_holds_a_secret(api, org, typed, clean):
     body = {k: v for k, v in FIELDS.items() if not k.startswith("proxy")} | typed
     body["proxy_config"] = proxy | {"username": "me"}
     row = f"{CONNECTIONS}{org.pk}/"
-    for address in (*EVERYTHING, row, "/api/schema/?format=json", "/api/v1/", "/api/none/"):
+    for address in (
+        *EVERYTHING,
+        DESTINATIONS,
+        row,
+        "/api/schema/?format=json",
+        "/api/v1/",
+        "/api/none/",
+    ):
         for method in (api.get, api.head, api.options):
             clean(method(address))
     for wrong in ({}, {"name": ""}, {"auth": "?"}, {"clock_skew": "x"}, {"secrets": typed}):

@@ -1,6 +1,7 @@
 """A destination has a Celery application of its own, configured by its row alone."""
 
 import ssl
+import traceback
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -111,6 +112,19 @@ def test_the_error_of_a_wrong_password_does_not_contain_it(shop, shop_broker):
 
     assert SECRET not in str(refused.value)
     assert "password" in str(refused.value)
+
+
+@pytest.mark.parametrize("cause", [None, ValueError(f"no number in :{SECRET}@host")])
+def test_an_unexpected_error_has_no_password_either(shop, cause):
+    shop.broker = f"redis://:{SECRET}@127.0.0.1/0"
+    text = "unexpected" if cause else f"no number in :{SECRET}@host"
+
+    with pytest.raises(BrokerUnavailable) as failed, apps.errors(shop):
+        raise RuntimeError(text) from cause
+    with pytest.raises(RuntimeError, match=r"^unexpected$"), apps.errors(shop):
+        raise RuntimeError("unexpected")
+
+    assert SECRET not in "".join(traceback.format_exception(failed.value))
 
 
 @contextmanager
