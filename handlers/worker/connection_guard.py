@@ -26,9 +26,10 @@ class ConnectionGuard:
             _Watched(connection) for connection in connections.all(initialized_only=True)
         ]
 
-    def changes(self) -> str:
+    def changes(self, *, raised: bool = False) -> str:
         """Return what the handler changed and did not restore, or "".
 
+        If it `raised` an exception, its transaction may be aborted: it is rolled back anyway.
         Afterwards the connections are usable again.
         """
         known = {id(watched.connection) for watched in self._watched}
@@ -41,7 +42,8 @@ class ConnectionGuard:
                 if id(connection) not in known
             ),
         ]
-        return "; ".join(reason for watched in all_watched if (reason := watched.change()))
+        reasons = (watched.change(raised=raised) for watched in all_watched)
+        return "; ".join(reason for reason in reasons if reason)
 
 
 class _Watched:
@@ -66,6 +68,7 @@ class _Watched:
         self._settings: session_settings.Settings | None = None
         self._is_local = True
         self._ended_by_sql = False
+        self._may_be_aborted = False
         if not new:
             connection.execute_wrappers = [*self._wrappers, self._note]
 
@@ -80,9 +83,10 @@ class _Watched:
             self._ended_by_sql = True
         return execute(sql, params, many, context)
 
-    def change(self) -> str:
+    def change(self, *, raised: bool) -> str:
         """Return what was changed. A changed connection is closed and reopens on its next use."""
         self.connection.execute_wrappers = self._wrappers
+        self._may_be_aborted = raised and self._in_atomic
         if reason := self._transaction_change() or self._settings_change():
             self._reset()
             return f"the handler {reason} on database {self.connection.alias!r}"
@@ -100,7 +104,7 @@ class _Watched:
             return "ended the transaction that it ran in" if self._in_atomic else _LEFT_OPEN
         if connection.savepoint_ids != self._savepoints or connection.atomic_blocks != self._blocks:
             return "left an inner transaction.atomic() open"
-        if connection.in_atomic_block and connection.needs_rollback:
+        if connection.in_atomic_block and connection.needs_rollback and not self._may_be_aborted:
             return (
                 "marked its transaction for rollback (by set_rollback, or a database error that "
                 "it caught inside of it)"
@@ -136,7 +140,7 @@ class _Watched:
         if status == _UNKNOWN:
             return "closed or lost the connection"
         if status == _IN_ERROR:
-            return "left a transaction open, after a database error that it caught,"
+            return "" if self._may_be_aborted else _LEFT_ABORTED
         return _LEFT_OPEN
 
     def _sqlite_change(self, raw: Any) -> str:
@@ -149,7 +153,8 @@ class _Watched:
         return "ended the transaction that it ran in" if self._in_atomic else _LEFT_OPEN
 
     def _settings_change(self) -> str:
-        if self._settings is None or self.connection.connection is None:
+        is_restored_by_rollback = self._may_be_aborted and self.connection.vendor == "postgresql"
+        if self._settings is None or self.connection.connection is None or is_restored_by_rollback:
             return ""
         now = session_settings.read(self.connection)
         if now is None:
@@ -184,6 +189,7 @@ class _Watched:
 
 
 _LEFT_OPEN = "left a transaction open"
+_LEFT_ABORTED = "left a transaction open, after a database error that it caught,"
 
 
 def _traits(raw: Any) -> tuple[Any, ...]:

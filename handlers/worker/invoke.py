@@ -26,16 +26,21 @@ from handlers.sdk.outcomes import (
 )
 from handlers.sdk.registry import Handler
 from handlers.types import Claim
+from handlers.worker.claim import run_time_of
 from handlers.worker.connection_guard import ConnectionGuard
 from handlers.worker.run_log import place_of
 from listeners import crash_points
 
 
 class AllFailed(Exception):
-    """A handler failed for all its events; an atomic handler's writes are rolled back."""
+    """A handler failed for all its events; an atomic handler's writes are rolled back.
 
-    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+    `error` is what it raised, if it raised anything.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome], error: BaseException | None = None) -> None:
         self.outcomes = list(outcomes)
+        self.error = error
         super().__init__()
 
 
@@ -66,9 +71,9 @@ def call(claims: Sequence[Claim]) -> list[Outcome]:
     try:
         outcomes = _called(handler, events)
     except AllFailed as failure:
-        if reason := guard.changes():
+        if reason := guard.changes(raised=True):
             outcomes = [_with_reason(outcome, reason) for outcome in failure.outcomes]
-            raise AllFailed(outcomes) from None
+            raise AllFailed(outcomes, failure.error) from None
         raise
     except BaseException:  # the process ends
         guard.changes()
@@ -85,7 +90,8 @@ def _called(handler: Handler[Any], events: list[EventData]) -> list[Outcome]:
     Any exception ends the attempt and is recorded with it, except one that ends the process.
     """
     try:
-        result = handler(events if handler.batch else events[0])
+        with run_time_of(handler.name).timed():
+            result = handler(events if handler.batch else events[0])
     except BatchFailed as error:
         outcomes: list[Outcome] = (
             _batch_outcomes(error, events) if handler.batch else [failed(error)]
@@ -96,7 +102,8 @@ def _called(handler: Handler[Any], events: list[EventData]) -> list[Outcome]:
     except BaseException as error:
         if _ends_process(error):
             raise
-        raise AllFailed([failed(error, place_of(error, handler))] * len(events)) from None
+        outcomes = [failed(error, place_of(error, handler))] * len(events)
+        raise AllFailed(outcomes, error) from None
     return [returned(result)] * len(events)
 
 

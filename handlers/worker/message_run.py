@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -53,6 +53,7 @@ class Bundle:
         self._next: deque[Follower] = deque()
         self._kind: tuple[str, str] | None = None
         self._waiting: deque[Unit] = deque()
+        self._put_back: set[int] = set()
         self._ended: list[Ended] = []
         self._following: list[Follower] = []
         self._left: list[int] = []
@@ -84,10 +85,25 @@ class Bundle:
                 self._kind = first.handler, first.queue
                 self._is_retry = units[0][0].counted > 1
 
-    def next(self) -> Unit | None:
-        """Return the next unit to run, or None if there is none or the claims are late."""
+    def next(self, fits: Callable[[Unit], bool] | None = None) -> Unit | None:
+        """Return the next unit to run; None if there is none, if it does not fit, or if the claims
+        are late."""
         with self._lock:
-            return self._waiting.popleft() if self._waiting and not self.is_late else None
+            if not self._waiting or self.is_late or (fits and not fits(self._waiting[0])):
+                return None
+            return self._waiting.popleft()
+
+    def has_waiting(self) -> bool:
+        return bool(self._waiting)
+
+    def put_back(self, units: Sequence[Unit]) -> None:
+        """Let units whose run left nothing behind be the next ones again."""
+        with self._lock:
+            self._waiting.extendleft(reversed(units))
+            self._put_back.update(unit[0].delivery.pk for unit in units)
+
+    def was_put_back(self, unit: Unit) -> bool:
+        return unit[0].delivery.pk in self._put_back
 
     def end(self, run: Run) -> None:
         """Add the result of a unit's run."""

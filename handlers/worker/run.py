@@ -5,36 +5,28 @@ Short runs are claimed and settled many at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
-import structlog
-from django.db import DatabaseError, Error, OperationalError, transaction
+from django.db import Error
 
 from audit.db.retry import retry
 from handlers import tracing
 from handlers.outbox.message_size import grouped, size_limit
 from handlers.sdk import registry
-from handlers.sdk.outcomes import Failed, Outcome, Skipped, failed
+from handlers.sdk.outcomes import Failed, Skipped
 from handlers.sdk.registry import Handler
 from handlers.superseded.prepare import present_of
-from handlers.types import Claim, ClaimLost, Ended, Run, Unit
+from handlers.types import Claim, Run, Unit
+from handlers.worker.atomic_runs import ended_of, run_atomically
 from handlers.worker.claim import claim, give_back, heartbeat, run_time_of
 from handlers.worker.invoke import AllFailed, call, handler_of
 from handlers.worker.message_run import Bundle, watchdog
 from handlers.worker.run_log import naming
-from handlers.worker.settle import settle_in_transaction
 from listeners import crash_points
 from listeners.clock import database_clock
-from listeners.connections import handler_clients
-
-log = structlog.get_logger(__name__)
-
-#: Seconds for which an atomic handler is run again after a database error, within one attempt.
-RUN_RETRY_SECONDS = 20.0
 
 
 def run_deliveries(ids: Sequence[int], handler_name: str = "") -> str:
@@ -72,7 +64,7 @@ def _work(bundle: Bundle, ids: Sequence[int], handler_name: str) -> None:
     with heartbeat.of(claims):
         bundle.begin(_units_to_run(claims))
         while unit := bundle.next():
-            bundle.end(_run(unit))
+            bundle.end(_run(unit, bundle))
         bundle.settle()
     if claims:
         crash_points.reach("ended")
@@ -124,65 +116,23 @@ def _ends_uncalled(claimed: Claim) -> bool:
     return isinstance(claimed.overtaken, Skipped | Failed)
 
 
-def _run(unit: Unit) -> Run:
-    with naming(unit), run_time_of(unit[0].delivery.handler).timed():
+def _run(unit: Unit, bundle: Bundle) -> Run:
+    handler = handler_of(unit[0])
+    if handler is not None and handler.atomic:
+        return run_atomically(unit, bundle, _around)
+    return _around(unit, _handle)
+
+
+def _around(unit: Unit, handle: Callable[[Unit], Run]) -> Run:
+    with naming(unit):
         if tracing.spans is not None:
-            return tracing.spans.handling(unit, _handle)
-        return _handle(unit)
+            return tracing.spans.handling(unit, handle)
+        return handle(unit)
 
 
 def _handle(unit: Unit) -> Run:
-    handler = handler_of(unit[0])
-    if handler is not None and handler.atomic:
-        return _run_atomically(unit)
     began = database_clock.now()
     try:
-        return Run(_ended(unit, call(unit), began))
+        return Run(ended_of(unit, call(unit), began))
     except AllFailed as failure:
-        return Run(_ended(unit, failure.outcomes, began))
-
-
-def _run_atomically(unit: Unit) -> Run:
-    """Commit the handler's writes and the outcomes in one transaction, or roll both back."""
-    _renew_token(unit[0])
-    try:
-        # An OperationalError is not the handler's failure and rolls everything back, so retry.
-        return retry(lambda: _try_atomically(unit), "run", limit=RUN_RETRY_SECONDS)
-    except ClaimLost:
-        ids = [claimed.delivery.pk for claimed in unit]
-        log.warning("claim lost", deliveries=ids)
-        give_back(unit)
-        return Run((), (), ids)
-
-
-def _try_atomically(unit: Unit) -> Run:
-    """Raises OperationalError for a deadlock or a lost connection."""
-    began = database_clock.now()
-    try:
-        with transaction.atomic(durable=True):
-            ended = _ended(unit, call(unit), began)
-            following, lost = settle_in_transaction(ended)
-            if lost:
-                raise ClaimLost
-            return Run(ended, following)
-    except AllFailed as failure:
-        outcomes = failure.outcomes
-    except OperationalError:
-        raise
-    except DatabaseError as error:  # the commit failed, such as on a deferred constraint
-        outcomes = [failed(error)] * len(unit)
-    return Run(_ended(unit, outcomes, began))
-
-
-def _ended(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[Ended]:
-    now = database_clock.now()
-    pairs = zip(unit, outcomes, strict=True)
-    return [Ended(claim, outcome, began, now) for claim, outcome in pairs]
-
-
-def _renew_token(claim: Claim) -> None:
-    """Renew the token for handlers that call Salesforce, before their transaction begins.
-
-    Inside the transaction, SQLite would keep the new token from being stored.
-    """
-    handler_clients.renew(claim.delivery.entry.listener)
+        return Run(ended_of(unit, failure.outcomes, began))

@@ -265,3 +265,8 @@ def later_ones_work(listener):
     assert run_delivery(after.pk) == "succeeded"
     assert run_delivery(atomic.pk) == "succeeded"
     assert seen(after)[0] == seen(atomic)[0] == "succeeded"
+
+
+@way
+def a_database_error():
+    execute("SELECT * FROM no_such_table")

@@ -4,7 +4,7 @@ import pytest
 
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
-from handlers.worker import message_run
+from handlers.worker import atomic_runs, message_run
 from handlers.worker.claim import run_time_of
 from handlers.worker.run import run_deliveries
 from tests.at_once import in_threads
@@ -18,6 +18,7 @@ from tests.handlers.bundling import (
     states,
     without_haste,
 )  # fmt: skip
+from tests.handlers.leaving import on_postgresql
 from tests.sample_data import change, lease_of, received
 from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import wait_for
@@ -77,28 +78,47 @@ def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
     assert attempts == [("succeeded", 1)] * 10
 
 
-def test_while_an_atomic_one_hangs_what_follows_the_others_goes_on(listener, release, monkeypatch):
+@on_postgresql  # SQLite has one writer at a time
+def test_while_an_atomic_one_hangs_only_those_of_its_transaction_wait(
+    listener, release, monkeypatch
+):
     handler = "tests.hang_when_told_atomic"
+    monkeypatch.setattr(atomic_runs, "_apart_until", {})
     run_time_of(handler).note(0.0001)
-    [first, ended, hanging] = deliver(listener, handler, data=[{}, {}, {"Hang": True}])
+    data = [{}, {}, {"Hang": True}, {}]
+    [first, ended, hanging, other] = deliver(listener, handler, data=data)
     mapping = HandlerMapping.objects.get()
     # Further changes of the first two records.
     again = [change(records=[record_id(n)]) for n in range(2)]
     ingest(listener, lease_of(listener), received(*again), [mapping])
     following = ids_of(state="blocked")
+    monkeypatch.setattr(atomic_runs, "CLAIM_SECONDS", 600)
 
-    [running] = in_threads(lambda: run_deliveries([first, ended, hanging], handler))
+    [running] = in_threads(lambda: run_deliveries([first, ended, hanging, other], handler))
     try:
         wait_for(hangs)
         monkeypatch.setattr(message_run, "LATE_SECONDS", 0)
-        wait_for(lambda: sorted(pk for each in messages() for pk in each) == following)
-        assert ids_of(state="running") == [hanging]
+        wait_for(lambda: [pk for each in messages() for pk in each] == [following[0], other])
+        assert ids_of(state="running") == [ended, hanging]
     finally:
         release()
     running.result(30)
 
-    # The hanging one may have kept the only place to write in.
-    wait_for(lambda: ids_of(state="queued") == following)
+    wait_for(lambda: ids_of(state="queued") == sorted([other, *following]))
+    assert ids_of(state="succeeded") == [first, ended, hanging]
+
+
+def test_after_a_long_run_an_atomic_handler_shares_no_transactions_for_a_time(
+    listener, monkeypatch
+):
+    handler = "tests.write_group"
+    monkeypatch.setattr(atomic_runs, "_apart_until", {})
+    monkeypatch.setattr(atomic_runs, "LATE_SECONDS", -1)
+    run_time_of(handler).note(0.0001)
+
+    run_deliveries(deliver(listener, handler, 3), handler)
+
+    assert list(atomic_runs._apart_until) == [handler]
 
 
 def test_a_claim_that_waited_too_long_does_not_begin(listener, monkeypatch):

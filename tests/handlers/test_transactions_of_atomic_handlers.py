@@ -1,6 +1,7 @@
 """An atomic handler fails if it ends, breaks or alters the transaction that it runs in."""
 
 import pytest
+from django.db import connection
 
 from tests.handlers.leaving import deliver, later_ones_work, on_postgresql, seen
 from tests.running import run_delivery
@@ -67,3 +68,15 @@ def test_an_atomic_handler_may_set_what_ends_with_its_transaction(listener):
 
     assert written_groups().count() == 1
     later_ones_work(listener)
+
+
+@on_postgresql
+def test_a_database_error_that_an_atomic_handler_raises_is_its_only_error(listener):
+    run_delivery(deliver(listener, "tests.remember")[0].pk)
+    raw = connection.connection
+    [delivery] = deliver(listener, "tests.leave_changed_atomic", way="a_database_error")
+
+    assert run_delivery(delivery.pk) == "failed"
+
+    assert "the handler" not in seen(delivery)[1]
+    assert connection.connection is raw

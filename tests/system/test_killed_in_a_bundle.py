@@ -103,6 +103,19 @@ def test_atomic_effects_are_there_once(processes, backlog, handler):
     assert_in_order(written_effects())
 
 
+def test_a_child_killed_between_two_savepoints_repeats_both_runs(processes, backlog):
+    backlog("tests.write_group")
+    fault = at("handled:kill:20")  # long after the first runs, which have transactions of their own
+
+    processes.worker(**QUICK, **fault)
+
+    wait_until_at_rest()
+    assert reached(fault) == {"handled"}
+    assert Delivery.objects.filter(attempts=2).count() > 1
+    assert len(written_effects()) == len(set(written_effects())) == CHANGES
+    assert_in_order(written_effects())
+
+
 @pytest.mark.parametrize("handler", ["tests.die_when_told", "tests.batch_that_dies"])
 def test_a_change_that_kills_its_process_costs_its_neighbours_one_attempt(
     processes, backlog, handler

@@ -1,0 +1,293 @@
+"""Short runs of an atomic handler share a transaction, and stay as independent as without it."""
+
+import logging
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from handlers import EventData, cdc_handler
+from handlers.models import Delivery, DeliveryAttempt
+from handlers.worker import atomic_runs, claim
+from handlers.worker.run import run_deliveries
+from tests.handlers.bundling import deliver, without_haste
+from tests.handlers.leaving import on_postgresql
+from tests.sample_handlers import written_groups
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+CALLS: list[Any] = []
+
+
+@cdc_handler(name="tests.share", atomic=True, max_attempts=1)
+def share(event: EventData) -> None:
+    """Write a group, then do what the change's description says."""
+    CALLS.append(event.id)
+    Group.objects.create(name=f"{event.id}-{event.attempt}")
+    if way := event.changed_data.get("Description"):
+        WAYS[way](event)
+
+
+def fail(event):
+    raise ValueError("after the write")
+
+
+def violate(event):
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO auth_group (name) SELECT name FROM auth_group")
+
+
+def exit_process(event):
+    raise SystemExit
+
+
+def register_failing_hook(event):
+    def hook():
+        raise ValueError("the hook fails")
+
+    transaction.on_commit(hook)
+
+
+def register_hook(event):
+    transaction.on_commit(lambda: CALLS.append(-event.id))
+
+
+def register_hook_and_fail(event):
+    register_hook(event)
+    raise ValueError("after the hook")
+
+
+def close_connection(event):
+    connection.close()
+
+
+def fail_at_commit(event):
+    """A deferred foreign key of a row that does not exist, which the commit refuses."""
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO auth_group_permissions (group_id, permission_id) VALUES (0, 0)")
+
+
+def take_name(event):
+    """Take a name that stays taken until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE taken () ON COMMIT DROP")
+
+
+def be_deadlocked(event):
+    raise OperationalError("deadlock detected")
+
+
+def set_time_zone(event):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL TIME ZONE 'Asia/Tokyo'")
+
+
+def note_time_zone(event):
+    CALLS.append(time_zone())
+
+
+def time_zone():
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW timezone")
+        return cursor.fetchone()[0]
+
+
+WAYS = {
+    way.__name__: way
+    for way in (
+        fail,
+        violate,
+        exit_process,
+        register_failing_hook,
+        register_hook,
+        register_hook_and_fail,
+        close_connection,
+        fail_at_commit,
+        take_name,
+        be_deadlocked,
+        set_time_zone,
+        note_time_zone,
+    )
+}
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    without_haste(monkeypatch)
+    monkeypatch.setattr(atomic_runs, "_apart_until", {})
+    monkeypatch.setattr(atomic_runs, "CLAIM_SECONDS", 600)
+    monkeypatch.setattr(claim, "CLAIM_SECONDS", 600)
+    CALLS.clear()
+
+
+@pytest.fixture
+def deliveries(listener, monkeypatch):
+    """Makes deliveries of changes with these descriptions, after the first runs of the handler,
+    which are claimed and run alone."""
+
+    def make(*descriptions):
+        first = deliver(listener, "tests.share", 8)
+        run_deliveries(first, "tests.share")
+        CALLS.clear()
+        written_groups().delete()
+        Delivery.objects.all().delete()
+        data = [{"Description": text} if text else {} for text in descriptions]
+        return deliver(listener, "tests.share", data=data)
+
+    return make
+
+
+def run(ids):
+    """Run deliveries in one message and return the number of their transactions' commits."""
+    with CaptureQueriesContext(connection) as queries:
+        run_deliveries(ids, "tests.share")
+    return sum(query["sql"] == "COMMIT" for query in queries)
+
+
+def seen(ids):
+    return [Delivery.objects.get(pk=pk).state for pk in ids]
+
+
+def test_several_runs_are_committed_together(deliveries):
+    ids = deliveries("", "", "", "")
+
+    commits = run(ids)
+
+    assert seen(ids) == ["succeeded"] * 4
+    assert written_groups().count() == 4
+    assert commits == 2  # the claim, and the runs
+
+
+def test_a_failure_undoes_its_own_writes_alone(deliveries):
+    ids = deliveries("", "fail", "")
+
+    run(ids)
+
+    assert seen(ids) == ["succeeded", "dead", "succeeded"]
+    assert written_groups().count() == 2
+    assert len(CALLS) == 3
+    assert DeliveryAttempt.objects.get(delivery=ids[1]).error == "ValueError: after the write"
+
+
+@on_postgresql
+def test_after_a_database_error_a_run_is_repeated_alone(deliveries):
+    ids = deliveries("", "take_name", "take_name", "")
+
+    run(ids)
+
+    assert seen(ids) == ["succeeded"] * 4
+    assert len(CALLS) == 5
+
+
+def test_a_database_error_of_its_own_fails_a_run(deliveries):
+    ids = deliveries("", "violate", "")
+
+    run(ids)
+
+    assert seen(ids) == ["succeeded", "dead", "succeeded"]
+    assert written_groups().count() == 2
+    assert IntegrityError.__name__ in DeliveryAttempt.objects.get(delivery=ids[1]).error
+
+
+def test_the_first_run_of_a_transaction_is_not_repeated_after_its_database_error(deliveries):
+    ids = deliveries("violate", "")
+
+    run(ids)
+
+    assert seen(ids) == ["dead", "succeeded"]
+    assert len(CALLS) == 2
+
+
+@pytest.mark.parametrize("way", ["fail_at_commit", "close_connection"])
+def test_where_the_transaction_fails_each_runs_again_alone(deliveries, way):
+    ids = deliveries("", way, "", "fail")
+
+    run(ids)
+
+    assert seen(ids) == ["succeeded", "dead", "succeeded", "dead"]
+    assert written_groups().count() == 2
+
+
+def test_after_a_failed_transaction_runs_are_alone_for_a_time(deliveries, monkeypatch):
+    ids = deliveries("", "be_deadlocked", "", "", "")
+
+    assert run(ids[:2]) > 2
+    assert run(ids[2:4]) == 3
+    monkeypatch.setattr(atomic_runs, "_apart_until", {})
+    assert seen(ids[:4]) == ["succeeded", "dead", "succeeded", "succeeded"]
+
+
+def test_a_lost_claim_costs_the_others_nothing(deliveries, monkeypatch):
+    ids = deliveries("", "", "")
+    settle = atomic_runs.settle_in_transaction
+
+    def lose_one(ended):
+        if len(ended) > 1:
+            Delivery.objects.filter(pk=ids[1]).update(attempts=7)
+        return settle(ended)
+
+    monkeypatch.setattr(atomic_runs, "settle_in_transaction", lose_one)
+
+    run(ids)
+
+    assert seen(ids) == ["succeeded"] * 3
+    assert written_groups().count() == 3
+
+
+def test_a_process_that_ends_gives_back_what_it_has_not_committed(deliveries, monkeypatch):
+    ids = deliveries("", "", "exit_process", "")
+    monkeypatch.setattr("handlers.worker.invoke._ends_process", lambda error: True)
+
+    with pytest.raises(SystemExit):
+        run(ids)
+
+    assert not written_groups().exists()
+    assert seen(ids) == ["queued", "queued", "running", "queued"]
+    assert Delivery.objects.get(pk=ids[0]).attempts == 0
+
+
+def test_a_hook_runs_after_the_commit_if_its_run_succeeded(deliveries):
+    ids = deliveries("register_hook", "register_hook_and_fail", "")
+
+    run(ids)
+
+    entry = Delivery.objects.get(pk=ids[0]).entry_id
+    assert [call for call in CALLS if call < 0] == [-entry]
+
+
+def test_a_hook_that_fails_does_not_stop_the_hooks_of_other_runs(deliveries, caplog):
+    ids = deliveries("register_failing_hook", "register_hook", "")
+
+    with caplog.at_level(logging.ERROR):
+        run(ids)
+
+    assert seen(ids) == ["succeeded"] * 3
+    assert min(CALLS) < 0
+    assert "the hook fails" in caplog.text
+
+
+@on_postgresql
+def test_a_local_setting_ends_with_its_run(deliveries):
+    before = time_zone()
+    ids = deliveries("", "set_time_zone", "note_time_zone")
+
+    run(ids)
+
+    assert seen(ids) == ["succeeded"] * 3
+    assert CALLS[-1] == before != "Asia/Tokyo"
+
+
+def test_runs_that_take_long_do_not_share(deliveries, monkeypatch):
+    monkeypatch.setattr(atomic_runs, "CLAIM_SECONDS", -1)
+    ids = deliveries("", "", "")
+
+    assert run(ids) == 4
+
+
+def test_a_transaction_has_a_limited_number_of_runs(deliveries, monkeypatch):
+    monkeypatch.setattr(atomic_runs, "MOST_TOGETHER", 2)
+    ids = deliveries("", "", "", "")
+
+    assert run(ids) == 3
