@@ -17,6 +17,7 @@ from handlers.external import apps
 from handlers.models import Destination
 from handlers.outbox import publish
 from handlers.outbox.message_size import MOST
+from handlers.tracking import metrics
 from handlers.tracking.courier import Courier
 from handlers.tracking.events import EventReader
 from handlers.tracking.overdue import destinations_to_read, end_unreported
@@ -62,9 +63,14 @@ class ReaderThread(threading.Thread):
         try:
             try:
                 self._read()
+            except Error:
+                raise
             except BrokerUnavailable as error:
                 log.warning("reports cannot be read; will retry", reason=str(error))
                 self._after_failure()
+            except Exception:
+                log.exception("unexpected error", thread=self.name)
+                self._after_failure(is_expected=False)
         except Error as error:
             log.warning("reports left in their queue: database error", reason=str(error).strip())
         except Exception:  # the thread must survive
@@ -81,7 +87,7 @@ class ReaderThread(threading.Thread):
         with apps.errors(self.destination):
             self._reader.handle_batch(broker)
 
-    def _after_failure(self) -> None:
+    def _after_failure(self, *, is_expected: bool = True) -> None:
         pass
 
 
@@ -116,7 +122,9 @@ class CourierThread(ReaderThread):
         if self._looked_at - self._connected_at >= unseen:
             self._end_unreported(unseen)
 
-    def _after_failure(self) -> None:
+    def _after_failure(self, *, is_expected: bool = True) -> None:
+        if not is_expected:
+            metrics.count(self._courier.name, "error", 1)
         self._end_unreported(UNREADABLE_SECONDS)
 
     def _end_unreported(self, overdue_seconds: float) -> None:

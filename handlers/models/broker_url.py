@@ -94,6 +94,8 @@ def _servers(url: str, schemes: dict[str, int]) -> Iterator[SplitResult]:
     Raises InvalidUrl.
     """
     found = [_split(server, schemes) for server in url.split(";")]
+    if len(found) > 1 and schemes == REDIS:
+        raise InvalidUrl(f"A result backend is a single server. {_ESCAPE}")
     if len({parts.scheme for parts in found}) > 1:
         raise InvalidUrl("The URLs between semicolons must start with the same scheme. " + _ESCAPE)
     yield from found

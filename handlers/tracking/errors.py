@@ -41,9 +41,12 @@ def errors_of(task_ids: Sequence[str], destination: Destination | None) -> dict[
         return {}
     try:
         found = _results(task_ids, destination)
-    except (BrokerUnavailable, RedisError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  of another project: anything may come from it
         paused_until[destination.pk] = monotonic() + PAUSE_SECONDS
-        log.warning("result backend unavailable", destination=destination.name, reason=str(error))
+        # The text of an unexpected error may have secrets.
+        is_expected = isinstance(error, (BrokerUnavailable, RedisError, OSError))
+        reason = str(error) if is_expected else type(error).__name__
+        log.warning("result backend unavailable", destination=destination.name, reason=reason)
         return {}
     errors = {task_id: _error(content) for task_id, content in zip(task_ids, found, strict=True)}
     return {task_id: error for task_id, error in errors.items() if error is not None}

@@ -25,6 +25,7 @@ SECRET = "s3cret-word"
         ({"broker": f"amqp://u:{SECRET}@shop.example"}, "broker", "requires TLS"),
         ({"broker": f"redis://:{SECRET}/@localhost"}, "broker", "special characters"),
         ({"result_backend": f"amqps://u:{SECRET}@h"}, "result_backend", "start with redis://"),
+        ({"result_backend": "redis://localhost;redis://h"}, "result_backend", "a single server"),
         ({"ca_certificate": "/etc/ca.pem"}, "ca_certificate", "leave it empty"),
         ({"name": "a shop"}, "name", "letters"),
     ],

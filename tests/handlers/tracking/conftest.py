@@ -62,7 +62,8 @@ class Scene:
     def __init__(self, listener, destination) -> None:
         self.listener, self.destination = listener, destination
         self._counted_before = {
-            result: _counter(destination, result) for result in ("settled", "late", "forged")
+            result: _counter(destination, result)
+            for result in ("settled", "late", "forged", "error")
         }
 
     def mapping(self, task="shop.sync", on="create", **fields):

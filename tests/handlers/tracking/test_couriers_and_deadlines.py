@@ -105,6 +105,22 @@ def test_attempts_end_at_last_if_their_destination_does_not_come_back(scene, mon
     assert "could not be checked: Destination shop: " in DeliveryAttempt.objects.get().error
 
 
+def test_attempts_end_at_last_if_their_reports_cannot_be_read(scene, monkeypatch):
+    def fail(*_) -> bool:
+        raise RuntimeError("unforeseen")
+
+    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.record()
+    monkeypatch.setattr(Courier, "handle_batch", fail)
+    monkeypatch.setattr(couriers, "UNREADABLE_SECONDS", 1.0)
+
+    with courier_of(scene.destination):
+        wait_for(outcomes, seconds=20)
+
+    assert outcomes() == ["unknown"]
+    assert scene.counted("error") >= 1
+
+
 def test_reports_are_missed_where_their_tasks_were_sent(scene):
     """A mapping may name another destination while its tasks are under way."""
     mapping = scene.mapping(report_timeout=1, on_unknown="dead")

@@ -1,6 +1,8 @@
 """A task of another project ends, and its delivery with it: workers without our code."""
 
 import os
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
 
 import pytest
 from redis import Redis
@@ -125,6 +127,29 @@ def test_a_result_backend_that_is_down_is_left_alone_for_some_time(scene, shop, 
     assert errors_of(["delivery-1-1"], scene.destination) == {}
     errors.paused_until.clear()
     assert list(errors_of(["delivery-1-1"], scene.destination)) == ["delivery-1-1"]
+
+
+class Nonsense(StreamRequestHandler):
+    """Answers each command with a number that Python does not convert."""
+
+    def handle(self) -> None:
+        while self.request.recv(65_536):
+            self.request.sendall(b":" + b"9" * 5000 + b"\r\n")
+
+
+def test_a_result_backend_that_answers_nonsense_keeps_no_report_from_being_settled(scene, shop):
+    with ThreadingTCPServer(("127.0.0.1", 0), Nonsense) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        scene.destination.result_backend = f"redis://127.0.0.1:{server.server_address[1]}/0"
+        scene.destination.save()
+        scene.mapping("shop.fail", max_attempts=1)
+        shop.worker()
+
+        scene.record()
+
+        scene.wait_for_states("dead")
+        server.shutdown()
+    assert attempts() == [(1, "failed")]
 
 
 @pytest.mark.parametrize(
