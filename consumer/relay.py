@@ -20,7 +20,7 @@ from consumer.gaps import plan
 from consumer.reconciliation import schedule
 from handlers import broker, tracing
 from handlers.dead_letters import halt
-from handlers.external import apps
+from handlers.external import apps, closed_queues
 from handlers.mappings import pause, soft_delete
 from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, HandlerMapping, Handover
@@ -253,12 +253,12 @@ def _log_requeued(ids: Sequence[int], published: int) -> None:
 
 def _publishable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
     """Leave out deliveries whose handler is not registered, and those whose destination was down or
-    had not their queue a moment ago: they wait, and must not fill the place of others."""
+    whose queue took no tasks a moment ago: they wait, and must not fill the place of others."""
     can_be_sent = deliveries.filter(Q(is_external=True) | Q(handler__in=registry.names()))
     if paused := apps.paused():
         mappings = HandlerMapping.with_deleted.filter(destination__in=paused).values("pk")
         can_be_sent = can_be_sent.exclude(is_external=True, mapping__in=mappings)
-    for destination, queue in apps.absent():
+    for destination, queue in closed_queues.closed():
         mappings = HandlerMapping.with_deleted.filter(destination=destination).values("pk")
         can_be_sent = can_be_sent.exclude(is_external=True, queue=queue, mapping__in=mappings)
     return can_be_sent

@@ -110,6 +110,7 @@ class Migration(migrations.Migration):
                             ("mirror_differs", "Mirror differs"),
                             ("mirror_schema", "Mirrored object changed"),
                             ("destination", "Destination down"),
+                            ("queue", "Queue takes no tasks"),
                         ],
                         max_length=30,
                     ),

@@ -173,6 +173,7 @@ class Incident(models.Model):
         MIRROR_DIFFERS = "mirror_differs", "Mirror differs"
         MIRROR_SCHEMA = "mirror_schema", "Mirrored object changed"
         DESTINATION = "destination", "Destination down"
+        QUEUE = "queue", "Queue takes no tasks"
 
     # None: the incident concerns all listeners, as an outage of the broker does.
     listener = models.ForeignKey(

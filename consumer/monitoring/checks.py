@@ -15,6 +15,7 @@ from consumer import incidents
 from consumer.alerts import send
 from consumer.monitoring import destinations, org_limits, outages
 from consumer.monitoring.snapshot import Watched, close, snapshots
+from handlers.external import closed_queues
 from handlers.messages import unknown_tasks
 from handlers.models import Delivery
 from listeners.clock import database_clock
@@ -65,6 +66,7 @@ def watch(now: datetime) -> None:
         _close_undecodable(watched, now)
     _check_dead_letters(seen, now)
     unknown_tasks.close_when_none_is_kept(now)
+    closed_queues.close_incidents(now)
 
 
 def _reopen_stopped(watched: Watched, now: datetime) -> None:

@@ -21,6 +21,7 @@ from kombu.pools import ProducerPool
 
 from handlers import broker
 from handlers.broker import BrokerUnavailable
+from handlers.external import closed_queues
 from handlers.models import Destination, broker_url
 from listeners.salesforce.errors import DestinationRefused
 from listeners.secrets.encrypted_field import SecretUnavailable
@@ -71,8 +72,6 @@ class _App(Celery):  # type: ignore[misc]
 
 _apps: dict[int | None, tuple[Access, Celery]] = {}
 _pauses: dict[int, _Pause] = {}
-#: Until when queues are not looked for again, by destination and the queue of its deliveries.
-_absent: dict[tuple[int, str], float] = {}
 
 
 def forget() -> None:
@@ -85,7 +84,7 @@ def forget() -> None:
 def _forget_unclosed() -> None:
     _apps.clear()
     _pauses.clear()
-    _absent.clear()
+    closed_queues.forget()
 
 
 os.register_at_fork(after_in_child=_forget_unclosed)  # they are the parent's connections
@@ -143,17 +142,6 @@ def paused() -> set[int]:
     failures."""
     now = time.monotonic()
     return {pk for pk, pause in list(_pauses.items()) if now < pause.until}
-
-
-def note_absent(destination: Destination, queue: str) -> None:
-    """Note that a queue of deliveries does not exist, for some seconds."""
-    _absent[destination.pk, queue] = time.monotonic() + _LONGEST_PAUSE
-
-
-def absent() -> set[tuple[int, str]]:
-    """Return the queues that did not exist a moment ago, each with the id of its destination."""
-    now = time.monotonic()
-    return {place for place, until in list(_absent.items()) if now < until}
 
 
 def has_failed(destination: Destination | None) -> bool:

@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError
 
 from audit.db.retry import retry
 from handlers.broker import BrokerUnavailable
-from handlers.external import apps
+from handlers.external import apps, closed_queues
 from handlers.mappings.retarget import is_misdirected, move_left_behind
 from handlers.models import Delivery, Destination
 from handlers.outbox import publish
@@ -79,38 +79,49 @@ def _send_to(destination: Destination | None, is_tracked: Mapping[int, bool], no
     # If the broker still fails, it costs the claim of one delivery.
     size = 1 if apps.has_failed(destination) else BATCH
     with apps.sending(destination) as app:
-        waiting = list(_with_queue(app, destination, is_tracked))
+        waiting = _with_queue(app, destination, is_tracked)
         while waiting:
-            batch, waiting, size = waiting[:size], waiting[size:], BATCH
+            batch, size = list(waiting)[:size], BATCH
             moment = max(now, database_clock.now())
             tracked = [pk for pk in batch if is_tracked[pk]]
             sent += _send_tracked(app, destination, tracked, moment)
-            sent += untracked.send(app, [pk for pk in batch if not is_tracked[pk]], moment)
+            others = [pk for pk in batch if not is_tracked[pk]]
+            sent += untracked.send(app, destination, others, moment)
+            closed = _closed(destination)
+            waiting = {
+                pk: queue
+                for pk, queue in waiting.items()
+                if pk not in batch and queue not in closed
+            }
     return sent
 
 
-def _with_queue(app: Celery, destination: Destination | None, ids: Collection[int]) -> list[int]:
-    """Return the deliveries whose queue exists. Raises the errors of the broker, before the first
-    claim: a broker that is down costs no attempt."""
+def _with_queue(
+    app: Celery, destination: Destination | None, ids: Collection[int]
+) -> dict[int, str]:
+    """Return the deliveries whose queue takes tasks, as far as it is known, and their queues.
+
+    Raises the errors of the broker, before the first claim: a broker that is down costs no attempt.
+    """
     rows = Delivery.objects.filter(pk__in=ids).order_by("id").values_list("pk", "handler", "queue")
     found = list(rows)
     names = {queue: queue_of(handler, queue, is_external=True) for _, handler, queue in found}
     publish.declare(app, {reports_queue()})
+    new = names.keys() - _closed(destination)
     if destination is None:
-        publish.declare(app, set(names.values()))
-        return [pk for pk, _, _ in found]
-    known = {queue for pk, queue in apps.absent() if pk == destination.pk}
-    missing = publish.absent(app, {names[queue] for queue in names.keys() - known})
-    for queue in names.keys() - known:
-        if names[queue] in missing:
-            known.add(queue)
-            apps.note_absent(destination, queue)
-            log.warning(
-                "deliveries wait for a queue that no worker has created yet",
-                destination=destination.name,
-                queue=names[queue],
-            )
-    return [pk for pk, _, queue in found if queue not in known]
+        publish.declare(app, {names[queue] for queue in new})
+    else:
+        missing = publish.absent(app, {names[queue] for queue in new})
+        absent = {queue for queue in new if names[queue] in missing}
+        for queue in absent:
+            closed_queues.note(destination, queue, closed_queues.ABSENT)
+        new -= absent
+    return {pk: queue for pk, _, queue in found if queue in new}
+
+
+def _closed(destination: Destination | None) -> set[str]:
+    place = destination.pk if destination else None
+    return {queue for pk, queue in closed_queues.closed() if pk == place}
 
 
 def _send_tracked(
@@ -134,6 +145,8 @@ def _send_tracked(
             unsent.pop(pk, None)
         retry(lambda: claims.release(unsent.values()), "release claims")
         settle(list(unsendable.values()))  # the relay publishes the next ones of their chains
+    for queue in {unsent[message.ids[0]].delivery.queue for message in sent.refused}:
+        closed_queues.note(destination, queue, closed_queues.REFUSES)
     if sent.arrived:
         crash_points.reach("sent")
     if sent.uncertain:

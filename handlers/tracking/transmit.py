@@ -32,12 +32,14 @@ class Sent:
 
     arrived    the broker has them
     uncertain  the connection broke while they were sent: the broker may have them
+    refused    their queue, which may be full, did not take them
     invalid    messages that cannot be written, with the reasons
     failure    the error that ended the sending, if any
     """
 
     arrived: list[Message] = field(default_factory=list)
     uncertain: list[Message] = field(default_factory=list)
+    refused: list[Message] = field(default_factory=list)
     invalid: list[tuple[Message, Exception]] = field(default_factory=list)
     failure: Exception | None = None
 
@@ -79,14 +81,13 @@ def _send_confirmed(app: Celery, connection: Any, messages: Sequence[Message], s
     channel = connection.channel()
     channel.confirm_select()
     unconfirmed: dict[int, Message] = {}
-    refused: list[Message] = []
 
     def end(place: list[Message], tag: int, is_multiple: bool) -> None:
         tags = [known for known in unconfirmed if known <= tag] if is_multiple else [tag]
         place.extend(unconfirmed.pop(known) for known in tags if known in unconfirmed)
 
     channel.events["basic_ack"].add(partial(end, sent.arrived))
-    channel.events["basic_nack"].add(partial(end, refused))
+    channel.events["basic_nack"].add(partial(end, sent.refused))
     try:
         written = _written(app, _producer(channel), messages, sent)
         for number, message in enumerate(written, 1):
@@ -96,8 +97,6 @@ def _send_confirmed(app: Celery, connection: Any, messages: Sequence[Message], s
     finally:
         sent.uncertain += unconfirmed.values()
     channel.close()
-    if refused:
-        raise BrokerUnavailable("The broker refused messages; look at the limits of the queue")
 
 
 def _send_pipelined(app: Celery, channel: Any, messages: Sequence[Message], sent: Sent) -> None:

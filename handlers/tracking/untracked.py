@@ -12,7 +12,8 @@ from django.db import transaction
 
 from audit.db.bulk_insert import insert
 from handlers.dead_letters.groups import group_of
-from handlers.models import Delivery
+from handlers.external import closed_queues
+from handlers.models import Delivery, Destination
 from handlers.sdk.outcomes import Failed, Skipped, failed, storable
 from handlers.superseded.prepare import present_of
 from handlers.tracking.messages import message_of
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 State = Delivery.State
 
 
-def send(app: Celery, ids: Collection[int], now: datetime) -> int:
+def send(app: Celery, destination: Destination | None, ids: Collection[int], now: datetime) -> int:
     """Send the ready deliveries among `ids` and mark them; return how many. Raises the errors of
     the broker."""
     if not ids:
@@ -47,6 +48,8 @@ def send(app: Celery, ids: Collection[int], now: datetime) -> int:
         for message, error in sent.invalid:
             failure = replace(failed(error), is_final=True)
             _refuse(by_id[message.ids[0]], failure, now)
+    for queue in {by_id[message.ids[0]].queue for message in sent.refused}:
+        closed_queues.note(destination, queue, closed_queues.REFUSES)
     if sent.arrived:
         crash_points.reach("sent")
     # An uncertain one keeps its claim, so that it is sent again only after the claim expires.
