@@ -59,16 +59,19 @@ def has_work(now: datetime) -> bool:
     )
 
 
-def run_due(now: datetime) -> None:
+def run_due(now: datetime, *, leaves_external: bool = False) -> None:
     """Publish the deliveries and start the jobs that are due. Never inside a transaction. Raises
-    BrokerUnavailable."""
-    publish_due(now)
+    BrokerUnavailable.
+
+    With `leaves_external`, tasks for other brokers are left to another process.
+    """
+    publish_due(now, leaves_external=leaves_external)
     schedule.start_due(now)
     job.start_due(now)
     rounds.run_due(now)
 
 
-def publish_due(now: datetime) -> int:
+def publish_due(now: datetime, *, leaves_external: bool = False) -> int:
     """Publish ready deliveries that were not published, retries that are due, and deliveries of
     mappings that were resumed; return how many.
 
@@ -81,7 +84,8 @@ def publish_due(now: datetime) -> int:
         *_first(_publishable(unpublished).order_by("mapping_id", "id")),
         *_first(_publishable(Delivery.objects.retry_due(now)).order_by("due_at")),
     ]
-    return publish.publish([*dict.fromkeys(ids)], now, size=MOST)
+    ids = list(dict.fromkeys(ids))
+    return publish.publish(ids, now, size=MOST, leaves_external=leaves_external)
 
 
 def _first(deliveries: DeliveryQuerySet) -> list[int]:

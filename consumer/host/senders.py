@@ -74,7 +74,7 @@ class _Sender(threading.Thread):
     def _send(self, ids: list[int]) -> None:
         try:
             with suppress_transient_errors(self.name):
-                send.send_external(ids, database_clock.now())
+                send.send_external(ids, database_clock.now(), lambda: self._is_over)
         except BrokerUnavailable as error:  # of our own broker
             log.warning("external tasks will be sent later", reason=str(error))
         except Exception:  # the thread must survive
@@ -83,7 +83,7 @@ class _Sender(threading.Thread):
 
 
 class Senders:
-    """Takes the external deliveries that this process publishes, between `start` and `stop`."""
+    """Takes the external deliveries that this process publishes, from `start` to `join`."""
 
     def __init__(self) -> None:
         self._threads: dict[int | None, _Sender] = {}
@@ -94,9 +94,10 @@ class Senders:
         publish.senders.append(self._offer)
 
     def stop(self) -> None:
-        """Take nothing more, and end the threads after their batches. Returns at once."""
-        if self._offer in publish.senders:
-            publish.senders.remove(self._offer)
+        """Take nothing more, and end the threads after their batches. Returns at once.
+
+        What is offered from now on is left to another process.
+        """
         with self._lock:
             self._is_over = True
             threads = list(self._threads.values())
@@ -107,6 +108,8 @@ class Senders:
         by = time.monotonic() + timeout
         for thread in self._threads.values():
             thread.join(max(0.0, by - time.monotonic()))
+        if self._offer in publish.senders:
+            publish.senders.remove(self._offer)
 
     def _offer(self, ids: Sequence[int], _: datetime) -> int:
         """Give deliveries to the threads of their destinations; return 0, as none is sent yet."""

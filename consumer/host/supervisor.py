@@ -243,7 +243,7 @@ class Supervisor:
         listeners."""
         by = time.monotonic() + DRAIN_SECONDS
         self._stop.set()
-        for helper in self._helpers:
+        for helper in (*self._helpers, self._senders):
             helper.stop()
         self._drain(self._hosted.values())
         self._draining_listeners.limit(by)
@@ -256,7 +256,6 @@ class Supervisor:
         self._logins.settle(SETTLE_SECONDS)
         self._keeper.stop()
         self._publisher.stop()
-        self._senders.stop()
         by = time.monotonic() + JOIN_SECONDS
         # The publisher first: workers wait for what it publishes.
         for thread in (self._publisher, self._senders, *self._helpers, self._keeper):

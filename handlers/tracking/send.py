@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from random import sample
+from time import monotonic
 
 import structlog
 from celery import Celery
@@ -35,14 +37,22 @@ log = structlog.get_logger(__name__)
 
 #: The number of deliveries that are claimed and sent at once.
 BATCH = 100
+#: Seconds after which a call begins no further batch, so that the tasks and threads that call it
+#: come to their other work. A relay finds the deliveries that are left.
+SECONDS = 20.0
 
 
-def send_external(ids: Sequence[int], now: datetime) -> int:
+def _never() -> bool:
+    return False
+
+
+def send_external(ids: Sequence[int], now: datetime, is_over: Callable[[], bool] = _never) -> int:
     """Send the external deliveries among `ids` that are ready or due for a retry; return how many
     were sent.
 
-    Those of a destination that is down stay as they are. Never inside a transaction. Raises
-    BrokerUnavailable if that is our own broker, after sending to the others.
+    Those of a destination that is down stay as they are, and so do those that are not sent when
+    `is_over` returns true. Never inside a transaction. Raises BrokerUnavailable if that is our own
+    broker, after sending to the others.
     """
     tracked_by_destination: defaultdict[int | None, dict[int, bool]] = defaultdict(dict)
     rows = Delivery.objects.filter(pk__in=ids, is_external=True).order_by("id")
@@ -53,12 +63,13 @@ def send_external(ids: Sequence[int], now: datetime) -> int:
     for destination_id in apps.paused():
         tracked_by_destination.pop(destination_id, None)
     destinations = Destination.objects.in_bulk([pk for pk in tracked_by_destination if pk])
-    sent, failure = 0, None
-    for destination_id, is_tracked in tracked_by_destination.items():
+    sent, failure, end = 0, None, monotonic() + SECONDS
+    # In no fixed order: those that take long must not always be the first.
+    for destination_id in sample(list(tracked_by_destination), len(tracked_by_destination)):
         destination = destinations.get(destination_id) if destination_id else None
         name = destination.name if destination else ""
         try:
-            sent += _send_to(destination, is_tracked, now)
+            sent += _send_to(destination, tracked_by_destination[destination_id], now, end, is_over)
         except BrokerUnavailable as error:
             if destination is None:
                 failure = error
@@ -68,12 +79,20 @@ def send_external(ids: Sequence[int], now: datetime) -> int:
             raise
         except Exception:  # others, and what the caller does next, must not wait for it
             log.exception("deliveries cannot be sent", destination=name)
+        if monotonic() > end:
+            break
     if failure is not None:
         raise failure
     return sent
 
 
-def _send_to(destination: Destination | None, is_tracked: Mapping[int, bool], now: datetime) -> int:
+def _send_to(
+    destination: Destination | None,
+    is_tracked: Mapping[int, bool],
+    now: datetime,
+    end: float,
+    is_over: Callable[[], bool],
+) -> int:
     """Send deliveries, given with whether they are tracked. Raises the errors of the broker."""
     sent = 0
     # If the broker still fails, it costs the claim of one delivery.
@@ -84,7 +103,7 @@ def _send_to(destination: Destination | None, is_tracked: Mapping[int, bool], no
             batch, size = list(waiting)[:size], BATCH
             moment = max(now, database_clock.now())
             tracked = [pk for pk in batch if is_tracked[pk]]
-            sent += _send_tracked(app, destination, tracked, moment)
+            sent += _send_tracked(app, destination, tracked, moment, is_over)
             others = [pk for pk in batch if not is_tracked[pk]]
             sent += untracked.send(app, destination, others, moment)
             closed = _closed(destination)
@@ -93,6 +112,8 @@ def _send_to(destination: Destination | None, is_tracked: Mapping[int, bool], no
                 for pk, queue in waiting.items()
                 if pk not in batch and queue not in closed
             }
+            if monotonic() > end or is_over():
+                break
     return sent
 
 
@@ -125,7 +146,11 @@ def _closed(destination: Destination | None) -> set[str]:
 
 
 def _send_tracked(
-    app: Celery, destination: Destination | None, ids: Collection[int], now: datetime
+    app: Celery,
+    destination: Destination | None,
+    ids: Collection[int],
+    now: datetime,
+    is_over: Callable[[], bool],
 ) -> int:
     """Raises the errors of the broker."""
     if not ids:
@@ -136,7 +161,8 @@ def _send_tracked(
     unsendable: dict[int, Ended] = {}
     sent = Sent()
     try:
-        transmit(app, _messages(unsent, destination, unsendable, now), sent)
+        messages = _messages(unsent, destination, unsendable, now)  # may take minutes
+        transmit(app, [] if is_over() else messages, sent)
         for message, error in sent.invalid:
             claim = unsent[message.ids[0]]
             unsendable[claim.delivery.pk] = _ended(claim, failed(error))

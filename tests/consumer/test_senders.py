@@ -32,6 +32,7 @@ def senders(silent_url):
     senders.start()
     yield senders
     senders.stop()
+    senders.join(0.0)
 
 
 def test_a_broker_that_does_not_answer_delays_nothing_else(
@@ -59,6 +60,6 @@ def test_what_was_offered_after_the_end_is_left_to_another_process(listener, sen
     done = ingest(listener, lease_of(listener), received(change()), list(listener.mappings.all()))
     senders.stop()
 
-    publish.publish_or_leave(done.to_publish.ids, database_clock.now())
+    publish.publish(done.to_publish.ids, database_clock.now())
 
     assert Delivery.objects.get().state == "ready"
