@@ -83,7 +83,8 @@ def errors(app: Celery) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, failures(app)):
             raise
-        raise BrokerUnavailable(f"The broker does not accept messages: {error}") from error
+        reason = str(error) or type(error).__name__
+        raise BrokerUnavailable(f"The broker does not accept messages: {reason}") from error
 
 
 def has_queue(broker: Any, name: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from celery import Celery, current_app
 from django.conf import settings
+from django.db import Error as DatabaseError
 from kombu.connection import Connection
 from kombu.pools import ProducerPool
 
@@ -167,6 +168,8 @@ def sending(destination: Destination | None) -> Iterator[Celery]:
     try:
         with errors(destination):
             yield app_of(destination)
+    except DatabaseError:  # of ours
+        raise
     except Exception as error:
         seconds = min(pause.seconds * 2, _LONGEST_PAUSE) if pause else _PAUSE
         # The text of an unexpected error may have secrets.

@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from celery import current_app
+from django.db import DatabaseError
 from redis import Redis
 
+from handlers import broker
 from handlers.broker import BrokerUnavailable
 from handlers.external import apps
 from handlers.models import Destination
@@ -187,3 +189,16 @@ def test_an_unusable_url_is_reported(url, flaw, settings):
     settings.CDC_OUTBOUND = parsed(["loopback"])
     with pytest.raises(BrokerUnavailable, match=flaw):
         send(Destination(pk=1, name="shop", broker=url))
+
+
+def test_an_error_of_our_database_is_no_failure_of_the_destination(shop):
+    with pytest.raises(DatabaseError), apps.sending(shop):
+        raise DatabaseError("the connection was lost")
+
+    assert apps.paused() == set()
+
+
+def test_an_error_without_a_text_is_named():
+    named = pytest.raises(BrokerUnavailable, match="does not accept messages: TimeoutError")
+    with named, broker.errors(current_app):
+        raise TimeoutError
