@@ -169,32 +169,38 @@ class Turns:
 
 
 class Views:
-    """The views of a listener's mappings."""
+    """The views of a listener's mappings, given with the deleted ones."""
 
-    def __init__(self, mappings: Collection[HandlerMapping]) -> None:
+    def __init__(self, mappings: Iterable[HandlerMapping]) -> None:
         self._mappings = {mapping.pk: mapping for mapping in mappings}
-        self._views = views(mappings)
+        self._views = views([one for one in self._mappings.values() if not one.is_deleted])
 
     def others(self, delivery: Delivery, rows: Iterable[Row]) -> list[Row]:
         """Return the other rows in a delivery's view.
 
-        Deliveries of a deleted mapping belong to the views of mappings with the same handler.
+        Deliveries of a deleted mapping belong to the views of mappings with the same handler, or
+        the same task at the same destination.
         """
         ids = self._views.get(delivery.mapping_id, frozenset())
-        names = {self._target(pk) for pk in ids}
+        targets = {self._target(pk) for pk in ids}
         return [
             row
             for row in rows
             if row.pk != delivery.pk
             and (
                 row.mapping_id in ids
-                or (row.mapping_id not in self._mappings and row.handler in names)
+                or (self._is_deleted(row) and self._target(row.mapping_id, row.handler) in targets)
             )
         ]
 
-    def _target(self, mapping_id: int) -> str:
+    def _is_deleted(self, row: Row) -> bool:
+        mapping = self._mappings.get(row.mapping_id)
+        return mapping is not None and mapping.is_deleted
+
+    def _target(self, mapping_id: int, name: str = "") -> tuple[int | None, str]:
+        """Return the destination and name; a deleted mapping has lost its handler or task."""
         mapping = self._mappings[mapping_id]
-        return mapping.handler or mapping.task
+        return mapping.destination_id, name or mapping.handler or mapping.task
 
 
 def progress(

@@ -126,7 +126,7 @@ def _of_listener(deliveries: Sequence[Delivery], turns: Turns) -> dict[int, Resu
     if not suspects:
         return {}
     history_of = histories(listener.pk, suspects)
-    views = Views(HandlerMapping.objects.filter(listener=listener.pk))
+    views = Views(HandlerMapping.with_deleted.filter(listener=listener.pk))
     overtaken = [
         _Overtaken(suspect, later)
         for suspect in suspects
