@@ -29,6 +29,7 @@ class Message:
     args         positional arguments, of external tasks
     options      further arguments of Celery's `as_task_v2`, of external tasks
     priority     of external tasks; None: the broker's default
+    size         bytes of the arguments, of external tasks
     """
 
     ids: Sequence[int]
@@ -42,6 +43,7 @@ class Message:
     args: Sequence[Any] = ()
     options: dict[str, Any] = field(default_factory=dict)
     priority: int | None = None
+    size: int = 0
 
     @property
     def task_id(self) -> str:

@@ -25,10 +25,11 @@ class PayloadRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The arguments and options for Celery's `apply_async`, all of them JSON values."""
+    """The arguments with their size, and options for Celery's `apply_async`: JSON values."""
 
     args: list[Any]
     kwargs: dict[str, Any]
+    size: int
     headers: dict[str, str] = field(default_factory=dict)
     priority: int | None = None
     expires: int | None = None
@@ -56,7 +57,7 @@ def payload_of(delivery: Delivery, event: EventData) -> Payload:
                 f"{_too_large(size, options)} This is the size without the changed data, which "
                 "is referenced already. Raise max_bytes in the mapping's options."
             )
-    return Payload(options.args, kwargs, options.headers, options.priority, options.expires)
+    return Payload(options.args, kwargs, size, options.headers, options.priority, options.expires)
 
 
 def _arguments(options: TaskOptions, event: dict[str, Any]) -> dict[str, Any]:

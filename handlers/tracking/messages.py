@@ -54,6 +54,7 @@ def message_of(
         args=payload.args,
         options={**options, "expires": _expires(payload.expires, deadline)},
         priority=payload.priority,
+        size=payload.size,
     )
 
 

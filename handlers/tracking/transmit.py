@@ -24,6 +24,8 @@ from handlers.types import Message
 
 #: Seconds to wait for RabbitMQ's next confirmation.
 CONFIRM_SECONDS = 10.0
+#: Bytes of arguments in one write to Redis, of which redis-py holds several copies.
+MOST_BYTES = 4_000_000
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ def transmit(app: Celery, messages: Sequence[Message], sent: Sent) -> None:
             _closed_after_a_failure(connection),
         ):
             if isinstance(connection.transport, virtual.Transport):
-                _send_pipelined(app, connection.default_channel, messages, sent)
+                for part in _parts(messages):
+                    _send_pipelined(app, connection.default_channel, part, sent)
             else:
                 _send_confirmed(app, connection, messages, sent)
     except Exception as error:  # noqa: BLE001 (the caller raises it)
@@ -119,6 +122,19 @@ def _send_pipelined(app: Celery, channel: Any, messages: Sequence[Message], sent
     for answer in answers:
         if isinstance(answer, Exception):
             raise BrokerUnavailable(f"The broker refused messages: {answer}")
+
+
+def _parts(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """Yield messages in parts of at most MOST_BYTES, or of one message."""
+    part: list[Message] = []
+    size = 0
+    for message in messages:
+        if part and size + message.size > MOST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += message.size
+    yield part
 
 
 def _written(
