@@ -48,13 +48,13 @@ def send(app: Celery, destination: Destination | None, ids: Collection[int], now
         for message, error in sent.invalid:
             failure = replace(failed(error), is_final=True)
             _refuse(by_id[message.ids[0]], failure, now)
-    for queue in {by_id[message.ids[0]].queue for message in sent.refused}:
-        closed_queues.note(destination, queue, closed_queues.REFUSES)
     if sent.arrived:
         crash_points.reach("sent")
     # An uncertain one keeps its claim, so that it is sent again only after the claim expires.
     Delivery.objects.mark_sent([message.ids[0] for message in sent.arrived], now)
     crash_points.reach("published")
+    for queue in {by_id[message.ids[0]].queue for message in sent.refused}:
+        closed_queues.note(destination, queue, closed_queues.REFUSES)
     if sent.failure is not None:
         raise sent.failure
     return len(sent.arrived)
