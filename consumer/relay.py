@@ -31,6 +31,7 @@ from handlers.redelivery import job
 from handlers.sdk import registry
 from handlers.sdk.outcomes import Failed
 from handlers.sdk.registry import queue_of
+from handlers.tracking.overdue import adopt_orphans
 from handlers.types import Claim, ClaimLost, Ended
 from handlers.worker import metrics
 from handlers.worker.settle import settle
@@ -118,6 +119,7 @@ def sweep(now: datetime) -> None:
     soft_delete.skip_waiting(now)
     promote_stranded()
     requeue_lost(now)
+    adopt_orphans()
     plan.start_due(now)
     tracked.mark_lost(now)
     soft_delete.forget()

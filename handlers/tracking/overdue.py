@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 
+from django.db import transaction
+
 from audit.db.retry import retry
 from handlers.external.inspection import Survey, survey
 from handlers.models import Delivery, Destination, HandlerMapping
@@ -40,6 +42,26 @@ def end_unreported(
         [Ended(claim, _outcome(claim, found), claim.started_at, now, worker="") for claim in claims]
     )
     return following
+
+
+def adopt_orphans() -> int:
+    """Move the tasks under way of destinations that are gone to our own broker's courier, which
+    ends their attempts at their deadlines; return how many.
+
+    A destination is not deleted while tasks are under way there, except by SQL, or if a process
+    claims deliveries for it at that moment. Never inside a transaction.
+    """
+    sent = Delivery.objects.filter(AWAITS_REPORT)
+    # Reads one row of the index for each destination.
+    ids = sent.order_by("destination_id").values_list("destination_id", flat=True)
+    used = [0]
+    while (following := ids.filter(destination__gt=used[-1]).first()) is not None:
+        used.append(following)
+    gone = set(used[1:]).difference(Destination.objects.in_bulk(used))
+    if not gone:
+        return 0
+    with transaction.atomic(durable=True):
+        return sent.filter(destination__in=gone).update_unlocked(destination=None)
 
 
 def _outcome(claim: Claim, found: Survey) -> Failed:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import pytest
 from django.db.models import ProtectedError
 
+from consumer import relay
 from consumer.host import couriers
 from consumer.host.couriers import CourierThread
 from handlers.external import apps
@@ -153,3 +154,19 @@ def test_a_destination_stays_while_its_tasks_are_under_way(scene):
     Delivery.objects.update(state="skipped")
     assert not scene.destination.users()
     scene.destination.delete()
+
+
+def test_reports_of_a_destination_that_is_gone_are_not_awaited_for_ever(scene):
+    """As when it is deleted by SQL, or while a process claims deliveries for it."""
+    mapping = scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.record()
+    mapping.destination = None
+    mapping.save()
+    Destination.objects.all().delete()
+    assert Delivery.objects.get().destination_id == scene.destination.pk
+    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
+
+    relay.sweep(scene.now())
+    end_unreported(None)
+
+    assert scene.states == ["dead"]
