@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from django.db.models import Q
 from django.utils import timezone
 
 from consumer.configuration.desired_state import Item
@@ -179,10 +178,9 @@ def _kept(listener: Listener, mapping: HandlerMapping) -> Iterator[str]:
 
 
 def _waiting(mapping: HandlerMapping) -> int:
-    """Count the deliveries that are skipped if the mapping is removed. External tasks that are not
-    tracked are sent all the same, and tracked ones that were sent are waited for."""
-    waiting = mapping.deliveries.filter(Q(is_external=False) | Q(is_tracked=True))
-    return waiting.filter(state__in=WAITING).exclude(AWAITS_REPORT).count()
+    """Count the deliveries that are skipped if the mapping is removed. The reports of tasks under
+    way are waited for."""
+    return mapping.deliveries.filter(state__in=WAITING).exclude(AWAITS_REPORT).count()
 
 
 def _deliveries(count: int) -> str:

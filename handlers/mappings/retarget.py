@@ -16,7 +16,7 @@ from django.db.models.functions import Concat
 
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import AWAITS_REPORT, SENDING, DeliveryQuerySet
+from handlers.models.delivery_queryset import DeliveryQuerySet, may_be_sent
 from handlers.ordering import await_mirror
 from handlers.ordering.rechain import follow, lock_lanes
 from listeners.models import Position
@@ -45,8 +45,7 @@ def waiting_of(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
     """Return the waiting deliveries of a mapping, without those that an external task may have
     already: it was sent and not reported, or is being sent."""
     rows: DeliveryQuerySet = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
-    is_being_sent = Q(is_external=True, is_tracked=False, queued_at__gte=now - SENDING)
-    return rows.exclude(AWAITS_REPORT).exclude(is_being_sent)
+    return rows.exclude(may_be_sent(now))
 
 
 def move_waiting(mapping: HandlerMapping, now: datetime) -> int:

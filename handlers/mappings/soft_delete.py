@@ -10,11 +10,11 @@ from datetime import datetime
 
 import structlog
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import AWAITS_REPORT
+from handlers.models.delivery_queryset import may_be_sent
 from handlers.sdk.outcomes import MAPPING_DELETED
 from listeners import crash_points
 from listeners.models import Position
@@ -65,7 +65,7 @@ def _is_added_to(mapping: HandlerMapping) -> bool:
 
 
 def _is_open(mapping: HandlerMapping) -> bool:
-    """Return whether a mapping has open deliveries, also external ones that are still sent.
+    """Return whether a mapping has open deliveries, also external ones that are being sent.
 
     One statement, so that a delivery that changes its state is seen in one of the states.
     """
@@ -78,7 +78,7 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
     skipped = 0
     for _ in range(STEPS):
         with transaction.atomic(durable=True):
-            waiting = _skippable(mapping_id, state).exclude(AWAITS_REPORT)
+            waiting = _skippable(mapping_id, state, now)
             free = waiting.select_for_update(skip_locked=True)
             ids = list(free.values_list("pk", flat=True)[:STEP])
             if not ids:
@@ -95,14 +95,13 @@ def _skip(mapping_id: int, state: State, now: datetime) -> int:
     return skipped
 
 
-def _skippable(mapping_id: int, state: State) -> QuerySet[Delivery]:
+def _skippable(mapping_id: int, state: State, now: datetime) -> QuerySet[Delivery]:
     """Return a mapping's deliveries in a state.
 
-    Leaves out external deliveries that are not tracked, which are still sent, and those that await
-    their record, which are skipped once it is read.
+    Leaves out those that an external task may have already, and those that await their record,
+    which are skipped once it is read.
     """
-    can_end = Q(is_external=False) | Q(is_tracked=True)
-    return _in_state(mapping_id, state).filter(can_end, awaits_record=False)
+    return _in_state(mapping_id, state).filter(~may_be_sent(now), awaits_record=False)
 
 
 def _in_state(mapping_id: int, state: State) -> QuerySet[Delivery]:

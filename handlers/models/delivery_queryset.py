@@ -74,6 +74,12 @@ def begun(now: datetime | Param, span: timedelta | Param) -> dict[str, Any]:
     }
 
 
+def may_be_sent(now: datetime) -> Q:
+    """Return the condition for open deliveries that an external task may have already: it was sent
+    and not reported, or is being sent."""
+    return AWAITS_REPORT | Q(is_external=True, is_tracked=False, queued_at__gte=now - SENDING)
+
+
 class DeliveryQuerySet(models.QuerySet[Any]):
     def ready(self) -> DeliveryQuerySet:
         return self.filter(state="ready", paused=False)
