@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from math import isfinite
 from typing import Any
 
 import structlog
@@ -33,6 +34,11 @@ OVERDUE_SECONDS = 5.0
 #: Seconds after their deadline at which attempts end whose reports cannot be read, because their
 #: destination does not come back.
 UNREADABLE_SECONDS = 3600.0
+#: Seconds after their deadline at which attempts end although no connection lasts: the reports that
+#: a broken one had received have come back by then. A longer gap between two connections is a
+#: destination that was away.
+BREAKING_SECONDS = 300.0
+GAP_SECONDS = 60.0
 RECONNECT = Backoff(1.0, 15.0)
 
 
@@ -97,7 +103,7 @@ class CourierThread(ReaderThread):
     def __init__(self, destination: Destination | None) -> None:
         self._courier = Courier(destination)
         super().__init__(f"courier {self._courier.name}".strip(), self._courier)
-        self._looked_at = float("-inf")
+        self._looked_at = self._read_at = self._reading_since = float("-inf")
         self._events: ReaderThread | None = None
         if destination is not None and destination.worker_events:
             self._events = ReaderThread(f"events {destination.name}", EventReader(destination))
@@ -115,12 +121,18 @@ class CourierThread(ReaderThread):
     def _handle_batch(self, broker: Any) -> None:
         with apps.errors(self.destination):
             self._courier.handle_batch(broker)
-            if time.monotonic() - self._looked_at < OVERDUE_SECONDS:
+            now = time.monotonic()
+            if now - self._read_at > GAP_SECONDS:
+                self._reading_since = now
+            self._read_at = now
+            if now - self._looked_at < OVERDUE_SECONDS:
                 return
             unseen = self._courier.unseen_seconds(broker)
         self._looked_at = time.monotonic()
         if self._looked_at - self._connected_at >= unseen:
             self._end_unreported(unseen)
+        elif self._looked_at - self._reading_since >= BREAKING_SECONDS and isfinite(unseen):
+            self._end_unreported(BREAKING_SECONDS)
 
     def _after_failure(self, *, is_expected: bool = True) -> None:
         if not is_expected:
