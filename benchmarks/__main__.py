@@ -27,6 +27,7 @@ from benchmarks import (
     mirror_verify,
     reading,
     start_up,
+    storage,
     wide_event,
 )
 from benchmarks.figures import Report
@@ -76,6 +77,10 @@ def _latency(stage: Stage, report: Report, options: argparse.Namespace) -> None:
 def _memory(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     changes = options.changes or (1_000_000 if options.long else 30_000)
     memory.measure(stage, report, options.transport or "cometd", changes)
+
+
+def _storage(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    storage.measure(stage, report, options.transport or "cometd", options.changes or 100_000)
 
 
 def _mirror_load(stage: Stage, report: Report, options: argparse.Namespace) -> None:
@@ -129,6 +134,7 @@ MEASURES: Mapping[str, Measure] = {
     "start-up": _start_up,
     "many-listeners": _many_listeners,
     "memory": _memory,
+    "storage": _storage,
     "growth": _growth,
     "mirror-load": _mirror_load,
     "mirror-apply": _mirror_apply,

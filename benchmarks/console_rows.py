@@ -48,7 +48,8 @@ FROM (
 DELIVERIES = """
 INSERT INTO handlers_delivery (entry_id, mapping_id, handler, is_external, queue, chain, state,
     awaits_record, halts, attempts, attempts_before, error, error_group, redelivery_id, created_at,
-    due_at, queued_at, started_at, claim_deadline, finished_at, paused, may_be_overtaken, shares)
+    due_at, queued_at, started_at, claim_deadline, finished_at, paused, may_be_overtaken,
+    is_tracked, awaits_mirror, worker)
 SELECT id, mapping, handler, state = 'sent', '', mapping || ':' || record_id, state, false,
     state = 'dead' AND id % 5000 = 4,
     CASE state WHEN 'dead' THEN 5 WHEN 'retrying' THEN 2 WHEN 'succeeded' THEN 1 ELSE 0 END, 0,
@@ -64,7 +65,8 @@ SELECT id, mapping, handler, state = 'sent', '', mapping || ':' || record_id, st
     CASE WHEN state = 'running' THEN received_at + interval '1 hour' END,
     CASE WHEN state IN ('dead', 'succeeded', 'skipped', 'sent')
         THEN received_at + interval '1 second' END,
-    false, false, 1
+    false, false, false, false,
+    CASE state WHEN 'succeeded' THEN 'celery@worker' || id % 8 ELSE '' END
 FROM (
     SELECT e.*, {first_mapping} + 5 * (listener_id - {first_listener}) + place AS mapping,
         CASE WHEN place < 4 THEN 'handlers.log_change'
@@ -98,6 +100,7 @@ ERROR = """(ARRAY[
     'HTTPError: 503 Server Error: Service Unavailable for url: https://crm.example.com/' || id,
     'RuntimeError: request ' || transaction_key || ' was refused'])[1 + (id / 50) % 7]"""
 
+#: A first attempt that succeeded has no row.
 ATTEMPTS = """
 INSERT INTO handlers_deliveryattempt (delivery_id, number, outcome, started_at, finished_at, worker,
     error, traceback)
@@ -106,6 +109,7 @@ SELECT d.id, number, CASE WHEN state = 'succeeded' THEN 'succeeded' ELSE 'failed
     'celery@worker' || d.id % 8, error, CASE WHEN error = '' THEN '' ELSE 'Traceback (most recent '
         || 'call last):' || repeat(chr(10) || '  File "crm/handlers.py", line 12, in sync', 12) END
 FROM handlers_delivery d CROSS JOIN LATERAL generate_series(1, attempts) AS number
+WHERE state <> 'succeeded' OR attempts > 1
 """
 
 #: By minute, as ingest counts.

@@ -167,7 +167,9 @@ def promote_stranded() -> int:
     how many."""
     holders = Delivery.objects.filter(HOLDS_CHAIN, chain=OuterRef("chain"))
     awaiting = Delivery.objects.filter(
-        Q(awaits_record=True) | Q(awaits_mirror=True), chain=OuterRef("chain")
+        Q(awaits_record=True) | Q(awaits_mirror=True),
+        state=Delivery.State.BLOCKED,  # for the index
+        chain=OuterRef("chain"),
     )
     chains = (
         Delivery.objects.filter(

@@ -697,7 +697,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="delivery",
-            index=models.Index(fields=["chain", "id"], name="delivery_chain"),
+            index=models.Index(
+                condition=models.Q(
+                    ("state", "ready"),
+                    ("state", "queued"),
+                    ("state", "retrying"),
+                    ("state", "running"),
+                    ("halts", True),
+                    ("state", "blocked"),
+                    _connector="OR",
+                ),
+                fields=["chain", "id"],
+                name="delivery_chain",
+            ),
         ),
         migrations.AddIndex(
             model_name="delivery",

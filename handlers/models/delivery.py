@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from audit.models import AuditLogEntry
 from handlers.models.attempt import DeliveryAttempt
-from handlers.models.delivery_queryset import DeliveryQuerySet
+from handlers.models.delivery_queryset import IN_CHAIN, DeliveryQuerySet
 from handlers.models.destination import Destination
 from handlers.models.mapping import HandlerMapping
 from handlers.models.redelivery import Redelivery
@@ -169,8 +169,9 @@ class Delivery(models.Model):
                 condition=Q(is_tracked=True, state__in=["queued", "running"]),
                 name="delivery_unreported",
             ),
-            # ingest: the earlier deliveries of a chain.
-            models.Index(fields=["chain", "id"], name="delivery_chain"),
+            # DeliveryQuerySet.lock_occupied_chains: deliveries of a chain that have not ended or
+            # that halt it. Nearly all have ended, and take no place in it.
+            models.Index(fields=["chain", "id"], condition=IN_CHAIN, name="delivery_chain"),
             # chain_heads.followers: the next delivery of a chain. relay.promote_stranded: the
             # blocked deliveries that can start.
             models.Index(

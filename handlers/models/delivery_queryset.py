@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.apps import apps
@@ -22,8 +24,9 @@ EARLY = timedelta(seconds=1)
 SENDING = timedelta(minutes=1)
 _WAITING = ("ready", "queued", "retrying")
 OPEN = (*_WAITING, "running")
-#: Matches the deliveries that keep the others of their chain from starting.
-HOLDS_CHAIN = Q(state__in=OPEN) | Q(halts=True)
+#: Matches the deliveries that keep the others of their chain from starting. Not a list of states,
+#: which SQLite does not compare with the condition of an index.
+HOLDS_CHAIN = reduce(or_, (Q(state=state) for state in OPEN)) | Q(halts=True)
 #: Matches the deliveries of a chain that have not ended, or that halt it.
 IN_CHAIN = HOLDS_CHAIN | Q(state="blocked")
 #: Compared in the same statement that swaps the state, so that a pause holds from its commit on.

@@ -147,7 +147,9 @@ def _move_some(goal_of: dict[int, str], chains: set[str]) -> set[int]:
     chains   the new chains and the chains that the deliveries leave
     """
     Delivery.objects.lock_occupied_chains(chains)
-    members = Delivery.objects.filter(IN_CHAIN).filter(Q(chain__in=chains) | Q(pk__in=goal_of))
+    # With the condition in both parts, SQLite uses an index for each.
+    of_chains, named = IN_CHAIN & Q(chain__in=chains), IN_CHAIN & Q(pk__in=goal_of)
+    members = Delivery.objects.filter(of_chains | named)
     rows = list(members.locked().defer("error"))
     goals = {row.pk: goal_of.get(row.pk, row.chain) for row in rows}
     staying = _leave_second_runs(rows, goals)

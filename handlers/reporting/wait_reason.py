@@ -33,7 +33,7 @@ class Wait:
 
 
 _NOTHING = Wait(None, NOTHING_HOLDS_IT)
-_AWAITING = Q(awaits_record=True) | Q(awaits_mirror=True)
+_AWAITING = Q(state="blocked") & (Q(awaits_record=True) | Q(awaits_mirror=True))
 
 _WHY = {
     State.READY: "has not been published yet",

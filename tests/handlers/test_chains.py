@@ -10,6 +10,7 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.mappings import pause
 from handlers.models import Delivery, HandlerMapping
+from handlers.models.delivery_queryset import IN_CHAIN
 from handlers.outbox.handover import READY_AGE
 from handlers.worker import message_run
 from handlers.worker.claim import run_time_of
@@ -306,3 +307,17 @@ def test_sqlite_looks_for_the_next_of_a_chain_in_its_indexes(listener):
     assert "USING COVERING INDEX delivery_next (chain=?)" in plan
     assert "delivery_one_open_in_a_chain (chain=?)" in plan
     assert "delivery_halting (chain=?)" in plan
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL scans a small table")
+def test_the_holders_of_a_chain_are_found_without_its_ended_deliveries(listener):
+    """An index of those that have not ended is enough, and stays small."""
+    make_mapping(listener)
+    record(listener, 0, 0)
+    chain = Delivery.objects.values_list("chain", flat=True)[0]
+
+    plan = Delivery.objects.filter(IN_CHAIN, chain__among=[chain] * 9).explain()
+
+    assert "delivery_chain" in plan
+    [index] = [index for index in Delivery._meta.indexes if index.name == "delivery_chain"]
+    assert index.condition == IN_CHAIN
