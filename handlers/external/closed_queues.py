@@ -70,8 +70,15 @@ def close_incidents(now: datetime) -> None:
             as_seen.settle(now, note="No delivery waits for it any more.")
 
 
-def _key(destination: str, queue: str) -> str:
-    return f"{queue} at {destination}" if destination else queue
+def reasons() -> dict[str, str]:
+    """Return the summaries of the open incidents, by `key_of` the queue."""
+    return dict(Incident.objects.opened().filter(kind=KIND).values_list("key", "summary"))
+
+
+def key_of(destination: str, queue: str) -> str:
+    """Return the key of the incident of a queue of deliveries."""
+    of_task = queue or EXTERNAL_QUEUE
+    return f"{of_task} at {destination}" if destination else of_task
 
 
 def _is_waited_for(key: str, now: datetime) -> bool:
@@ -87,7 +94,7 @@ def _trouble(destination: str, queue: str, reason: str) -> Trouble:
     subject = f"Destination {destination}" if destination else "The broker of this project"
     return Trouble(
         KIND,
-        _key(destination, queue),
+        key_of(destination, queue),
         f"{subject}: the queue {queue} {reason}.",
         _REMEDIES[reason],
         action="Deliveries for it wait, and are sent once it takes tasks. Others are not held up.",

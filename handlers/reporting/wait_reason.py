@@ -1,5 +1,5 @@
-"""The reason why a delivery waits: a paused handler, a pending read, the mirror or an earlier
-delivery."""
+"""The reason why a delivery waits: a paused handler, a queue that takes no tasks, a pending read,
+the mirror or an earlier delivery."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from django.db.models import OuterRef, Q, Subquery
 
+from handlers.external import closed_queues
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import HOLDS_CHAIN
@@ -33,6 +34,7 @@ class Wait:
 
 
 _NOTHING = Wait(None, NOTHING_HOLDS_IT)
+_UNPUBLISHED = (State.READY, State.RETRYING)
 _AWAITING = Q(state="blocked") & (Q(awaits_record=True) | Q(awaits_mirror=True))
 
 _WHY = {
@@ -46,12 +48,13 @@ _AWAITS_REPORT = "was sent as a task, whose end its worker has not reported yet"
 
 
 def waits_for(delivery: Delivery) -> Wait | None:
-    """Return why a delivery waits, or None if it does not. At most five queries."""
+    """Return why a delivery waits, or None if it does not. At most seven queries."""
     return waits_of([delivery]).get(delivery.pk)
 
 
 def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
-    """Return why each blocked or paused delivery waits, by id. At most five queries."""
+    """Return why each delivery waits that is blocked or paused, or whose queue takes no tasks, by
+    id. At most seven queries."""
     waiting = [delivery for delivery in deliveries if delivery.state in WAITING]
     blocked = [delivery for delivery in waiting if delivery.state == State.BLOCKED]
     before = _holders_by_id(
@@ -65,7 +68,22 @@ def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
         # An earlier delivery of the chain is the reason even if the mapping is paused.
         if mapping is not None and waits.get(delivery.pk, _NOTHING) == _NOTHING:
             waits[delivery.pk] = Wait(None, f"Its handler is paused {_since(mapping)}.")
-    return waits
+    unpublished = [one for one in waiting if one.is_external and one.state in _UNPUBLISHED]
+    return _for_queue(unpublished) | waits
+
+
+def _for_queue(deliveries: list[Delivery]) -> dict[int, Wait]:
+    """Return why external deliveries wait whose queue takes no tasks, by id."""
+    reasons = closed_queues.reasons() if deliveries else {}
+    if not reasons:
+        return {}
+    rows = Delivery.objects.filter(pk__in=[delivery.pk for delivery in deliveries]).order_by()
+    places = rows.values_list("pk", "mapping__destination__name", "queue")
+    return {
+        pk: Wait(None, f"It waits for its queue. {reason}")
+        for pk, destination, queue in places
+        if (reason := reasons.get(closed_queues.key_of(destination or "", queue)))
+    }
 
 
 def _paused(deliveries: list[Delivery]) -> dict[int, HandlerMapping]:
@@ -153,5 +171,5 @@ def _why_unended(delivery: Delivery) -> str:
 def _is_unpublishable(delivery: Delivery) -> bool:
     """Return whether the relay passes over a delivery until its handler is registered, as far as
     this process knows: its modules may differ from the relay's."""
-    is_to_publish = delivery.state in (State.READY, State.RETRYING) and not delivery.is_external
+    is_to_publish = delivery.state in _UNPUBLISHED and not delivery.is_external
     return is_to_publish and registry.find(delivery.handler) is None

@@ -6,6 +6,7 @@ import pytest
 from audit.models import Incident
 from handlers.external import apps, closed_queues
 from handlers.models import Delivery
+from handlers.reporting.wait_reason import waits_for
 from tests import brokers
 from tests.sample_data import change
 from tests.servers import wait_for
@@ -74,6 +75,8 @@ def test_an_incident_names_a_queue_that_does_not_exist(scene, channel):
     incident = Incident.objects.get()
     assert (incident.kind, incident.key) == ("queue", "crm at shop")
     assert incident.summary == "Destination shop: the queue crm does not exist."
+    wait = waits_for(Delivery.objects.get())
+    assert wait.reason == f"It waits for its queue. {incident.summary}"
 
     channel.queue_declare("crm", durable=True, auto_delete=False)
     assert states(scene) == ["queued"]
