@@ -256,10 +256,12 @@ class Supervisor:
         self._logins.settle(SETTLE_SECONDS)
         self._keeper.stop()
         self._publisher.stop()
-        by = time.monotonic() + JOIN_SECONDS
+        last = time.monotonic() + JOIN_SECONDS
         # The publisher first: workers wait for what it publishes.
-        for thread in (self._publisher, self._senders, *self._helpers, self._keeper):
-            thread.join(max(0.0, by - time.monotonic()))
+        for thread in (self._publisher, *self._helpers, self._keeper):
+            thread.join(max(0.0, last - time.monotonic()))
+        # What is claimed and not sent would wait for its deadline.
+        self._senders.join(max(0.0, max(by, last) - time.monotonic()))
 
     # Exit conditions
 

@@ -1,6 +1,8 @@
 """In a listener process, a destination whose broker does not answer delays nothing else."""
 
 import socket
+import threading
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +12,7 @@ from handlers.external import apps
 from handlers.models import Delivery, Destination
 from handlers.outbox import publish
 from listeners.clock import database_clock
+from listeners.models import Listener
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import RedisServer, wait_for
 
@@ -63,3 +66,24 @@ def test_what_was_offered_after_the_end_is_left_to_another_process(listener, sen
     publish.publish(done.to_publish.ids, database_clock.now())
 
     assert Delivery.objects.get().state == "ready"
+
+
+def test_a_process_that_ends_waits_for_what_is_being_sent(listener, run, monkeypatch):
+    monkeypatch.setattr(apps, "ANSWER_SECONDS", 4.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        silent = Destination.objects.create(name="silent", broker=url)
+        make_mapping(listener, handler="", task="shop.sync", destination=silent)
+        ingest(listener, lease_of(listener), received(change()), list(listener.mappings.all()))
+        Listener.objects.update(enabled=False)
+        Delivery.objects.update(created_at=database_clock.now() - timedelta(minutes=1))
+        running = run()
+        server.settimeout(30)
+        connection, _ = server.accept()
+
+        running.stop()
+
+        names = [thread.name for thread in threading.enumerate()]
+        assert f"send to destination {silent.pk}" not in names
+        connection.close()
+    apps.forget()
