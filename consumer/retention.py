@@ -196,17 +196,22 @@ def delete_entries(ids: Sequence[int], before: datetime) -> Counter[str]:
     without Django's collector, which would read every row to find references.
     """
     with transaction.atomic(durable=True):
-        owners = AuditLogEntry.objects.filter(pk__in=ids).order_by().values("listener_id")
+        owners = AuditLogEntry.objects.filter(pk__among=ids).order_by().values("listener_id")
         Position.objects.filter(listener__in=owners).lock()
-        left = list(prunable(before).filter(pk__in=ids).values_list("pk", flat=True))
-        Reconciliation.objects.filter(entry__in=left).update(entry=None)
-        deliveries = Delivery.objects.filter(entry__in=left).order_by()
-        attempts = DeliveryAttempt.objects.filter(delivery__in=deliveries.values("pk")).order_by()
-        attempts._raw_delete(DEFAULT_DB_ALIAS)
+        left = list(prunable(before).filter(pk__among=ids).values_list("pk", flat=True))
+        Reconciliation.objects.filter(entry__among=left).update(entry=None)
+        of_left = Delivery.objects.filter(entry__among=left).order_by()
+        deliveries = list(of_left.values_list("pk", flat=True))
+        _delete(DeliveryAttempt.objects.filter(delivery__among=deliveries))
         return Counter(
-            deliveries=deliveries._raw_delete(DEFAULT_DB_ALIAS),
-            entries=AuditLogEntry.objects.filter(pk__in=left)._raw_delete(DEFAULT_DB_ALIAS),
+            deliveries=_delete(Delivery.objects.filter(pk__among=deliveries)),
+            entries=_delete(AuditLogEntry.objects.filter(pk__among=left)),
         )
+
+
+def _delete(rows: Any) -> int:
+    deleted: int = rows.order_by()._raw_delete(DEFAULT_DB_ALIAS)
+    return deleted
 
 
 def _beside(before: datetime) -> dict[str, Any]:
