@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from kombu.connection import Connection
 from kombu.pidbox import Mailbox
@@ -15,6 +16,7 @@ def remote_worker(
     queues: Sequence[str] = ("celery",),
     name: str = "a@shop",
     serializer: str = "json",
+    compression: str | None = None,
 ) -> Iterator[None]:
     handlers = {
         "ping": lambda _, **__: {"ok": "pong"},
@@ -29,6 +31,8 @@ def remote_worker(
             mailbox = mailbox(connection)
             node = mailbox.Node(name, handlers={}, channel=connection.default_channel)
             node.handlers.update(handlers)
+            publish = mailbox._publish_reply
+            mailbox._publish_reply = partial(publish, compression=compression)
             with node.listen():
                 is_listening.set()
                 while not is_over.is_set():

@@ -15,6 +15,7 @@ from audit.action_log import Action, Actor, note
 from consumer.diagnostics.findings import Finding, Step, within
 from handlers.broker import BrokerUnavailable
 from handlers.external import apps
+from handlers.external.application import Access
 from handlers.external.inspection import RunningWorker, workers_of
 from handlers.models import Destination, HandlerMapping, broker_url
 from handlers.sdk.registry import queue_of
@@ -51,10 +52,13 @@ def check(destination: Destination) -> Iterator[Finding]:
         with apps.errors(destination):
             access = apps.access(destination)
             app = apps.unsaved_app(access)
-            apps.connect(app)
-            yield Finding(_connected(destination, access.broker), step=Step.BROKER)
-            workers = workers_of(app, REPLY_SECONDS, with_versions=True)
-            yield from _workers(destination, workers)
+            try:
+                apps.connect(app)
+                yield Finding(_connected(destination, access.broker), step=Step.BROKER)
+                workers = workers_of(app, REPLY_SECONDS, with_versions=True)
+                yield from _workers(destination, workers)
+            finally:
+                apps.close(app)
     except BrokerUnavailable as unavailable:
         yield Finding(str(unavailable), is_failure=True, step=Step.BROKER)
         return
@@ -97,14 +101,17 @@ def _queues_used(destination: Destination) -> list[str]:
     return sorted({queue_of(task, queue, is_external=True) for task, queue in rows})
 
 
-def _result_backend(access: apps.Access, app: Celery) -> Finding:
+def _result_backend(access: Access, app: Celery) -> Finding:
     shown = broker_url.without_login(access.result_backend)
+    client = app.backend.client
     try:
         with apps.errors_of(access, access.result_backend):
-            app.backend.client.ping()
+            client.ping()
     except BrokerUnavailable as unavailable:
         text = str(unavailable).replace("broker", "result backend", 1)
         return Finding(f"result backend: {text}", is_failure=True, step=Step.RESULTS)
+    finally:
+        client.connection_pool.disconnect()
     return Finding(f"result backend: connected to {shown}", step=Step.RESULTS)
 
 

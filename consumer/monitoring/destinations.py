@@ -62,6 +62,7 @@ _probes: dict[int, _Probe] = {}
 def check(now: datetime) -> None:
     """Open, refresh or close the incident of each destination. Never inside a transaction."""
     destinations = list(Destination.objects.all())
+    apps.keep_only({row.pk for row in destinations})
     known = down()
     reasons = _failures(destinations)
     for name, reason in reasons.items():

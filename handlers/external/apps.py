@@ -6,50 +6,27 @@ BrokerUnavailable   the destination's broker takes no messages; check the broker
 from __future__ import annotations
 
 import os
-import ssl
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from celery import Celery, current_app
 from django.conf import settings
 from django.db import Error as DatabaseError
 from kombu.connection import Connection
-from kombu.pools import ProducerPool
 
 from handlers import broker
 from handlers.broker import BrokerUnavailable
 from handlers.external import closed_queues
+from handlers.external.application import CONNECT_SECONDS, Access, make_app, options_for
 from handlers.models import Destination, broker_url
 from listeners.salesforce.errors import DestinationRefused
 from listeners.secrets.encrypted_field import SecretUnavailable
 
-#: Seconds to wait for a connection, and for an answer.
-CONNECT_SECONDS = 3.0
-ANSWER_SECONDS = 10.0
-#: Connections to one broker in one process.
-_CONNECTIONS = 10
 #: Seconds without an attempt after a failure to send, doubled by each further one up to the last.
 _PAUSE, _LONGEST_PAUSE = 2.0, 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """The values that an application is made of; another one is made when they change."""
-
-    broker: str = field(repr=False)
-    result_backend: str = field(default="", repr=False)
-    ca_certificate: str = ""
-
-    def without_secrets(self, text: str) -> str:
-        for secret in broker_url.secrets_in(self.broker) + broker_url.secrets_in(
-            self.result_backend
-        ):
-            text = text.replace(secret, "…")
-        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +38,6 @@ class _Pause:
     reason: str
 
 
-class _App(Celery):  # type: ignore[misc]
-    """A Celery application that neither CELERY_* variables nor our settings affect."""
-
-    def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
-        return super().connection_for_read(url or self.conf["broker_url"], **kwargs)
-
-    def connection_for_write(self, url: str | None = None, **kwargs: Any) -> Any:
-        return super().connection_for_write(url or self.conf["broker_url"], **kwargs)
-
-
 _apps: dict[int | None, tuple[Access, Celery]] = {}
 _pauses: dict[int, _Pause] = {}
 
@@ -78,7 +45,7 @@ _pauses: dict[int, _Pause] = {}
 def forget() -> None:
     """Forget all failures and applications of this process, and close their connections."""
     for _, app in list(_apps.values()):
-        app.pool.force_close_all()
+        close(app)
     _forget_unclosed()
 
 
@@ -89,6 +56,19 @@ def _forget_unclosed() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_unclosed)  # they are the parent's connections
+
+
+def keep_only(ids: Collection[int]) -> None:
+    """Close the connections to destinations with other ids, which were deleted."""
+    for key in set(_apps) - {*ids, None}:
+        if known := _apps.pop(key, None):
+            close(known[1])
+
+
+def close(app: Celery) -> None:
+    """Close the connections of an application, and those in use once they are released."""
+    app.pool._limit = 0  # a pool without a limit keeps none
+    app.pool._shrink_down()
 
 
 def app_of(destination: Destination | None) -> Celery:
@@ -114,10 +94,12 @@ def workers_app(destination: Destination | None) -> Celery:
     if known and known[0] == found:
         return known[1]
     if destination is None:
-        app = _made(found, dict(settings.CELERY_BROKER_TRANSPORT_OPTIONS))
+        app = make_app(found, dict(settings.CELERY_BROKER_TRANSPORT_OPTIONS))
     else:
         app = unsaved_app(found)
     _apps[key] = found, app  # of two threads that made one, the last wins
+    if known:
+        close(known[1])
     return app
 
 
@@ -128,7 +110,7 @@ def unsaved_app(of: Access) -> Celery:
             broker_url.check_addresses(url)
     except (DestinationRefused, OSError) as error:
         raise BrokerUnavailable(str(error)) from error
-    return _made(of, _options(of.broker))
+    return make_app(of, options_for(of.broker))
 
 
 def connect(app: Celery) -> None:
@@ -229,56 +211,3 @@ def access(destination: Destination | None) -> Access:
     if backend and (flaw := broker_url.flaw(backend, broker_url.REDIS)):
         raise BrokerUnavailable(f"the result backend URL is not usable: {flaw}")
     return Access(url, backend, destination.ca_certificate)
-
-
-def _options(url: str) -> dict[str, Any]:
-    """Return transport options with which a broker that does not answer is given up soon."""
-    retries = {"max_retries": url.count(";"), "interval_start": 0, "interval_step": 0}
-    if broker_url.scheme(url) in broker_url.REDIS:
-        timeouts = {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS}
-    else:
-        timeouts = {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS}
-    return {**retries, **timeouts}
-
-
-def _made(of: Access, options: dict[str, Any]) -> Celery:
-    # Not even CELERY_LOADER, CELERY_CONFIG_MODULE and Django's settings have a part in it.
-    app = _App(
-        "salesforce-cdc",
-        loader="celery.loaders.app:AppLoader",
-        backend=of.result_backend or "disabled",
-        set_as_current=False,
-        fixups=[],
-    )
-    app.backend_cls = of.result_backend or "disabled"
-    app.config_from_object(
-        {
-            "broker_url": of.broker,
-            "broker_use_ssl": _tls(of.broker, of.ca_certificate),
-            "broker_connection_timeout": CONNECT_SECONDS,
-            "broker_transport_options": options,
-            "redis_backend_use_ssl": _tls(of.result_backend, of.ca_certificate),
-            "redis_socket_connect_timeout": CONNECT_SECONDS,
-            "redis_socket_timeout": ANSWER_SECONDS,
-            "accept_content": ["json"],
-            "result_accept_content": ["json"],
-            "task_serializer": "json",
-        }
-    )
-    # Pools of its own, not kombu's global ones: they go with the application.
-    app._pool = app.connection_for_write().Pool(limit=_CONNECTIONS)
-    app.amqp._producer_pool = ProducerPool(app._pool, limit=_CONNECTIONS)  # type: ignore[no-untyped-call]
-    return app
-
-
-def _tls(url: str, ca_certificate: str) -> dict[str, Any] | None:
-    """Return the options that verify the server's certificate and host name; None without TLS."""
-    match broker_url.scheme(url):
-        case "rediss":
-            required = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
-            return required | ({"ssl_ca_certs": ca_certificate} if ca_certificate else {})
-        case "amqps":
-            # Without a name, kombu takes that of the host that it connects to.
-            named = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
-            return named | ({"ca_certs": ca_certificate} if ca_certificate else {})
-    return None

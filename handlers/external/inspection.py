@@ -19,6 +19,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 
 from handlers.broker import BrokerUnavailable
 from handlers.external.apps import errors, workers_app
+from handlers.external.bounded_message import bound
 from handlers.models import Destination
 from handlers.sdk.registry import EXTERNAL_QUEUE
 
@@ -29,6 +30,8 @@ ANSWER_SECONDS, SURVEY_SECONDS = 1.0, 2.0
 #: The errors of replies that are no JSON, or not of the form of remote control.
 _UNREADABLE = (ContentDisallowed, DecodeError, AttributeError, LookupError, TypeError, ValueError)
 _TASKS, _QUEUES, _REPORT = "registered", "active_queues", "report"
+#: Answers with more bytes are not read.
+MAX_BYTES = 1_000_000
 #: Limits on what a broker's answers may contain.
 _MOST_WORKERS, _MOST_NAMES, _LONGEST_NAME = 1000, 10_000, 255
 _SHOWN = 5
@@ -161,13 +164,21 @@ def _asked(
     def ask(question: str) -> None:
         answers[question] = {}
         try:
-            replies = app.control.broadcast(question, reply=True, timeout=seconds)
-            answers[question] = dict(_readable(replies))
-        except _UNREADABLE as error:
-            if isinstance(error, OSError):  # a certificate that is not valid is a ValueError too
-                failures.append(error)
-                return
-            log.warning("answers of workers are unreadable", question=question, reason=str(error))
+            with app.connection_for_write() as connection:
+                channel = connection.default_channel
+                bound(channel, MAX_BYTES)
+                try:
+                    replies = app.control.broadcast(
+                        question,
+                        reply=True,
+                        timeout=seconds,
+                        connection=connection,
+                        channel=channel,
+                    )
+                    answers[question] = dict(_readable(replies))
+                except _UNREADABLE as error:
+                    kind = type(error).__name__  # its text may have secrets
+                    log.warning("answers of workers are unreadable", question=question, error=kind)
         except Exception as error:  # noqa: BLE001  raised below, in the caller's thread
             failures.append(error)
 

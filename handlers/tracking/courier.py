@@ -20,11 +20,11 @@ from kombu.messaging import Consumer
 from kombu.transport import virtual
 
 from handlers.external import apps
+from handlers.external.bounded_message import bound
 from handlers.models import Destination
 from handlers.outbox import publish
 from handlers.outbox.message_size import MOST
 from handlers.tracking import metrics
-from handlers.tracking.bounded_message import bound
 from handlers.tracking.reports import MAX_BYTES, Report, parse, reports_queue
 from handlers.tracking.settle import settle_reports
 from handlers.tracking.tokens import InvalidToken

@@ -24,9 +24,9 @@ from kombu.messaging import Consumer
 from audit.db.retry import retry
 from handlers.dead_letters.groups import group_of
 from handlers.external import apps
+from handlers.external.bounded_message import bound
 from handlers.models import Delivery, DeliveryAttempt, Destination
 from handlers.sdk.outcomes import Failed, storable
-from handlers.tracking.bounded_message import bound
 from listeners.clock import database_clock
 
 BATCH = 500

@@ -1,6 +1,7 @@
 """The test of a destination connects, asks the workers there, and says what is missing."""
 
 import pytest
+from redis import Redis
 
 from audit.action_log import Actor
 from audit.models import OperatorAction
@@ -49,6 +50,19 @@ def test_workers_are_shown_with_their_version_queues_and_tasks(shop_broker, tmp_
     assert failures == ["workers: none that answered consumes the queue slow, which a mapping uses"]
     action = OperatorAction.objects.get()
     assert (action.object_type, action.details) == ("destination", {"works": False})
+
+
+def test_it_leaves_no_connection_open(shop_broker):
+    shop = Destination(name="shop", broker=shop_broker.url, result_backend=shop_broker.url)
+    with Redis.from_url(shop_broker.url) as client:
+
+        def connected() -> int:
+            return int(client.info("clients")["connected_clients"])
+
+        before = connected()
+        findings(shop)
+
+        wait_for(lambda: connected() == before, seconds=10, what="closed connections")
 
 
 def test_without_a_worker_it_is_said_what_happens_to_tasks(shop_broker):

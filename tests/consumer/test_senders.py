@@ -8,7 +8,7 @@ import pytest
 
 from consumer.host.senders import Senders
 from consumer.ingest.transaction import ingest
-from handlers.external import apps
+from handlers.external import application, apps
 from handlers.models import Delivery, Destination
 from handlers.outbox import publish
 from listeners.clock import database_clock
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
 @pytest.fixture
 def silent_url(monkeypatch):
     """The URL of a broker that accepts connections and never answers. Nobody gives it up."""
-    monkeypatch.setattr(apps, "ANSWER_SECONDS", 600.0)
+    monkeypatch.setattr(application, "ANSWER_SECONDS", 600.0)
     apps.forget()
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"

@@ -13,11 +13,12 @@ from redis import Redis
 from handlers import broker
 from handlers.broker import BrokerUnavailable
 from handlers.external import apps
+from handlers.external.inspection import survey
 from handlers.models import Destination
 from listeners.salesforce.http.allowlist import parsed
 from tests.brokers import AnyBroker, empty
 from tests.line import Line
-from tests.servers import free_port
+from tests.servers import free_port, wait_for
 from tests.simulator.certificates import Authority
 
 pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
@@ -67,6 +68,37 @@ def test_the_application_is_kept_until_the_row_changes(shop, shop_broker):
     assert changed is not first
     send(shop)
     assert waiting(shop.broker.reveal()) == 1
+
+
+def connections(server) -> int:
+    with Redis.from_url(server.url) as client:
+        return int(client.info("clients")["connected_clients"])
+
+
+@pytest.mark.parametrize("change", ["edited", "deleted"])
+def test_connections_close_when_a_destination_changes(shop, shop_broker, change):
+    before = connections(shop_broker)
+    send(shop)
+    survey(shop)
+    assert connections(shop_broker) > before
+
+    if change == "edited":
+        shop.broker = shop_broker.url.replace("/0", "/1")
+        apps.app_of(shop)
+    else:
+        apps.keep_only(set())
+
+    wait_for(lambda: connections(shop_broker) == before, seconds=10, what="closed connections")
+
+
+def test_a_connection_in_use_closes_when_it_is_released(shop, shop_broker):
+    before = connections(shop_broker)
+    with apps.app_of(shop).pool.acquire() as used:
+        used.connect()
+        apps.keep_only(set())
+        used.default_channel.client.ping()
+
+    wait_for(lambda: connections(shop_broker) == before, seconds=10, what="closed connections")
 
 
 def test_a_referenced_broker_is_looked_up(shop, shop_broker, monkeypatch):

@@ -129,6 +129,15 @@ def test_pickled_answers_are_not_read(shop, shop_broker):
     assert (list(found.workers), found.problem) == ([], "")
 
 
+@pytest.mark.parametrize(("size", "is_read"), [(10, True), (1_500_000, False)])
+def test_compressed_answers_are_read_up_to_a_limit(shop, shop_broker, size, is_read):
+    with remote_worker(shop_broker.url, "x" * size, compression="bzip2"):
+        [worker] = workers_of(workers_app(shop), 5)
+
+    assert (worker.tasks is not None) == is_read
+    assert worker.queues == ("celery",)
+
+
 def test_answers_of_strangers_are_not_trusted(shop, shop_broker, monkeypatch):
     answers = [
         {"a": ["x" * 300, 5, "shop.sync [rate_limit=10/s]", "two\nlines"], "b\n": [], 7: []},
