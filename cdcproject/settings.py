@@ -123,6 +123,9 @@ REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
 CELERY_TASK_DEFAULT_QUEUE = CDC_QUEUE
 # The queue for messages whose task our workers do not know.
 CDC_UNKNOWN_QUEUE = f"{CDC_QUEUE}.unknown"
+# The queue, on the broker of each destination, for the reports of tracked tasks. It has our name,
+# so that two installations on one broker do not read each other's reports.
+CDC_REPORTS_QUEUE = f"{CDC_QUEUE}.reports"
 # Our own exchanges, so that workers ignore the control commands and events of other projects.
 CELERY_CONTROL_EXCHANGE = CDC_QUEUE
 CELERY_EVENT_EXCHANGE = f"{CDC_QUEUE}ev"

@@ -294,7 +294,7 @@ class HandlerMapping(models.Model):
         if not isinstance(self.options, dict):
             return ["Give a JSON object, such as {}."]
         if self.task:
-            return option_flaws(self.options)
+            return option_flaws(self)
         if "secret" in self.options and not str(self.options["secret"]).startswith(REFERENCES):
             return ["A secret must be a reference: env:NAME or file:PATH."]
         return []

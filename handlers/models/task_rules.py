@@ -16,17 +16,24 @@ if TYPE_CHECKING:
 _OF_TRACKED_TASKS = ("report_timeout", "on_unknown")
 
 
-def option_flaws(options: dict[str, Any]) -> list[str]:
-    """Return what is wrong with a task's options, or with what they need in the environment."""
-    if flaws := task_option_flaws(options):
+def option_flaws(mapping: Any) -> list[str]:
+    """Return what is wrong with a task's options, or with what they need elsewhere."""
+    if flaws := task_option_flaws(mapping.options):
         return flaws
-    if TaskOptions.of(options).large_payload == "reference" and not settings.CDC_PUBLIC_URL:
+    options, due = TaskOptions.of(mapping.options), mapping.report_timeout
+    if options.large_payload == "reference" and not settings.CDC_PUBLIC_URL:
         return ["large_payload: A reference needs the URL of this server; set CDC_PUBLIC_URL."]
+    if mapping.track and isinstance(due, int) and (options.expires or 0) > due:
+        return [
+            f"expires: Give at most the report timeout, {due:,} seconds; a task expires then at "
+            "the latest."
+        ]
     return []
 
 
 def setting_flaws(mapping: Any) -> dict[str, list[str]]:
-    """Return a message for each setting of tasks that has no effect on a mapping."""
+    """Return a message for each setting of tasks that has no effect on a mapping, and for a queue
+    of our own."""
     if not mapping.task:
         found = _changed(mapping, _OF_TRACKED_TASKS, "Only a tracked task uses this")
         if mapping.destination_id or mapping._state.fields_cache.get("destination"):
@@ -39,6 +46,9 @@ def setting_flaws(mapping: Any) -> dict[str, list[str]]:
             found["max_attempts"] = ["A task without tracking is not retried; leave this empty."]
     else:
         found = {}
+    if mapping.queue in (settings.CDC_REPORTS_QUEUE, settings.CDC_UNKNOWN_QUEUE):
+        text = f"{mapping.queue} is read by this installation itself; choose another queue."
+        found["queue"] = [text]
     return found
 
 

@@ -36,12 +36,8 @@ class Report:
 
 
 def reports_queue() -> str:
-    """Return the queue that reports are sent to, on the broker of each destination.
-
-    It has the name of this installation's own queue, so that two on one broker do not read each
-    other's reports.
-    """
-    return f"{settings.CDC_QUEUE}.reports"
+    """Return the queue that reports are sent to, on the broker of each destination."""
+    return str(settings.CDC_REPORTS_QUEUE)
 
 
 def callbacks(claim: Claim) -> dict[str, Any]:

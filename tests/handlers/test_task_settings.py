@@ -70,6 +70,24 @@ def test_the_options_of_a_task_are_checked(refused):
     assert not refused(options={"url": "x"})
 
 
+@pytest.mark.parametrize("queue", ["cdc.reports", "cdc.unknown"])
+@pytest.mark.parametrize("target", [TASK, {}], ids=["task", "handler"])
+def test_a_queue_that_this_installation_reads_itself_is_refused(refused, target, queue):
+    said = f"{queue} is read by this installation itself; choose another queue."
+    assert refused(**target, queue=queue) == {"queue": [said]}
+    assert not refused(**target, queue=f"{queue}s")
+
+
+def test_a_task_does_not_expire_after_its_report_is_due(refused):
+    fields = {**TASK, "report_timeout": 60}
+    said = (
+        "expires: Give at most the report timeout, 60 seconds; a task expires then at the latest."
+    )
+    assert refused(**fields, options={"expires": 61}) == {"options": [said]}
+    assert not refused(**fields, options={"expires": 60})
+    assert not refused(**TASK, track=False, options={"expires": 31_536_000})
+
+
 def test_a_reference_needs_the_address_of_this_server(refused, settings):
     settings.CDC_PUBLIC_URL = ""
     assert (
