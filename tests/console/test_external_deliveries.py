@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from handlers.models import Delivery, Destination
+from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.reporting.wait_reason import waits_for
 from tests.commands.running import record
 from tests.sample_data import change, make_mapping
@@ -24,15 +24,23 @@ def test_a_tracked_task_is_shown_with_its_queue_and_id(admin_client, listener):
     assert "external task, 0 attempts, queue crm on shop<" in shown(admin_client, first)
 
     until = datetime(2026, 5, 4, 12, 30, tzinfo=UTC)
-    Delivery.objects.filter(pk=first.pk).update(state="queued", attempts=1, claim_deadline=until)
+    begun = {"attempts": 1, "claim_deadline": until, "destination": shop}
+    other = Destination.objects.create(name="other", broker="redis://127.0.0.1:1/0")
+    HandlerMapping.objects.update(destination=other)  # for the next attempt
 
     text = (
         f"external task, 1 attempt, queue crm on shop, task id delivery-{first.pk}-1, sent; its "
         "report is due by 2026-05-04 12:30:00 UTC<"
     )
-    assert text in shown(admin_client, first)
-    entry = admin_client.get(f"/admin/audit/auditlogentry/{first.entry_id}/change/")
-    assert text in entry.content.decode()
+    for state in ("queued", "running"):
+        Delivery.objects.filter(pk=first.pk).update(state=state, **begun)
+        assert text in shown(admin_client, first)
+        entry = admin_client.get(f"/admin/audit/auditlogentry/{first.entry_id}/change/")
+        assert text in entry.content.decode()
+
+    Delivery.objects.filter(pk=first.pk).update(state="succeeded")
+    shop.delete()
+    assert "queue crm on a destination that was deleted, task id" in shown(admin_client, first)
 
 
 def test_a_task_without_tracking_has_no_attempts(admin_client, listener):

@@ -83,14 +83,18 @@ def delivery_card(
 def _target(delivery: Delivery) -> str:
     """Return where an external task was sent, its attempts, and what its worker's log calls it."""
     queue = queue_of(delivery.handler, delivery.queue, is_external=True)
-    destination = delivery.mapping.destination
+    destination: object = delivery.mapping.destination
+    if delivery.is_tracked and delivery.attempts:  # the mapping may name another one since
+        is_gone = delivery.destination_id is not None and delivery.destination is None
+        destination = "a destination that was deleted" if is_gone else delivery.destination
     where = f"queue {queue}{f' on {destination}' if destination else ''}"
     if not delivery.is_tracked:
         return f"external task, not tracked, {where}"
     tried = f"{delivery.attempts} attempt{'' if delivery.attempts == 1 else 's'}"
     task_id = f", task id delivery-{delivery.pk}-{delivery.attempts}" if delivery.attempts else ""
     due = ""
-    if delivery.state == Delivery.State.QUEUED and delivery.claim_deadline is not None:
+    is_sent = delivery.state in (Delivery.State.QUEUED, Delivery.State.RUNNING)
+    if is_sent and delivery.claim_deadline is not None:
         due = f", sent; its report is due by {delivery.claim_deadline:%Y-%m-%d %H:%M:%S} UTC"
     return f"external task, {tried}, {where}{task_id}{due}"
 
@@ -100,7 +104,8 @@ def prefetch_attempts(deliveries: list[Delivery]) -> None:
     attempts = DeliveryAttempt.objects.order_by("number").select_related("redelivery")
     prefetch_related_objects(deliveries, "redelivery", Prefetch("attempt_log", attempts))
     external = [delivery for delivery in deliveries if delivery.is_external]
-    prefetch_related_objects(external, "mapping__destination")
+    # A destination that was deleted since is loaded as None.
+    prefetch_related_objects(external, "destination", "mapping__destination")
 
 
 def _siblings(entry: AuditLogEntry) -> QuerySet[AuditLogEntry]:
