@@ -88,11 +88,11 @@ class PostgresDatabases:
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of all server processes; the first one's includes ended children."""
-        first, *others = map(psutil.Process, self.server.pids())
-        used = sum(first.cpu_times()[:4])
-        for process in others:
+        first, *others = self.server.pids()
+        used = sum(psutil.Process(first).cpu_times()[:4])
+        for pid in others:
             with suppress(psutil.NoSuchProcess):
-                used += sum(process.cpu_times()[:2])
+                used += sum(psutil.Process(pid).cpu_times()[:2])
         return used
 
     def _make(self, name: str, template: str) -> None:
