@@ -23,6 +23,9 @@ from listeners.models import Listener
 #: inside a transaction loses its locks before its lease expires, so that another process can take
 #: over. A process that waits for a lock gives up in time to renew its lease.
 SESSION_LIMITS = {"idle_in_transaction": 8.0, "lock": 6.0}
+#: Objects created, and not deleted, between two runs of the garbage collector. By Python's default
+#: it runs several times for each batch, whose objects are all in use, and finds nothing.
+GARBAGE_THRESHOLD = 50_000
 #: The interpreter's thread switch interval. With Python's default of 5 ms, a thread whose database
 #: answer has arrived could wait for as long as the statement took.
 SWITCH_SECONDS = 0.0005
@@ -64,6 +67,7 @@ class Command(BaseCommand):
         limit_sessions(**SESSION_LIMITS)
         tracing.begin("listener", record_with)
         gc.freeze()  # loaded modules stay: keep the garbage collector from scanning them each time
+        gc.set_threshold(GARBAGE_THRESHOLD)
         sys.setswitchinterval(SWITCH_SECONDS)
         supervisor = Supervisor(
             options["names"],
