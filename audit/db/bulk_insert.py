@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from json import JSONEncoder
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from django.db import connection
@@ -32,17 +32,17 @@ def no_op() -> None:
     """A no-op, the default for `while_writing`."""
 
 
-def object_factory(model: type[Row]) -> Callable[[dict[str, Any]], Row]:
+def object_factory(model: type[Row], **shared: Any) -> Callable[[dict[str, Any]], Row]:
     """Return a function that creates an object from values, by attribute, and the fields' defaults.
 
-    It bypasses the constructor, as unpickling does, which is ten times as fast.
+    `shared` are values that all objects have. It bypasses the constructor, as unpickling does,
+    which is ten times as fast.
     """
-    blank = {field.attname: field.get_default() for field in model._meta.concrete_fields}
+    blank = {field.attname: field.get_default() for field in model._meta.concrete_fields} | shared
 
     def make(values: dict[str, Any]) -> Row:
         made = model.__new__(model)
-        made.__dict__ |= blank
-        made.__dict__ |= values
+        made.__dict__ = blank | values
         made._state = ModelState()
         return made
 
@@ -65,8 +65,9 @@ def insert(rows: Sequence[Row], while_writing: Callable[[], None] = no_op) -> Se
         _number(rows)
         with connection.wrap_database_errors:
             _copy(rows, while_writing)
+    alias = connection.alias
     for row in rows:
-        row._state.adding, row._state.db = False, connection.alias
+        row._state.adding, row._state.db = False, alias
     return rows
 
 
@@ -127,7 +128,7 @@ def _plan(model: type[Model]) -> tuple[str, list[str], Values]:
 
 def _values(fields: Sequence[Any], adapter: Callable[[JSONField], Callable[[Any], Any]]) -> Values:
     """Return a function that converts objects to rows; `adapter` gives a JSON field's encoder."""
-    read = attrgetter(*(field.attname for field in fields))
+    read = itemgetter(*(field.attname for field in fields))
     special = [
         (index, adapter(field))
         for index, field in enumerate(fields)
@@ -136,7 +137,7 @@ def _values(fields: Sequence[Any], adapter: Callable[[JSONField], Callable[[Any]
 
     def values(rows: Sequence[Model]) -> Iterator[Sequence[Any]]:
         for row in rows:
-            found = list(read(row))
+            found = list(read(row.__dict__))  # much faster than by attribute
             for index, adapt in special:
                 if found[index] is not None:
                     found[index] = adapt(found[index])

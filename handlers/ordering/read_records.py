@@ -100,10 +100,11 @@ def stale(changes: Sequence[AuditLogEntry]) -> dict[int, list[Known]]:
     holders_of = {
         change.pk: [
             holder
-            for holder in known.get(change.record_id, ())
+            for holder in known[change.record_id]
             if holder.entry_id < change.pk and holder.holds(change)
         ]
         for change in from_stream
+        if change.record_id in known
     }
     return {pk: holders for pk, holders in holders_of.items() if holders}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from audit.db.bulk_insert import insert, object_factory
@@ -12,7 +12,13 @@ from handlers.models import Delivery, HandlerMapping
 from handlers.ordering.await_mirror import await_mirror
 from handlers.ordering.read_records import stale
 from handlers.ordering.rechain import follow
-from handlers.routing.router import GAPS, overtakable_mappings, route, route_with_gaps
+from handlers.routing.router import (
+    GAPS,
+    candidates,
+    overtakable_mappings,
+    route,
+    route_with_gaps,
+)
 from handlers.routing.saves import Saves, entries_of_saves, needing_saves, saves_among
 from listeners.models import Listener
 
@@ -89,11 +95,15 @@ def _routed(
     saves: Saves,
 ) -> list[Pair]:
     routes = route if gap_policy == GapPolicy.RECORD else route_with_gaps
+    kinds = {(entry.change_type, entry.entity_name) for entry in entries}
+    mappings_of = {kind: candidates(*kind, mappings) for kind in kinds}
     return [
-        (entry, routed.mapping, routed.skipped)
+        (entry, mapping, skipped)
         for entry in entries
-        for routed in routes(entry, mappings, saves.get(entry.pk))
-        if only is None or (entry.pk, routed.mapping.pk) in only
+        for mapping, skipped in routes(
+            entry, mappings_of[entry.change_type, entry.entity_name], saves.get(entry.id)
+        )
+        if only is None or (entry.id, mapping.id) in only
     ]
 
 
@@ -113,21 +123,25 @@ def late_matches(
 
 
 def _deliveries(pairs: Sequence[Pair], lane_of: Mapping[int, int]) -> list[Delivery]:
-    holders_of = stale(list({entry.pk: entry for entry, _, _ in pairs}.values()))
+    holders_of = stale(list({entry.id: entry for entry, _, _ in pairs}.values()))
     receivers = _receivers(
         {holder.entry_id for holders in holders_of.values() for holder in holders}, lane_of
     )
+    mappings = {mapping.id: mapping for _, mapping, _ in pairs}
+    make = {pk: _factory(mapping) for pk, mapping in mappings.items()}
     deliveries = []
     for entry, mapping, left_out in pairs:
-        lane = lane_of.get(mapping.pk)
-        targets = {lane, mapping.handler or mapping.task} - {None}
-        reasons = (
-            holder.reason
-            for holder in holders_of.get(entry.pk, ())
-            if targets & receivers[holder.entry_id]
-        )
-        skipped = left_out or next(reasons, "")
-        deliveries.append(_delivery(entry, mapping, skipped, lane))
+        lane = lane_of.get(mapping.id)
+        skipped = left_out
+        if entry.id in holders_of and not skipped:
+            targets = {lane, mapping.handler or mapping.task} - {None}
+            reasons = (
+                holder.reason
+                for holder in holders_of[entry.id]
+                if targets & receivers[holder.entry_id]
+            )
+            skipped = next(reasons, "")
+        deliveries.append(make[mapping.id](_values(entry, skipped, lane)))
     return deliveries
 
 
@@ -178,21 +192,19 @@ def _await_records(deliveries: Sequence[Delivery], gaps: Collection[int]) -> Non
             delivery.error = AWAITS_RECORD
 
 
-_make = object_factory(Delivery)
+def _factory(mapping: HandlerMapping) -> Callable[[dict[str, Any]], Delivery]:
+    return object_factory(
+        Delivery,
+        mapping_id=mapping.pk,
+        handler=mapping.handler or mapping.task,
+        is_external=bool(mapping.task),
+        is_tracked=mapping.is_tracking,
+        queue=mapping.queue,
+    )
 
 
-def _delivery(
-    entry: AuditLogEntry, mapping: HandlerMapping, skipped: str, lane: int | None
-) -> Delivery:
-    values: dict[str, Any] = {
-        "entry_id": entry.pk,
-        "mapping_id": mapping.pk,
-        "handler": mapping.handler or mapping.task,
-        "is_external": bool(mapping.task),
-        "is_tracked": mapping.is_tracking,
-        "queue": mapping.queue,
-        "created_at": entry.received_at,
-    }
+def _values(entry: AuditLogEntry, skipped: str, lane: int | None) -> dict[str, Any]:
+    values: dict[str, Any] = {"entry_id": entry.id, "created_at": entry.received_at}
     if skipped:  # ended already: in no chain, so that no delivery waits for it
         values |= {
             "state": Delivery.State.SKIPPED,
@@ -201,4 +213,4 @@ def _delivery(
         }
     elif lane is not None:
         values["chain"] = f"{lane}:{entry.record_id}"
-    return _make(values)
+    return values

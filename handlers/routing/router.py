@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from audit.models import AuditLogEntry
 from handlers.models import HandlerMapping
@@ -19,8 +19,7 @@ ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "r
 GAPS = {f"GAP_{change_type}": on for change_type, on in ON.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(NamedTuple):
     """A mapping that a change matches. `skipped` says why the mapping ignores the change, if so."""
 
     mapping: HandlerMapping
@@ -84,10 +83,24 @@ def _of_kind(
     return [
         Routed(mapping, left_out(change, mapping.ignore_origins, mapping.ignore_users))
         for mapping in mappings
-        if mapping.on == on
-        and mapping.entity in ("*", change.entity_name)
-        and (mapping.handler or mapping.task)
+        if _takes(mapping, on, change.entity_name)
     ]
+
+
+def _takes(mapping: HandlerMapping, on: str, entity_name: str) -> bool:
+    return (
+        mapping.on == on
+        and mapping.entity in ("*", entity_name)
+        and bool(mapping.handler or mapping.task)
+    )
+
+
+def candidates(
+    change_type: str, entity_name: str, mappings: Iterable[HandlerMapping]
+) -> list[HandlerMapping]:
+    """Return the mappings that can match changes of this type and entity, gap events included."""
+    on = GAPS.get(change_type) or ON.get(change_type)
+    return [mapping for mapping in mappings if on and _takes(mapping, on, entity_name)]
 
 
 def lanes(mappings: Iterable[HandlerMapping]) -> dict[int, int]:

@@ -5,7 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from handlers.routing.router import Routed, lanes, overtakable_mappings, route
+from handlers.routing.router import (
+    Routed,
+    candidates,
+    lanes,
+    overtakable_mappings,
+    route,
+    route_with_gaps,
+)
 
 _numbers = itertools.count(1)
 
@@ -203,3 +210,22 @@ def test_only_an_ordered_mapping_that_shares_a_handler_with_an_unordered_one_is_
 
     assert overtakable_mappings([alone, ordered]) == frozenset()
     assert overtakable_mappings([alone, ordered, unordered]) == {ordered.pk}
+
+
+@pytest.mark.parametrize(
+    "change_type", ["CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_UPDATE", "GAP_OVERFLOW", "NEW"]
+)
+def test_candidates_lose_no_mapping_that_gets_the_change(change_type):
+    mappings = [
+        mapping(on, entity, handler=handler)
+        for on in ("create", "update", "delete", "restore")
+        for entity in ("*", "Account", "Contact")
+        for handler in ("h", "")
+    ]
+    change = changed(change_type)
+
+    chosen = candidates(change_type, "Account", mappings)
+
+    for select in (route, route_with_gaps):
+        assert select(change, chosen) == select(change, mappings)
+    assert len(chosen) in (0, 2)
