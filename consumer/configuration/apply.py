@@ -227,7 +227,7 @@ class _Plan:
                 steps.append(Step(f"- connection {name}", connection.delete, connection))
         items = self._wanted.listeners.values()
         handlers = [handler for item in items for handler in item.handlers or ()]
-        removals, in_use = self._destinations.removals(handlers)
+        removals, in_use = self._destinations.removals(handlers, self.steps)
         steps += removals
         notes += in_use
         if prune:

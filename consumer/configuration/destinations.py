@@ -3,13 +3,13 @@ only if no mapping uses it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from consumer.configuration.desired_state import Item, Wanted
 from consumer.configuration.errors import Problems
 from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import DESTINATION, DESTINATION_KEY
-from handlers.models import Destination
+from handlers.models import Destination, HandlerMapping
 
 
 class Destinations:
@@ -37,18 +37,25 @@ class Destinations:
             )
         ]
 
-    def removals(self, handlers: Iterable[Item]) -> tuple[list[Step], list[str]]:
+    def removals(
+        self, handlers: Iterable[Item], before: Sequence[Step]
+    ) -> tuple[list[Step], list[str]]:
         """Return the steps that remove the destinations that the file does not name, and a line for
-        each that is kept because mappings use it. `handlers` are those of the file."""
+        each that is kept because mappings use it. `handlers` are those of the file, and `before`
+        are the steps taken first."""
+        changed = [step.row for step in before if isinstance(step.row, HandlerMapping)]
         named = {item.values.get(DESTINATION_KEY) for item in handlers}
         steps: list[Step] = []
         kept: list[str] = []
         for name, row in self.rows.items():
             if name in self._wanted:
                 continue
-            users = row.users()
+            users = row.users(leaving=[m.pk for m in changed if m.pk and m.destination != row])
             if name in named or users:
-                kept.append(f"destination {name} is kept: used by {'; '.join(users) or 'the file'}")
+                used = f"used by {'; '.join(users) or 'the file'}"
+                kept.append(
+                    f"destination {name} is kept: {used}; apply the file again when nothing does"
+                )
             else:
                 steps.append(Step(f"- destination {name}", row.delete, row))
         return steps, kept

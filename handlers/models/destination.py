@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -96,10 +97,12 @@ class Destination(models.Model):
         )
         return super().delete(*args, **kwargs)
 
-    def users(self) -> list[str]:
-        """Return the mappings that use it, also deleted ones whose deliveries still do, and the
-        number of tasks under way there. Their mappings may name another destination since."""
+    def users(self, *, leaving: Collection[int] = ()) -> list[str]:
+        """Return the mappings that use it, also deleted ones whose deliveries still do, without
+        those with the ids `leaving`, and the number of tasks under way there. The mappings of these
+        may name another destination since."""
         mappings = self.mappings(manager="with_deleted").filter(emptied_at=None)
+        mappings = mappings.exclude(pk__in=leaving)
         deleted = "a deleted mapping, whose deliveries still wait to be sent or for their reports"
         users = [
             f"{mapping.listener}, {deleted if mapping.is_deleted else mapping}"

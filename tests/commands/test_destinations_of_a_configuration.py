@@ -1,8 +1,10 @@
 """Destinations of a configuration file."""
 
 import pytest
+from django.utils import timezone
 
 from audit.models import OperatorAction
+from handlers.mappings import soft_delete
 from handlers.models import Destination, HandlerMapping
 from tests.commands.running import CONNECTION
 
@@ -57,6 +59,30 @@ def test_a_mapping_moves_to_another_destination_of_the_same_file(file):
 
     assert any("destination shop → store" in line for line in output.lines)
     assert HandlerMapping.objects.get(task="shop.sync").destination.name == "store"
+
+
+STORE = BOTH.replace("name: shop", "name: store").replace("destination: shop", "destination: store")
+
+
+def test_it_is_removed_in_the_run_that_moves_its_mappings_away(file):
+    file.apply(BOTH, "--allow-unknown-handlers")
+
+    moved = file.apply(STORE, "--prune", "--allow-unknown-handlers")
+
+    assert "- destination shop" in moved.lines
+    assert [destination.name for destination in Destination.objects.all()] == ["store"]
+
+
+def test_it_is_kept_until_deliveries_of_removed_mappings_are_skipped(file):
+    file.apply(BOTH, "--allow-unknown-handlers")
+
+    without = f"{LISTENER}    handlers: []\n"
+    kept = file.apply(without, "--prune").err
+    assert "is kept: used by crm, onUpdate Account: shop.sync; apply the file again" in kept
+
+    soft_delete.skip_waiting(timezone.now())
+
+    assert file.apply(without, "--prune").lines == ["- destination shop"]
 
 
 def test_it_is_removed_only_with_prune_and_only_when_nothing_uses_it(file):
