@@ -23,6 +23,7 @@ def reach(name: str) -> None:
     settled       the result is written, not committed
     ended
     claimed_to_send  a tracked external task, whose message is not sent
+    reports_read  reports of external tasks were read, nothing is settled
     reported      the end of an external task is settled, its report not acknowledged
     mirroring     the mirror's rows are written, not committed
     marking       the mirror's rows are committed, its records to read again are not

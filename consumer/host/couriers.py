@@ -84,14 +84,14 @@ class ReaderThread(threading.Thread):
 
     def _read(self) -> None:
         """Raises BrokerUnavailable, and the errors of a database that stays away."""
-        with self._reader.reading() as broker:
+        with self._reader.reading() as source:
             self._connected_at = time.monotonic()
             while not self._stopped.is_set():
-                self._handle_batch(broker)
+                self._handle_batch(source)
 
-    def _handle_batch(self, broker: Any) -> None:
+    def _handle_batch(self, source: Any) -> None:
         with apps.errors(self.destination):
-            self._reader.handle_batch(broker)
+            self._reader.handle_batch(source)
 
     def _after_failure(self, *, is_expected: bool = True) -> None:
         pass
@@ -118,16 +118,16 @@ class CourierThread(ReaderThread):
         if self._events:
             self._events.stop()
 
-    def _handle_batch(self, broker: Any) -> None:
+    def _handle_batch(self, source: Any) -> None:
         with apps.errors(self.destination):
-            self._courier.handle_batch(broker)
+            self._courier.handle_batch(source)
             now = time.monotonic()
             if now - self._read_at > GAP_SECONDS:
                 self._reading_since = now
             self._read_at = now
             if now - self._looked_at < OVERDUE_SECONDS:
                 return
-            unseen = self._courier.unseen_seconds(broker)
+            unseen = source.unseen_seconds()
         self._looked_at = time.monotonic()
         if self._looked_at - self._connected_at >= unseen:
             self._end_unreported(unseen)

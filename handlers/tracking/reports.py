@@ -19,6 +19,8 @@ from handlers.tracking.tokens import InvalidToken, Reported, Token, issue, read
 from handlers.types import Claim
 
 TASK = "cdc.report"
+#: Reports that one transaction settles, at most.
+BATCH = 300
 #: A report is larger only if it is forged.
 MAX_BYTES = 20_000
 #: A worker's name is cut to the length of its column.

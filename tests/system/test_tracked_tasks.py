@@ -13,9 +13,9 @@ from tests.system.verdict import free_the_lease
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
 
 RECORDS = [f"00100000000000{number}AAA" for number in range(4)]
-#: Where a listener is killed: after the claims of tasks, before the commit of their reports, and
-#: before the reports are acknowledged.
-POINTS = ["claimed_to_send", "settled", "reported"]
+#: Where a listener is killed: after the claims of tasks, after it has read reports, before their
+#: commit, and before they are acknowledged.
+POINTS = ["claimed_to_send", "reports_read", "settled", "reported"]
 
 
 @pytest.fixture

@@ -87,8 +87,8 @@ class Scene:
     def reading(self):
         """A courier; yields a function that handles a batch of reports."""
         courier = Courier(self.destination)
-        with courier.reading() as connection:
-            yield lambda: courier.handle_batch(connection)
+        with courier.reading() as queue:
+            yield lambda: courier.handle_batch(queue)
 
     def wait_until(self, condition, seconds: float = 30) -> None:
         """Read reports, end overdue attempts and send retries until the condition is true."""
@@ -135,3 +135,11 @@ class Scene:
 def scene(listener, destination, settings):
     settings.CDC_RETRY_BASE_SECONDS = 0.1
     return Scene(listener, destination)
+
+
+@pytest.fixture
+def sent(transactional_db, scene):
+    """The id of a delivery whose task was sent and is not run by anyone."""
+    scene.mapping()
+    [pk] = scene.record()
+    return pk

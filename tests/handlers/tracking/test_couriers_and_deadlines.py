@@ -13,12 +13,12 @@ from consumer.host.couriers import CourierThread
 from handlers.external import apps
 from handlers.models import Delivery, DeliveryAttempt, Destination
 from handlers.outbox import publish
+from handlers.tracking import consumed_reports
 from handlers.tracking.courier import Courier
 from handlers.tracking.overdue import destinations_to_read, end_unreported
-from handlers.tracking.reports import reports_queue
 from handlers.tracking.tokens import Reported, issue
-from tests.brokers import AnyBroker
 from tests.chaos.relay import Relay
+from tests.handlers.tracking.reporting import report, say
 from tests.servers import free_port, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
@@ -55,9 +55,8 @@ def wait_for_an_overdue_report(scene, shop) -> None:
 
 def test_a_report_that_a_killed_courier_had_received_counts(scene, shop):
     wait_for_an_overdue_report(scene, shop)
-    killed = Courier(scene.destination)
-    with killed.reading() as connection:
-        wait_for(lambda: killed._read(connection) and scene.waiting_reports() == 0)
+    with Courier(scene.destination).reading() as killed:
+        wait_for(killed.read)
 
         with courier_of(scene.destination):
             wait_for(lambda: scene.states != ["queued"], seconds=60)
@@ -67,7 +66,7 @@ def test_a_report_that_a_killed_courier_had_received_counts(scene, shop):
 
 @pytest.mark.parametrize("shop_broker", ["valkey", "rabbitmq"], indirect=True)
 def test_attempts_end_whose_reports_did_not_come(scene, monkeypatch):
-    monkeypatch.setattr("handlers.tracking.courier.HIDDEN_SECONDS", 1.0)
+    monkeypatch.setattr(consumed_reports, "HIDDEN_SECONDS", 1.0)
     scene.mapping(report_timeout=1, on_unknown="dead")
     publish.declare(apps.app_of(scene.destination), {"celery"})  # as a worker that is gone has done
     scene.record()
@@ -106,21 +105,20 @@ def test_attempts_end_while_connections_keep_breaking(scene, monkeypatch):
     assert outcomes() == ["unknown"]
 
 
-def test_attempts_end_while_reports_keep_coming(scene, monkeypatch):
+@pytest.mark.parametrize("shop_broker", ["valkey", "rabbitmq"], indirect=True)
+def test_attempts_end_while_reports_keep_coming(scene, shop_broker, monkeypatch):
     """A busy queue is never found empty, and a flood of reports must not hide that some miss."""
+    monkeypatch.setattr(consumed_reports, "HIDDEN_SECONDS", 1.0)
     scene.mapping(report_timeout=1, on_unknown="dead")
+    publish.declare(apps.app_of(scene.destination), {"celery"})  # as a worker that is gone has done
     scene.record()
-    monkeypatch.setattr(Courier, "_read", lambda *_: False)
-    monkeypatch.setattr("handlers.tracking.courier.HIDDEN_SECONDS", 2.0)
-    late = f'[["{issue(1, 99, Reported.SUCCEEDED)}"], {{}}, {{}}]'
-    broker = AnyBroker("valkey", scene.destination.broker.reveal())
-    broker.send_raw(reports_queue(), late, content_type="application/json")
+    late = report(issue(1, 99, Reported.SUCCEEDED))
 
     with courier_of(scene.destination):
-        wait_for(outcomes)
+        wait_for(lambda: say(scene, late, late) or outcomes())
 
     assert outcomes() == ["unknown"]
-    assert scene.waiting_reports() == 1
+    assert scene.counted("late") > 0
 
 
 def test_attempts_end_at_last_if_their_destination_does_not_come_back(scene, monkeypatch):

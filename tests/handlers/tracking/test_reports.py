@@ -7,39 +7,17 @@ import zlib
 
 import pytest
 from django.core.signing import Signer
-from kombu.connection import Connection
 
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.tracking import tokens
-from handlers.tracking.reports import TASK, reports_queue
+from handlers.tracking.reports import TASK
 from handlers.tracking.tokens import InvalidToken, Reported, issue, read
 from tests.attempts import all_attempts
+from tests.handlers.tracking.reporting import report, say
 
 pytestmark = pytest.mark.any_python
 
 SUCCEEDED, FAILED = Reported.SUCCEEDED, Reported.FAILED
-
-
-def say(scene, *bodies, **properties):
-    """Put messages into the reports queue, as anyone who can write to it."""
-    properties = {"content_type": "application/json", "content_encoding": "utf-8"} | properties
-    with Connection(scene.destination.broker.reveal()) as connection:
-        producer = connection.Producer()
-        for body in bodies:
-            text = body if isinstance(body, str | bytes) else json.dumps(body)
-            producer.publish(text, exchange="", routing_key=reports_queue(), **properties)
-
-
-def report(token):
-    return [[token], {}, {}]
-
-
-@pytest.fixture
-def sent(transactional_db, scene):
-    """The id of a delivery whose task was sent and is not run by anyone."""
-    scene.mapping()
-    [pk] = scene.record()
-    return pk
 
 
 def test_a_token_is_of_one_outcome_of_one_attempt_of_one_delivery():

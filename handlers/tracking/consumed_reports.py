@@ -1,0 +1,61 @@
+"""Reads reports on RabbitMQ, which returns those of a courier that was killed to their queue."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from kombu.entity import Queue
+from kombu.message import Message
+from kombu.messaging import Consumer
+
+from handlers.tracking.reports import BATCH, reports_queue
+
+#: Seconds to wait for the first report of a batch, and for each further one.
+FIRST_SECONDS, NEXT_SECONDS = 1.0, 0.01
+HEARTBEAT_SECONDS = 20
+#: Seconds for which a report may be in no queue, because a courier that was killed had received it.
+#: RabbitMQ returns it after two heartbeats.
+HIDDEN_SECONDS = 45.0
+
+
+class ConsumedReports:
+    """The reports queue of a broker that keeps the unacknowledged messages of its consumers."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._received: list[Message] = []
+        Consumer(  # type: ignore[no-untyped-call]
+            connection.default_channel,
+            [Queue(reports_queue(), exchange="", no_declare=True)],  # type: ignore[no-untyped-call]
+            on_message=self._received.append,
+            on_decode_error=lambda message, _: self._received.append(message),
+            accept=["json"],
+            auto_declare=False,
+            prefetch_count=BATCH,
+        ).consume()
+
+    def read(self) -> list[Message]:
+        """Return reports, up to a batch; wait a moment for them."""
+        if self._connection.supports_heartbeats:
+            self._connection.heartbeat_check()
+        wait = FIRST_SECONDS
+        while len(self._received) < BATCH:
+            try:
+                self._connection.drain_events(timeout=wait)
+            except TimeoutError:
+                break
+            wait = NEXT_SECONDS
+        return list(self._received)
+
+    def acknowledge(self) -> None:
+        """Remove the reports that were read last from the queue."""
+        for message in self._received:
+            message.ack()  # type: ignore[no-untyped-call]
+        self._received.clear()
+
+    def unseen_seconds(self) -> float:
+        """Return for how many seconds there may be reports that no courier has read; infinite while
+        many wait."""
+        declared = self._connection.default_channel.queue_declare(reports_queue(), passive=True)
+        return math.inf if declared.message_count >= BATCH else HIDDEN_SECONDS
