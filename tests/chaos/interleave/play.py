@@ -125,11 +125,12 @@ def _heal(operators: Any, written: int) -> list[str]:
         time.sleep(LOOK_SECONDS)
 
 
-def _attempts() -> int:
+def _attempts(**wanted: Any) -> int:
+    """Count attempts, with the first successes, which have no rows."""
     from handlers.models import Delivery, DeliveryAttempt
 
-    first_successes = Delivery.objects.filter(state="succeeded", attempts=1)
-    return DeliveryAttempt.objects.count() + first_successes.count()
+    first_successes = Delivery.objects.filter(state="succeeded", attempts=1, **wanted)
+    return DeliveryAttempt.objects.filter(**wanted).count() + first_successes.count()
 
 
 def _figures() -> dict[str, Any]:
@@ -139,7 +140,7 @@ def _figures() -> dict[str, Any]:
     return {
         "deliveries": Delivery.objects.counts(),
         "attempts": _attempts(),
-        "redelivered": DeliveryAttempt.objects.filter(redelivery__isnull=False).count(),
+        "redelivered": _attempts(redelivery__isnull=False),
         "skipped_as_deleted_or_restored": since.count(),
     }
 
