@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from benchmarks.figures import Figure, Report
+from benchmarks.figures import Figure, Report, Target
 from benchmarks.org import create
 from benchmarks.progress import Recorded, cpu_seconds, wait_for
 from benchmarks.stage import Run, Stage, configure, listener_yaml
@@ -15,6 +15,8 @@ from tests.simulator.process import SimulatorProcess
 
 _SECONDS = 600.0
 IDLE_SECONDS = 30.0
+#: Seconds after the last change at which the memory is measured again.
+_LATER_SECONDS = 60.0
 _RECEIVING = "SELECT count(*) FROM listeners_position WHERE state = 'receiving'"
 _SESSIONS = """
 SELECT count(*) FROM pg_stat_activity
@@ -34,11 +36,13 @@ def measure(stage: Stage, report: Report, transport: str, listeners: int, events
         started = time.monotonic() - began
         report.figures.append(Figure(f"{named}, until all receive", "s", (started,)))
         report.figures += _idle(named, process, run)
-        rate = _busy(run, org, listeners * events, events)
-        memory = _memory(process)
+        rate, most = _busy(run, org, process, listeners * events, events)
+        time.sleep(_LATER_SECONDS)
+        at_most = Target(350, "MB", at_most=True), Target(250, "MB", at_most=True)
         report.figures += [
             Figure(f"{named}, busy, of all together", "changes/s", (rate,)),
-            Figure(f"{named}, memory after that", "MB", (memory,)),
+            Figure(f"{named}, busy, memory at most", "MB", (most,), at_most[:1]),
+            Figure(f"{named}, memory a minute later", "MB", (_memory(process),), at_most[1:]),
         ]
 
 
@@ -56,15 +60,24 @@ def _idle(named: str, process: Service, run: Run) -> list[Figure]:
     ]
 
 
-def _busy(run: Run, org: SimulatorProcess, changes: int, events: int) -> float:
+def _busy(
+    run: Run, org: SimulatorProcess, process: Service, changes: int, events: int
+) -> tuple[float, float]:
+    """Return the changes per second and the highest memory."""
     recorded = Recorded(run.database)
+    samples: list[float] = []
+
+    def is_recorded() -> bool:
+        samples.append(_memory(process))
+        return recorded.is_published(changes)
+
     began = time.time()
     create(org, events)
-    ended = wait_for(lambda: recorded.count >= changes, _SECONDS, "all changes")
+    ended = wait_for(is_recorded, _SECONDS, "all changes")
     found = recorded.counts()[0]
     if found != changes:
         raise RuntimeError(f"of {changes} changes {found} were recorded")
-    return changes / (ended - began)
+    return changes / (ended - began), max(samples)
 
 
 def _memory(process: Service) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from consumer.ingest.transaction import KeepAlive, Message
+from consumer.stream.room import LONGEST_WAIT, OWN_BYTES, ROOM, Room, Turn
 
 Received = Message | KeepAlive
 
@@ -23,7 +24,8 @@ class Buffer:
     A message counts as outstanding until it is recorded, not only until it is taken.
     """
 
-    def __init__(self, limit: int, most_bytes: int = FULL_BYTES) -> None:
+    def __init__(self, limit: int, most_bytes: int = FULL_BYTES, room: Room = ROOM) -> None:
+        """`room` is shared with the other listeners of the process."""
         #: The position that the next message comes after; None before the first subscription.
         self.expected_position: str | None = None
         self._limit = limit
@@ -34,6 +36,42 @@ class Buffer:
         self._outstanding = 0
         self._closed = False
         self._changed = threading.Condition()
+        self._room = room
+        self._reserved = 0  # bytes of a response that was not put yet
+        self._turn: Turn | None = None
+
+    def reserve(self, size: int) -> None:
+        """Wait until the process has room for a response of `size` bytes that is not parsed yet.
+
+        The room is used by `put`, or given back by `cancel`. After `close` nothing is reserved.
+        """
+        with self._changed:
+            self._reserve(-self._reserved)  # of a response without messages
+            if self._closed:
+                return
+            if self._bytes + size <= OWN_BYTES:
+                self._reserve(size)
+                return
+            self._turn = turn = self._room.queue(size)
+        turn.has_come.wait(LONGEST_WAIT)
+        self._take(turn)
+
+    def _take(self, turn: Turn) -> None:
+        with self._changed:
+            self._turn = None
+            self._room.take(turn)
+            self._reserved = turn.size
+            if self._closed:
+                self._reserve(-turn.size)
+
+    def cancel(self) -> None:
+        """Give back the room that was reserved and not used."""
+        with self._changed:
+            self._reserve(-self._reserved)
+
+    def _reserve(self, size: int) -> None:
+        self._room.add(size)
+        self._reserved += size
 
     def put(self, messages: Iterable[Received], size: int = 0) -> None:
         """Add all messages of a response; first wait while the buffer is full.
@@ -51,6 +89,8 @@ class Buffer:
             average = size // len(added) if added else 0
             self._sizes.extend([average] * len(added))
             self._bytes += average * len(added)
+            self._room.add(average * len(added))
+            self._reserve(-self._reserved)
             self._changed.notify_all()
 
     def wait(self, seconds: float) -> bool:
@@ -80,23 +120,32 @@ class Buffer:
         """Count the oldest messages as recorded."""
         with self._changed:
             self._outstanding -= count
-            for _ in range(count):
-                self._bytes -= self._sizes.popleft()
+            recorded = sum(self._sizes.popleft() for _ in range(count))
+            self._bytes -= recorded
+            self._room.add(-recorded)
             self._changed.notify_all()
 
     def close(self) -> None:
         """Accept no more messages; those in the buffer can still be taken."""
         with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+            self._close()
 
     def discard(self) -> None:
         """Close, and drop the messages that were not taken: they are past the stored position. They
         still count as outstanding."""
         with self._changed:
             self._messages.clear()
-            self._closed = True
-            self._changed.notify_all()
+            self._room.add(-self._bytes)
+            self._reserve(-self._reserved)
+            self._sizes.clear()
+            self._bytes = 0
+            self._close()
+
+    def _close(self) -> None:
+        self._closed = True
+        if self._turn is not None:
+            self._turn.has_come.set()
+        self._changed.notify_all()
 
     def wait_until_recorded(self) -> None:
         """Wait until no message is outstanding, or the buffer is closed."""

@@ -55,10 +55,8 @@ class Status:
 
 
 class Receiver(threading.Thread):
-    """Receives one channel into a buffer, and reconnects after errors.
-
-    Ends when it is stopped, or with state FAILED when an operator has to act.
-    """
+    """Receives one channel into a buffer, and reconnects after errors. Ends when it is stopped, or
+    with state FAILED when an operator has to act."""
 
     def __init__(
         self,
@@ -79,6 +77,7 @@ class Receiver(threading.Thread):
         self._lease = lease
         self._buffer = buffer
         self._stream = stream
+        stream.admit = buffer.reserve
         self._stopping = threading.Event()
         self._failures = 0
         self._empty_answers = 0
@@ -162,6 +161,7 @@ class Receiver(threading.Thread):
             raise
         except SalesforceError as error:
             metrics.interrupted(self._listener.name, error)
+            self._buffer.cancel()
             self._react(error)
 
     def _react(self, error: SalesforceError) -> None:

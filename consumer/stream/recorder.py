@@ -81,15 +81,8 @@ class Recorder(threading.Thread):
 
     def run(self) -> None:
         try:
-            while batch := self._next():
-                self._began_at = began = time.monotonic()
-                if messages := [item for item in batch if isinstance(item, Message)]:
-                    self._record(messages)
-                if isinstance(batch[-1], KeepAlive):
-                    self._move(batch[-1])
-                self._began_at = None
-                self._buffer.done(len(batch))
-                self._took = time.monotonic() - began if len(batch) >= LARGE else 0.0
+            while self._record_next():
+                pass
         except LeaseLost:
             log.info("recording ended: the lease was lost", listener=self._listener.name)
         except GivenUp:
@@ -107,6 +100,24 @@ class Recorder(threading.Thread):
         finally:
             self._buffer.discard()
             connection.close()
+
+    def _record_next(self) -> bool:
+        """Record the next batch; return False if there is none, since the buffer is closed.
+
+        The batch is not referenced afterwards: a quiet listener must not keep its last one.
+        """
+        batch = self._next()
+        if not batch:
+            return False
+        self._began_at = began = time.monotonic()
+        if messages := [item for item in batch if isinstance(item, Message)]:
+            self._record(messages)
+        if isinstance(batch[-1], KeepAlive):
+            self._move(batch[-1])
+        self._began_at = None
+        self._buffer.done(len(batch))
+        self._took = time.monotonic() - began if len(batch) >= LARGE else 0.0
+        return True
 
     def _next(self) -> list[Received]:
         """Take the next batch. After a large batch, wait for more messages for as long as that

@@ -70,6 +70,9 @@ class EventStream(ABC):
         self._options = options or StreamOptions()
         self._monotonic = monotonic
         self._closed = threading.Event()
+        #: Called by ``poll`` with the size in bytes of what has arrived, before it is parsed, which
+        #: multiplies its size. May wait.
+        self.admit: Callable[[int], None] = lambda size: None
 
     @property
     @abstractmethod

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from cdcproject.conf.db_timeouts import limit_sessions
 from cdcproject.conf.logging import log_thread_failures
 from cdcproject.process.embedded_broker import ensure_embedded_broker
+from cdcproject.process.malloc import return_large_blocks
 from cdcproject.process.opentelemetry import tracing
 from consumer.host.probes import Probes
 from consumer.host.signals import Stopping, wait_for_database
@@ -64,6 +65,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         log_thread_failures()
+        return_large_blocks()
         limit_sessions(**SESSION_LIMITS)
         tracing.begin("listener", record_with)
         gc.freeze()  # loaded modules stay: keep the garbage collector from scanning them each time

@@ -140,8 +140,11 @@ class CometdStream(EventStream):
             raise StreamClosed
         self._refuse_idle(session)
         token = self._fresh(self._current)
+        request = session.connect(self._monotonic())
         with self._watch.waiting():
-            self._converse(token, session, session.connect(self._monotonic()))
+            answer = self._answer(token, session, request)
+        self.admit(len(answer.body))
+        self._take_in(session, request, answer)
         if not self._messages:
             self._raise_failure()
 
@@ -176,7 +179,9 @@ class CometdStream(EventStream):
 
     def _converse(self, token: Token, session: BayeuxSession, request: Request) -> None:
         """Send one request, and keep the messages and the failure of its answer."""
-        answer = self._answer(token, session, request)
+        self._take_in(session, request, self._answer(token, session, request))
+
+    def _take_in(self, session: BayeuxSession, request: Request, answer: Answer) -> None:
         try:
             messages = bayeux_messages(answer, str(request[0]["channel"]))
         except SalesforceError:

@@ -25,6 +25,8 @@ from listeners.salesforce.replay_ids import text_of
 from listeners.salesforce.tokens.tokens import Token, Tokens
 
 MOST_A_POLL = 500  # messages
+#: The size in bytes for which an event counts at least: Avro takes less than the JSON of CometD.
+_LEAST_SIZE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,10 @@ class PubSubStream(EventStream):
         try:
             events, latest = current.subscription.inbox.take(MOST_A_POLL)
             self.newest = text_of(latest) if latest else None
+            payloads = sum(len(event.event.payload) for event in events)
+            self.polled_bytes = max(payloads, _LEAST_SIZE * len(events))
+            self.admit(self.polled_bytes)
             messages = self._messages(current, events)
-            self.polled_bytes = sum(len(event.event.payload) for event in events)
             self._refused_tokens = 0
             return messages
         except StreamClosed:
