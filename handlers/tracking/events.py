@@ -26,15 +26,15 @@ from handlers.dead_letters.groups import group_of
 from handlers.external import apps
 from handlers.external.bounded_message import bound
 from handlers.models import Delivery, DeliveryAttempt, Destination
-from handlers.sdk.outcomes import Failed, storable
+from handlers.sdk.outcomes import MAX_ERROR, Failed, storable
 from listeners.clock import database_clock
 
 BATCH = 500
 FIRST_SECONDS, NEXT_SECONDS = 1.0, 0.05
 #: Events with more bytes are not read.
 MAX_BYTES = 1_000_000
-#: Tasks whose details are kept until their report is settled.
-KEPT = 20_000
+#: Tasks whose details are kept until their report is settled: begun ones, and failed ones.
+KEPT, FAILURES_KEPT = 20_000, 1_000
 #: How long RabbitMQ keeps an unread event, and the queue of a process that died.
 TTL_SECONDS, EXPIRES_SECONDS = 5.0, 60.0
 _TASK_ID = re.compile(r"delivery-([1-9]\d{0,17})-([1-9]\d{0,8})")
@@ -43,8 +43,9 @@ _MOST_CHARACTERS = 255
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A task began on a worker, or failed there with an error."""
+    """A task began on a worker of a destination, or failed there with an error."""
 
+    destination_id: int
     delivery_id: int
     attempt: int
     worker: str
@@ -52,18 +53,25 @@ class Event:
 
 
 class Details:
-    """The newest event of each task in flight, by delivery id and attempt."""
+    """The newest event of each task in flight, by the ids of destination and delivery, and the
+    attempt."""
 
     def __init__(self) -> None:
-        self._events: OrderedDict[tuple[int, int], Event] = OrderedDict()
+        self._begun: OrderedDict[tuple[int, int, int], Event] = OrderedDict()
+        self._failed: OrderedDict[tuple[int, int, int], Event] = OrderedDict()
 
     def add(self, event: Event) -> None:
-        self._events[event.delivery_id, event.attempt] = event
-        while len(self._events) > KEPT:
-            self._events.popitem(last=False)
+        events, most = (self._failed, FAILURES_KEPT) if event.error else (self._begun, KEPT)
+        events[event.destination_id, event.delivery_id, event.attempt] = event
+        while len(events) > most:
+            events.popitem(last=False)
 
-    def pop(self, delivery_id: int, attempt: int) -> Event | None:
-        return self._events.pop((delivery_id, attempt), None)
+    def pop(self, destination_id: int | None, delivery_id: int, attempt: int) -> Event | None:
+        if destination_id is None:
+            return None
+        place = destination_id, delivery_id, attempt
+        begun = self._begun.pop(place, None)
+        return self._failed.pop(place, begun)
 
 
 #: Of this process. Its couriers take from it what its event readers add.
@@ -113,7 +121,7 @@ class EventReader:
                 break
             wait = NEXT_SECONDS
         messages, self._received[:] = list(self._received), []
-        events = [event for message in messages for event in parse(message)]
+        events = [event for message in messages for event in parse(message, self.destination.pk)]
         for event in events:
             details.add(event)
         retry(lambda: begin_runs([event for event in events if event.error is None]), "begin runs")
@@ -123,12 +131,15 @@ class EventReader:
 
 
 def begin_runs(events: Sequence[Event]) -> None:
-    """Mark queued deliveries as running whose task has begun. Never inside a transaction."""
+    """Mark queued deliveries of one destination as running whose task has begun. Never inside a
+    transaction."""
     attempts = {event.delivery_id: event.attempt for event in events}
     if not attempts:
         return
+    destination_id = events[0].destination_id
     with transaction.atomic(durable=True):
-        queued = Delivery.objects.filter(pk__in=attempts, is_tracked=True, state="queued")
+        tracked = Delivery.objects.filter(is_tracked=True, destination=destination_id)
+        queued = tracked.filter(pk__in=attempts, state="queued")
         # A locked one is being settled.
         free = queued.order_by("id").select_for_update(skip_locked=True)
         begun = [pk for pk, number in free.values_list("pk", "attempts") if attempts[pk] == number]
@@ -142,21 +153,22 @@ def add_error(event: Event) -> None:
     if event.error is None:
         return
     error, trace = storable(event.error.error), storable(event.error.traceback)
+    own = Delivery.objects.filter(
+        pk=event.delivery_id, is_tracked=True, destination=event.destination_id
+    )
     attempts = DeliveryAttempt.objects.filter(
-        delivery=event.delivery_id, number=event.attempt, outcome="failed", traceback=""
+        delivery__in=own, number=event.attempt, outcome="failed", traceback=""
     )
     with transaction.atomic(durable=True):
-        deliveries = Delivery.objects.filter(
-            pk=event.delivery_id, attempts=event.attempt, state__in=("retrying", "dead")
-        )
+        deliveries = own.filter(attempts=event.attempt, state__in=("retrying", "dead"))
         delivery = deliveries.locked().first()
         if attempts.update(error=error, traceback=trace, worker=event.worker) and delivery:
             group = group_of(delivery, error)
-            deliveries.filter(is_tracked=True).update(error=error, error_group=group)
+            deliveries.update(error=error, error_group=group)
 
 
-def parse(message: Message) -> list[Event]:
-    """Return the events of tracked tasks in a message; several may share one."""
+def parse(message: Message, destination_id: int) -> list[Event]:
+    """Return the events of tracked tasks in a message from a destination; several may share one."""
     body = message.body
     is_json = message.content_type == "application/json" and isinstance(body, str | bytes)
     if message.errors or not is_json or len(body) > MAX_BYTES:
@@ -165,11 +177,12 @@ def parse(message: Message) -> list[Event]:
         content = json.loads(body)
     except (ValueError, RecursionError):
         return []
-    found = [_event(one) for one in (content if isinstance(content, list) else [content])]
+    contents = content if isinstance(content, list) else [content]
+    found = [_event(one, destination_id) for one in contents]
     return [event for event in found if event is not None]
 
 
-def _event(content: object) -> Event | None:
+def _event(content: object, destination_id: int) -> Event | None:
     if not isinstance(content, dict):
         return None
     task_id, worker = content.get("uuid"), content.get("hostname")
@@ -178,12 +191,13 @@ def _event(content: object) -> Event | None:
     match = _TASK_ID.fullmatch(task_id)
     if match is None or len(worker) > _MOST_CHARACTERS:
         return None
-    place = int(match[1]), int(match[2]), worker
+    place = destination_id, int(match[1]), int(match[2]), worker
     if content.get("type") == "task-started":
         return Event(*place)
     error, trace = content.get("exception"), content.get("traceback")
     if content.get("type") == "task-failed" and isinstance(error, str):
         kind = re.match(r"\w+", error)
         name = kind[0][:_MOST_CHARACTERS] if kind else ""
-        return Event(*place, Failed(error, trace if isinstance(trace, str) else "", type=name))
+        kept = trace[-MAX_ERROR:] if isinstance(trace, str) else ""
+        return Event(*place, Failed(error[-MAX_ERROR:], kept, type=name))
     return None

@@ -42,7 +42,7 @@ def settle_reports(
     now = database_clock.now()
     ended = []
     for claim, report in reported:
-        event = details.pop(claim.delivery.pk, claim.attempt)
+        event = details.pop(claim.delivery.destination_id, claim.delivery.pk, claim.attempt)
         worker = event.worker if event else report.worker
         if event and event.error:
             errors.setdefault(task_id_of(claim), event.error)
