@@ -8,7 +8,8 @@ import pytest
 from django.utils import timezone
 
 from consumer.ingest.transaction import entry_of
-from handlers.models import Delivery
+from handlers.external import apps, closed_queues
+from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.reporting.wait_reason import waits_for
 from listeners.salesforce.decode import decode
 from tests.docs.examples import DOCS
@@ -58,6 +59,7 @@ def pages_words(reason: str) -> str:
     text = re.sub(r"delivery \d+", "delivery N", reason)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "TIME", text)
     text = re.sub(r"mirror of \w+", "mirror of ENTITY", text)
+    text = re.sub(r"Destination \w+: the queue \w+", "Destination NAME: the queue QUEUE", text)
     return re.sub(r"'[\w.]+'", "NAME", text)
 
 
@@ -114,5 +116,16 @@ def test_it_has_what_a_delivery_says_that_waits_for_the_mirror(mapping, state):
     assert pages_words(waits_for(follower).reason) in told()
 
 
+@pytest.mark.parametrize("state", [closed_queues.ABSENT, closed_queues.REFUSES])
+def test_it_has_what_a_delivery_says_whose_queue_takes_no_tasks(mapping, state):
+    shop = Destination.objects.create(name="shop", broker="redis://localhost:1/0")
+    HandlerMapping.objects.update(handler="", task="shop.sync", destination=shop)
+    waiting = delivery(mapping, "ready", is_external=True, queue="crm")
+    closed_queues.note(shop, "crm", state)
+
+    assert pages_words(waits_for(waiting).reason) in told()
+    apps.forget()
+
+
 def test_it_has_no_other_rows():
-    assert len(told()) == len(set(told())) == len(EARLIER) + 6
+    assert len(told()) == len(set(told())) == len(EARLIER) + 8
