@@ -20,20 +20,27 @@ class Relay:
 
     def start(self) -> None:
         self._thread.start()
-        server = asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(10)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(10)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     def cut(self, seconds: float) -> None:
         """Reset every connection, and each new one for `seconds`."""
         self._loop.call_soon_threadsafe(self._cut, seconds)
 
     def stop(self) -> None:
-        self.cut(0)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.close()
 
     async def _serve(self) -> asyncio.Server:
         return await self._loop.create_server(lambda: _Caller(self), "127.0.0.1", 0)
+
+    async def _end(self) -> None:
+        self._server.close()
+        while self._open:
+            self._cut(0)
+            await asyncio.sleep(0.01)
 
     def _cut(self, seconds: float) -> None:
         self._closed_until = time.monotonic() + seconds
