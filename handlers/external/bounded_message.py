@@ -7,8 +7,10 @@ gigabytes.
 from __future__ import annotations
 
 import bz2
+import lzma
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from kombu.message import Message
@@ -17,20 +19,28 @@ from kombu.message import Message
 _DECOMPRESSORS: Mapping[object, Any] = {
     "application/x-gzip": zlib.decompressobj,
     "application/x-bz2": bz2.BZ2Decompressor,
+    "application/x-lzma": partial(lzma.LZMADecompressor, memlimit=20_000_000),
 }
+#: Those that Celery has beside them, by the names of its setting `task_compression`.
+_UNREAD = {"application/x-brotli": "brotli", "application/zstd": "zstd"}
 
 
 class BoundedMessage(Message):
     """A message whose body is None if it is larger than the limit, or cannot be decompressed.
 
-    It is the last base of a transport's message class.
+    `unread_compression` names a compression that is not supported. It is the last base of a
+    transport's message class.
     """
 
     max_bytes: ClassVar[int]
+    unread_compression = ""
 
     def __init__(self, body: Any = None, headers: Any = None, **values: Any) -> None:
         headers = dict(headers) if isinstance(headers, dict) else {}
-        body = _decompressed(body, headers.pop("compression", None), self.max_bytes)
+        compression = headers.pop("compression", None)
+        if isinstance(compression, str):
+            self.unread_compression = _UNREAD.get(compression, "")
+        body = _decompressed(body, compression, self.max_bytes)
         super().__init__(body=body, headers=headers, **values)  # type: ignore[no-untyped-call]
 
 
@@ -47,6 +57,6 @@ def _decompressed(body: object, compression: object, max_bytes: int) -> bytes | 
         return body
     try:
         found: bytes = _DECOMPRESSORS[compression]().decompress(body, max_bytes + 1)
-    except (LookupError, TypeError, ValueError, OSError, EOFError, zlib.error):
+    except (LookupError, TypeError, ValueError, OSError, EOFError, zlib.error, lzma.LZMAError):
         return None
     return found if len(found) <= max_bytes else None

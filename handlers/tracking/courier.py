@@ -30,8 +30,8 @@ from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two log lines about forged reports.
-FORGED_LOG_SECONDS = 60.0
+#: Seconds between two log lines about ignored reports, of either kind.
+IGNORED_LOG_SECONDS = 60.0
 
 
 class Courier:
@@ -40,7 +40,7 @@ class Courier:
     def __init__(self, destination: Destination | None) -> None:
         self.destination = destination
         self.name = destination.name if destination else ""
-        self._logged_forged_at = -FORGED_LOG_SECONDS
+        self._logged_at: dict[str, float] = {}
 
     @contextmanager
     def reading(self) -> Iterator[RedisReports | ConsumedReports]:
@@ -76,20 +76,33 @@ class Courier:
         return len(messages) < BATCH
 
     def _verified(self, messages: list[Message]) -> list[Report]:
-        reports = []
+        reports, unread = [], []
         for message in messages:
             try:
                 reports.append(parse(message))
             except InvalidToken:
-                continue
-        if forged := len(messages) - len(reports):
-            metrics.count(self.name, "forged", forged)
-            if monotonic() - self._logged_forged_at >= FORGED_LOG_SECONDS:
-                self._logged_forged_at = monotonic()
-                log.warning(
-                    "reports ignored that are not ours: find out who writes to the queue",
-                    queue=reports_queue(),
-                    destination=self.name,
-                    reports=forged,
-                )
+                if compression := getattr(message, "unread_compression", ""):
+                    unread.append(compression)
+        self._note_ignored(
+            "forged",
+            len(messages) - len(reports) - len(unread),
+            "reports ignored that are not ours: find out who writes to the queue",
+        )
+        self._note_ignored(
+            "compressed",
+            len(unread),
+            "reports ignored whose compression is not read: let the workers' task_compression be "
+            "gzip, bzip2 or lzma",
+            compressions=sorted(set(unread)),
+        )
         return reports
+
+    def _note_ignored(self, result: str, number: int, why: str, **details: object) -> None:
+        metrics.count(self.name, result, number)
+        if (
+            not number
+            or monotonic() < self._logged_at.get(result, -IGNORED_LOG_SECONDS) + IGNORED_LOG_SECONDS
+        ):
+            return
+        self._logged_at[result] = monotonic()
+        log.warning(why, queue=reports_queue(), destination=self.name, reports=number, **details)

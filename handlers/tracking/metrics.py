@@ -8,7 +8,8 @@ from handlers.outbox.metrics import harmless
 
 REPORTS = Counter(
     "cdc_task_reports",
-    "Reports of external tasks: settled, late (the attempt had ended before), forged (not ours). "
+    "Reports of external tasks: settled, late (the attempt had ended before), forged (not ours), "
+    "compressed (in a way that is not read). "
     "error: an unexpected error broke off the reading.",
     ["destination", "result"],
 )

@@ -63,7 +63,7 @@ class Scene:
         self.listener, self.destination = listener, destination
         self._counted_before = {
             result: _counter(destination, result)
-            for result in ("settled", "late", "forged", "error")
+            for result in ("settled", "late", "forged", "compressed", "error")
         }
 
     def mapping(self, task="shop.sync", on="create", **fields):

@@ -2,6 +2,7 @@
 
 import bz2
 import json
+import lzma
 import tracemalloc
 import zlib
 
@@ -65,19 +66,35 @@ def test_a_report_that_is_large_when_decompressed_is_forged(scene, sent):
     """A few kilobytes may become gigabytes, and this process may be killed for its memory."""
     genuine = json.dumps(report(issue(sent, 1, SUCCEEDED))).encode()
     bomb = genuine + b" " * 40_000_000
-    for kind, compress in (("gzip", zlib.compress), ("bz2", bz2.compress)):
+    kinds = {"gzip": zlib.compress, "bz2": bz2.compress, "lzma": lzma.compress}
+    for kind, compress in kinds.items():
         say(scene, compress(bomb), headers={"compression": f"application/x-{kind}"})
 
     with scene.reading() as handle:
         tracemalloc.start()
-        scene.wait_for_count("forged", 2, handle)
+        scene.wait_for_count("forged", 3, handle)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 10_000_000
 
-    say(scene, zlib.compress(genuine), headers={"compression": "application/x-gzip"})
+    say(scene, lzma.compress(genuine), headers={"compression": "application/x-lzma"})
     with scene.reading() as handle:
         scene.wait_for_count("settled", 1, handle)
+        say(scene, zlib.compress(genuine), headers={"compression": "application/x-gzip"})
+        scene.wait_for_count("late", 1, handle)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_compression_that_is_not_read_is_named(scene, sent, caplog):
+    for compression in ("application/zstd", "application/x-brotli"):
+        say(scene, b"compressed", headers={"compression": compression})
+
+    with scene.reading() as handle:
+        scene.wait_for_count("compressed", 2, handle)
+
+    assert scene.counted("forged") == 0
+    assert "task_compression be gzip, bzip2 or lzma" in caplog.text
+    assert "zstd" in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)
