@@ -121,11 +121,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The token store "redis" keeps tokens here; by default in the broker, when that is Redis.
 REDIS_URL = redis_address(_redis_url, CELERY_BROKER_URL)
 CELERY_TASK_DEFAULT_QUEUE = CDC_QUEUE
-# The queue for messages whose task our workers do not know.
-CDC_UNKNOWN_QUEUE = f"{CDC_QUEUE}.unknown"
-# The queue, on the broker of each destination, for the reports of tracked tasks. It has our name,
-# so that two installations on one broker do not read each other's reports.
-CDC_REPORTS_QUEUE = f"{CDC_QUEUE}.reports"
+CDC_UNKNOWN_QUEUE = f"{CDC_QUEUE}.unknown"  # of messages whose task our workers do not know
+CDC_REPORTS_QUEUE = f"{CDC_QUEUE}.reports"  # of tracked tasks, on the broker of each destination
 # Our own exchanges, so that workers ignore the control commands and events of other projects.
 CELERY_CONTROL_EXCHANGE = CDC_QUEUE
 CELERY_EVENT_EXCHANGE = f"{CDC_QUEUE}ev"

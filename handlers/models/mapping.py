@@ -259,13 +259,9 @@ class HandlerMapping(models.Model):
         if self.on_dead != self.OnDead.HALT:
             return []
         if self.ordering != self.Ordering.PER_RECORD:
-            return [
-                "An unordered mapping holds nothing back; choose continue, or order per record."
-            ]
+            return ["An unordered mapping holds nothing back; order per record, or continue."]
         if self.task and not self.track:
-            return [
-                "The failure of an external task that is not tracked is not known; choose continue."
-            ]
+            return ["Failures of a task that is not tracked are not known; choose continue."]
         return []
 
     def _after_flaws(self) -> list[str]:
