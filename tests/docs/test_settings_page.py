@@ -19,8 +19,8 @@ pytestmark = pytest.mark.any_database
 PAGE = DOCS / "settings.md"
 SOURCES = [*(ROOT / "cdcproject").rglob("*.py"), ROOT / "gunicorn.conf.py"]
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
-#: Variables that Django itself reads, before the product's settings.
-NOT_OURS = {"DJANGO_SETTINGS_MODULE"}
+#: Variables that Django and Celery themselves read.
+NOT_OURS = {"DJANGO_SETTINGS_MODULE", "CELERY_SKIP_CHECKS"}
 
 
 def read_in(source: Path) -> Iterator[tuple[str, object]]:
