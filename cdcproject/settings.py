@@ -52,6 +52,7 @@ try:
             "SECRET_KEY is not set; give a long random string, or DEBUG=true to try the product."
         )
     )
+    SECRET_KEY_FALLBACKS = names(env, "SECRET_KEY_FALLBACKS")
     CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
     ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
     CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")

@@ -17,6 +17,7 @@ from environs import Env, FileAwareEnv
 #: Variables that NAME_FILE can replace with a file. References to secrets cannot name them.
 SECRETS = (
     "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
     "CDC_ENCRYPTION_KEYS",
     "DATABASE_URL",
     "DATABASE_PASSWORD",

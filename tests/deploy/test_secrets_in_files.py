@@ -22,6 +22,7 @@ import json
 from django.conf import settings
 print(json.dumps({
     "SECRET_KEY": settings.SECRET_KEY,
+    "SECRET_KEY_FALLBACKS": settings.SECRET_KEY_FALLBACKS,
     "CDC_ENCRYPTION_KEYS": settings.CDC_ENCRYPTION_KEYS,
     "DATABASE": {k: settings.DATABASES["default"][k] for k in ("HOST", "USER", "PASSWORD")},
     "BROKER": settings.CELERY_BROKER_URL,
@@ -50,6 +51,7 @@ def read(tmp_path, contents, **environment):
 def test_each_secret_is_read_from_its_file(tmp_path):
     contents = {
         "SECRET_KEY": "a-key\n",
+        "SECRET_KEY_FALLBACKS": "former,older\n",
         "CDC_ENCRYPTION_KEYS": f"{KEY},{KEY}\n",
         "DATABASE_PASSWORD": "p@ss/word\n",
         "CELERY_BROKER_PASSWORD": "br/ok:er\n",
@@ -69,6 +71,7 @@ def test_each_secret_is_read_from_its_file(tmp_path):
 
     assert settings == {
         "SECRET_KEY": "a-key",
+        "SECRET_KEY_FALLBACKS": ["former", "older"],
         "CDC_ENCRYPTION_KEYS": [KEY, KEY],
         "DATABASE": {"HOST": "db", "USER": "cdc", "PASSWORD": "p@ss/word"},
         "BROKER": "amqp://worker:br%2Fok%3Aer@rabbit:5672//",

@@ -30,6 +30,32 @@ def test_a_token_is_of_one_outcome_of_one_attempt_of_one_delivery():
             read(f"{other}:{signature}")
 
 
+def test_a_token_of_a_former_secret_key_counts_while_that_is_a_fallback(settings, new_signers):
+    token = issue(7, 2, FAILED)
+    former, settings.SECRET_KEY = settings.SECRET_KEY, "x" * 50
+    new_signers()
+    with pytest.raises(InvalidToken):
+        read(token)
+
+    settings.SECRET_KEY_FALLBACKS = [former]
+    new_signers()
+
+    assert read(token) == read(issue(7, 2, FAILED)) == tokens.Token(7, 2, FAILED)
+    assert issue(7, 2, FAILED) != token
+
+
+@pytest.fixture
+def new_signers():
+    """Lets tokens be signed with changed settings, as in a new process."""
+
+    def forget():
+        tokens._signer.cache_clear()
+        tokens._key.cache_clear()
+
+    yield forget
+    forget()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_forged_reports_are_counted_and_change_nothing(scene, sent):
     genuine = issue(sent, 1, SUCCEEDED)
