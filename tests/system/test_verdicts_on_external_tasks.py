@@ -109,6 +109,37 @@ def test_a_run_before_the_previous_change_succeeded_is_out_of_order(history):
     assert history.violations() == {"out of order"}
 
 
+def test_a_run_between_the_attempts_of_the_previous_change_is_out_of_order(history):
+    """The first one's report was lost, so that its success was not known yet."""
+    history.run(1, 1, at=0)
+    history.fault(FLUSH, 20)
+    history.attempt(1, 1, "unknown", at=0, until=31)
+    history.succeed(2, 1, at=31.5)
+    history.succeed(1, 2, at=40)
+
+    assert history.violations() == {"out of order"}
+
+
+def test_an_attempt_that_begins_after_a_later_change_has_run_is_out_of_order(history):
+    """A task that waited in the queue past its deadline must expire."""
+    history.fault(FLUSH, 0)
+    history.attempt(1, 1, "unknown", at=0, until=31)
+    history.succeed(1, 2, at=32)
+    history.succeed(2, 1, at=40)
+    history.run(1, 1, at=50)
+
+    assert "out of order" in history.violations()
+
+
+def test_a_message_that_a_killed_worker_had_not_acknowledged_may_run_again_late(history):
+    history.succeed(1, 1, at=0)
+    history.succeed(2, 1, at=1.5)
+    history.fault(KILL, 2, 7)
+    history.run(1, 1, at=10)
+
+    assert history.violations() == set()
+
+
 def test_a_fault_between_two_runs_is_a_reason_for_the_second(history):
     history.run(1, 1, at=0)
     history.fault(FLUSH, 20)

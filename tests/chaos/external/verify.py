@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from tests.chaos.external.effects import Change, Log, Run
@@ -128,7 +129,7 @@ def verify(
             _check_runs(verdict, delivery, attempts, runs, timing)
     released = {delivery.id for delivery in deliveries.values() if delivery.released}
     _check_attempts(verdict, attempts, released, log, timing)
-    _check_order(verdict, changes, log)
+    _check_order(verdict, changes, deliveries, log)
     for change in log.runs.keys() - deliveries.keys():
         verdict.report("a run of no change", change)
     return verdict
@@ -249,17 +250,35 @@ def _check_attempts(
             verdict.report("a run of no attempt", key)
 
 
-def _check_order(verdict: Verdict, changes: Sequence[Change], log: Log) -> None:
-    """Check that a change's first run begins after the record's previous change has succeeded."""
-    succeeded: dict[str, int] = {}
+def _check_order(
+    verdict: Verdict,
+    changes: Sequence[Change],
+    deliveries: Mapping[Change, Delivery],
+    log: Log,
+) -> None:
+    """Check that a change first runs after the attempt that ended the record's previous change, and
+    that no attempt begins to run once a later change of the record has run.
+
+    That a message runs again, when and after which fault, is checked with the runs of its change.
+    """
+    ended: dict[str, int] = {}
     for change in changes:
-        runs = log.runs.get(change, ())
-        if not runs:
+        if not (runs := log.runs.get(change, ())):
             continue
-        if runs[0].started < succeeded.get(change[2], 0):
+        if runs[0].started < ended.get(change[2], 0):
             verdict.report("out of order", change)
-        ends = [run.ended for run in runs if run.outcome == "success"]
-        succeeded[change[2]] = min(ends, default=0)
+        delivery = deliveries.get(change)
+        last = (delivery.id, delivery.attempts) if delivery else None
+        ends = [run.ended for run in runs if run.outcome == "success" and run.attempt == last]
+        ended[change[2]] = min(ends, default=0)
+    later: dict[str, float] = {}
+    for change in reversed(changes):
+        runs = log.runs.get(change, ())
+        first_of_each = {run.task_id: run.started for run in reversed(runs)}
+        before = later.get(change[2], inf)
+        if any(started > before for started in first_of_each.values()):
+            verdict.report("out of order", f"{change}: begun after a later one")
+        later[change[2]] = min(before, *first_of_each.values()) if first_of_each else before
 
 
 def _fails_at_first(change: Change) -> bool:
