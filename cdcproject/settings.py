@@ -145,8 +145,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
     if "redis" in CELERY_BROKER_URL
     else {}
 )
-# The database controls attempts: a message is acknowledged after its run, and a duplicate message
-# is harmless, since a worker claims the delivery first.
+# Messages are acknowledged after the run: a duplicate is harmless, since a worker claims it first.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
