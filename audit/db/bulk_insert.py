@@ -13,6 +13,7 @@ from django.db.models import JSONField, Model
 from django.db.models.base import ModelState
 
 from audit.db.prepared import prepared_cursor
+from listeners.salesforce.fast_json import encoded
 
 ROWS = 1000
 #: Up to so many rows, one INSERT is faster than fetching ids and a COPY.
@@ -152,12 +153,10 @@ def _json(field: JSONField) -> Callable[[Any], str]:
 
 def _jsonb(field: JSONField) -> Callable[[Any], bytes]:
     """Return a function that encodes a value as binary jsonb: a version byte and the text."""
-    encode = (field.encoder or JSONEncoder)().encode
-
-    def jsonb(value: Any) -> bytes:
-        return _EMPTY if value == [] else _VERSION + encode(value).encode()
-
-    return jsonb
+    if field.encoder is not None:
+        encode = field.encoder().encode
+        return lambda value: _VERSION + encode(value).encode()
+    return lambda value: _EMPTY if value == [] else _VERSION + encoded(value)
 
 
 _VERSION = b"\x01"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import PRESETS, ChangeEvent
@@ -79,49 +81,44 @@ def _events(message: Mapping[str, Any]) -> list[ChangeEvent]:
     record_ids = _record_ids(header)
     changed = dict(payload)
     del changed["ChangeEventHeader"]
-    _require_storable(changed)
-    fields = _header_fields(header)
-    _require_few(record_ids, changed, fields["header_extra"])
-    _require_indexable(fields, record_ids)
-    shared = {
-        "channel": channel,
-        "replay_id": _replay_id(event),
-        "event_uuid": _optional_text(event, "EventUuid", "data.event"),
-        "record_ids": record_ids,
-        **fields,
-    }
-    return [
-        ChangeEvent(record_id=record_id, changed_data=dict(changed), **shared)
-        for record_id in record_ids
+    _require_storable(changed, "data.payload")
+    first = ChangeEvent(
+        channel=channel,
+        replay_id=_replay_id(event),
+        event_uuid=_optional_text(event, "EventUuid", "data.event"),
+        entity_name=_text(header, "entityName", _HEADER),
+        record_id=record_ids[0],
+        record_ids=record_ids,
+        change_type=_text(header, "changeType", _HEADER),
+        change_origin=_optional_text(header, "changeOrigin", _HEADER),
+        transaction_key=_text(header, "transactionKey", _HEADER),
+        sequence_number=_whole(header, "sequenceNumber", 0, _BIGINT - 1),
+        commit_timestamp=_whole(header, "commitTimestamp", 0, _LATEST_MS),
+        commit_number=_optional_whole(header, "commitNumber"),
+        commit_user=_optional_text(header, "commitUser", _HEADER),
+        changed_fields=_optional_names(header, "changedFields"),
+        nulled_fields=_optional_names(header, "nulledFields"),
+        diff_fields=_optional_names(header, "diffFields"),
+        changed_data=changed,
+        header_extra=_extra(header),
+    )
+    _require_indexable(first)
+    _require_few(first)
+    others = [
+        replace(first, record_id=record_id, changed_data=dict(changed))
+        for record_id in record_ids[1:]
     ]
+    return [first, *others]
 
 
-def _header_fields(header: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "entity_name": _text(header, "entityName", _HEADER),
-        "change_type": _text(header, "changeType", _HEADER),
-        "change_origin": _optional_text(header, "changeOrigin", _HEADER),
-        "transaction_key": _text(header, "transactionKey", _HEADER),
-        "sequence_number": _whole(header, "sequenceNumber", 0, _BIGINT - 1),
-        "commit_timestamp": _whole(header, "commitTimestamp", 0, _LATEST_MS),
-        "commit_number": _optional_whole(header, "commitNumber"),
-        "commit_user": _optional_text(header, "commitUser", _HEADER),
-        "changed_fields": _optional_names(header, "changedFields"),
-        "nulled_fields": _optional_names(header, "nulledFields"),
-        "diff_fields": _optional_names(header, "diffFields"),
-        "header_extra": _extra(header),
-    }
-
-
-def _require_few(
-    record_ids: tuple[str, ...], changed: dict[str, Any], extra: dict[str, Any] | None
-) -> None:
-    if len(record_ids) == 1:
+def _require_few(event: ChangeEvent) -> None:
+    count = len(event.record_ids)
+    if count == 1:
         return
-    each = len(json.dumps(changed)) + len(json.dumps(extra))
-    if each * len(record_ids) > _MOST_TOGETHER:
+    each = len(json.dumps(event.changed_data)) + len(json.dumps(event.header_extra))
+    if each * count > _MOST_TOGETHER:
         raise _FlawError(
-            f"{_HEADER}.recordIds has {len(record_ids)} records with {each} bytes each: more "
+            f"{_HEADER}.recordIds has {count} records with {each} bytes each: more "
             f"than {_MOST_TOGETHER // 1024**2} MiB in total"
         )
 
@@ -142,9 +139,9 @@ def _extra(header: Mapping[str, Any]) -> dict[str, Any] | None:
     return extra or None
 
 
-def _require_indexable(fields: Mapping[str, Any], record_ids: tuple[str, ...]) -> None:
-    named = sum(len(fields[name]) for name in ("entity_name", "change_type", "transaction_key"))
-    if named + max(map(len, record_ids)) > _LONGEST_IDENTITY:
+def _require_indexable(event: ChangeEvent) -> None:
+    named = len(event.entity_name) + len(event.change_type) + len(event.transaction_key)
+    if named + max(map(len, event.record_ids)) > _LONGEST_IDENTITY:
         raise _FlawError(
             f"{_HEADER}: entityName, changeType, transactionKey and a record id have more than "
             f"{_LONGEST_IDENTITY} characters in total"
@@ -163,8 +160,11 @@ def _required(of: Mapping[str, Any], name: str, where: str) -> Any:
 
 
 def _object(of: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    value = of.get(name)
+    if type(value) is dict:
+        return value
     value = _required(of, name, where)
-    if type(value) is not dict and not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
         raise _FlawError(f"{_at(where, name)} is {_kind(value)}, not an object")
     return value
 
@@ -208,7 +208,7 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise _FlawError(f"{where} is {_kind(value)}, not an array")
     for element in value:
-        if not isinstance(element, str):
+        if type(element) is not str:
             raise _FlawError(f"{where} contains {_kind(element)}, not only strings")
     return tuple(value)
 
@@ -219,6 +219,9 @@ def _optional_names(header: Mapping[str, Any], name: str) -> tuple[str, ...] | N
 
 
 def _record_ids(header: Mapping[str, Any]) -> tuple[str, ...]:
+    value = header.get("recordIds")
+    if type(value) is list and len(value) == 1 and type(value[0]) is str and value[0]:
+        return (value[0],)
     where = _at(_HEADER, "recordIds")
     names = _names(_required(header, "recordIds", _HEADER), where)
     if not names:
@@ -256,27 +259,23 @@ def _replay_id_or_none(message: Mapping[str, Any]) -> str | None:
         return None
 
 
-_PLAIN = (str, int, bool, type(None))
+_PLAIN = frozenset((str, int, bool, type(None)))
 
 
-def _require_storable(changed: dict[str, Any], at: str = "data.payload") -> None:
+def _require_storable(values: Mapping[str, Any] | Sequence[Any], at: str, depth: int = 0) -> None:
     """Refuse values that databases cannot store: NaN, Infinity (also 1e999), and deep nesting."""
-    waiting = [(name, 0, value) for name, value in changed.items() if type(value) not in _PLAIN]
-    while waiting:
-        path, depth, value = waiting.pop()
-        if isinstance(value, float):
-            if not math.isfinite(value):
-                raise _FlawError(f"{at}.{path} is not a finite number")
+    items: Iterable[Any] = values.items() if isinstance(values, Mapping) else enumerate(values)
+    for name, value in items:
+        kind = type(value)
+        if kind in _PLAIN or (kind is float and math.isfinite(value)):
             continue
-        if isinstance(value, Mapping):
-            inner = [(f".{name}", item) for name, item in value.items() if type(item) not in _PLAIN]
-        elif isinstance(value, list | tuple):
-            inner = [(f"[{n}]", item) for n, item in enumerate(value) if type(item) not in _PLAIN]
-        else:
-            continue
-        if depth == _DEEPEST:
-            raise _FlawError(f"{at}.{path[:60]}… is nested too deeply")
-        waiting.extend((path + where, depth + 1, within) for where, within in inner)
+        path = f"{at}.{name}" if isinstance(name, str) else f"{at}[{name}]"
+        if kind is float:
+            raise _FlawError(f"{path} is not a finite number")
+        if isinstance(value, Mapping | list | tuple):
+            if depth == _DEEPEST:
+                raise _FlawError(f"{path[:80]}… is nested too deeply")
+            _require_storable(value, path, depth + 1)
 
 
 _KINDS = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 
 class ChangeKind(StrEnum):
@@ -28,8 +29,7 @@ class ChangeKind(StrEnum):
 PRESETS = ("-1", "-2")
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeEvent:
+class ChangeEvent(Struct, frozen=True):
     """The change of one record in a change event message.
 
     The identity of a change within an org is (transaction_key, sequence_number, entity_name,

@@ -31,6 +31,7 @@ from listeners.salesforce.errors import (
     LoginUnavailable,
     TransportFailed,
 )
+from listeners.salesforce.fast_json import parsed
 from listeners.salesforce.http.addresses import host_of
 from listeners.salesforce.http.answer_limits import DEEPEST, LOGIN, AnswerLimit, is_deeper
 
@@ -67,12 +68,12 @@ class Answer:
         type of numbers that are not whole.
         """
         try:
-            parsed = _parsed(self.body, number)
+            found = _parsed(self.body, number)
         except RecursionError:
             raise ValueError("nested too deeply") from None
-        if deepest is not None and is_deeper(parsed, deepest):
+        if deepest is not None and is_deeper(found, deepest):
             raise ValueError("nested too deeply")
-        return parsed
+        return found
 
     def json_or_none(self, number: type[float | Decimal] = float) -> Any:
         try:
@@ -132,7 +133,7 @@ class Answer:
 def _parsed(body: bytes, number: type[float | Decimal]) -> Any:
     """Parse JSON. A whole number that is too long for Python becomes infinite, like 1e999."""
     try:
-        return json.loads(body, parse_float=number)
+        return parsed(body) if number is float else json.loads(body, parse_float=number)
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise
     except ValueError:
