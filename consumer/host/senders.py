@@ -114,7 +114,7 @@ class Senders:
     def _offer(self, ids: Sequence[int], _: datetime) -> int:
         """Give deliveries to the threads of their destinations; return 0, as none is sent yet."""
         by_destination: defaultdict[int | None, list[int]] = defaultdict(list)
-        rows = Delivery.objects.filter(pk__in=ids).order_by("id")
+        rows = Delivery.objects.filter(pk__among=list(ids)).order_by("id")
         for pk, destination in rows.values_list("pk", "mapping__destination_id"):
             by_destination[destination].append(pk)
         with self._lock:

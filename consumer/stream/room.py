@@ -23,7 +23,7 @@ class Turn:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        #: Set when there is room, or when nobody waits any more.
+        #: Set when there is room, or when its listener no longer waits.
         self.has_come = threading.Event()
 
 

@@ -6,7 +6,7 @@ Their deliveries wait, and hold up no other. An incident is open while they do.
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -29,7 +29,11 @@ _REMEDIES = {
 }
 #: Seconds until a queue is tried again.
 _PAUSES = {ABSENT: 30.0, REFUSES: 10.0}
+#: How long after the last refusal a queue counts as open, though deliveries for it are ready.
+_OPEN_AGAIN = timedelta(minutes=3)
 
+_OPEN = "It has not refused a task for some minutes."
+_NONE_WAITS = "No delivery waits for it any more."
 #: The destination's id, None for our own broker, and the queue of a delivery.
 Place = tuple[int | None, str]
 
@@ -62,12 +66,13 @@ def note(destination: Destination | None, queue: str, reason: str) -> None:
 
 
 def close_incidents(now: datetime) -> None:
-    """Close the incidents of queues for which no delivery waits any more. Inside any
-    transaction."""
+    """Close the incidents of queues that have not refused a task for some time, or for which no
+    delivery waits any more. Inside any transaction."""
     for incident in Incident.objects.opened().filter(kind=KIND, last_seen_at__lte=now):
-        if not _is_waited_for(incident.key, now):
+        is_open_again = incident.last_seen_at < now - _OPEN_AGAIN
+        if is_open_again or not _is_waited_for(incident.key, now):
             as_seen = Incident.objects.filter(pk=incident.pk, last_seen_at=incident.last_seen_at)
-            as_seen.settle(now, note="No delivery waits for it any more.")
+            as_seen.settle(now, note=_OPEN if is_open_again else _NONE_WAITS)
 
 
 def reasons() -> dict[str, str]:

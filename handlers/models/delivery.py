@@ -227,7 +227,7 @@ class Delivery(models.Model):
         """The attempts that have ended, in order.
 
         A first attempt that succeeded has no row until the delivery is redelivered
-        (`redelivery.requeue`): the delivery itself tells its times and its worker.
+        (`redelivery.requeue`): the delivery itself has its times and its worker.
         """
         return [self.first_success] if self.is_first_success else list(self.attempt_log.all())
 

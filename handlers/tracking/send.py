@@ -55,7 +55,7 @@ def send_external(ids: Sequence[int], now: datetime, is_over: Callable[[], bool]
     broker, after sending to the others.
     """
     tracked_by_destination: defaultdict[int | None, dict[int, bool]] = defaultdict(dict)
-    rows = Delivery.objects.filter(pk__in=ids, is_external=True).order_by("id")
+    rows = Delivery.objects.filter(pk__among=list(ids), is_external=True).order_by("id")
     for pk, is_tracked, destination_id in rows.values_list(
         "pk", "is_tracked", "mapping__destination_id"
     ):

@@ -14,7 +14,7 @@ from audit.db.bulk_insert import insert
 from handlers.dead_letters.groups import group_of
 from handlers.external import closed_queues
 from handlers.models import Delivery, Destination
-from handlers.sdk.outcomes import Failed, Skipped, failed, storable
+from handlers.sdk.outcomes import MAPPING_DELETED, Failed, Skipped, failed, storable
 from handlers.superseded.prepare import present_of
 from handlers.tracking.messages import message_of
 from handlers.tracking.transmit import Sent, transmit
@@ -63,13 +63,16 @@ def send(app: Celery, destination: Destination | None, ids: Collection[int], now
 def _messages(deliveries: Sequence[Delivery], now: datetime) -> list[Message]:
     """Return the messages for claimed deliveries.
 
-    Skips changes whose record was deleted since, and ends deliveries whose payload is refused. A
-    delivery whose present values cannot be read keeps its claim, so that the next try waits until
-    the claim expires.
+    Skips changes whose record or mapping was deleted since, and ends deliveries whose payload is
+    refused. A delivery whose present values cannot be read keeps its claim, so that the next try
+    waits until the claim expires.
     """
     results = present_of(deliveries)
     messages = []
     for delivery in deliveries:
+        if delivery.active_mapping is None:
+            Delivery.objects.skip_sending({delivery.pk: MAPPING_DELETED}, now)
+            continue
         match message_of(delivery, delivery.attempts + 1, results.get(delivery.pk)):
             case Message() as message:
                 messages.append(message)

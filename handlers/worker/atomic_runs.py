@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from audit.db.retry import retry
 from handlers.models.chain_heads import Follower
@@ -64,17 +64,18 @@ def run_atomically(unit: Unit, bundle: Bundle, around: Around) -> Run:
                 units.append(each)
                 run = around(each, partial(_run_in_savepoint, is_first=len(units) == 1))
                 ended += run.ended
-                if not run.ended:
+                if not run.ended:  # later changes of its record must not overtake it
                     again.append(each)
+                    break
             if ended:
                 following = _settle(ended)
-    except (_Broken, ClaimLost, DatabaseError) as error:
+    except (_Broken, ClaimLost, DatabaseError, InterfaceError) as error:
         if len(units) > 1 and not isinstance(error, ClaimLost):
             _keep_apart(unit)
-        bundle.put_back(units)
+        bundle.put_back(units or [unit])
         return Run((), ())
     except BaseException:  # the process ends
-        bundle.put_back(units[:-1])
+        bundle.put_back(units[:-1] if units else [unit])
         raise
     bundle.put_back(again)
     if monotonic() - began > LATE_SECONDS:
@@ -127,14 +128,22 @@ def _run_in_savepoint(unit: Unit, *, is_first: bool) -> Run:
             outcomes = call(unit)
     except AllFailed as failure:
         outcomes = failure.outcomes
-        if isinstance(failure.error, OperationalError):
+        cause = _database_error(failure.error)
+        if isinstance(cause, OperationalError):
             _keep_apart(unit)
-        if isinstance(failure.error, DatabaseError) and not is_first:
+        if cause is not None and not is_first:
             outcomes = []
     if connection.needs_rollback:
         raise _Broken
     _separate_hooks()
     return Run(ended_of(unit, outcomes, began) if outcomes else ())
+
+
+def _database_error(error: BaseException | None) -> DatabaseError | None:
+    """Return the database error that an exception is or was raised for, or None."""
+    while error is not None and not isinstance(error, DatabaseError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _run_alone(unit: Unit) -> Run:

@@ -87,11 +87,19 @@ class Bundle:
 
     def next(self, fits: Callable[[Unit], bool] | None = None) -> Unit | None:
         """Return the next unit to run; None if there is none, if it does not fit, or if the claims
-        are late."""
-        with self._lock:
+        are late.
+
+        Inside a transaction give `fits`: the watchdog's lock is then not waited for, since on
+        SQLite the watchdog may wait for the transaction.
+        """
+        if not self._lock.acquire(blocking=fits is None):
+            return None
+        try:
             if not self._waiting or self.is_late or (fits and not fits(self._waiting[0])):
                 return None
             return self._waiting.popleft()
+        finally:
+            self._lock.release()
 
     def has_waiting(self) -> bool:
         return bool(self._waiting)

@@ -56,11 +56,10 @@ _end_to_end = cache(END_TO_END_SECONDS.labels)
 
 @harmless
 def ran(ended: Sequence[Ended]) -> None:
-    """Observe the duration of one call of a handler, which ended these runs."""
-    if ended:
-        first = ended[0]
-        seconds = (first.finished_at - first.started_at).total_seconds()
-        _run(*_handler(first.claim)).observe(seconds)
+    """Observe the durations of calls of handlers. The runs that a call ended began together."""
+    for run in {run.started_at: run for run in ended}.values():
+        seconds = (run.finished_at - run.started_at).total_seconds()
+        _run(*_handler(run.claim)).observe(seconds)
 
 
 @harmless

@@ -7,11 +7,14 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from prometheus_client import REGISTRY
 
 from handlers import EventData, cdc_handler
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.worker import atomic_runs, claim
+from handlers.worker.message_run import Bundle
 from handlers.worker.run import run_deliveries
+from tests.at_once import in_threads
 from tests.handlers.bundling import deliver, without_haste
 from tests.handlers.leaving import on_postgresql
 from tests.sample_handlers import written_groups
@@ -37,6 +40,13 @@ def fail(event):
 def violate(event):
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO auth_group (name) SELECT name FROM auth_group")
+
+
+def violate_and_explain(event):
+    try:
+        violate(event)
+    except IntegrityError as error:
+        raise ValueError("it cannot be copied") from error
 
 
 def exit_process(event):
@@ -99,6 +109,7 @@ WAYS = {
     for way in (
         fail,
         violate,
+        violate_and_explain,
         exit_process,
         register_failing_hook,
         register_hook,
@@ -189,6 +200,61 @@ def test_a_database_error_of_its_own_fails_a_run(deliveries):
     assert seen(ids) == ["succeeded", "dead", "succeeded"]
     assert written_groups().count() == 2
     assert IntegrityError.__name__ in DeliveryAttempt.objects.get(delivery=ids[1]).error
+
+
+def test_a_run_is_repeated_before_the_runs_after_it(deliveries):
+    ids = deliveries("", "violate", "")
+
+    run(ids)
+
+    first, second, third = (Delivery.objects.get(pk=pk).entry_id for pk in ids)
+    assert [first, second, second, third] == CALLS
+
+
+def test_an_error_that_a_database_error_caused_is_one_too(deliveries):
+    ids = deliveries("", "violate_and_explain")
+
+    run(ids)
+
+    assert len(CALLS) == 3
+    assert seen(ids) == ["succeeded", "dead"]
+
+
+def test_runs_whose_transaction_cannot_begin_are_repeated(deliveries, monkeypatch):
+    ids = deliveries("", "", "")
+    atomic, left = transaction.atomic, [OperationalError("database is locked")]
+
+    def fail_once(*args, **options):
+        if left:
+            raise left.pop()
+        return atomic(*args, **options)
+
+    monkeypatch.setattr(atomic_runs.transaction, "atomic", fail_once)
+
+    run(ids)
+
+    assert seen(ids) == ["succeeded"] * 3
+    assert not DeliveryAttempt.objects.exists()
+
+
+def test_a_transaction_does_not_wait_for_the_watchdog():
+    """On SQLite, the watchdog may hold its lock and wait for the transaction."""
+    bundle = Bundle([])
+
+    with bundle._lock:
+        [tried] = in_threads(lambda: bundle.next(lambda unit: True))
+        tried.result(10)
+
+
+def test_the_duration_of_each_run_is_observed(deliveries):
+    ids = deliveries("", "", "")
+    listener = Delivery.objects.get(pk=ids[0]).entry.listener.name
+    labels = {"listener": listener, "handler": "tests.share"}
+    before = REGISTRY.get_sample_value("cdc_handler_seconds_count", labels)
+
+    run(ids)
+
+    assert REGISTRY.get_sample_value("cdc_handler_seconds_count", labels) == before + 3
 
 
 def test_the_first_run_of_a_transaction_is_not_repeated_after_its_database_error(deliveries):
