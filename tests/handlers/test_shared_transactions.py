@@ -1,6 +1,7 @@
 """Short runs of an atomic handler share a transaction, and stay as independent as without it."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -229,7 +230,7 @@ def test_runs_whose_transaction_cannot_begin_are_repeated(deliveries, monkeypatc
             raise left.pop()
         return atomic(*args, **options)
 
-    monkeypatch.setattr(atomic_runs.transaction, "atomic", fail_once)
+    monkeypatch.setattr(atomic_runs, "transaction", SimpleNamespace(atomic=fail_once))
 
     run(ids)
 
