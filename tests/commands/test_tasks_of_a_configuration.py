@@ -51,7 +51,8 @@ def test_settings_of_a_task_are_stored_and_its_mapping_keeps_its_identity(apply,
     assert moved.lines == [
         "~ handler of salesforceListener, create *: task shop.sync: track true → false, "
         "report_timeout 60 → 3600, on_unknown dead → retry, destination shop → none "
-        "(1 waiting delivery moves to shop.sync)"
+        "(1 waiting delivery moves to shop.sync)",
+        "kept: destination shop: not in the file; --prune removes it",
     ]
     assert tasks() == [(pk, "shop.sync", None, False, 3600, "retry")]
 
