@@ -8,7 +8,7 @@ from operator import itemgetter
 import pytest
 
 from tests.chaos.external.effects import Log
-from tests.chaos.external.stage import FLUSH, KILL, Fault
+from tests.chaos.external.stage import FLUSH, KILL, RESTART, Fault
 from tests.chaos.external.verify import Timing, verify
 from tests.chaos.mirror.database import Database
 
@@ -189,3 +189,23 @@ def test_a_report_after_the_deadline_is_late_and_not_lost(history):
     history.succeed(2, 1, at=TIMEOUT + 6)
 
     assert history.violations() == set()
+
+
+def test_a_task_fails_that_could_not_report_its_success_while_the_broker_restarted(history):
+    history.run(1, 1, at=0)
+    history.fault(RESTART, 1)
+    history.attempt(1, 1, "failed", at=0, until=5)
+    history.succeed(1, 2, at=6)
+    history.succeed(2, 1, at=20)
+
+    assert history.violations() == set()
+
+
+def test_a_failure_of_a_task_that_succeeded_is_wrong(history):
+    history.run(1, 1, at=0)
+    history.fault(RESTART, 100)
+    history.attempt(1, 1, "failed", at=0, until=5)
+    history.succeed(1, 2, at=6)
+    history.succeed(2, 1, at=20)
+
+    assert history.violations() == {"a failure that was none", "handled twice"}

@@ -79,6 +79,16 @@ class Timing:
             fault.until >= since and fault.at <= attempt.finished_at for fault in self.faults
         )
 
+    def excuses_failure(self, attempt: Attempt) -> bool:
+        """Return whether the worker may have missed its broker after the task had succeeded: Celery
+        then counts the task as failed, and reports that once the broker is back."""
+        restarts = [fault for fault in self.faults if fault.kind == RESTART]
+        return any(
+            fault.until >= attempt.started_at
+            and fault.at <= attempt.finished_at <= fault.until + RECONNECT_SECONDS
+            for fault in restarts
+        )
+
     def is_late(self, run: Run, attempt: Attempt) -> bool:
         """Return whether a run ended after its attempt's deadline, as on a machine that is too
         slow for it."""
@@ -239,7 +249,8 @@ def _check_attempts(
         if outcome == "succeeded" and "success" not in outcomes:
             verdict.report("a success that was none", key)
         elif outcome == "failed" and "failure" not in outcomes:
-            verdict.report("a failure that was none", key)
+            if "success" not in outcomes or not timing.excuses_failure(attempt):
+                verdict.report("a failure that was none", key)
         elif outcome == "unknown" and not timing.excuses_unknown(attempt):
             if not of_attempt or not all(timing.is_late(run, attempt) for run in of_attempt):
                 verdict.report("unknown without a fault", f"{key} {attempt} {of_attempt}")
