@@ -141,7 +141,7 @@ def _by_id(query: Prepared, ids: Collection[int]) -> dict[int, Any]:
 
 
 class Success(NamedTuple):
-    """What a delivery's row tells of the attempt that succeeded."""
+    """The columns of a delivery that has succeeded: when its last attempt ran, and where."""
 
     pk: int
     started_at: datetime

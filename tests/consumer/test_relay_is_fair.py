@@ -1,4 +1,4 @@
-"""What waits for one broker holds up nothing that another one would take."""
+"""Deliveries that wait for one broker do not delay those for another."""
 
 import itertools
 from datetime import timedelta
