@@ -14,9 +14,11 @@ from tests.chaos.external.effects import Log
 from tests.chaos.external.environments import versions_of
 from tests.chaos.external.report import Report
 from tests.chaos.external.stage import (
+    DEAF,
     FLUSH,
     KILL,
     KILL_LISTENER,
+    QUEUE,
     QUEUES,
     RESTART,
     FaultLog,
@@ -28,6 +30,8 @@ from tests.chaos.external.verify import Timing, verify
 from tests.chaos.mirror.database import Errors
 
 LOOK_SECONDS = 0.3
+#: Workers that begin no task for so long, while tasks wait, are restarted.
+DEAF_SECONDS = 30.0
 _STATES = "SELECT state, count(*) FROM handlers_delivery GROUP BY state"
 _ENDED = ("succeeded", "skipped", "dead", "sent")
 
@@ -69,22 +73,32 @@ def run(folder: Path, wanted: Wanted) -> Report:
 
 def _play(stage: Stage, faults: FaultLog) -> str:
     """Inject the faults, each when so many changes have ended; return what has not ended although
-    nothing moves any more."""
+    no change ends any more."""
     wanted = stage.wanted
     planned = _plan(wanted)
-    before: dict[str, int] = {}
-    since = time.monotonic()
+    before, since = -1, time.time()
     while (states := _states(stage)).keys() - _ENDED or sum(states.values()) < wanted.changes:
         ended = sum(states.get(state, 0) for state in _ENDED)
         if planned and ended >= planned[0][0] * wanted.changes:
             _, kind, pick = planned.pop(0)
             _inject(stage, faults, kind, pick)
-        if states != before:
-            before, since = states, time.monotonic()
-        if time.monotonic() - since > wanted.patience:
-            return f"{states}, and nothing has moved for {wanted.patience:g} s"
+        if ended > before:
+            before, since = ended, time.time()
+        if time.time() - since > wanted.patience:
+            return f"{states}, and none has ended for {wanted.patience:g} s"
+        _restart_deaf_workers(stage, faults)
         time.sleep(LOOK_SECONDS)
     return ""
+
+
+def _restart_deaf_workers(stage: Stage, faults: FaultLog) -> None:
+    """Restart workers that take none of the tasks that wait, as an operator would. Workers of some
+    releases of Celery do so after their Redis was restarted (celery/celery#8030)."""
+    since = stage.effects.stat().st_mtime
+    tried = max((fault.until for fault in faults.faults if fault.kind == DEAF), default=0.0)
+    if time.time() - max(since, tried) > DEAF_SECONDS and stage.broker.depth(QUEUE):
+        killed = [kill(worker) for worker in stage.workers]
+        faults.add(DEAF, since, frozenset().union(*killed))
 
 
 def _states(stage: Stage) -> dict[str, int]:

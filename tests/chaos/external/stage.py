@@ -30,7 +30,9 @@ START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 TASK = "shop.sync_account"
 #: The queues in the other project's broker: its tasks, and the reports of their ends.
-QUEUES = ("shop", "cdc.reports")
+QUEUE = "shop"
+QUEUES = (QUEUE, "cdc.reports")
+DEAF = "restart workers that take no task"
 KILL, KILL_LISTENER = "kill a worker", "kill a listener"
 FLUSH, RESTART = "flush the broker", "restart the broker"
 _PROJECT = Path(__file__).parent / "project" / "shop.py"
@@ -49,7 +51,7 @@ listeners:
     channel: /data/ChangeEvents
     replay_from: earliest
     handlers:
-      - {{on: update, entity: Account, task: {task}, queue: shop, destination: shop,
+      - {{on: update, entity: Account, task: {task}, queue: {queue}, destination: shop,
          ordering: per_record, report_timeout: {report_timeout}, on_unknown: retry,
          max_attempts: 50}}
 """
@@ -195,6 +197,7 @@ class Stage:
                 broker=self.broker.url,
                 results=results,
                 task=TASK,
+                queue=QUEUE,
                 report_timeout=self.wanted.report_timeout,
                 **known,
             )
