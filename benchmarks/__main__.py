@@ -26,6 +26,7 @@ from benchmarks import (
     mirror_load,
     mirror_verify,
     reading,
+    retention,
     start_up,
     storage,
     wide_event,
@@ -101,6 +102,17 @@ def _growth(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     )
 
 
+def _retention(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    retention.measure(
+        stage,
+        report,
+        options.transport or "cometd",
+        entries=options.entries or 100_000,
+        seconds=options.seconds,
+        runs=options.runs,
+    )
+
+
 def _wide_event(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     transports = [options.transport] if options.transport else TRANSPORTS
     wide_event.measure(stage, report, transports, options.changes or 5000, options.runs)
@@ -136,6 +148,7 @@ MEASURES: Mapping[str, Measure] = {
     "memory": _memory,
     "storage": _storage,
     "growth": _growth,
+    "retention": _retention,
     "mirror-load": _mirror_load,
     "mirror-apply": _mirror_apply,
     "mirror-verify": _mirror_verify,
@@ -194,8 +207,13 @@ def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--rates", type=int, nargs="+", default=latency.RATES, help="of the latency"
     )
-    parser.add_argument("--seconds", type=float, default=60, help="of each rate of the latency")
-    parser.add_argument("--entries", type=int, help="in the full audit log")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=60,
+        help="of each rate of the latency; of the changes without pruning",
+    )
+    parser.add_argument("--entries", type=int, help="in the full audit log, or to be pruned")
     parser.add_argument("--listeners", type=int, default=200)
     parser.add_argument("--long", action="store_true", help="a million changes, ten million rows")
     parser.add_argument("--folder", type=Path, help="where PostgreSQL's data stays: the full log")

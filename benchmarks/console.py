@@ -30,12 +30,14 @@ def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     options = chosen()
     with tempfile.TemporaryDirectory() as temporary, _django(options.folder or Path(temporary)):
+        from django.utils import timezone
+
         from benchmarks import console_data, console_timing
         from benchmarks.console_pages import pages
 
         if console_data.is_empty():
             started = time.monotonic()
-            console_data.fill(options.entries)
+            console_data.fill(options.entries, timezone.now())
             print(f"filled in {time.monotonic() - started:,.0f} s")
         console_data.bring_up_to_date()
         wanted = {name: page for name, page in pages().items() if options.only in name}

@@ -41,14 +41,15 @@ def listener_name(place: int) -> str:
     return {0: "prod", 1: "sandbox", SELDOM: "seldom", IDLE: "idle"}.get(place, f"org{place:03}")
 
 
-def fill(total: int) -> None:
-    """Fill an empty database with `total` entries; indexes are built last, as in a restore."""
+def fill(total: int, newest: datetime) -> None:
+    """Fill an empty database with `total` entries, the newest received then; indexes are built
+    last, as in a restore."""
     first = _make_listeners()
     fixed = {
         "total": total,
         "recent": total - total // 20,
         "days": rows.DAYS,
-        "now": timezone.now(),
+        "now": newest,
         "first_listener": first,
         "first_mapping": _make_mappings(first),
         "first_redelivery": _make_redeliveries(),

@@ -1,8 +1,10 @@
-"""`python -m benchmarks.fill ENTRIES`: fills a database with that many entries of the past."""
+"""`python -m benchmarks.fill ENTRIES [DAYS]`: fills a database with that many entries of the past,
+the newest of them so many days old."""
 
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 
 import django
 
@@ -14,15 +16,16 @@ WHERE state IN ('blocked', 'ready', 'queued', 'running', 'retrying')
 """
 
 
-def main(entries: int) -> None:
+def main(entries: int, days: int = 0) -> None:
     from django.core.management import call_command
     from django.db import connection
+    from django.utils import timezone
 
     from benchmarks import console_data
 
     call_command("migrate", verbosity=0)
     if console_data.is_empty():
-        console_data.fill(entries)
+        console_data.fill(entries, timezone.now() - timedelta(days=days))
     with connection.cursor() as cursor:
         cursor.execute(PAST)
         cursor.execute("VACUUM ANALYZE handlers_delivery")
@@ -30,4 +33,4 @@ def main(entries: int) -> None:
 
 if __name__ == "__main__":
     django.setup()
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

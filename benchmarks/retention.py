@@ -1,92 +1,111 @@
-"""Measures how long it takes to prune a month: `python -m benchmarks.retention`.
+"""Measures pruning of a month's entries, with nothing else to do and beside a steady rate of
+changes that are recorded and published."""
 
-The benchmark starts its own PostgreSQL server with default settings, and fills a database with a
-month's entries, deliveries and attempts, all ended and past their retention.
-"""
+from __future__ import annotations
 
-import argparse
-import os
-import subprocess
-import sys
-import tempfile
+import threading
 import time
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-import psutil
+from benchmarks.figures import Figure, Report, Target
+from benchmarks.org import create
+from benchmarks.progress import Recorded, wait_for, wait_for_subscription
+from benchmarks.stage import Run, Stage, configure, listener_yaml
+from benchmarks.turns import RATE, Measured, Turns, Way
+from tests.simulator.process import SimulatorProcess
 
-from benchmarks.databases import PostgresDatabases
-
-ENVIRONMENT = {
-    "SECRET_KEY": "only for this benchmark, which serves nobody",
-    "CDC_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
-    "LOG_LEVEL": "ERROR",
-    "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
-}
-DAYS = 30
-#: After the rows' month, when the log is pruned.
-LATER = timedelta(days=120)
-_SIZE = """
-SELECT sum(pg_total_relation_size(c.oid)) / 2^20 FROM pg_class c
-WHERE relkind = 'r' AND (relname LIKE 'audit_auditlogentry%' OR relname LIKE 'handlers_delivery%')
+PRUNED = "entries/s pruned"
+#: From a change's commit until its delivery is published.
+DELAY = "ms until published, median"
+CHANGES = 500
+_DAYS, _DAYS_AGO = 30, 120
+_STEP_SECONDS = 0.02
+_PATIENCE_SECONDS = 60.0
+_ALONE = f"{CHANGES} changes/s, no pruning"
+_BESIDE = f"pruning beside {CHANGES} changes/s"
+_SPEED = """
+SELECT (outcome->>'entries')::float / extract(epoch FROM finished_at - started_at)
+FROM audit_work WHERE kind = 'prune' AND state = 'done'
+"""
+_DELAYS = """
+SELECT percentile_cont(0.5) WITHIN GROUP (
+    ORDER BY extract(epoch FROM d.queued_at) * 1000 - e.commit_timestamp)
+FROM handlers_delivery d JOIN audit_auditlogentry e ON e.id = d.entry_id
+WHERE d.queued_at IS NOT NULL AND e.id > {before}
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--entries", type=int, default=1_000_000)
-    parser.add_argument("--database", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.database:
-        _measure(options.entries)
-        return
-    with tempfile.TemporaryDirectory(prefix="cdc-bench-") as folder:
-        Path(folder).chmod(0o755)
-        databases = PostgresDatabases(Path(folder))
-        databases.start(lambda url: _product(url, folder, "manage.py", "migrate", "-v", "0"))
-        try:
-            url = databases.fresh().url
-            what = ["--entries", str(options.entries), "--database", url]
-            before = databases.cpu_seconds()
-            _product(url, folder, "-m", "benchmarks.retention", *what)
-            print(f"  the server in all, filling too: {databases.cpu_seconds() - before:,.0f} s")
-        finally:
-            databases.stop()
+def measure(
+    stage: Stage, report: Report, transport: str, *, entries: int, seconds: float, runs: int
+) -> None:
+    ways: dict[str, Way] = {
+        "pruning, nothing recorded": partial(_pruned, entries),
+        _ALONE: partial(_beside, transport, entries, lambda _: time.sleep(seconds)),
+        _BESIDE: partial(_beside, transport, entries, _prune),
+    }
+    turns = Turns(stage, report, ways)
+    turns.run(runs)
+    first = len(report.figures)
+    turns.conclude()
+    report.figures[first:] = [_judged(figure) for figure in report.figures[first:]]
 
 
-def _product(url: str, folder: str, *arguments: str) -> None:
-    environment = {**os.environ, **ENVIRONMENT, "DATABASE_URL": url, "VAR_DIR": f"{folder}/var"}
-    subprocess.run([sys.executable, *arguments], check=True, env=environment)
+def _judged(figure: Figure) -> Figure:
+    """Return the figure with its target: the rates while entries are pruned."""
+    targets = {
+        PRUNED: Target(3000, f"beside {CHANGES} changes/s"),
+        RATE: Target(0.9 * CHANGES, "recorded, within 10 %"),
+    }
+    if figure.name != _BESIDE or figure.unit not in targets:
+        return figure
+    return Figure(figure.name, figure.unit, figure.values, (targets[figure.unit],))
 
 
-def _measure(entries: int) -> None:
-    import django
-
-    django.setup()
-    from django.utils import timezone
-
-    from benchmarks import fill
-    from consumer.retention import prune
-
-    now = timezone.now()
-    fill.main(entries)
-    size, began = _megabytes(), time.monotonic()
-    pruned = prune(DAYS, now + LATER)
-    seconds = time.monotonic() - began
-    own = sum(psutil.Process().cpu_times()[:2])
-    print(
-        f"{dict(pruned.rows)} in {seconds:,.1f} s; {size:,.0f} MiB before, "
-        f"{_megabytes():,.0f} after; {own:,.0f} s of CPU for the process"
-    )
+def _pruned(entries: int, run: Run) -> Measured:
+    _fill(run, entries)
+    _prune(run)
+    return {PRUNED: float(run.database.row(_SPEED)[0])}
 
 
-def _megabytes() -> float:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute(_SIZE)
-        return float(cursor.fetchone()[0])
+def _fill(run: Run, entries: int) -> None:
+    run.python("-m", "benchmarks.fill", str(entries), str(_DAYS_AGO))
 
 
-if __name__ == "__main__":
-    main()
+def _prune(run: Run) -> None:
+    run.manage("prune_audit_log", "--older-than", str(_DAYS))
+
+
+def _beside(transport: str, entries: int, work: Callable[[Run], None], run: Run) -> Measured:
+    """Publish changes at a steady rate until `work` is done."""
+    _fill(run, entries)
+    with SimulatorProcess("--seed", "1", grpc=True) as org:
+        configure(run, org, listener_yaml(org, transport, "bench.empty", name="retention"))
+        recorded = Recorded(run.database)
+        before = run.database.row("SELECT max(id) FROM audit_auditlogentry")[0]
+        wait_for_subscription(run.listener("retention"))
+        over = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            began = time.monotonic()
+            publishing = pool.submit(_publish, org, over)
+            try:
+                work(run)
+            finally:
+                over.set()
+            sent = publishing.result()
+            seen, seconds = recorded.count, time.monotonic() - began
+        wait_for(lambda: recorded.is_published(sent), _PATIENCE_SECONDS, "the last change")
+    found = {RATE: seen / seconds, DELAY: float(run.database.row(_DELAYS.format(before=before))[0])}
+    speed = run.database.row(_SPEED)
+    return found | ({PRUNED: float(speed[0])} if speed else {})
+
+
+def _publish(org: SimulatorProcess, over: threading.Event) -> int:
+    """Publish changes evenly until `over`, and return their number."""
+    started, count = time.monotonic(), 0
+    while not over.wait(_STEP_SECONDS):
+        due = int((time.monotonic() - started) * CHANGES)
+        create(org, due - count)
+        count = due
+    return count
