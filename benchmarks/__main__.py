@@ -47,7 +47,14 @@ def _backlog(stage: Stage, report: Report, options: argparse.Namespace) -> None:
 
 def _end_to_end(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     transport = options.transport or "cometd"
-    end_to_end.measure(stage, report, transport, options.changes or 30_000, options.runs)
+    end_to_end.measure(
+        stage,
+        report,
+        transport,
+        changes=options.changes or 30_000,
+        runs=options.runs,
+        workers=options.workers,
+    )
 
 
 def _chains(stage: Stage, report: Report, options: argparse.Namespace) -> None:
@@ -215,6 +222,7 @@ def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--entries", type=int, help="in the full audit log, or to be pruned")
     parser.add_argument("--listeners", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=end_to_end.WORKERS, help="of end-to-end")
     parser.add_argument("--long", action="store_true", help="a million changes, ten million rows")
     parser.add_argument("--folder", type=Path, help="where PostgreSQL's data stays: the full log")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write it there, as JSON")

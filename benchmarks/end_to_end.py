@@ -20,23 +20,28 @@ from benchmarks.turns import CPU, RATE, Measured, Rates, Turns, Way, measured
 from tests.simulator.process import SimulatorProcess
 
 WORKERS = 2
+#: Its share of the CPU of a change.
+LISTENER_CPU = "us of the listener's CPU/change"
 _SECONDS = 1800.0
 _CELERY = "empty Celery tasks, nothing else running"
 _KINDS = {"plain": "", "atomic=True": "_atomic", "batch=100": "_batch"}
 _ROWS = "SELECT count(*) FROM bench_row"
 
 
-def measure(stage: Stage, report: Report, transport: str, changes: int, runs: int) -> None:
+def measure(
+    stage: Stage, report: Report, transport: str, *, changes: int, runs: int, workers: int
+) -> None:
     """Measure handlers that do nothing and handlers that write a row for each change."""
     with org_with(changes) as org:
         ways: dict[str, Way] = {}
         if stage.conditions.is_production:
-            ways[_CELERY] = partial(celery_alone, changes)
+            ways[_CELERY] = partial(celery_alone, changes, workers)
         works = ("empty", "upsert") if stage.conditions.is_production else ("upsert",)
         for work in works:
             for kind, suffix in _KINDS.items():
                 handler = f"bench.{work}{suffix}"
-                ways[_name(stage, work, kind)] = partial(product, transport, org, changes, handler)
+                way = partial(product, transport, org, changes, handler, workers=workers)
+                ways[_name(stage, work, kind)] = way
         turns = Turns(stage, report, ways)
         turns.run(runs)
     turns.conclude(partial(_targets, stage, turns.rates()))
@@ -57,15 +62,21 @@ def _targets(stage: Stage, rates: Rates, name: str) -> tuple[Target, ...]:
 
 
 def product(
-    transport: str, org: SimulatorProcess, changes: int, handler: str, run: Run
+    transport: str,
+    org: SimulatorProcess,
+    changes: int,
+    handler: str,
+    run: Run,
+    *,
+    workers: int = WORKERS,
 ) -> Measured:
     """Measure changes per second from the subscription until all are handled by running workers."""
     configure(run, org, listener_yaml(org, transport, handler))
     recorded = Recorded(run.database)
-    processes = run.workers(WORKERS)
-    before = cpu_seconds(processes)
+    processes = run.workers(workers)
+    of_workers = cpu_seconds(processes)
     listener = run.listener()
-    before += wait_for_subscription(listener)
+    of_listener = wait_for_subscription(listener)
     of_database = run.database_cpu()
     ended = wait_for(lambda: recorded.is_handled(changes), _SECONDS, "the end of all handlers")
     counts = recorded.counts()
@@ -74,15 +85,18 @@ def product(
     written = run.database.row(_ROWS)[0]
     if "upsert" in handler and written != changes:
         raise RuntimeError(f"of {changes}: {written} rows written by the handlers")
-    cpu = cpu_seconds([*processes, listener]) - before
+    of_workers = cpu_seconds(processes) - of_workers
+    of_listener = cpu_seconds([listener]) - of_listener
     of_database = run.database_cpu() - of_database
-    return measured(changes, ended - subscribed_at(listener), cpu, of_database)
+    seconds = ended - subscribed_at(listener)
+    found = measured(changes, seconds, of_workers + of_listener, of_database)
+    return {**found, LISTENER_CPU: 1e6 * of_listener / changes}
 
 
-def celery_alone(changes: int, run: Run) -> Measured:
+def celery_alone(changes: int, workers: int, run: Run) -> Measured:
     """Measure the tasks per second that the same workers drain; all are sent before they start."""
     run.python("-m", "benchmarks.send_tasks", str(changes))
-    processes = run.workers(WORKERS)
+    processes = run.workers(workers)
     before = cpu_seconds(processes)
     first, began = run.broker.waiting(), time.monotonic()
     wait_for(lambda: not run.broker.waiting(), _SECONDS, "the end of the tasks")
