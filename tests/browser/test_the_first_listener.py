@@ -29,9 +29,7 @@ def test_an_administrator_hears_a_first_change(visitor, processes, simulator):
     visitor.look("Start accounts")
     page.get_by_label("Reason").fill("first try")
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_role("region", name="Where changes go")).to_contain_text(
-        "Receiving", timeout=30_000
-    )
+    expect(page.get_by_role("region", name="Where changes go")).to_contain_text("Receiving")
     [account] = simulator.create("Account", Name="Nordwind Logistik GmbH")
     wait_for(Delivery.objects.filter(state="succeeded").exists)
 

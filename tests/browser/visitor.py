@@ -25,7 +25,9 @@ _SHOWS_FOCUS = """() => {
     });
 }"""
 PASSWORD = "correct horse battery staple"
-expect.set_options(timeout=15_000)
+#: Milliseconds; long, for a machine with much other work.
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 
 
 class Visitor:
@@ -35,7 +37,7 @@ class Visitor:
             base_url=console, viewport=WIDE, reduced_motion="reduce", locale="en-GB"
         )
         self.page = self._context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(PATIENCE)
         self._troubles: list[str] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self._note(f"script: {error}"))

@@ -17,6 +17,7 @@ from typing import NoReturn
 from tests.chaos.brokers import Broker, RabbitMQ, Valkey, missing_rabbitmq
 from tests.chaos.report import Report
 from tests.chaos.run import Wanted, run
+from tests.chaos.services import PATIENCE_SECONDS
 from tests.chaos.transports import CHOICES, COMETD
 from tests.servers import missing_postgres
 
@@ -51,7 +52,7 @@ def _options() -> argparse.Namespace:
     add("--changes", type=int, default=50_000, help="how many changes the org publishes")
     add("--seconds", type=float, default=300.0, help="how long faults and changes go on")
     add("--every", type=float, default=2.0, help="seconds between two faults, on average")
-    add("--patience", type=float, default=90.0, help="seconds afterwards in which nothing moves")
+    add("--patience", type=float, default=PATIENCE_SECONDS, help="seconds in which nothing moves")
     add("--broker", choices=[*BROKERS, "both"], default="both")
     add("--transport", choices=CHOICES, default=COMETD, help="how the listeners hear the org")
     add("--report", type=Path, metavar="FILE", help="write the results there, as JSON")

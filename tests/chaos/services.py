@@ -16,6 +16,9 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 RESTART_SECONDS = 0.2
+#: How long nothing may move while the system recovers: a killed worker's claim on gap entries lasts
+#: for 300 (`consumer.gaps.plan.CLAIM`).
+PATIENCE_SECONDS = 330.0
 
 
 class Service:

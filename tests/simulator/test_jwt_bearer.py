@@ -98,8 +98,6 @@ def test_expiry_times_that_shipping_clients_send_are_accepted(
         ({"sub": "nobody@example.com"}, "invalid_grant", "user hasn't approved this consumer"),
         ({"aud": "https://example.com"}, "invalid_grant", "audience is invalid"),
         ({"aud": None}, "invalid_grant", "audience is invalid"),
-        ({"exp": int(time.time()) - 1}, "invalid_grant", "expired authorization code"),
-        ({"exp": int(time.time()) + 3600}, "invalid_grant", "invalid assertion"),
         ({"exp": "soon"}, "invalid_grant", "invalid assertion"),
         ({"exp": None}, "invalid_grant", "invalid assertion"),
         ({"algorithm": "RS512"}, "invalid_grant", "invalid assertion"),
@@ -112,6 +110,20 @@ def test_an_assertion_that_is_refused(
 
     assert response.status_code == 400
     assert response.json() == {"error": error, "error_description": description}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "description"), [(-1, "expired authorization code"), (3_600, "invalid assertion")]
+)
+def test_an_assertion_is_valid_for_some_minutes(
+    shared_org: SimulatorProcess, seconds: int, description: str
+) -> None:
+    expiry = int(time.time()) + seconds
+
+    response = ask(shared_org, assertion(shared_org, private_key(shared_org), exp=expiry))
+
+    assert response.status_code == 400
+    assert response.json() == {"error": "invalid_grant", "error_description": description}
 
 
 def test_the_signature_must_be_the_apps(shared_org: SimulatorProcess) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.chaos.interleave.ending import end
 from tests.chaos.mirror.play import Wanted, run
+from tests.chaos.services import PATIENCE_SECONDS
 from tests.servers import missing_postgres
 
 DATABASES = ("sqlite", "postgres")
@@ -38,7 +39,7 @@ def _options() -> argparse.Namespace:
     add("--seconds", type=float, default=300.0, help="how long changes and faults go on")
     add("--every", type=float, default=3.0, help="seconds between two faults, on average")
     add("--rate", type=float, default=15.0, help="transactions a second, at most")
-    add("--patience", type=float, default=120.0, help="seconds afterwards in which nothing moves")
+    add("--patience", type=float, default=PATIENCE_SECONDS, help="seconds in which nothing moves")
     add("--database", nargs="+", choices=DATABASES, default=list(DATABASES))
     add("--broker", choices=["valkey"], default="valkey")
     return parser.parse_args()
