@@ -13,6 +13,7 @@ import structlog
 from django.db import Error, connection
 
 from consumer.host.threads import PeriodicThread
+from consumer.monitoring import destinations
 from handlers.broker import BrokerUnavailable
 from handlers.external import apps
 from handlers.models import Destination
@@ -31,7 +32,9 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 2.0
 #: Seconds between two looks for overdue reports of a destination.
 OVERDUE_SECONDS = 5.0
-#: Seconds after their deadline at which attempts end whose reports cannot be read, because their
+#: Seconds without a successful read after which the incident of the destination says so.
+UNREAD_SECONDS = 60.0
+#: Seconds without a successful read, and after their deadline, at which attempts end because their
 #: destination does not come back.
 UNREADABLE_SECONDS = 3600.0
 #: Seconds after their deadline at which attempts end although no connection lasts: the reports that
@@ -40,6 +43,8 @@ UNREADABLE_SECONDS = 3600.0
 BREAKING_SECONDS = 300.0
 GAP_SECONDS = 60.0
 RECONNECT = Backoff(1.0, 15.0)
+#: Seconds between two looks whether a database that was unavailable answers again.
+DATABASE_SECONDS = 2.0
 
 
 class ReaderThread(threading.Thread):
@@ -73,14 +78,26 @@ class ReaderThread(threading.Thread):
                 raise
             except BrokerUnavailable as error:
                 log.warning("reports cannot be read; will retry", reason=str(error))
-                self._after_failure()
-            except Exception:
+                self._after_failure(str(error))
+            except Exception as error:
                 log.exception("unexpected error", thread=self.name)
-                self._after_failure(is_expected=False)
+                self._after_failure(f"unexpected {type(error).__name__}", is_expected=False)
         except Error as error:
-            log.warning("reports left in their queue: database error", reason=str(error).strip())
+            log.warning(self._reader.database_error, reason=str(error).strip())
+            self._await_database()
         except Exception:  # the thread must survive
             log.exception("unexpected error", thread=self.name)
+
+    def _await_database(self) -> None:
+        """Wait until the database answers. RabbitMQ drops the messages of a quorum queue that were
+        delivered and returned too often, so they must not be read in vain."""
+        while not self._stopped.is_set():
+            connection.close()
+            try:
+                connection.ensure_connection()
+                return
+            except Error:
+                self._stopped.wait(DATABASE_SECONDS)
 
     def _read(self) -> None:
         """Raises BrokerUnavailable, and the errors of a database that stays away."""
@@ -93,7 +110,7 @@ class ReaderThread(threading.Thread):
         with apps.errors(self.destination):
             self._reader.handle_batch(source)
 
-    def _after_failure(self, *, is_expected: bool = True) -> None:
+    def _after_failure(self, reason: str, *, is_expected: bool = True) -> None:
         pass
 
 
@@ -103,7 +120,8 @@ class CourierThread(ReaderThread):
     def __init__(self, destination: Destination | None) -> None:
         self._courier = Courier(destination)
         super().__init__(f"courier {self._courier.name}".strip(), self._courier)
-        self._looked_at = self._read_at = self._reading_since = float("-inf")
+        self._looked_at = float("-inf")
+        self._read_at = self._reading_since = time.monotonic()
         self._events: ReaderThread | None = None
         if destination is not None and destination.worker_events:
             self._events = ReaderThread(f"events {destination.name}", EventReader(destination))
@@ -134,10 +152,14 @@ class CourierThread(ReaderThread):
         elif self._looked_at - self._reading_since >= BREAKING_SECONDS and isfinite(unseen):
             self._end_unreported(BREAKING_SECONDS)
 
-    def _after_failure(self, *, is_expected: bool = True) -> None:
+    def _after_failure(self, reason: str, *, is_expected: bool = True) -> None:
         if not is_expected:
             metrics.count(self._courier.name, "error", 1)
-        self._end_unreported(UNREADABLE_SECONDS)
+        unread_seconds = time.monotonic() - self._read_at
+        if self.destination is not None and unread_seconds >= UNREAD_SECONDS:
+            destinations.report_unread(self.destination, reason, database_clock.now())
+        if unread_seconds >= UNREADABLE_SECONDS:
+            self._end_unreported(UNREADABLE_SECONDS)
 
     def _end_unreported(self, overdue_seconds: float) -> None:
         """End the attempts that have been overdue for some seconds."""

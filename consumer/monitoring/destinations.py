@@ -15,6 +15,7 @@ from consumer.monitoring.snapshot import close
 from handlers.broker import BrokerUnavailable
 from handlers.external import apps
 from handlers.models import Destination
+from handlers.tracking.reports import reports_queue
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,14 @@ def check(now: datetime) -> None:
             close(incident, "Its broker accepts connections again.", now)
 
 
+def report_unread(destination: Destination, reason: str, now: datetime) -> None:
+    """Open or refresh the incident of a destination that takes connections, but whose reports
+    cannot be read. Inside any transaction."""
+    probe = _probes.get(destination.pk)
+    if probe is not None and not probe.failure(time.monotonic()):
+        Incident.objects.report(None, _unread(destination.name, reason), now)
+
+
 def down() -> Mapping[str, Incident]:
     """Return the open incidents of destinations, by name."""
     return {row.key: row for row in Incident.objects.opened().filter(kind=KIND)}
@@ -99,6 +108,20 @@ def _failure(destination: Destination) -> str:
     except BrokerUnavailable as unavailable:
         return str(unavailable)
     return ""
+
+
+def _unread(name: str, reason: str) -> Trouble:
+    subject = f"Destination {name}"
+    return Trouble(
+        KIND,
+        name,
+        f"{subject}: the reports of its tasks cannot be read: "
+        f"{reason.removeprefix(f'{subject}: ')}.",
+        f"Check the rights of the destination's user: it must be able to read the queue "
+        f"{reports_queue()}, on Redis with its lists and the key {reports_queue()}.reader.",
+        action="Its tasks are sent, but their outcomes are not recorded: attempts end as unknown.",
+        lasts=True,
+    )
 
 
 def _trouble(name: str, reason: str) -> Trouble:

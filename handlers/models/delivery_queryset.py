@@ -220,10 +220,22 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         claimed = Q(state="ready", is_tracked=False, queued_at__isnull=False)
         return self.filter(claimed, pk__in=ids)
 
-    def release_sending(self, ids: Collection[int]) -> None:
-        """Release claims whose messages were not sent. Never inside a transaction."""
+    def renew_sending(self, ids: Collection[int], claimed_at: datetime, now: datetime) -> list[int]:
+        """Renew the claims of `claimed_at` that no other process has taken over; return their ids.
+        Never inside a transaction."""
+        if not ids:
+            return []
+        with transaction.atomic(durable=True):
+            ours = self.being_sent(ids).filter(queued_at=claimed_at)
+            held = list(ours.locked().values_list("pk", flat=True))
+            self.filter(pk__in=held).update(queued_at=now)
+        return held
+
+    def release_sending(self, ids: Collection[int], claimed_at: datetime) -> None:
+        """Release claims of `claimed_at` whose messages were not sent. Never inside a
+        transaction."""
         if ids:
-            self.being_sent(ids).update(queued_at=None)
+            self.being_sent(ids).filter(queued_at=claimed_at).update(queued_at=None)
 
     def skip_sending(self, reasons: Mapping[int, str], now: datetime) -> None:
         """Skip claimed deliveries, with the reason for each id. Never inside a transaction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 from kombu.entity import Queue
@@ -15,8 +16,8 @@ from handlers.tracking.reports import BATCH, reports_queue
 FIRST_SECONDS, NEXT_SECONDS = 1.0, 0.01
 HEARTBEAT_SECONDS = 20
 #: Seconds for which a report may be in no queue, because a courier that was killed had received it.
-#: RabbitMQ returns it after two heartbeats.
-HIDDEN_SECONDS = 45.0
+#: RabbitMQ returns it after two to three heartbeats if its machine has gone.
+HIDDEN_SECONDS = 65.0
 
 
 class ConsumedReports:
@@ -25,6 +26,7 @@ class ConsumedReports:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._received: list[Message] = []
+        self._read_at = self._all_read_at = -math.inf
         Consumer(  # type: ignore[no-untyped-call]
             connection.default_channel,
             [Queue(reports_queue(), exchange="", no_declare=True)],  # type: ignore[no-untyped-call]
@@ -39,23 +41,29 @@ class ConsumedReports:
         """Return reports, up to a batch; wait a moment for them."""
         if self._connection.supports_heartbeats:
             self._connection.heartbeat_check()
-        wait = FIRST_SECONDS
+        wait, self._read_at = FIRST_SECONDS, time.monotonic()
         while len(self._received) < BATCH:
             try:
                 self._connection.drain_events(timeout=wait)
             except TimeoutError:
                 break
             wait = NEXT_SECONDS
+        if not self._received:
+            self._all_read_at = self._read_at
         return list(self._received)
 
     def acknowledge(self) -> None:
         """Remove the reports that were read last from the queue."""
+        if len(self._received) < BATCH:
+            self._all_read_at = self._read_at
         for message in self._received:
             message.ack()  # type: ignore[no-untyped-call]
         self._received.clear()
 
     def unseen_seconds(self) -> float:
         """Return for how many seconds there may be reports that no courier has read; infinite while
-        many wait."""
+        many wait. The queue does not count those on their way to this courier."""
         declared = self._connection.default_channel.queue_declare(reports_queue(), passive=True)
-        return math.inf if declared.message_count >= BATCH else HIDDEN_SECONDS
+        if declared.message_count >= BATCH:
+            return math.inf
+        return max(HIDDEN_SECONDS, time.monotonic() - self._all_read_at)

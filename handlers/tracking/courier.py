@@ -37,6 +37,8 @@ IGNORED_LOG_SECONDS = 60.0
 class Courier:
     """Reads the reports of a destination while `reading` is active."""
 
+    database_error = "reports left in their queue: database error"
+
     def __init__(self, destination: Destination | None) -> None:
         self.destination = destination
         self.name = destination.name if destination else ""

@@ -81,6 +81,8 @@ details = Details()
 class EventReader:
     """Reads the events of a destination's workers while `reading` is active."""
 
+    database_error = "worker events dropped: database error"
+
     def __init__(self, destination: Destination) -> None:
         self.destination = destination
         self._received: list[Message] = []
@@ -191,7 +193,7 @@ def _event(content: object, destination_id: int) -> Event | None:
     match = _TASK_ID.fullmatch(task_id)
     if match is None or len(worker) > _MOST_CHARACTERS:
         return None
-    place = destination_id, int(match[1]), int(match[2]), worker
+    place = destination_id, int(match[1]), int(match[2]), storable(worker)[:_MOST_CHARACTERS]
     if content.get("type") == "task-started":
         return Event(*place)
     error, trace = content.get("exception"), content.get("traceback")

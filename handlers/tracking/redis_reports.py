@@ -13,6 +13,7 @@ import uuid
 from typing import Any
 
 from kombu.message import Message
+from redis import Redis
 
 from handlers.tracking.reports import BATCH, reports_queue
 
@@ -33,10 +34,11 @@ class RedisReports:
     """
 
     def __init__(self, channel: Any) -> None:
-        queue = reports_queue()
+        # Kombu's client adds the prefix to the keys of some commands only.
+        queue = f"{channel.global_keyprefix}{reports_queue()}"
         self._channel = channel
         with channel.conn_or_acquire() as client:
-            self._client = client
+            self._client: Any = Redis(connection_pool=client.connection_pool)
         self._keys = [queue + (f"{channel.sep}{n}" if n else "") for n in PRIORITIES]
         self._lock, self._owner = f"{queue}.reader", uuid.uuid4().hex
         self._items: list[tuple[str, bytes]] = []

@@ -197,11 +197,7 @@ def _messages(
     Deliveries whose mapping names another target since are released and moved to it.
     """
     place = destination.pk if destination else None
-    moved = {
-        pk: claim
-        for pk, claim in unsent.items()
-        if is_misdirected(claim.delivery) or claim.delivery.mapping.destination_id != place
-    }
+    moved = {pk: claim for pk, claim in unsent.items() if _is_moved(claim.delivery, place)}
     if moved:
         claims.release(moved.values())
         for pk in moved:
@@ -218,6 +214,16 @@ def _messages(
             case outcome:
                 unsendable[claim.delivery.pk] = _ended(claim, outcome)
     return messages
+
+
+def _is_moved(delivery: Delivery, place: int | None) -> bool:
+    """Return whether the mapping names another task, queue or destination since."""
+    mapping = delivery.active_mapping
+    return (
+        is_misdirected(delivery)
+        or delivery.mapping.destination_id != place
+        or (mapping is not None and delivery.queue != mapping.queue)
+    )
 
 
 def _is_overdue(claim: Claim) -> bool:

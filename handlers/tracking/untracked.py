@@ -23,6 +23,7 @@ from handlers.worker import metrics as attempt_metrics
 from handlers.worker.run_log import log_after_commit
 from handlers.worker.settle import attempt_of
 from listeners import crash_points
+from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 
@@ -37,14 +38,18 @@ def send(app: Celery, destination: Destination | None, ids: Collection[int], now
     claimed = Delivery.objects.claim_sending(ids, now)
     rows = Delivery.objects.filter(pk__in=claimed).order_by("id")
     by_id = {row.pk: row for row in rows.select_related("entry__listener", "mapping")}
-    messages = _messages(list(by_id.values()), now)
+    messages = _messages(list(by_id.values()), now)  # may take minutes
+    renewed_at = max(now, database_clock.now())
+    ids = [message.ids[0] for message in messages]
+    held = set(Delivery.objects.renew_sending(ids, now, renewed_at))
+    messages = [message for message in messages if message.ids[0] in held]
     sent = Sent()
     try:
         transmit(app, messages, sent)
     finally:
         ended = [*sent.arrived, *sent.uncertain, *(message for message, _ in sent.invalid)]
         unsent = {message.ids[0] for message in messages} - {message.ids[0] for message in ended}
-        Delivery.objects.release_sending(unsent)
+        Delivery.objects.release_sending(unsent, renewed_at)
         for message, error in sent.invalid:
             failure = replace(failed(error), is_final=True)
             _refuse(by_id[message.ids[0]], failure, now)
@@ -78,10 +83,10 @@ def _messages(deliveries: Sequence[Delivery], now: datetime) -> list[Message]:
                 messages.append(message)
             case Skipped(reason):
                 Delivery.objects.skip_sending({delivery.pk: reason}, now)
-            case Failed(is_final=True) as failure:
-                _refuse(delivery, failure, now)
-            case Failed(error):
+            case Failed(error, is_final=False) if isinstance(results.get(delivery.pk), Failed):
                 log.warning("external delivery postponed", delivery=delivery.pk, reason=error)
+            case Failed() as failure:
+                _refuse(delivery, replace(failure, is_final=True), now)
     return messages
 
 

@@ -12,6 +12,8 @@ from consumer.ingest.transaction import ingest
 from handlers.broker import BrokerUnavailable, queue_length
 from handlers.models import Delivery
 from handlers.outbox import handover, publish
+from handlers.tracking import messages, untracked
+from handlers.tracking.messages import message_of
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -88,6 +90,40 @@ def test_two_who_publish_at_once_send_it_elsewhere_once(listener, broker, monkey
 
     assert others
     assert len(messages_in("celery")) == 1
+
+
+def test_composing_that_outlasts_its_claim_sends_nothing_a_second_time(
+    listener, broker, monkeypatch
+):
+    ids = ready(listener, make_mapping(listener, handler="", task="elsewhere.sync", track=False))
+    others = []
+
+    def compose_slowly(*args, **kwargs):
+        if not others:
+            others.append(True)
+            publish.publish(ids, timezone.now() + timedelta(seconds=61))
+        return message_of(*args, **kwargs)
+
+    monkeypatch.setattr(untracked, "message_of", compose_slowly)
+
+    publish.publish(ids, timezone.now())
+
+    assert others
+    assert len(messages_in("celery")) == 1
+
+
+def test_a_payload_that_cannot_be_composed_is_a_dead_letter(listener, broker, monkeypatch):
+    ids = ready(listener, make_mapping(listener, handler="", task="elsewhere.sync", track=False))
+    monkeypatch.setattr(messages, "payload_of", lambda *_: 1 / 0)
+
+    publish.publish(ids, timezone.now())
+
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.error) == (
+        "dead",
+        "ZeroDivisionError: division by zero",
+    )
+    assert messages_in("celery") == []
 
 
 def test_what_is_not_marked_as_sent_is_sent_again_after_a_while(listener, broker):

@@ -211,7 +211,7 @@ def test_what_was_not_sent_after_all_follows(listener):
     [delivery] = record(listener, change())
     Delivery.objects.claim_sending([delivery.pk], timezone.now())
     moved(mapping, handler="tests.remember", task="")
-    Delivery.objects.release_sending([delivery.pk])
+    Delivery.objects.release_sending([delivery.pk], Delivery.objects.get().queued_at)
 
     assert relay.retarget(timezone.now()) == 1
 

@@ -128,13 +128,24 @@ def test_what_is_ready_for_a_task_elsewhere_is_claimed_before_it_is_sent(externa
 
 def test_what_was_not_sent_after_all_can_be_claimed_again(external_pair):
     def release():
-        Delivery.objects.release_sending(external_pair[:1])
+        Delivery.objects.release_sending(external_pair[:1], BEFORE)
 
     assert changed_from(STATES, release) == {"ready"}
     assert rows("queued_at")[0] == (BEFORE,)
     put("ready")
+    Delivery.objects.release_sending(external_pair, NOW)  # claims of another process
+    assert rows("queued_at") == [(BEFORE,), (BEFORE,)]
     release()
     assert rows("queued_at") == [(None,), (BEFORE,)]
+
+
+def test_a_claim_that_another_process_took_over_is_not_renewed(external_pair):
+    put("ready")
+    Delivery.objects.filter(pk=external_pair[1]).update(queued_at=BEFORE + timedelta(seconds=61))
+
+    assert Delivery.objects.renew_sending(external_pair, BEFORE, NOW) == external_pair[:1]
+
+    assert rows("queued_at") == [(NOW,), (BEFORE + timedelta(seconds=61),)]
 
 
 def test_what_is_not_to_be_sent_at_all_is_skipped_with_the_reason(external_pair):
@@ -176,7 +187,7 @@ def test_the_attempt_of_a_tracked_task_is_ended_by_its_report_or_deadline_alone(
     HandlerMapping.objects.update(paused_at=None)
     deliveries.mark_queued({1: external_pair}, NOW)
     deliveries.unmark_queued(external_pair)
-    deliveries.release_sending(external_pair)
+    deliveries.release_sending(external_pair, BEFORE)
     deliveries.mark_sent(external_pair, NOW)
 
     assert rows("state", "attempts", "paused", "queued_at", "claim_deadline") == before

@@ -1,21 +1,29 @@
 """A courier ends overdue attempts when it has seen every report that arrived in time."""
 
+import threading
 import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import ProtectedError
+from redis import Redis
 
+from audit.models import Incident
 from consumer import relay
 from consumer.host import couriers
 from consumer.host.couriers import CourierThread
+from consumer.monitoring import destinations
+from handlers.broker import BrokerUnavailable
 from handlers.external import apps
 from handlers.models import Delivery, DeliveryAttempt, Destination
 from handlers.outbox import publish
 from handlers.tracking import consumed_reports
 from handlers.tracking.courier import Courier
 from handlers.tracking.overdue import destinations_to_read, end_unreported
+from handlers.tracking.reports import reports_queue
 from handlers.tracking.tokens import Reported, issue
 from tests.chaos.relay import Relay
 from tests.handlers.tracking.reporting import report, say
@@ -134,6 +142,97 @@ def test_attempts_end_at_last_if_their_destination_does_not_come_back(scene, mon
 
     assert outcomes() == ["unknown"]
     assert "could not be checked: Destination shop: " in DeliveryAttempt.objects.get().error
+
+
+def test_one_failure_does_not_end_attempts_that_are_long_overdue(scene, shop, monkeypatch):
+    """Their reports wait in the queue after all listener processes were away for long."""
+    wait_for_an_overdue_report(scene, shop)
+    Delivery.objects.update(claim_deadline=scene.later(seconds=-2 * couriers.UNREADABLE_SECONDS))
+    reads, failures = Courier.handle_batch, [BrokerUnavailable("it is starting")]
+
+    def fail_once(courier, queue) -> bool:
+        if failures:
+            raise failures.pop()
+        return reads(courier, queue)
+
+    monkeypatch.setattr(Courier, "handle_batch", fail_once)
+
+    with courier_of(scene.destination):
+        wait_for(lambda: scene.states != ["queued"])
+
+    assert outcomes() == ["succeeded"]
+
+
+@pytest.mark.parametrize("shop_broker", ["rabbitmq"], indirect=True)
+def test_reports_on_their_way_to_a_courier_count_as_unseen(scene, monkeypatch):
+    monkeypatch.setattr(consumed_reports, "BATCH", 3)
+    publish.declare(apps.app_of(scene.destination), {reports_queue()})
+    say(scene, "[1]", "[2]", "[3]", "[4]")
+    with Courier(scene.destination).reading() as queue:
+        wait_for(lambda: len(queue.read()) == 3)
+        queue.acknowledge()
+        assert queue.unseen_seconds() == float("inf")
+
+        wait_for(lambda: len(queue.read()) == 1)
+        queue.acknowledge()
+
+        assert queue.unseen_seconds() == consumed_reports.HIDDEN_SECONDS
+
+
+def test_a_courier_reads_nothing_while_its_database_is_away(scene, sent, monkeypatch):
+    """Each report that is read in vain counts as returned, and quorum queues allow few returns."""
+    say(scene, report(issue(sent, 1, Reported.SUCCEEDED)))
+    reads, asked = [], []
+
+    def fail(*_) -> bool:
+        reads.append(1)
+        raise OperationalError("the database has gone")
+
+    def connect(wrapper) -> None:
+        if threading.current_thread().name.startswith("courier"):
+            asked.append(1)
+            raise OperationalError("the database has gone")
+        connect_really(wrapper)
+
+    connect_really = BaseDatabaseWrapper.ensure_connection
+    monkeypatch.setattr(couriers, "DATABASE_SECONDS", 0.01)
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", connect)
+    monkeypatch.setattr(Courier, "handle_batch", fail)
+
+    with courier_of(scene.destination):
+        wait_for(lambda: len(asked) >= 5)
+
+    assert reads == [1]
+
+
+def test_an_incident_tells_that_reports_cannot_be_read(scene, shop_broker, monkeypatch):
+    scene.mapping()
+    destinations.check(scene.now())
+    assert not Incident.objects.exists()
+    monkeypatch.setattr(couriers, "UNREAD_SECONDS", 0.0)
+    with Redis.from_url(shop_broker.url) as admin:
+        admin.acl_setuser(
+            "cdc",
+            enabled=True,
+            passwords=["+secret"],
+            keys=["celery*", "_kombu*", "cdc.reports"],
+            channels=["*"],
+            categories=["+@all"],
+        )
+    url = urlsplit(shop_broker.url)
+    restricted = url._replace(netloc=f"cdc:secret@{url.hostname}:{url.port}").geturl()
+    scene.destination.broker = restricted
+    scene.destination.save()
+    destinations.check(scene.now())
+    assert not Incident.objects.exists(), "it can connect"
+
+    with courier_of(scene.destination):
+        wait_for(Incident.objects.exists)
+
+    incident = Incident.objects.get()
+    assert "shop: the reports of its tasks cannot be read: " in incident.summary
+    assert "secret" not in incident.summary
+    assert "the key cdc.reports.reader" in incident.remedy
 
 
 def test_attempts_end_at_last_if_their_reports_cannot_be_read(scene, monkeypatch):

@@ -7,12 +7,14 @@ from threading import Thread
 import pytest
 from redis import Redis
 
-from handlers.models import Delivery, DeliveryAttempt
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.tracking import errors
 from handlers.tracking.errors import errors_of
 from tests.attempts import all_attempts
+from tests.brokers import AnyBroker
 from tests.handlers.tracking.conftest import Scene
 from tests.sample_data import change
+from tests.servers import wait_for
 from tests.shop.process import Shop
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
@@ -66,6 +68,18 @@ def test_a_task_that_fails_is_sent_again_until_it_is_a_dead_letter(scene, shop):
     error = Delivery.objects.get(state="dead").error
     assert "The task failed; see the log of worker " in error
     assert "for task id delivery-" in error
+
+
+def test_a_retry_goes_to_the_queue_that_its_mapping_names_by_then(scene):
+    scene.mapping(queue="old")
+    scene.record()
+    HandlerMapping.objects.update(queue="new")
+    Delivery.objects.update(state="retrying", due_at=scene.now(), claim_deadline=None)
+
+    wait_for(scene.send_due)
+
+    shop = AnyBroker("valkey", scene.destination.broker.reveal())
+    assert (shop.waiting("old"), shop.waiting("new")) == (1, 1)
 
 
 @pytest.mark.parametrize("shop_broker", ["rabbitmq"], indirect=True)

@@ -3,6 +3,7 @@
 import pytest
 import redis
 
+from cdcproject.celery import app
 from consumer.host.couriers import CourierThread
 from handlers.tracking import redis_reports
 from handlers.tracking.courier import Courier
@@ -145,6 +146,22 @@ def test_a_batch_is_limited(scene, couriers, monkeypatch):
     queue.acknowledge()
     assert queue.read() == []
     assert queue.unseen_seconds() < 30
+
+
+def test_keys_have_the_prefix_that_a_site_gives_its_broker(scene, client):
+    with app.connection_for_read(
+        url=scene.destination.broker.reveal(),
+        transport_options={"global_keyprefix": "site."},
+    ) as connection:
+        queue = redis_reports.RedisReports(connection.default_channel)
+        connection.SimpleQueue(reports_queue()).put([1])
+        assert client.llen(f"site.{reports_queue()}") == 1
+
+        assert [message.payload for message in queue.read()] == [[1]]
+        assert client.exists(f"site.{LOCK}")
+        queue.acknowledge()
+
+    assert not client.exists(f"site.{reports_queue()}", f"site.{LOCK}")
 
 
 def test_items_that_are_no_messages_are_forged(scene, sent, client):

@@ -81,6 +81,9 @@ def test_what_is_no_event_of_a_tracked_task_says_nothing():
         b"\xff",
     ):
         assert parse(message(wrong), 5) == []
+    [odd] = parse(message({**STARTED, "hostname": "a\0\ud800" + "x" * 250}), 5)
+    assert odd.worker.startswith("a\\0\\ud800xx"), "as the database stores it"
+    assert len(odd.worker) == 255
     assert parse(message(STARTED, content_type="application/x-python-serialize"), 5) == []
     assert parse(message(STARTED, errors=["undecodable"]), 5) == []
 
