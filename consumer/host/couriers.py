@@ -32,9 +32,9 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 2.0
 #: Seconds between two looks for overdue reports of a destination.
 OVERDUE_SECONDS = 5.0
-#: Seconds without a successful read after which the incident of the destination says so.
+#: Seconds of failing reads after which the incident of the destination says so.
 UNREAD_SECONDS = 60.0
-#: Seconds without a successful read, and after their deadline, at which attempts end because their
+#: Seconds of failing reads, and after their deadline, at which attempts end because their
 #: destination does not come back.
 UNREADABLE_SECONDS = 3600.0
 #: Seconds after their deadline at which attempts end although no connection lasts: the reports that
@@ -45,6 +45,9 @@ GAP_SECONDS = 60.0
 RECONNECT = Backoff(1.0, 15.0)
 #: Seconds between two looks whether a database that was unavailable answers again.
 DATABASE_SECONDS = 2.0
+#: How long nothing is read after a database error. RabbitMQ drops the messages of a quorum queue
+#: that were delivered and returned too often.
+DATABASE_PAUSES = Backoff(1.0, 300.0)
 
 
 class ReaderThread(threading.Thread):
@@ -56,6 +59,8 @@ class ReaderThread(threading.Thread):
         super().__init__(name=name, daemon=True)
         self._stopped = threading.Event()
         self._connected_at = time.monotonic()
+        self._failing_since: float | None = None
+        self._database_pauses = DATABASE_PAUSES.delays()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -84,13 +89,14 @@ class ReaderThread(threading.Thread):
                 self._after_failure(f"unexpected {type(error).__name__}", is_expected=False)
         except Error as error:
             log.warning(self._reader.database_error, reason=str(error).strip())
+            self._failing_since = None  # not the broker's failure
+            self._stopped.wait(next(self._database_pauses))
             self._await_database()
         except Exception:  # the thread must survive
             log.exception("unexpected error", thread=self.name)
 
     def _await_database(self) -> None:
-        """Wait until the database answers. RabbitMQ drops the messages of a quorum queue that were
-        delivered and returned too often, so they must not be read in vain."""
+        """Wait until the database answers."""
         while not self._stopped.is_set():
             connection.close()
             try:
@@ -105,6 +111,7 @@ class ReaderThread(threading.Thread):
             self._connected_at = time.monotonic()
             while not self._stopped.is_set():
                 self._handle_batch(source)
+                self._failing_since, self._database_pauses = None, DATABASE_PAUSES.delays()
 
     def _handle_batch(self, source: Any) -> None:
         with apps.errors(self.destination):
@@ -120,8 +127,7 @@ class CourierThread(ReaderThread):
     def __init__(self, destination: Destination | None) -> None:
         self._courier = Courier(destination)
         super().__init__(f"courier {self._courier.name}".strip(), self._courier)
-        self._looked_at = float("-inf")
-        self._read_at = self._reading_since = time.monotonic()
+        self._looked_at = self._read_at = self._reading_since = float("-inf")
         self._events: ReaderThread | None = None
         if destination is not None and destination.worker_events:
             self._events = ReaderThread(f"events {destination.name}", EventReader(destination))
@@ -155,10 +161,12 @@ class CourierThread(ReaderThread):
     def _after_failure(self, reason: str, *, is_expected: bool = True) -> None:
         if not is_expected:
             metrics.count(self._courier.name, "error", 1)
-        unread_seconds = time.monotonic() - self._read_at
-        if self.destination is not None and unread_seconds >= UNREAD_SECONDS:
+        now = time.monotonic()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        failing_seconds = now - self._failing_since
+        if self.destination is not None and failing_seconds >= UNREAD_SECONDS:
             destinations.report_unread(self.destination, reason, database_clock.now())
-        if unread_seconds >= UNREADABLE_SECONDS:
+        if failing_seconds >= UNREADABLE_SECONDS:
             self._end_unreported(UNREADABLE_SECONDS)
 
     def _end_unreported(self, overdue_seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from kombu.entity import Queue
@@ -20,13 +21,24 @@ HEARTBEAT_SECONDS = 20
 HIDDEN_SECONDS = 65.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How many reports waited at a time, and how many are acknowledged once all of them are."""
+
+    asked: float
+    waiting: int
+    acknowledged_then: int
+
+
 class ConsumedReports:
     """The reports queue of a broker that keeps the unacknowledged messages of its consumers."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._received: list[Message] = []
-        self._read_at = self._all_read_at = -math.inf
+        self._acknowledged = 0
+        self._look: _Look | None = None
+        self._all_read_at = -math.inf
         Consumer(  # type: ignore[no-untyped-call]
             connection.default_channel,
             [Queue(reports_queue(), exchange="", no_declare=True)],  # type: ignore[no-untyped-call]
@@ -41,7 +53,7 @@ class ConsumedReports:
         """Return reports, up to a batch; wait a moment for them."""
         if self._connection.supports_heartbeats:
             self._connection.heartbeat_check()
-        wait, self._read_at = FIRST_SECONDS, time.monotonic()
+        wait, began = FIRST_SECONDS, time.monotonic()
         while len(self._received) < BATCH:
             try:
                 self._connection.drain_events(timeout=wait)
@@ -49,21 +61,26 @@ class ConsumedReports:
                 break
             wait = NEXT_SECONDS
         if not self._received:
-            self._all_read_at = self._read_at
+            self._all_read_at = began
         return list(self._received)
 
     def acknowledge(self) -> None:
         """Remove the reports that were read last from the queue."""
-        if len(self._received) < BATCH:
-            self._all_read_at = self._read_at
+        self._acknowledged += len(self._received)
         for message in self._received:
             message.ack()  # type: ignore[no-untyped-call]
         self._received.clear()
 
     def unseen_seconds(self) -> float:
-        """Return for how many seconds there may be reports that no courier has read; infinite while
-        many wait. The queue does not count those on their way to this courier."""
+        """Return for how many seconds there may be reports that no courier has read.
+
+        It is called every few seconds, between which reports are read. The queue does not count the
+        reports on their way to this courier, a batch at most: they arrive before the next call.
+        """
+        asked = time.monotonic()
         declared = self._connection.default_channel.queue_declare(reports_queue(), passive=True)
-        if declared.message_count >= BATCH:
-            return math.inf
+        look, waiting = self._look, declared.message_count
+        if look and (look.waiting == 0 or self._acknowledged >= look.acknowledged_then):
+            self._all_read_at, look = look.asked, None
+        self._look = look or _Look(asked, waiting, self._acknowledged + waiting + BATCH)
         return max(HIDDEN_SECONDS, time.monotonic() - self._all_read_at)

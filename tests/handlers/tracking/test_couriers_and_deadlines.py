@@ -25,6 +25,7 @@ from handlers.tracking.courier import Courier
 from handlers.tracking.overdue import destinations_to_read, end_unreported
 from handlers.tracking.reports import reports_queue
 from handlers.tracking.tokens import Reported, issue
+from tests.brokers import AnyBroker
 from tests.chaos.relay import Relay
 from tests.handlers.tracking.reporting import report, say
 from tests.servers import free_port, wait_for
@@ -116,6 +117,7 @@ def test_attempts_end_while_connections_keep_breaking(scene, monkeypatch):
 @pytest.mark.parametrize("shop_broker", ["valkey", "rabbitmq"], indirect=True)
 def test_attempts_end_while_reports_keep_coming(scene, shop_broker, monkeypatch):
     """A busy queue is never found empty, and a flood of reports must not hide that some miss."""
+    monkeypatch.setattr(consumed_reports, "BATCH", 1)  # each batch is full
     monkeypatch.setattr(consumed_reports, "HIDDEN_SECONDS", 1.0)
     scene.mapping(report_timeout=1, on_unknown="dead")
     publish.declare(apps.app_of(scene.destination), {"celery"})  # as a worker that is gone has done
@@ -164,16 +166,19 @@ def test_one_failure_does_not_end_attempts_that_are_long_overdue(scene, shop, mo
 
 
 @pytest.mark.parametrize("shop_broker", ["rabbitmq"], indirect=True)
-def test_reports_on_their_way_to_a_courier_count_as_unseen(scene, monkeypatch):
+def test_reports_on_their_way_to_a_courier_count_as_unseen(scene, shop_broker, monkeypatch):
     monkeypatch.setattr(consumed_reports, "BATCH", 3)
+    monkeypatch.setattr(consumed_reports, "FIRST_SECONDS", 60.0)
     publish.declare(apps.app_of(scene.destination), {reports_queue()})
-    say(scene, "[1]", "[2]", "[3]", "[4]")
+    say(scene, *(f"[{number}]" for number in range(9)))
+    wait_for(lambda: AnyBroker("rabbitmq", shop_broker.url).waiting(reports_queue()) == 9)
+    read = []
     with Courier(scene.destination).reading() as queue:
-        wait_for(lambda: len(queue.read()) == 3)
-        queue.acknowledge()
-        assert queue.unseen_seconds() == float("inf")
-
-        wait_for(lambda: len(queue.read()) == 1)
+        while len(read) < 8:
+            assert queue.unseen_seconds() == float("inf")
+            read += queue.read()
+            queue.acknowledge()
+        read += queue.read() if len(read) < 9 else []
         queue.acknowledge()
 
         assert queue.unseen_seconds() == consumed_reports.HIDDEN_SECONDS
