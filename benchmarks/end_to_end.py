@@ -20,7 +20,7 @@ from benchmarks.turns import CPU, RATE, Measured, Rates, Turns, Way, measured
 from tests.simulator.process import SimulatorProcess
 
 WORKERS = 2
-#: Its share of the CPU of a change.
+#: The part of CPU that the listener takes.
 LISTENER_CPU = "us of the listener's CPU/change"
 _SECONDS = 1800.0
 _CELERY = "empty Celery tasks, nothing else running"

@@ -117,7 +117,7 @@ def _unread(name: str, reason: str) -> Trouble:
         name,
         f"{subject}: the reports of its tasks cannot be read: "
         f"{reason.removeprefix(f'{subject}: ')}.",
-        f"Check the rights of the destination's user: it must be able to read the queue "
+        "Check the rights of the destination's user: it must be able to read the queue "
         f"{reports_queue()}, on Redis with its lists and the key {reports_queue()}.reader.",
         action="Its tasks are sent, but their outcomes are not recorded: attempts end as unknown.",
         lasts=True,

@@ -61,7 +61,7 @@ class ConsumedReports:
                 break
             wait = NEXT_SECONDS
         if not self._received:
-            self._all_read_at = began
+            self._all_read_at, self._look = began, None
         return list(self._received)
 
     def acknowledge(self) -> None:
