@@ -131,6 +131,9 @@ class HostedListener:
                 "reason": status.reason,
                 "state_since": database_clock.now(),
             }
+            # With the state, not later: a check that succeeds in between clears it.
+            if status.state == State.FAILED:
+                changes["failed_fingerprint"] = self.fingerprint
         if changes and not Position.objects.held(self.lease).update(**changes):
             return False
         if status.state == State.RECEIVING and status != self._written:
@@ -160,12 +163,9 @@ class HostedListener:
 
     def release(self) -> None:
         """Release the lease, and write the listener's final state."""
-        free = {"holder": "", "lease_until": None}
         status = self.receiver.status
-        if status.state == State.FAILED:
-            self._write(status, failed_fingerprint=self.fingerprint, **free)
-        else:
-            self._write(Status(State.STOPPED), **free)
+        final = status if status.state == State.FAILED else Status(State.STOPPED)
+        self._write(final, holder="", lease_until=None)
 
 
 class DrainingListeners:

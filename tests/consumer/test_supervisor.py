@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from audit.models import AuditLogEntry, Incident
+from consumer.diagnostics.connection_check import check_connection
 from consumer.host import supervisor
 from consumer.host.assignment import Assignment
 from consumer.host.start import Hosting
@@ -16,7 +17,7 @@ from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
 from consumer.stream.receiver import Receiver
 from listeners.connections.open_stream import stream_for
-from listeners.models import Listener, Position
+from listeners.models import Connection, Listener, Position
 from tests.sample_data import lease_of, listener_of, make_listener, received
 from tests.servers import wait_for
 
@@ -137,6 +138,28 @@ def test_a_login_refused_to_a_process_that_lost_the_listener_is_no_incident(
     mine.stop()
     assert mine.status.state == "failed"
     assert not Incident.objects.filter(kind="configuration").exists()
+
+
+def test_a_check_that_succeeds_while_the_failed_listener_drains_counts(
+    transactional_db, org, settings
+):
+    settings.CDC_LOGIN_WAITS = ()
+    listener = listener_of(org)
+    Connection.objects.update(client_secret="a wrong one")
+    (hosted,) = hosting().start([Listener.objects.select_related("connection").get()])
+    wait_for(lambda: hosted.receiver.status.state == "failed")
+    hosted.note_status()
+    assert Position.objects.get().failed_fingerprint == hosted.fingerprint
+    Connection.objects.update(client_secret=org.credentials["client_secret"])
+
+    findings = list(check_connection(Connection.objects.get(), [listener]))
+    hosted.drain(0)
+    wait_for(hosted.is_drained)
+    hosted.release()
+
+    assert not any(finding.is_failure for finding in findings), findings
+    assert Position.objects.get().state == "failed"
+    assert Position.objects.get().failed_fingerprint == ""
 
 
 def test_what_goes_wrong_in_one_round_does_not_end_the_next():
