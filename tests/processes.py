@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.db import connection
 
-from tests.nursery import ROOT, Born, nursery
+from tests.nursery import ROOT, Born, born
 from tests.servers import wait_for
 
 
@@ -104,7 +104,7 @@ class BornProcess(Process):
     ) -> subprocess.Popen[bytes] | Born:
         output = self._output.fileno()
         with Path(os.devnull).open() as nothing:
-            return nursery().start(command, environment, [nothing.fileno(), output, output])
+            return born(command, environment, [nothing.fileno(), output, output])
 
 
 def same_database() -> dict[str, str]:
