@@ -7,6 +7,8 @@ PY = $(VENV)/bin/python
 PYTEST = $(PY) -m pytest -p no:schemathesis -n 4 --dist loadscope --no-loadscope-reorder
 # Which tests, by their markers (pyproject.toml): MARKED="not any_python".
 MARKED ?=
+# The database of `make test`: sqlite or postgres; any is PostgreSQL where it is installed.
+DATABASE ?= any
 
 # For `make chaos` and `make soak`: CHAOS="--seed 7 --broker valkey", SOAK="--minutes 60 --rate 100".
 CHAOS ?=
@@ -30,7 +32,7 @@ help:
 	@echo "make demo    the whole product with a simulated Salesforce org, live; Ctrl-C ends it"
 	@echo "make wheel   the product as a package for pip, in var/wheel"
 	@echo "make up      the product in containers (needs Docker with Compose)"
-	@echo "make test    the whole test suite, on SQLite and on PostgreSQL where it is installed"
+	@echo "make test    the whole test suite, on PostgreSQL where it is installed, or else on SQLite"
 	@echo "make quick   the tests that start no process, on SQLite: for the inner loop"
 	@echo "make guides  the guides for each situation, followed as written"
 	@echo "make check   format, lint, types, import layers, migrations, the manual, known vulnerabilities"
@@ -60,8 +62,7 @@ up:
 
 test:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
-	$(PYTEST) $(if $(MARKED),-m "$(MARKED)")
-	$(if $(ONLY_SQLITE),,TEST_DATABASE=postgres $(PYTEST) -m "not any_database$(if $(MARKED), and $(MARKED))")
+	TEST_DATABASE=$(DATABASE) $(PYTEST) $(if $(MARKED),-m "$(MARKED)")
 
 quick:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

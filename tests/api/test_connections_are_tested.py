@@ -9,8 +9,6 @@ from tests.api.answers import errors, problem
 from tests.api.requests import CONNECTIONS, LISTENERS, connection
 from tests.api.test_throttling import rates
 
-pytestmark = pytest.mark.any_database
-
 __all__ = ["rates"]
 
 

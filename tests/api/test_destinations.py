@@ -10,7 +10,7 @@ from tests.api.test_throttling import rates
 from tests.sample_data import make_mapping
 
 __all__ = ["rates"]
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 SHOP = {"name": "shop", "broker": "redis://:hush@localhost:6379/0"}
 
 

@@ -10,8 +10,6 @@ from handlers.models import HandlerMapping
 from tests.api.answers import problem
 from tests.api.requests import CONNECTIONS, EVERYTHING, STATUS, connection, proxy
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def text() -> str:

@@ -23,8 +23,6 @@ from tests.api.requests import (
     STATUS,
 )
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def schema(db):

@@ -15,8 +15,6 @@ from rest_framework.authtoken.models import Token
 from cdcproject.wsgi import application
 from tests.api.filled import fill
 
-pytestmark = pytest.mark.any_database
-
 EXAMPLES = int(os.environ.get("CDC_TEST_EXAMPLES", "0"))
 CONFIG = {
     "checks": {

@@ -5,8 +5,6 @@ from rest_framework.test import APIClient
 from tests.api.answers import problem
 from tests.api.requests import LISTENERS
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def rates(monkeypatch):

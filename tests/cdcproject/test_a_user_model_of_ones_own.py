@@ -4,8 +4,6 @@ import pytest
 
 from tests.cdcproject.own_project import OwnProject
 
-pytestmark = pytest.mark.any_database
-
 SETTINGS = """
     from cdcproject.settings import *
 

@@ -6,8 +6,6 @@ import pytest
 from tests.cdcproject.own_project import OwnProject
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_database
-
 CRM = {
     "crm/__init__.py": "",
     "crm/models.py": """

@@ -1,11 +1,7 @@
 """Beat makes VAR_DIR if it is missing, which is so where database and broker are servers."""
 
-import pytest
-
 from cdcproject.celery import app
 from cdcproject.process.liveness_file import Scheduler
-
-pytestmark = pytest.mark.any_database
 
 
 def test_the_folder_for_its_schedule_is_made(tmp_path):

@@ -6,8 +6,6 @@ from django.test import Client
 
 from tests.cdcproject.test_signing_in import PASSWORD, is_in, is_stopped, log_in
 
-pytestmark = pytest.mark.any_database
-
 PAGE = "/admin/password_change/"
 NEW = "another correct horse battery"
 

@@ -18,8 +18,6 @@ from tests.nursery import ROOT
 from tests.sample_data import connection_to
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def demo(tmp_path):

@@ -5,8 +5,6 @@ import pytest
 from tests.nursery import piped
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_database
-
 
 class User:
     """A process that uses the broker until its input ends."""

@@ -12,8 +12,6 @@ from cdcproject.egress_policy import is_local, outbound, readable
 from tests.cdcproject.test_settings import alone, refused
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_database
-
 NAMES = ("CDC_OUTBOUND_ALLOWED", "CDC_SECRET_VARIABLES", "CDC_SECRET_FOLDERS")
 TLS = (
     "SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS",

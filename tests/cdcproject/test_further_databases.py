@@ -10,8 +10,6 @@ from django.conf import settings
 from listeners.secrets.reference_rules import flaw
 from tests.cdcproject.own_project import OwnProject
 
-pytestmark = pytest.mark.any_database
-
 MODELS = """
     from django.db import models
 

@@ -18,8 +18,6 @@ from listeners.models import Connection
 from tests.api.requests import LISTENERS
 from tests.cdcproject.test_signing_in import PASSWORD, is_in, is_stopped, log_in
 
-pytestmark = pytest.mark.any_database
-
 GARBAGE = {
     "a list of Redis": lambda client, key: client.rpush(key, "x"),
     "a hash of Redis": lambda client, key: client.hset(key, "a", "b"),

@@ -19,12 +19,10 @@ def broker_pid():
         return link.default_channel.client.info("server")["process_id"]
 
 
-@pytest.mark.any_database
 def test_live_answers(client):
     assert client.get("/healthz/live").json() == {"status": "ok"}
 
 
-@pytest.mark.any_database
 def test_ready_when_database_and_broker_answer(client, broker):
     answer = client.get("/healthz/ready")
 
@@ -35,7 +33,6 @@ def test_ready_when_database_and_broker_answer(client, broker):
     )
 
 
-@pytest.mark.any_database
 def test_one_broker_of_several_is_enough(client, broker, monkeypatch, tmp_path):
     port = free_port()
     there = ValkeyServer(port=port, data_dir=tmp_path, persist=False)
@@ -46,7 +43,6 @@ def test_one_broker_of_several_is_enough(client, broker, monkeypatch, tmp_path):
         assert client.get("/healthz/ready").json()["broker"] == "ok"
 
 
-@pytest.mark.any_database
 def test_not_ready_without_the_broker(client, broker):
     broker.stop()
     try:
@@ -58,7 +54,6 @@ def test_not_ready_without_the_broker(client, broker):
     assert answer.json()["broker"] != "ok"
 
 
-@pytest.mark.any_database
 def test_a_broker_that_hangs_is_not_waited_for_and_asked_by_one_thread(client, broker):
     hung = psutil.Process(broker_pid())
     hung.suspend()
@@ -105,7 +100,6 @@ def test_machines_ask_by_address_and_in_plain_text(client, broker, settings, pat
     assert client.get(path, headers={"host": "10.0.0.7:8000"}).status_code == 200
 
 
-@pytest.mark.any_database
 def test_metrics_answer(client):
     answer = client.get("/metrics")
 

@@ -3,12 +3,8 @@
 import subprocess
 import sys
 
-import pytest
-
 from tests.cdcproject.test_settings import alone
 from tests.nursery import ROOT
-
-pytestmark = pytest.mark.any_database
 
 LOGS = """
 import logging

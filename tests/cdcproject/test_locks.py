@@ -6,8 +6,6 @@ import pytest
 
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_database
-
 
 def pins(lock: str) -> set[str]:
     return set(re.findall(r"^[\w.\[\]-]+==[\w.]+", (ROOT / lock).read_text(), re.MULTILINE))

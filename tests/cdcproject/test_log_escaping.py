@@ -3,12 +3,9 @@
 import io
 import logging
 
-import pytest
 import structlog
 
 from cdcproject.conf.logging import escaped, logging_config, write_traceback
-
-pytestmark = pytest.mark.any_database
 
 FORGED = "a\n2026-01-01T00:00:00Z [info] forged \x1b[31m\u2028\x85\ud800"
 

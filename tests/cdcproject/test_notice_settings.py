@@ -8,8 +8,6 @@ from environs import Env
 from cdcproject.conf.alerting import Mail, mail, web_address, webhook
 from cdcproject.web.error_reports import SecretsStayHidden
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def environment(monkeypatch):

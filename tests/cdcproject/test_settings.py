@@ -11,8 +11,6 @@ import pytest
 
 from tests.nursery import ROOT, nursery
 
-pytestmark = pytest.mark.any_database
-
 GOOD = {"SECRET_KEY": "x" * 50, "CDC_ENCRYPTION_KEYS": "A" * 43 + "="}
 
 

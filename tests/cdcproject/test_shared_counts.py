@@ -13,8 +13,6 @@ from cdcproject.conf.servers import caches as caches_of
 from cdcproject.conf.servers import redis_address
 from cdcproject.web.throttle_cache import SharedCache, TableCache
 
-pytestmark = pytest.mark.any_database
-
 AWAY = "redis://127.0.0.1:1/0"
 
 

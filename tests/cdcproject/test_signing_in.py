@@ -10,8 +10,6 @@ from rest_framework.test import APIClient
 from cdcproject.web.throttle_cache import SharedCache
 from tests.api.answers import problem
 
-pytestmark = pytest.mark.any_database
-
 PASSWORD = "correct horse battery staple"
 
 

@@ -18,8 +18,6 @@ from handlers import tracing
 from tests.collector import Collector
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_database
-
 #: Begins and ends tracing as a worker process does, and prints the loaded modules.
 PROCESS = """
 import json, sys

@@ -3,12 +3,8 @@
 import re
 import tomllib
 
-import pytest
-
 from cdcproject.version import __version__
 from tests.nursery import ROOT
-
-pytestmark = pytest.mark.any_database
 
 
 def test_installers_and_the_changelog_say_the_same_version():

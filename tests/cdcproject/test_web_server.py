@@ -6,13 +6,10 @@ import sys
 from datetime import timedelta
 from types import SimpleNamespace
 
-import pytest
 from structlog.testing import capture_logs
 
 from cdcproject.web.access_log import StructuredLog
 from tests.nursery import ROOT
-
-pytestmark = pytest.mark.any_database
 
 
 def logged(path: str) -> str:

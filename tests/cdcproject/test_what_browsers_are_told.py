@@ -6,8 +6,6 @@ from django.test.utils import override_script_prefix
 
 from cdcproject.web.login_throttle import ThrottledForm
 
-pytestmark = pytest.mark.any_database
-
 SITE = "cdc.example.com"
 
 

@@ -8,7 +8,6 @@ from handlers.mappings import soft_delete
 from handlers.models import Destination, HandlerMapping
 from tests.commands.running import CONNECTION
 
-pytestmark = pytest.mark.any_database
 SHOP = """destinations:
   - {name: shop, broker: "redis://:hush@localhost:6379/0"}
 """

@@ -5,8 +5,6 @@ import pytest
 from tests.commands.running import CONNECTION, record
 from tests.sample_data import change, make_listener
 
-pytestmark = pytest.mark.any_database
-
 HEAD = """
 import subprocess, sys
 command = [sys.executable, "manage.py", "export_audit_log"]

@@ -8,7 +8,7 @@ from tests.simulator.process import SimulatorProcess
 
 CHANNELS = "/admin/listeners/listener/channels/"
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ NEW = "/admin/listeners/connection/test/"
 ADD = "/admin/listeners/connection/add/"
 LISTENER = "/admin/listeners/listener/test/"
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,10 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
 from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.reporting.wait_reason import waits_for
 from tests.commands.running import record
 from tests.sample_data import change, make_mapping
-
-pytestmark = pytest.mark.any_database
 
 
 def shown(client, delivery):

@@ -5,8 +5,6 @@ import pytest
 from handlers.models import HandlerMapping
 from tests.sample_data import make_mapping
 
-pytestmark = pytest.mark.any_database
-
 ADD = "/admin/handlers/handlermapping/add/"
 
 

@@ -8,8 +8,6 @@ from tests.remote_worker import remote_worker
 from tests.sample_data import make_mapping
 from tests.servers import RedisServer
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def shop(db):

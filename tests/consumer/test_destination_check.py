@@ -14,7 +14,6 @@ from tests.servers import RedisServer, free_port, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_database,
     pytest.mark.any_python,
     pytest.mark.process,
 ]

@@ -13,7 +13,7 @@ from consumer.status.db_metrics import State
 from handlers.models import Destination
 from tests.servers import RedisServer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 
 
 def up() -> dict[str, float]:

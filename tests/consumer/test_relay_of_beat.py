@@ -15,7 +15,6 @@ from tests.servers import RedisServer
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_database,
     pytest.mark.any_python,
 ]
 

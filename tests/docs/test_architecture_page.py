@@ -3,13 +3,10 @@
 import ast
 import re
 
-import pytest
 from django.apps import apps
 
 from tests.docs.examples import DOCS
 from tests.nursery import ROOT
-
-pytestmark = pytest.mark.any_database
 
 PAGE = (DOCS / "architecture.md").read_text()
 STEP = re.compile(r"^\| [^|`]+ \| `([\w.]+)` \| `([\w/.]+)` \|$", re.MULTILINE)

@@ -9,8 +9,6 @@ from listeners.models.client_config_rules import CLIENT_KEYS, REFRESH_KEYS, TLS_
 from tests.docs.examples import DOCS
 from tests.docs.tables import rows_of
 
-pytestmark = pytest.mark.any_database
-
 PAGE = DOCS / "configuration.md"
 
 

@@ -12,8 +12,6 @@ from docs.generator.logins import ORDER
 from listeners.models import Connection
 from tests.docs.examples import DOCS, blocks
 
-pytestmark = pytest.mark.any_database
-
 PAGE = DOCS / "connecting.md"
 TEXT = PAGE.read_text()
 

@@ -2,13 +2,9 @@
 
 import re
 
-import pytest
-
 from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
 from tests.nursery import ROOT
-
-pytestmark = pytest.mark.any_database
 
 PACKAGES = ("listeners", "audit", "handlers", "mirror", "consumer", "api", "console")
 _REACHED = re.compile(r"crash_points\.reach\(\"(\w+)\"\)")

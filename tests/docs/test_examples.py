@@ -4,7 +4,7 @@ import pytest
 
 from tests.docs.examples import Failed, run
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from tests.docs.tables import rows_of
 from tests.handlers.test_dispatch import messages_in
 from tests.sample_data import change, make_mapping
 
-pytestmark = pytest.mark.any_database
-
 PAGE = DOCS / "external-tasks.md"
 
 

@@ -15,8 +15,6 @@ from listeners.salesforce.decode import decode
 from tests.docs.examples import DOCS
 from tests.sample_data import change, make_listener, make_mapping
 
-pytestmark = pytest.mark.any_database
-
 PAGE = (DOCS / "failover.md").read_text()
 SECTION = PAGE.partition("\n## A delivery waits: why, and what to do\n")[2].partition("\n## ")[0]
 NOW = timezone.now()

@@ -14,8 +14,6 @@ from tests.docs.examples import DOCS, defined
 from tests.sample_data import connection_to, listener_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def page(crm):

@@ -7,8 +7,6 @@ import pytest
 from audit.models import Incident
 from tests.docs.examples import DOCS
 
-pytestmark = pytest.mark.any_database
-
 TEXT = (DOCS / "incidents.md").read_text()
 #: By its heading.
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.+?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))

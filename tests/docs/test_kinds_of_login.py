@@ -3,13 +3,9 @@
 import re
 from itertools import groupby
 
-import pytest
-
 from listeners.models import Connection
 from tests.docs.examples import DOCS
 from tests.docs.tables import named
-
-pytestmark = pytest.mark.any_database
 
 
 def tables():

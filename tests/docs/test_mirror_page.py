@@ -22,7 +22,6 @@ def account_id(number):
     return f"0015g0000000{number:03}AAA"
 
 
-@pytest.mark.any_database
 def test_its_queries_find_what_they_say(page, crm):
     for number, city in enumerate(("Graz", "Graz", "Lyon")):
         crm.Account.objects.create(salesforce_id=account_id(number), billing_city=city)
@@ -36,7 +35,6 @@ def test_its_queries_find_what_they_say(page, crm):
     assert {one.account_id for one in page["orphans"]} == {account_id(1), account_id(9)}
 
 
-@pytest.mark.any_database
 def test_its_handler_gets_the_whole_record(page, cdc_event, cdc_deliver, capsys):
     row = Account(salesforce_id=account_id(0), name="Acme", billing_city="Graz")
     gone = Account(salesforce_id=account_id(1), is_deleted=True)

@@ -3,16 +3,12 @@ complete."""
 
 import re
 
-import pytest
-
 from mirror import checks
 from mirror.schema.columns import columns_of
 from mirror.schema.naming import OWN
 from tests.docs.examples import DOCS, defined
 from tests.docs.tables import named, rows_of
 from tests.nursery import ROOT
-
-pytestmark = pytest.mark.any_database
 
 PAGE = DOCS / "mirrored-models.md"
 

@@ -8,8 +8,6 @@ import pytest
 from tests.docs.examples import DOCS, LANGUAGES, blocks, defined, run
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_database
-
 PAGES = [
     *sorted(DOCS.glob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")),

@@ -1,11 +1,8 @@
 """The steps of docs/quick-start.md work as they are written."""
 
-import pytest
 from django.core.management import call_command
 
 from tests.docs.examples import DOCS, blocks, defined
-
-pytestmark = pytest.mark.any_database
 
 PAGE = DOCS / "quick-start.md"
 ADDRESS = "http://127.0.0.1:8090"

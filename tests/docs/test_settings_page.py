@@ -6,15 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from cdcproject.conf.environment import SECRETS
 from cdcproject.conf.further_databases import VARIABLES
 from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
 from tests.nursery import ROOT
-
-pytestmark = pytest.mark.any_database
 
 PAGE = DOCS / "settings.md"
 SOURCES = [*(ROOT / "cdcproject").rglob("*.py"), ROOT / "gunicorn.conf.py"]

@@ -22,8 +22,6 @@ from tests.docs.examples import DOCS
 from tests.docs.tables import named, rows_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_database
-
 PAGE = DOCS / "simulator.md"
 ANSWERS = ("Answer:", "answers with them, without their fields:")
 _SECTION = re.compile(r"^### `(GET|POST|DELETE) (/_simulator/\S+)`$", re.MULTILINE)

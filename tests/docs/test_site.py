@@ -8,8 +8,6 @@ from mkdocs.exceptions import PluginError
 
 from docs.generator import site
 
-pytestmark = pytest.mark.any_database
-
 
 def page(name):
     return SimpleNamespace(file=SimpleNamespace(src_uri=name))

@@ -11,8 +11,6 @@ from docs.generator.commands import options
 from docs.generator.sources import SOURCES
 from tests.docs.examples import DOCS
 
-pytestmark = pytest.mark.any_database
-
 ECHO = {"echo": lambda argument: f"taken: {argument}"}
 
 

@@ -4,8 +4,6 @@ import pytest
 
 from tests.docs.examples import DOCS, defined
 
-pytestmark = pytest.mark.any_database
-
 PAGE = DOCS / "testing-handlers.md"
 
 globals().update({name: one for name, one in defined(PAGE).items() if not name.startswith("__")})

@@ -7,7 +7,7 @@ from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.sdk.registry import MAX_ATTEMPTS
 from tests.sample_data import make_mapping
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 
 TASK = {"handler": "", "task": "shop.sync"}
 

@@ -7,7 +7,7 @@ from tests.mirror.crm.models import Opportunity
 from tests.sample_data import ANN, connection_to, make_listener
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,6 @@ def columns_with(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.any_database
 def test_rows_become_what_each_becomes_alone(kind):
     columns, header = columns_with(kind), [api_of(kind), "Other__c"]
     rows = [[text, text] for text in TEXTS]
@@ -96,7 +95,6 @@ def test_postgresql_reads_a_plain_text_as_the_value_that_it_is_converted_to(kind
     assert plain
 
 
-@pytest.mark.any_database
 def test_texts_are_kept_only_where_all_of_a_column_are_plain():
     columns, header = columns_with("decimal"), ["Value__c"]
     keeping = RowsConverter(columns, header, keeps_texts=True)
@@ -108,7 +106,6 @@ def test_texts_are_kept_only_where_all_of_a_column_are_plain():
     assert (found.refused, dict(found.raw)) == (1, {2: {"Value__c": "much"}})
 
 
-@pytest.mark.any_database
 def test_an_empty_text_is_the_default_of_a_column_that_must_have_a_value():
     columns = columns_of(a_model(value=TEXT(default="none"))).against(["Value__c"])
 
@@ -117,7 +114,6 @@ def test_an_empty_text_is_the_default_of_a_column_that_must_have_a_value():
     assert [*found.values["value"]] == ["a", "none"]
 
 
-@pytest.mark.any_database
 def test_the_object_of_a_polymorphic_reference_is_named_in_each_row():
     model = a_model(who_id=models.CharField(max_length=18, null=True), who_type=TEXT(null=True))
     columns = columns_of(model).against(["WhoId"])
@@ -132,7 +128,6 @@ def test_the_object_of_a_polymorphic_reference_is_named_in_each_row():
     assert [*unnamed.values["who_type"]] == ["Contact", None, "Account"]
 
 
-@pytest.mark.any_database
 def test_what_is_plain_is_never_refused():
     for kind in KINDS:
         field = columns_with(kind).fields[api_of(kind)]

@@ -8,8 +8,6 @@ import pytest
 from audit.models import AuditLogEntry
 from pytest_cdc.events import payload
 
-pytestmark = pytest.mark.any_database
-
 
 def test_a_create_carries_its_fields_and_the_system_fields(cdc_event):
     event = cdc_event("Account", "create", changed={"Name": "Acme"})

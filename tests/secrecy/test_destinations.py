@@ -19,7 +19,6 @@ from tests.servers import RedisServer, free_port, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_database,
     pytest.mark.any_python,
 ]
 #: What the log says once a courier has met a URL that does not work.

@@ -23,7 +23,7 @@ from tests.secrecy.scene import Scene
 from tests.servers import free_port, wait_for
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 
-pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+pytestmark = pytest.mark.any_python
 
 FAILING = (
     "secrecy.crash",

@@ -20,7 +20,7 @@ from tests.secrecy import places
 from tests.secrecy.planted import Planted
 from tests.secrecy.scene import Scene
 
-pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+pytestmark = pytest.mark.any_python
 
 FORMS = {
     "as it is": str,

@@ -24,8 +24,6 @@ from tests.settings_on_the_wire.test_logins import form_at
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:

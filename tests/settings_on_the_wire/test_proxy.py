@@ -37,8 +37,6 @@ from tests.settings_on_the_wire.stored import (
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_database
-
 LIMITS_PATH = "/services/data/v67.0/limits/"
 LOGIN = "me@corp:pa:ss @/%"
 

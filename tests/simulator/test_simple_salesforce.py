@@ -22,7 +22,7 @@ from simple_salesforce.exceptions import (
 
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+pytestmark = pytest.mark.any_python
 
 LOGINS = ["soap", "password", "client credentials", "JWT"]
 

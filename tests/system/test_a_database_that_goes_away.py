@@ -12,8 +12,6 @@ from tests.crash_points import at, reached
 from tests.servers import wait_for
 from tests.system.private_postgres import PrivatePostgres, new_server
 
-pytestmark = pytest.mark.any_python
-
 IS_SQLITE = connection.vendor == "sqlite"
 on_postgres = pytest.mark.skipif(IS_SQLITE, reason="of PostgreSQL: TEST_DATABASE=postgres")
 on_sqlite = pytest.mark.skipif(not IS_SQLITE, reason="of SQLite")

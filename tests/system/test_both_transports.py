@@ -12,8 +12,6 @@ from listeners.models import Position
 from tests.sample_data import listener_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_database
-
 CHANNELS = ("/data/ChangeEvents", "/data/Sales__chn")
 #: Columns that differ between listeners, and those that only the Pub/Sub API fills.
 OWN = {"id", "listener", "replay_id", "received_at", "nulled_fields", "diff_fields"}

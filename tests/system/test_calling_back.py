@@ -9,8 +9,6 @@ from tests.sample_data import listener_of, make_mapping
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_database
-
 
 def ended() -> list[str]:
     return sorted(Delivery.objects.values_list("state", flat=True))

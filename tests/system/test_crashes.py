@@ -12,8 +12,6 @@ from tests.sample_data import listener_of
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 
-pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
-
 
 def succeeded() -> int:
     return Delivery.objects.filter(state="succeeded").count()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.nursery import ROOT
 
-pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+pytestmark = pytest.mark.any_python
 
 
 @pytest.mark.timeout(600)

@@ -20,8 +20,6 @@ from tests.line import Line
 from tests.sample_data import listener_of
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
-
 IS_SQLITE = connection.vendor == "sqlite"
 # The next batch was at hand, and the epoch kept it out.
 REFUSED = "recording ended: the lease was lost"

@@ -16,8 +16,6 @@ from tests.system.verdict import (
     written_effects,
 )
 
-pytestmark = pytest.mark.any_python
-
 #: Each process takes seconds to start: on SQLite only where a new one has something else to do than
 #: at the others.
 LISTENER_POINTS = ["subscribed", "received", "recorded", "committed"]

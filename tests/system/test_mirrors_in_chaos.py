@@ -9,7 +9,7 @@ import pytest
 
 from tests.nursery import ROOT
 
-pytestmark = [pytest.mark.any_python, pytest.mark.any_database]
+pytestmark = pytest.mark.any_python
 
 
 @pytest.mark.timeout(1800)

@@ -22,11 +22,10 @@ pytestmark = pytest.mark.any_python
 
 PROCESSES = 8
 LIFE = 3600.0
-# Long and alike: what Redis keeps is the same beside any database, and many processes at once are
-# for PostgreSQL.
-IS_SQLITE = database.vendor == "sqlite"
-STORES = pytest.mark.parametrize("store", ["redis" if IS_SQLITE else "database"])
-OF_REDIS = pytest.mark.skipif(not IS_SQLITE, reason="Redis is the same beside any database")
+# Many processes at once are for PostgreSQL, and for Redis beside any database.
+STORES = pytest.mark.parametrize(
+    "store", ["redis"] if database.vendor == "sqlite" else ["redis", "database"]
+)
 
 
 class TokenUser:
@@ -204,7 +203,6 @@ def test_after_a_kill_in_the_middle_of_a_refresh_a_new_token_helps(user_of, stor
         assert "token" in fourth.answer()
 
 
-@OF_REDIS
 def test_a_redis_that_forgot_everything_costs_nothing_while_a_process_lives(crowd_of, org, broker):
     crowd = crowd_of("redis", size=3)
     crowd.ask_all(at=0)
@@ -257,7 +255,6 @@ def test_a_process_that_slept_through_its_lock_cannot_write(user_of, store):
         assert "token" in woken  # Salesforce accepts that token too; only this process uses it
 
 
-@OF_REDIS
 def test_a_new_token_that_cannot_be_stored_is_kept_until_it_can(user_of, tmp_path):
     with (
         SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "1") as org,

@@ -2,7 +2,6 @@
 
 import signal
 
-import pytest
 import requests
 
 from audit.models import AuditLogEntry, Incident
@@ -10,8 +9,6 @@ from handlers.models import Delivery, Handover
 from listeners.models import Listener, Position
 from tests.sample_data import connection_to, make_listener
 from tests.servers import free_port, wait_for
-
-pytestmark = pytest.mark.any_database
 
 
 def test_sigterm_records_what_was_received_and_exits_0(processes, simulator, org_listener):

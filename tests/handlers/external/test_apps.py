@@ -21,7 +21,7 @@ from tests.line import Line
 from tests.servers import free_port, wait_for
 from tests.simulator.certificates import Authority
 
-pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+pytestmark = pytest.mark.any_python
 SECRET = "s3cret-word"
 
 

@@ -5,7 +5,7 @@ import pytest
 from handlers.models import Delivery
 from tests.sample_data import change
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 OPTIONS = {
     "arguments": "parts",

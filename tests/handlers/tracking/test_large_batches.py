@@ -10,7 +10,6 @@ from handlers.types import Message
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_database,
     pytest.mark.any_python,
 ]
 

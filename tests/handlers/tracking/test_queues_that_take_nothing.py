@@ -13,7 +13,6 @@ from tests.servers import wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_database,
     pytest.mark.any_python,
     pytest.mark.parametrize("shop_broker", ["rabbitmq"], indirect=True),
 ]

@@ -9,7 +9,6 @@ from tests.sample_data import change
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_database,
     pytest.mark.any_python,
 ]
 

@@ -7,8 +7,6 @@ import pytest
 
 from listeners.salesforce.backoff import Backoff
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def draws(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:

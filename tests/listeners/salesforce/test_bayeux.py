@@ -19,8 +19,6 @@ from tests.listeners.salesforce.messages import (
 )
 from tests.listeners.salesforce.scripted import FIRST_CONNECT
 
-pytestmark = pytest.mark.any_database
-
 
 def subscribed(replay: str = "-2", **advice: Any) -> BayeuxSession:
     session = BayeuxSession(CHANNEL, replay)

@@ -10,8 +10,6 @@ from listeners.salesforce.decode import decode
 from listeners.salesforce.errors import Undecodable
 from tests.listeners.salesforce.change_message import message
 
-pytestmark = pytest.mark.any_database
-
 
 def of_many(count: int, **fields: Any) -> Any:
     changed = message()

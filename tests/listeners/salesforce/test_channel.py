@@ -4,8 +4,6 @@ import pytest
 
 from listeners.salesforce.channel import channel_of, entity_of
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.mark.parametrize(
     "channel",

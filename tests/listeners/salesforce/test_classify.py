@@ -7,8 +7,6 @@ import pytest
 from listeners.salesforce.cometd.answers import classify
 from listeners.salesforce.errors import Reaction
 
-pytestmark = pytest.mark.any_database
-
 AUTH = "401::Authentication invalid"
 BUSY = "503::Server is too busy.  Please try your request again later."
 DENIED = "403::Handshake denied"

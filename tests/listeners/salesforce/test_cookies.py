@@ -4,8 +4,6 @@ import pytest
 
 from listeners.salesforce.cometd.transport import RawCookies
 
-pytestmark = pytest.mark.any_database
-
 
 def sent_after(*set_cookies: str) -> str | None:
     cookies = RawCookies()

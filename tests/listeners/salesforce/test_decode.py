@@ -10,8 +10,6 @@ from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent, ChangeKind
 from tests.listeners.salesforce.change_message import message, with_value
 
-pytestmark = pytest.mark.any_database
-
 
 def test_every_part_of_a_message_lands_in_its_event() -> None:
     header = {"changedFields": ["Name"], "nulledFields": [], "diffFields": ["Description"]}

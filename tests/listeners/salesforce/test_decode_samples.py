@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from listeners.salesforce.decode import decode
 from listeners.salesforce.events import ChangeKind
-
-pytestmark = pytest.mark.any_database
 
 
 def test_a_real_create_keeps_its_fields_and_header(sample: Any) -> None:

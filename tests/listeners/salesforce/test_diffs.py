@@ -8,8 +8,6 @@ import pytest
 
 from listeners.salesforce.diffs import diff_names, is_diff, nulled_names
 
-pytestmark = pytest.mark.any_database
-
 OLD, NEW = (sha256(text).hexdigest() for text in (b"old", b"new"))
 DIFF = {"diff": f"--- {OLD}\n+++ {NEW}\n@@ -1,1 +1,1 @@\n-old\n+new"}
 

@@ -9,8 +9,6 @@ import pytest
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import Reply, ScriptedOrg, plain_http
 
-pytestmark = pytest.mark.any_database
-
 RECORD = "001000000000001AAA"
 TEXT = f'{{"Id": "{RECORD}", "AnnualRevenue": 1234567890123456.78, "NumberOfEmployees": 3}}'
 DATA, SOQL = "/services/data/v67.0", "Account"

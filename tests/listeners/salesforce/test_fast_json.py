@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from listeners.salesforce.fast_json import encoded, parsed
 
-pytestmark = pytest.mark.any_database
-
 TEXTS = st.text(st.characters(codec=None), max_size=8)  # lone surrogates too
 NUMBERS = st.integers() | st.integers(-(10**400), 10**400) | st.floats()
 VALUES = st.recursive(

@@ -13,8 +13,6 @@ from listeners.salesforce.rest.simple_salesforce import TokenSession
 from listeners.salesforce.tokens.tokens import Token
 from tests.listeners.salesforce.scripted import ScriptedOrg
 
-pytestmark = pytest.mark.any_database
-
 PATH = "/services/data/v67.0/limits/"
 URL = "https://example.my.salesforce.com/"
 

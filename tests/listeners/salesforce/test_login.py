@@ -20,8 +20,6 @@ from tests.listeners.salesforce.scripted import (
     plain_http,
 )
 
-pytestmark = pytest.mark.any_database
-
 ID = "the-client"
 PATIENT = OAuthOptions(timeout=(5, 5))
 IN_HEADER = OAuthOptions(bearer=CredentialBearer.AUTH_HEADER)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
 from listeners.salesforce.channels_offered import CHANNELS_QUERY, MEMBERS_QUERY, Group, offered
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import ScriptedOrg, plain_http
-
-pytestmark = pytest.mark.any_database
 
 BASE = "/services/data/v67.0"
 CHANNELS = [

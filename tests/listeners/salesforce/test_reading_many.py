@@ -12,8 +12,6 @@ from listeners.salesforce.errors import RestRefused, TransportFailed
 from listeners.salesforce.rest.client import MAX_IDS, RestClient
 from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
-pytestmark = pytest.mark.any_database
-
 BASE = "/services/data/v67.0"
 MANY = f"{BASE}/composite/sobjects/Account"
 ANY = f"{BASE}/query?q=SELECT%20Id%20FROM%20Account%20LIMIT%201"

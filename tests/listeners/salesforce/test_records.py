@@ -8,8 +8,6 @@ import pytest
 
 from listeners.salesforce.rest.records import event_body, last_modified_ms, milliseconds
 
-pytestmark = pytest.mark.any_database
-
 
 def record(**fields: Any) -> dict[str, Any]:
     return {

@@ -6,8 +6,6 @@ from listeners.salesforce.errors import Reaction, RestRefused, TransportFailed
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
-pytestmark = pytest.mark.any_database
-
 LIMITS = "/services/data/v67.0/limits/"
 EXPIRED = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
 

@@ -6,8 +6,6 @@ from listeners.salesforce.errors import RestRefused, TransportFailed
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import ScriptedOrg, of_json, plain_http
 
-pytestmark = pytest.mark.any_database
-
 QUERY = "/services/data/v67.0/query"
 SOQL = "SELECT Id FROM Account WHERE Name = 'A&B'"
 

@@ -14,8 +14,6 @@ from listeners.salesforce.errors import (
 from tests.listeners.salesforce.messages import CONNECT, HANDSHAKE, SUBSCRIBE, accepted, change
 from tests.listeners.salesforce.scripted import FIRST_CONNECT, Reply, ScriptedOrg, of_json
 
-pytestmark = pytest.mark.any_database
-
 
 def opened(org: ScriptedOrg, replay: str = "-2") -> CometdStream:
     stream = org.stream()

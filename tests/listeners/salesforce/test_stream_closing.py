@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -38,8 +37,6 @@ from tests.listeners.salesforce.scripted import (
     ScriptedOrg,
     of_json,
 )
-
-pytestmark = pytest.mark.any_database
 
 PATIENCE = 20  # seconds: the server holds a connect for longer
 PROMPT = 10  # on a busy machine

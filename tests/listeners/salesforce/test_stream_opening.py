@@ -29,8 +29,6 @@ from tests.listeners.salesforce.scripted import (
     of_json,
 )
 
-pytestmark = pytest.mark.any_database
-
 DENIED = refused(HANDSHAKE, "403::Handshake denied", "401::Authentication invalid", "none")
 
 

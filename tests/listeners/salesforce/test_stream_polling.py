@@ -27,8 +27,6 @@ from tests.listeners.salesforce.scripted import (
     of_json,
 )
 
-pytestmark = pytest.mark.any_database
-
 
 def opened(org: ScriptedOrg, replay: str = "-2") -> CometdStream:
     stream = org.stream()

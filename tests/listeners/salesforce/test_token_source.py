@@ -23,8 +23,6 @@ from listeners.salesforce.tokens.store import (
 )
 from listeners.salesforce.tokens.tokens import LoginResult, Token
 
-pytestmark = pytest.mark.any_database
-
 LIFE = Lifetime(1000.0)
 
 

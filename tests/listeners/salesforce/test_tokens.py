@@ -12,8 +12,6 @@ from listeners.salesforce.errors import LoginRefused
 from listeners.salesforce.tokens.source import TokenSource
 from listeners.salesforce.tokens.tokens import LoginResult, Token
 
-pytestmark = pytest.mark.any_database
-
 
 @dataclass
 class CountingGrant:

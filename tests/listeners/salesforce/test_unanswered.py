@@ -14,8 +14,6 @@ from tests.listeners.salesforce.scripted import plain_http
 from tests.servers import free_port
 from tests.settings_on_the_wire.loop_server import LoopServer
 
-pytestmark = pytest.mark.any_database
-
 
 class Closer(LoopServer):
     """Reads the request, and closes the connection."""

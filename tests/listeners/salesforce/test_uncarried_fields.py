@@ -2,12 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import ScriptedOrg, of_json, plain_http
-
-pytestmark = pytest.mark.any_database
 
 SOBJECTS = "/services/data/v67.0/sobjects"
 

@@ -12,8 +12,6 @@ from listeners.salesforce.errors import Undecodable
 from listeners.salesforce.events import ChangeEvent
 from tests.listeners.salesforce.change_message import HEADER, message, with_value, without
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.mark.parametrize(
     "path",

@@ -9,7 +9,7 @@ import pytest
 
 from mirror.load.read_ahead import ReadAhead
 
-pytestmark = [pytest.mark.any_database, pytest.mark.any_python]
+pytestmark = pytest.mark.any_python
 
 
 class Source:

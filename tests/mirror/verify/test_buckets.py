@@ -9,8 +9,6 @@ import pytest
 
 from mirror.verify.buckets import MOST, ROWS, Bucket, Count, first_buckets, total
 
-pytestmark = pytest.mark.any_database
-
 OLDEST = datetime(2026, 1, 1, 0, 0, 3, 500_000, tzinfo=UTC)
 
 

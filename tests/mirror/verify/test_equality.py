@@ -11,8 +11,6 @@ import pytest
 from mirror.schema.storable import storable_json
 from mirror.verify.equality import is_equal
 
-pytestmark = pytest.mark.any_database
-
 NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 
 

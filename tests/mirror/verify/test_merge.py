@@ -10,8 +10,6 @@ import pytest
 
 from mirror.verify.merge import OneSided, one_sided
 
-pytestmark = pytest.mark.any_database
-
 
 def ids(numbers):
     return (f"001{number:012d}AAA" for number in numbers)

@@ -13,7 +13,7 @@ from mirror.verify import schedule
 from tests.mirror.adding import add, in_sync
 from tests.sample_data import make_listener
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -21,8 +21,6 @@ from tests.listeners.salesforce.bulk.asking import (
 )
 from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json
 
-pytestmark = pytest.mark.any_database
-
 SOQL = "SELECT Id FROM Account"
 HTML = b"<html>busy</html>"
 

@@ -12,8 +12,6 @@ from listeners.salesforce.errors import TransportFailed
 from tests.listeners.salesforce.bulk.asking import JOB_ID, RESULTS, client, page, read
 from tests.listeners.salesforce.scripted import Reply, ScriptedOrg
 
-pytestmark = [pytest.mark.any_database]
-
 HEADER = '"Id","Name"\n'
 
 

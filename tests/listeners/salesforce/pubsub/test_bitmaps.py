@@ -12,8 +12,6 @@ from listeners.salesforce.pubsub.bitmaps import named
 from listeners.salesforce.pubsub.values import Field
 from tests.listeners.salesforce.pubsub.avro_events import THING, message, schema_of
 
-pytestmark = pytest.mark.any_database
-
 FIELDS = schema_of(THING).fields
 
 

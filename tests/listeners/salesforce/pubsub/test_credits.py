@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +12,6 @@ from listeners.salesforce.pubsub.fetch_requests import LEAST, MOST, TRICKLE_SECO
 from tests.listeners.salesforce.pubsub.scripted_events import batch
 from tests.listeners.salesforce.pubsub.streams import names_of, polled
 from tests.servers import wait_for
-
-pytestmark = pytest.mark.any_database
 
 
 def full_of_credits(now=0.0):

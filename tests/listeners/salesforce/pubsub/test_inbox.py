@@ -8,8 +8,6 @@ from listeners.salesforce.errors import TransportFailed
 from listeners.salesforce.pubsub.inbox import Inbox
 from tests.listeners.salesforce.pubsub.scripted_events import event, replay_id
 
-pytestmark = pytest.mark.any_database
-
 
 def test_nothing_that_was_on_its_way_comes_after_what_was_dropped():
     inbox = Inbox(lambda: None)

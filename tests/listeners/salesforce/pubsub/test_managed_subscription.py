@@ -12,8 +12,6 @@ from tests.listeners.salesforce.pubsub.scripted import idle
 from tests.listeners.salesforce.pubsub.scripted_events import event, replay_id, shown
 from tests.listeners.salesforce.pubsub.streams import names_of
 
-pytestmark = pytest.mark.any_database
-
 
 def events(*numbers):
     return wire.ManagedFetchResponse(

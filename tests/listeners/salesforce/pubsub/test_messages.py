@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from listeners.salesforce.decode import decode
 from listeners.salesforce.pubsub.to_cometd import message_of
 from tests.listeners.salesforce.pubsub.avro_events import (
@@ -19,8 +17,6 @@ from tests.listeners.salesforce.pubsub.avro_events import (
     record,
     schema_of,
 )
-
-pytestmark = pytest.mark.any_database
 
 STREET = {"Street": "1 Market St", "City": None, "Lat": None}
 

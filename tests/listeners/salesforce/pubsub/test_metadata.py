@@ -9,8 +9,6 @@ from listeners.salesforce.pubsub.endpoint import metadata_of, tenant_of
 from listeners.salesforce.rest.records import long_id
 from listeners.salesforce.tokens.tokens import Token
 
-pytestmark = pytest.mark.any_database
-
 
 def token(access_token="secret", org_id=None, instance_url="https://org.example"):
     return Token(access_token, instance_url, org_id)

@@ -6,10 +6,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-pytestmark = pytest.mark.any_database
-
 _CALL = """
 from tests.listeners.salesforce.pubsub.streams import stream_to
 try:

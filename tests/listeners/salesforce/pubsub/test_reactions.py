@@ -5,8 +5,6 @@ import pytest
 from listeners.salesforce.errors import Reaction
 from listeners.salesforce.pubsub.rpc_errors import classify
 
-pytestmark = pytest.mark.any_database
-
 ALL = "sfdc.platform.eventbus.grpc."
 
 

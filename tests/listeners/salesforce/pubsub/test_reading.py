@@ -26,8 +26,6 @@ from tests.listeners.salesforce.pubsub.avro_events import (
 )
 from tests.listeners.salesforce.pubsub.test_samples import captured, text
 
-pytestmark = pytest.mark.any_database
-
 COLOURS = ["red", "green", "blue"]
 LATER = HEADER | {"fields": [*HEADER["fields"], optional("later", "double", "boolean")]}
 WIDE = record(

@@ -20,8 +20,6 @@ from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 from tests.listeners.salesforce.pubsub.avro_events import consumed
 from tests.samples import samples_folder
 
-pytestmark = pytest.mark.any_database
-
 CHANNEL = "/data/AccountChangeEvent"
 
 

@@ -21,8 +21,6 @@ from tests.listeners.salesforce.pubsub.streams import (
     stream_to,
 )
 
-pytestmark = pytest.mark.any_database
-
 
 def refusing(refusal):
     def script(call):

@@ -13,8 +13,6 @@ from tests.listeners.salesforce.pubsub.scripted import Refusal, playing
 from tests.listeners.salesforce.pubsub.scripted_events import batch, event, shown
 from tests.listeners.salesforce.pubsub.streams import names_of, opened, polled
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.mark.parametrize(
     "refusal",

@@ -20,8 +20,6 @@ from tests.listeners.salesforce.pubsub.streams import names_of, stream_to
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.simulator.certificates import Authority
 
-pytestmark = pytest.mark.any_database
-
 
 def one_event(call):
     yield batch(1, 1)

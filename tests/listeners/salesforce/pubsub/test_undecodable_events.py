@@ -26,8 +26,6 @@ from tests.listeners.salesforce.pubsub.avro_events import (
     schema_of,
 )
 
-pytestmark = pytest.mark.any_database
-
 THE_HEADER = {"name": "ChangeEventHeader", "type": HEADER}
 GOOD = payload({"ChangeEventHeader": header(), "Phone": "1"})
 MANY = b"\x80\x80\x80\x80\x80\x80\x80\x80\x40"  # as a count: 2**61

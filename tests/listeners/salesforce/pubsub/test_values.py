@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from listeners.salesforce.pubsub.values import date_time
 from tests.listeners.salesforce.pubsub.avro_events import HEADER, message, optional, record
 
-pytestmark = pytest.mark.any_database
-
 
 def shown(kind: Any, value: Any, *, doc: str = "", name: str = "Value__c") -> Any:
     """Return a field's value as a message has it."""
