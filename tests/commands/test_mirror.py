@@ -146,7 +146,7 @@ def all_is_handled():
     return AuditLogEntry.objects.exists() and not unended.exists()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_it_is_loaded_verified_and_repaired_by_workers(processes, org_listener, simulator):
     simulator.create("Account", Name="Acme")
     worker, listener = processes.worker(), processes.listener()

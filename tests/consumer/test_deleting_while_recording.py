@@ -155,7 +155,7 @@ def test_a_mapping_that_vanishes_in_the_middle_of_a_batch_costs_no_change(listen
     buffer.close()
     recorder = Recorder(listener, lease_of(listener), buffer, Publisher())
     recorder.start()
-    wait_for(lambda: not recorder.is_alive(), seconds=30)
+    wait_for(lambda: not recorder.is_alive())
 
     assert reached.count("recorded") == 2
     assert (recorder.recorded, AuditLogEntry.objects.count()) == (2, 2)

@@ -51,5 +51,5 @@ def test_what_is_recorded_makes_room_again_to_the_last_byte(size):
         buffer.put(["a", "b", "c"], size)
         buffer.done(len(buffer.take(10, 0)))
 
-    wait_for(lambda: not put_aside(buffer, "d", size=0).join(20), seconds=20)
+    wait_for(lambda: not put_aside(buffer, "d", size=0).join(20))
     assert buffer.outstanding == 1

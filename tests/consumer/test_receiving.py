@@ -44,18 +44,18 @@ def start(transactional_db, org):
     for receiver in started:
         receiver.stop()
         receiver.allow_disconnect()
-        wait_for(lambda one=receiver: not one.is_alive() and one.has_disconnected, seconds=30)
+        wait_for(lambda one=receiver: not one.is_alive() and one.has_disconnected)
 
 
 def test_a_subscription_alone_is_no_answer(start, org):
     receiver = start()
     org.wait_until_held()
-    wait_for(lambda: receiver.status.state == Position.State.RECEIVING, seconds=30)
+    wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
     assert receiver.opened_at
     assert receiver.last_received_at is None
 
     org.create("Account", Name="Acme")
-    wait_for(lambda: receiver.last_received_at, seconds=30)
+    wait_for(lambda: receiver.last_received_at)
 
 
 def test_what_came_before_the_end_is_taken_in(transactional_db):
@@ -87,11 +87,11 @@ def test_a_listener_without_a_position_that_was_away_too_long_is_compared(start)
     heard = timezone.now() - timedelta(hours=80)
     start(tip_since=heard - timedelta(hours=5), caught_up_at=heard, channel="/data/ChangeEvents")
 
-    wait_for(Reconciliation.objects.exists, seconds=30)
+    wait_for(Reconciliation.objects.exists)
     incident = Incident.objects.get()
     assert incident.kind == Incident.Kind.REPLAY_LOST
     assert heard - timedelta(minutes=3) < incident.window_start <= heard
-    wait_for(lambda: Position.objects.get().replay_id == "-2", seconds=30)
+    wait_for(lambda: Position.objects.get().replay_id == "-2")
 
 
 @pytest.mark.parametrize(

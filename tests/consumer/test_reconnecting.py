@@ -55,7 +55,7 @@ def receive():
         receiver.stop()
         receiver.allow_disconnect()
         buffer.close()
-        wait_for(lambda one=receiver: not one.is_alive() and one.has_disconnected, seconds=30)
+        wait_for(lambda one=receiver: not one.is_alive() and one.has_disconnected)
 
 
 def take_all(buffer: Buffer) -> None:
@@ -76,13 +76,13 @@ def test_everything_received_is_recorded_before_the_stream_is_opened_again(recei
 
     with ScriptedPubSub(playing(batch(1, 3), then=BROKEN_OFF), again) as server:
         receiver, buffer = receive(server)
-        wait_for(lambda: buffer.outstanding == 3, seconds=30)
-        wait_for(lambda: receiver.status.state == Position.State.CONNECTING, seconds=30)
+        wait_for(lambda: buffer.outstanding == 3)
+        wait_for(lambda: receiver.status.state == Position.State.CONNECTING)
         time.sleep(1)  # longer than the pause: who does not wait for the recording is back by now
         is_recorded.set()
         buffer.done(len(buffer.take(3, 0)))
 
-        wait_for(lambda: was_recorded, seconds=30)
+        wait_for(lambda: was_recorded)
         assert was_recorded == [True]
         receiver.stop()
 
@@ -118,7 +118,7 @@ def test_where_it_subscribed_is_kept_with_its_own_position_alone(receive):
     other = lease_of(make_listener())
     with ScriptedPubSub(playing()) as server:
         receiver, _ = receive(server)
-        wait_for(lambda: receiver.status.state == Position.State.RECEIVING, seconds=30)
+        wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
 
         assert Position.objects.exclude(listener=other.listener_id).get().channel != ""
         assert Position.objects.get(listener=other.listener_id).channel == ""
@@ -139,7 +139,7 @@ def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(recei
         def caught_up_after(answer):
             before = receiver.last_received_at
             answers.put(answer)
-            wait_for(lambda: receiver.last_received_at != before, seconds=30)
+            wait_for(lambda: receiver.last_received_at != before)
             time.sleep(0.1)  # it is noted just after that
             return receiver.caught_up_at
 
@@ -149,7 +149,7 @@ def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(recei
         buffer.done(len(buffer.take(10, 0)))
         assert caught_up_after(nothing) is None
         answers.put(nothing)
-        wait_for(lambda: receiver.caught_up_at, seconds=30)
+        wait_for(lambda: receiver.caught_up_at)
 
         then = receiver.caught_up_at
         assert caught_up_after(batch(2, 2)) == then
@@ -168,7 +168,7 @@ def test_a_secret_that_is_missing_stops_the_listener_with_the_reason(receive):
     with ScriptedPubSub() as server:
         receiver, _ = receive(server, LostSecret())
 
-        wait_for(lambda: receiver.status.state == Position.State.FAILED, seconds=30)
+        wait_for(lambda: receiver.status.state == Position.State.FAILED)
 
     assert "SF_CLIENT_SECRET is not set" in receiver.status.reason
 
@@ -190,7 +190,7 @@ def test_after_an_unexpected_error_it_waits_and_says_so(receive, monkeypatch):
     with ScriptedPubSub() as server:
         receiver, _ = receive(server, tokens)
 
-        wait_for(lambda: receiver.status.reason, seconds=30)
+        wait_for(lambda: receiver.status.reason)
         time.sleep(0.5)  # a receiver that does not wait has tried many times by now
 
         assert receiver.status.state == Position.State.CONNECTING
@@ -206,11 +206,11 @@ def test_after_an_unexpected_error_it_waits_and_says_so(receive, monkeypatch):
 def test_stopping_while_it_waits_for_messages_is_no_error(receive, caplog):
     with ScriptedPubSub(playing()) as server:
         receiver, _ = receive(server)
-        wait_for(lambda: receiver.status.state == Position.State.RECEIVING, seconds=30)
+        wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
 
         receiver.stop()
 
-        wait_for(lambda: not receiver.is_alive(), seconds=30)
+        wait_for(lambda: not receiver.is_alive())
     assert "unexpected error" not in caplog.text
 
 
@@ -218,7 +218,7 @@ def test_stopping_while_it_waits_for_messages_is_no_error(receive, caplog):
 def test_only_a_subscription_at_the_tip_is_noted_as_one(receive, replay_from, is_tip):
     with ScriptedPubSub(playing()) as server:
         receiver, _ = receive(server, replay_from=replay_from)
-        wait_for(lambda: receiver.status.state == Position.State.RECEIVING, seconds=30)
+        wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
 
         assert (Position.objects.get().tip_since is not None) == is_tip
 

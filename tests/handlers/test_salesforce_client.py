@@ -147,7 +147,7 @@ def test_a_worker_runs_a_handler_that_uses_it(org, listener, processes):
     processes.worker()
     processes.listener()
 
-    org.wait_for(lambda state: state["sessions"], seconds=30)
+    org.wait_for(lambda state: state["sessions"])
     org.create("Account", Name="Acme")
 
     wait_for(

@@ -16,7 +16,7 @@ from tests.commands.running import ConfigurationFile
 FREEZES_REGULAR_EXPRESSIONS = "*" * 32 + "q"
 LONG_NAME = "Field_Of_A_Package_With_A_Long_Name__c" * 5
 #: A regular expression of such a pattern would run for years.
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 def meant(pattern: str, name: str) -> bool:

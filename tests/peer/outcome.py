@@ -8,10 +8,10 @@ from handlers.models import Delivery
 from tests.attempts import all_attempts
 from tests.peer.payloads import Payload, changes_of, recorded_changes, runs_of
 from tests.sample_handlers import read_journal
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 
-def wait_until_recorded(count: int, seconds: float = 40) -> None:
+def wait_until_recorded(count: int, seconds: float = PATIENCE_SECONDS) -> None:
     wait_for(
         lambda: AuditLogEntry.objects.count() >= count, seconds=seconds, what=f"{count} entries"
     )
@@ -22,7 +22,7 @@ def assert_recorded_once(payloads: list[Payload]) -> None:
     assert recorded_changes() == changes_of(payloads)
 
 
-def wait_until_handled(payloads: list[Payload], seconds: float = 40) -> None:
+def wait_until_handled(payloads: list[Payload], seconds: float = PATIENCE_SECONDS) -> None:
     wait_until_recorded(len(changes_of(payloads)), seconds)
     runs = sum(runs_of(payloads).values())
     wait_for(

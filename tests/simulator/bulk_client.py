@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.rest_client import RestClient
 
@@ -35,7 +36,7 @@ class BulkClient(RestClient):
     def job(self, job_id: str) -> Any:
         return self.send("GET", f"jobs/query/{job_id}").json()
 
-    def ended(self, job_id: str, seconds: float = 20) -> Any:
+    def ended(self, job_id: str, seconds: float = PATIENCE_SECONDS) -> Any:
         """Wait until the job has ended, and return it."""
         deadline = time.monotonic() + seconds
         while (job := self.job(job_id))["state"] not in ENDED:

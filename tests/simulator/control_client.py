@@ -8,6 +8,8 @@ from typing import Any
 
 import requests
 
+from tests.servers import PATIENCE_SECONDS
+
 
 class ControlClient:
     """Drives a simulator whose address is `url`.
@@ -208,7 +210,7 @@ class ControlClient:
         )
 
     def wait_for(
-        self, condition: Callable[[dict[str, Any]], bool], seconds: float = 20
+        self, condition: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE_SECONDS
     ) -> dict[str, Any]:
         """Return the first state, without events and records, for which the condition holds."""
         deadline = time.monotonic() + seconds

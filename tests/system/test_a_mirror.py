@@ -150,5 +150,5 @@ def test_a_gap_event_is_read(simulator, running, mirror):
     [key] = simulator.create("Account", Name="New", Phone="1")
     wait_until_equal(simulator)
     simulator.gap("GAP_UPDATE", "Account", key, apply=True, Phone="2")
-    wait_for(lambda: Account.objects.filter(pk=key, phone="2").exists(), what="the row", seconds=30)
+    wait_for(lambda: Account.objects.filter(pk=key, phone="2").exists(), what="the row")
     wait_until_equal(simulator)

@@ -13,7 +13,7 @@ from tests.nursery import ROOT
 pytestmark = pytest.mark.any_python
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_random_faults_lose_nothing_repeat_nothing_and_keep_the_order():
     if connection.vendor == "sqlite":
         pytest.skip("it restarts its database: run with TEST_DATABASE=postgres")

@@ -11,7 +11,7 @@ from tests.nursery import ROOT
 pytestmark = pytest.mark.any_python
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_tasks_of_another_project_end_as_its_own_log_says():
     amount = ["--changes", "200", "--records", "20", "--kills", "1", "--report-timeout", "10"]
     kind = ["--seed", "1", "--celery", "own", "--broker", "redis", "--results", "without"]

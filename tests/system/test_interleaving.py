@@ -16,7 +16,7 @@ pytestmark = pytest.mark.any_python
 @pytest.mark.parametrize("kind", ["per_record-continue", "per_record-halt", "unordered-continue"])
 def test_copies_survive_failures_redeliveries_edits_pauses_and_deletes(kind):
     database = "sqlite" if connection.vendor == "sqlite" else "postgres"
-    amount = ["--seed", "3", "--changes", "150", "--records", "8"]
+    amount = ["--seed", "3", "--changes", "100", "--records", "8"]
     with subprocess.Popen(
         [
             sys.executable,

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.any_python
 
 @pytest.mark.timeout(1800)
 def test_mirrors_survive_kills_faults_and_changes_of_the_schema():
-    amount = ["--seed", "1", "--records", "300", "--seconds", "25"]
+    amount = ["--seed", "1", "--records", "200", "--seconds", "15"]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.chaos.mirror", *amount, "--database", "sqlite"],
         cwd=ROOT,

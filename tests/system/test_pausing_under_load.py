@@ -62,7 +62,7 @@ def test_nothing_starts_after_the_pause_and_all_is_handled_once_in_order_after_i
         relay.publish_due(timezone.now() + READY_AGE)
         return ended() == ALL
 
-    wait_for(is_over, seconds=30)
+    wait_for(is_over)
     lines = [(line["record"], line["id"]) for line in read_journal()]
     assert set(Counter(lines).values()) == {1}
     assert_in_order(lines)

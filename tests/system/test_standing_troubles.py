@@ -63,7 +63,7 @@ def test_silences_a_limit_and_a_busy_server_are_incidents_that_close(
     assert "Receiving again since" in quota.note
     assert "3 times in a row" in closed(Kind.BACK_OFF).summary
     assert not Incident.objects.filter(kind=Kind.CONFIGURATION).exists()
-    wait_for(lambda: ("stall", "open") in webhook.told, seconds=20)
-    wait_for(lambda: ("quota", "closed") in webhook.told, seconds=20)
-    wait_for(lambda: OrgUsage.objects.filter(remaining__gt=0), seconds=20)
+    wait_for(lambda: ("stall", "open") in webhook.told)
+    wait_for(lambda: ("quota", "closed") in webhook.told)
+    wait_for(lambda: OrgUsage.objects.filter(remaining__gt=0))
     assert process.terminate() == 0

@@ -15,7 +15,7 @@ from listeners.clock import database_clock
 from tests import brokers
 from tests.brokers import AnyBroker
 from tests.sample_data import change, lease_of, make_mapping, received
-from tests.servers import RedisServer, wait_for
+from tests.servers import PATIENCE_SECONDS, RedisServer, wait_for
 from tests.shop.process import Shop
 
 
@@ -90,7 +90,7 @@ class Scene:
         with courier.reading() as queue:
             yield lambda: courier.handle_batch(queue)
 
-    def wait_until(self, condition, seconds: float = 30) -> None:
+    def wait_until(self, condition, seconds: float = PATIENCE_SECONDS) -> None:
         """Read reports, end overdue attempts and send retries until the condition is true."""
         with self.reading() as handle:
 
@@ -127,7 +127,7 @@ class Scene:
     def states(self):
         return list(Delivery.objects.order_by("id").values_list("state", flat=True))
 
-    def wait_for_states(self, *states: str, seconds: float = 30) -> None:
+    def wait_for_states(self, *states: str, seconds: float = PATIENCE_SECONDS) -> None:
         self.wait_until(lambda: self.states == list(states), seconds)
 
 

@@ -250,7 +250,7 @@ def test_attempts_end_at_last_if_their_reports_cannot_be_read(scene, monkeypatch
     monkeypatch.setattr(couriers, "UNREADABLE_SECONDS", 1.0)
 
     with courier_of(scene.destination):
-        wait_for(outcomes, seconds=20)
+        wait_for(outcomes)
 
     assert outcomes() == ["unknown"]
     assert scene.counted("error") >= 1

@@ -85,7 +85,7 @@ def test_a_payload_of_many_records_in_a_list_is_set_aside():
     assert "more than 1,000 lists and records" in flaw_of(payload(many, definition), schema)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 def test_a_schema_whose_types_multiply_is_read_in_linear_time():
     """Each record has six fields of the one before it, so that spelling it out would give 6**16."""
     chain = record("R0", optional("a", "string"))
