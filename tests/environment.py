@@ -56,8 +56,6 @@ def _database_url(run: Path, database: str) -> str:
     missing = missing_postgres() if database != "sqlite" else ""
     if missing and (database == "postgres" or os.environ.get("CI") == "true"):
         raise pytest.UsageError(missing)
-    if missing:
-        print(f"Run on SQLite alone: {missing}")
     if missing or database == "sqlite":
         return f"sqlite:///{run}/db.sqlite3"
     server = PostgresServer(run / "postgres")

@@ -109,8 +109,17 @@ class Nursery:
                 self._process = nursery().start(command, environment or os.environ, files)
             else:
                 command = [sys.executable, "-W", "default", "-m", "tests.nursery"]
-                self._process = subprocess.Popen(command, cwd=ROOT, stdin=theirs.fileno())
+                # A session of its own: Ctrl-C is for the test, at whose end it ends.
+                self._process = subprocess.Popen(
+                    command, cwd=ROOT, stdin=theirs.fileno(), start_new_session=True
+                )
         atexit.register(self.close)
+
+    def is_ready(self) -> bool:
+        """Wait until everything is loaded; return False if it could not be."""
+        with self._lock, suppress(RuntimeError, ConnectionResetError):
+            return "ready" in self._hear()
+        return False
 
     def start(
         self, arguments: Sequence[str], environment: Mapping[str, str], files: Sequence[int]
@@ -165,6 +174,7 @@ def _simulators() -> Nursery:
 
 
 _asked_for: Counter[frozenset[tuple[str, str]]] = Counter()
+#: By environment, its items.
 _loaded: dict[frozenset[tuple[str, str]], Nursery] = {}
 
 
@@ -179,8 +189,11 @@ def born(arguments: Sequence[str], environment: Mapping[str, str], files: Sequen
 def _with_product(environment: Mapping[str, str]) -> Nursery:
     key = frozenset(environment.items())
     _asked_for[key] += 1
-    if _asked_for[key] > 1 and key not in _loaded and len(_loaded) < _MOST_LOADED:
-        _loaded[key] = Nursery("product", environment)
+    # Environments of one test alone come up twice at most.
+    if _asked_for[key] > 2 and key not in _loaded and len(_loaded) < _MOST_LOADED:
+        loading = Nursery("product", environment)
+        # The product may refuse a setting; each process then says so itself.
+        _loaded[key] = loading if loading.is_ready() else nursery()
     return _loaded.get(key) or nursery()
 
 
@@ -282,6 +295,8 @@ def main() -> None:
             for library in _LIBRARIES:
                 importlib.import_module(library)
     gc.freeze()
+    if _has_product():
+        asked.send(json.dumps({"ready": os.getpid()}).encode())
     _live(**_serve(asked))
 
 

@@ -63,7 +63,7 @@ class Running:
 
         wait_for(seen, seconds=seconds, what=f"the output {text!r} in:\n{self.output}")
 
-    def terminate(self, seconds: float = PATIENCE_SECONDS) -> int:
+    def terminate(self, seconds: float = 60) -> int:
         """Stop it with SIGTERM, and return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
@@ -97,7 +97,8 @@ class Process(Running):
 
 class BornProcess(Process):
     """Such a process forked by the nursery, which is faster. Its command line and environment, seen
-    from outside, are those of the nursery."""
+    from outside, are those of the nursery. From the third process with the same environment on, the
+    product's modules are loaded, and its settings read, before the process starts."""
 
     def _begin(
         self, command: Sequence[str], environment: Mapping[str, str]

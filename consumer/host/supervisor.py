@@ -210,6 +210,8 @@ class Supervisor:
     def _check_hosted(self) -> None:
         for hosted in list(self._hosted.values()):
             if hosted.has_ended:
+                # Before it drains, so that a check that succeeds meanwhile clears the failure.
+                hosted.note_status()
                 # The same error may end it again: no tight loop.
                 self._not_before[hosted.listener.pk] = time.monotonic() + REHOST_SECONDS
                 self._drain([hosted])

@@ -26,7 +26,7 @@ from tests.listeners.salesforce.pubsub.avro_events import (
     schema_of,
 )
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 REPLAY_ID = "0x0000000000a748390000"
 SCHEMA = schema_of(THING)

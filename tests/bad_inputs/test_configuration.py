@@ -13,7 +13,7 @@ from consumer.configuration.yaml_tree import Items, Mapping, Scalar, Unusable, p
 from listeners.models import Connection
 from tests.bad_inputs.refused_files import refused
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 REFUSED = refused()
 

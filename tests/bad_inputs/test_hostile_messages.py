@@ -25,7 +25,7 @@ from tests.brokers import using
 from tests.handlers.bundling import deliver
 from tests.servers import free_port, wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 DISCARDED = "unreadable message discarded"
 

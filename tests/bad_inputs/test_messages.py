@@ -12,7 +12,7 @@ from tests.listeners.salesforce.scripted import Reply, ScriptedOrg
 from tests.sample_data import connection_to, make_listener
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 CORPUS = corpus()
 

@@ -28,7 +28,7 @@ from listeners.salesforce.errors import (
 from listeners.salesforce.http.request import Answer
 from tests.bad_inputs.corpus import OPTIONAL, REQUIRED, change, changed
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from handlers.models import HandlerMapping
 from tests.sample_data import make_mapping
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.browser.crm_handlers import MENDED
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 WHY = "Every country has its number now."
 

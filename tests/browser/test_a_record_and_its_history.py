@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from consumer.ingest.transaction import ingest
 from tests.sample_data import change, lease_of, make_mapping, received
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 RECORD = "0015g00000EqG9GAAV"
 

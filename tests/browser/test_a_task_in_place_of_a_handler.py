@@ -7,7 +7,7 @@ from handlers.models import Destination, HandlerMapping
 from tests.sample_data import make_mapping
 from tests.servers import free_port
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_settings_of_tasks_appear_with_a_task(visitor, listener):

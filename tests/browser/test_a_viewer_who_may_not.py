@@ -9,7 +9,7 @@ from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt
 from tests.sample_data import change, lease_of, make_mapping, received
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 SECRET = "078-05-1120"
 BUTTONS = (

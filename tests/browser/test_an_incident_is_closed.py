@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from audit.models import Incident, OperatorAction
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 NOTE = "The gap was filled from last night's export."
 

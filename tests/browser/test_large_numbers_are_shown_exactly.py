@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from consumer.ingest.transaction import ingest
 from tests.sample_data import change, lease_of, received
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 COMMIT_NUMBER = 1_716_381_784_922_292_225
 

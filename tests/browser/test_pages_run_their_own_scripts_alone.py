@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 #: A script within the page, and one in an attribute: whether either ran, once both are refused.
 _GET_IN = """() => new Promise(resolve => {

@@ -9,7 +9,7 @@ from handlers.models import Delivery
 from listeners.models import Connection, Listener
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_an_administrator_hears_a_first_change(visitor, processes, simulator):

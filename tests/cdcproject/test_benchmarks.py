@@ -11,7 +11,7 @@ from benchmarks.stage import Conditions, Stage
 from benchmarks.turns import RATE, Turns
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_a_backlog_is_measured_and_reported(tmp_path):

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from tests.nursery import ROOT
 
-pytestmark = [pytest.mark.any_python, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.anywhere, pytest.mark.timeout(900)]
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PROJECT["tool"]["importlinter"]["root_packages"]

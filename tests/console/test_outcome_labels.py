@@ -5,7 +5,7 @@ import pytest
 from console.labels import outcome_label
 from handlers.models import DeliveryAttempt
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.parametrize("outcome", DeliveryAttempt.Outcome)

@@ -9,7 +9,7 @@ from handlers.models import Destination
 from tests.sample_data import make_mapping
 from tests.servers import free_port
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.servers import RedisServer, free_port, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_python,
+    pytest.mark.anywhere,
     pytest.mark.process,
 ]
 SECRET = "s3cret-word"
@@ -61,7 +61,7 @@ def test_it_leaves_no_connection_open(shop_broker):
         before = connected()
         findings(shop)
 
-        wait_for(lambda: connected() == before, what="closed connections")
+        wait_for(lambda: connected() == before, seconds=30, what="closed connections")
 
 
 def test_without_a_worker_it_is_said_what_happens_to_tasks(shop_broker):

@@ -15,7 +15,7 @@ from tests.servers import RedisServer
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_python,
+    pytest.mark.anywhere,
 ]
 
 

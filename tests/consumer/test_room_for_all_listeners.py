@@ -9,7 +9,7 @@ from consumer.stream.buffer import Buffer
 from consumer.stream.room import OWN_BYTES, Room
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 LARGE = 10 * OWN_BYTES
 

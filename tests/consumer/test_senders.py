@@ -16,7 +16,7 @@ from listeners.models import Listener
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import RedisServer, wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from audit.models import AuditLogEntry, Incident
 from consumer.diagnostics.connection_check import check_connection
 from consumer.host import supervisor
 from consumer.host.assignment import Assignment
+from consumer.host.runtime import HostedListener
 from consumer.host.start import Hosting
 from consumer.host.threads import PeriodicThread
 from consumer.stream import recorder
@@ -17,7 +18,7 @@ from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
 from consumer.stream.receiver import Receiver
 from listeners.connections.open_stream import stream_for
-from listeners.models import Connection, Listener, Position
+from listeners.models import Listener, Position
 from tests.sample_data import lease_of, listener_of, make_listener, received
 from tests.servers import wait_for
 
@@ -140,26 +141,25 @@ def test_a_login_refused_to_a_process_that_lost_the_listener_is_no_incident(
     assert not Incident.objects.filter(kind="configuration").exists()
 
 
-def test_a_check_that_succeeds_while_the_failed_listener_drains_counts(
-    transactional_db, org, settings
+def test_a_check_that_succeeds_while_the_failed_listener_drains_starts_it(
+    org, run, settings, monkeypatch
 ):
     settings.CDC_LOGIN_WAITS = ()
+    checked = threading.Event()
+    is_drained = HostedListener.is_drained
+    monkeypatch.setattr(
+        HostedListener, "is_drained", lambda self: checked.is_set() and is_drained(self)
+    )
     listener = listener_of(org)
-    Connection.objects.update(client_secret="a wrong one")
-    (hosted,) = hosting().start([Listener.objects.select_related("connection").get()])
-    wait_for(lambda: hosted.receiver.status.state == "failed")
-    hosted.note_status()
-    assert Position.objects.get().failed_fingerprint == hosted.fingerprint
-    Connection.objects.update(client_secret=org.credentials["client_secret"])
+    org.fault("refuse_login", times=1)
+    run()
+    wait_for(lambda: Position.objects.filter(state="failed").exists())
 
-    findings = list(check_connection(Connection.objects.get(), [listener]))
-    hosted.drain(0)
-    wait_for(hosted.is_drained)
-    hosted.release()
+    findings = list(check_connection(listener.connection, [listener]))
+    checked.set()
 
     assert not any(finding.is_failure for finding in findings), findings
-    assert Position.objects.get().state == "failed"
-    assert Position.objects.get().failed_fingerprint == ""
+    wait_for(is_receiving)
 
 
 def test_what_goes_wrong_in_one_round_does_not_end_the_next():

@@ -15,7 +15,7 @@ from cdcproject.conf.servers import database, redis_address, with_password
 from tests.cdcproject.test_settings import alone, refused
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 SHOWN = """
 import json

@@ -14,7 +14,7 @@ from consumer.host.supervisor import DRAIN_SECONDS
 from tests.deploy.compose import COMPOSE, document, seconds, services
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 PINNED = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 

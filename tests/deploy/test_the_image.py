@@ -21,7 +21,7 @@ from tests.deploy.compose import (
 )
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 BIN = Path(sys.executable).parent
 IGNORE = [

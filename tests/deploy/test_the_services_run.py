@@ -16,7 +16,7 @@ from tests.deploy.stack import Stack
 from tests.servers import PostgresServer, missing_postgres, wait_for
 from tests.simulator.control_client import ControlClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 KEPT = ("web", "listener", "listener-2", "worker", "beat", "flower")
 

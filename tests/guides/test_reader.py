@@ -9,7 +9,7 @@ import pytest
 from tests.guides.page import Unclear
 from tests.guides.reader import WrongGuide, follow
 
-pytestmark = [pytest.mark.any_python, pytest.mark.process]
+pytestmark = [pytest.mark.anywhere, pytest.mark.process]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from handlers.external.payload import PayloadRefused, payload_of
 from handlers.rules.task_options import task_option_flaws
 from handlers.sdk.events import EventData, Metadata
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 METADATA = Metadata(
     entity_name="Account",

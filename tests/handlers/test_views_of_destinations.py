@@ -6,7 +6,7 @@ from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.superseded.history import Row, Views
 from tests.sample_data import make_mapping
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db, pytest.mark.anywhere]
 
 
 @pytest.mark.parametrize("name", ["here", "elsewhere"])

@@ -12,7 +12,7 @@ from mirror.schema.plain_texts import plainness
 from mirror.schema.values import to_columns
 from tests.mirror.test_columns import a_model
 
-pytestmark = [pytest.mark.any_python]
+pytestmark = pytest.mark.anywhere
 
 TEXT, NUMBER = models.TextField, models.DecimalField
 KINDS = {

@@ -16,7 +16,7 @@ from tests.mirror.test_values import in_a_file
 from tests.simulator.bulk_client import BulkClient
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 NAME = "Field_Types__c"
 VALUES = {

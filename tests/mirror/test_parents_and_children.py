@@ -15,7 +15,6 @@ from tests.simulator.process import SimulatorProcess
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 PARENT, CHILD = "crm.Account", "crm.Contact"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 TESTS = ROOT / "tests"
 README = TESTS / "mirror/README.md"

@@ -16,7 +16,7 @@ from tests.peer.pubsub_payloads import Schemas, burst_after_growth, burst_before
 from tests.peer.pubsub_process import PubSubPeer, Spoilt
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 NAME = "CRM_Sync"
 

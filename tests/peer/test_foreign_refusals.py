@@ -10,7 +10,7 @@ from tests.peer.outcome import assert_recorded_once, wait_until_recorded
 from tests.peer.payloads import creations
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_a_wrong_client_secret_is_tried_three_times_and_stops_the_listener_with_the_reason(

@@ -23,7 +23,7 @@ from tests.peer.payloads import changes_of, creations, mixed_burst
 from tests.peer.process import PeerProcess
 from tests.servers import free_port, wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_a_mixed_burst_is_recorded_and_handled_once_and_a_restart_resumes_from_its_position(

@@ -15,7 +15,7 @@ from tests.sample_data import change, lease_of, make_listener, make_mapping
 from tests.secrecy.scene import Scene
 from tests.servers import free_port, wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def connection(**fields) -> Connection:

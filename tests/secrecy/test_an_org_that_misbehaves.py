@@ -18,7 +18,7 @@ from tests.secrecy.connections import (
 from tests.secrecy.scene import Scene
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.parametrize("token_store", ["database", "redis"])

@@ -12,7 +12,7 @@ from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, 
 from tests.sample_data import make_listener
 from tests.settings_on_the_wire.stored import stream_of
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 FAULT = """<Envelope><Body><Fault><faultcode>sf:INVALID_LOGIN</faultcode>
 <faultstring>Invalid {secret}</faultstring></Fault></Body></Envelope>"""

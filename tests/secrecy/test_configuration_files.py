@@ -7,8 +7,6 @@ import pytest
 from tests.secrecy.planted import Planted
 from tests.secrecy.scene import Scene
 
-pytestmark = pytest.mark.any_python
-
 #: Mistakes that users could make where a secret belongs. (Error messages do repeat keys, so that a
 #: mistyped one can be found.)
 VALUES = (

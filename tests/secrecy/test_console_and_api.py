@@ -19,8 +19,6 @@ from tests.sample_data import change, make_listener, make_mapping
 from tests.secrecy import places
 from tests.secrecy.broken import every_secret
 
-pytestmark = pytest.mark.any_python
-
 FIELDS = {
     "name": "prod",
     "auth": "jwt_bearer",

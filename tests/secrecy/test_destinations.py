@@ -19,7 +19,7 @@ from tests.servers import RedisServer, free_port, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_python,
+    pytest.mark.anywhere,
 ]
 #: What the log says once a courier has met a URL that does not work.
 _TROUBLES = ("reports cannot be read", "unexpected error")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 import requests
 
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
@@ -22,8 +21,6 @@ from tests.secrecy.connections import (
 from tests.secrecy.scene import Scene
 from tests.servers import free_port, wait_for
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
-
-pytestmark = pytest.mark.any_python
 
 FAILING = (
     "secrecy.crash",

@@ -7,7 +7,7 @@ from tests.secrecy.scene import Scene
 from tests.settings_on_the_wire.http2_server import Http2Server
 from tests.simulator.certificates import Authority
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_no_secret_is_logged(processes, planted, tmp_path):

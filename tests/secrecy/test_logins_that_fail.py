@@ -16,7 +16,7 @@ from tests.secrecy.scene import Scene
 from tests.servers import free_port, wait_for
 from tests.settings_on_the_wire.loop_server import LoopServer
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 _REFUSAL = (
     b"HTTP/1.1 407 Proxy Authentication Required\r\n"

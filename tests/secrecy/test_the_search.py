@@ -20,8 +20,6 @@ from tests.secrecy import places
 from tests.secrecy.planted import Planted
 from tests.secrecy.scene import Scene
 
-pytestmark = pytest.mark.any_python
-
 FORMS = {
     "as it is": str,
     "repr": repr,

@@ -12,7 +12,7 @@ from tests.secrecy.scene import Scene
 from tests.secrecy.test_console_and_api import ADD, FIELDS
 from tests.servers import free_port, wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 MODES = pytest.mark.parametrize("debug", ["false", "true"], ids=["production", "DEBUG"])
 

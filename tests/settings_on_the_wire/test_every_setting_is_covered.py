@@ -25,7 +25,7 @@ from tests.settings_on_the_wire import test_tls as tls
 from tests.settings_on_the_wire import test_token_lifetime as lifetime
 from tests.settings_on_the_wire import test_token_stores as stores
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 Tests = dict[str, Callable[..., None]]
 

@@ -12,7 +12,7 @@ from tests.consumer.hearing import hear
 from tests.sample_data import make_mapping
 from tests.settings_on_the_wire.stored import listening, stored
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.django_db(transaction=True)

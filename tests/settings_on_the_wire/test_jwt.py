@@ -21,7 +21,7 @@ from tests.settings_on_the_wire.orgs import only_login
 from tests.settings_on_the_wire.stored import failure, failures, stored
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 PRODUCTION, SANDBOX = "https://login.salesforce.com", "https://test.salesforce.com"
 

@@ -15,7 +15,7 @@ from tests.settings_on_the_wire.orgs import VERSIONS_PATH, paths, peers
 from tests.settings_on_the_wire.stored import listening, poll_until, polling, stored, stream_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 KEEPALIVE = "02"
 TIMERS = Path("/proc/net/tcp")

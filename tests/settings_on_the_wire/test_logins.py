@@ -32,7 +32,7 @@ from tests.settings_on_the_wire.stored import (
 )
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 JWT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 NOWHERE = "http://127.0.0.1:1"

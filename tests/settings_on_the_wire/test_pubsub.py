@@ -19,7 +19,7 @@ from tests.settings_on_the_wire.secure import SecureOrg
 from tests.settings_on_the_wire.stored import failures, findings, listening, stored
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 LATEST, EARLIEST, CUSTOM = 0, 1, 2
 

@@ -16,7 +16,7 @@ from tests.settings_on_the_wire.orgs import paths
 from tests.settings_on_the_wire.stored import failures, listening, stored, stream_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 CHANNELS = [f"/data/{name}ChangeEvent" for name in ("Account", "Contact", "Lead", "Case")]
 LOST = (

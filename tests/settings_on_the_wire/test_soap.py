@@ -16,7 +16,7 @@ from tests.settings_on_the_wire.orgs import only_login
 from tests.settings_on_the_wire.stored import failures, findings, listening, stored
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 LOGIN = "/services/Soap/u/64.0"
 PARTNER = "{urn:partner.soap.sforce.com}"

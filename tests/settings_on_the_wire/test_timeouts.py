@@ -11,7 +11,7 @@ from tests.settings_on_the_wire.orgs import issue_token, paths
 from tests.settings_on_the_wire.stored import listening, stored, stream_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 LATE = 5.0
 STEPS = ["/meta/handshake", "/meta/connect", "/meta/subscribe"]

@@ -17,7 +17,7 @@ from tests.settings_on_the_wire.stored import listening, poll_until, stored, str
 from tests.settings_on_the_wire.test_logins import form_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 POLLS = 5
 

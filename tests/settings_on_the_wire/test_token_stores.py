@@ -16,7 +16,7 @@ from tests.settings_on_the_wire.orgs import bearers, grant_types
 from tests.settings_on_the_wire.stored import listening, stored
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 STORES = ["database", "redis", "memory"]
 

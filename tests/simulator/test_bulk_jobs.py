@@ -9,7 +9,7 @@ import requests
 from tests.simulator.bulk_client import BulkClient, rows_of
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

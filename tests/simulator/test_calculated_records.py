@@ -9,7 +9,7 @@ import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.rest_client import RestClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 COUNT = 5_000
 MILLION = 1_000_000

@@ -11,7 +11,7 @@ from simulator.org.changes import Change, Create, Delete, Gap, Overflow, Undelet
 from simulator.org.events import HEADER
 from simulator.org.org import Org, Writer
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 NOW = 1_712_694_387_250
 STAMP = "2024-04-09T20:26:27.000Z"

@@ -8,7 +8,7 @@ from tests.simulator.process import SimulatorProcess
 from tests.simulator.rest_client import RestClient
 from tests.simulator.wire_client import WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

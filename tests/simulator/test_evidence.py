@@ -8,7 +8,7 @@ import requests
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_a_token_request_is_shown_as_it_came(org: SimulatorProcess, client: WireClient) -> None:

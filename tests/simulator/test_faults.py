@@ -9,7 +9,7 @@ import requests
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import ALL, WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from aiosfstream_ng.replay import ReplayMarker, ReplayOption
 
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 ALL = "/data/ChangeEvents"
 

@@ -7,7 +7,7 @@ import pytest
 
 from simulator.org.ids import OpaqueIds, RecordIds, schema_id, with_checksum
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 

@@ -9,7 +9,7 @@ from tests.simulator.process import SimulatorProcess
 from tests.simulator.test_soap_login import INVALID_LOGIN, log_in, text_of
 from tests.simulator.wire_client import WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.peer.conftest import node_modules
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 CLIENTS = Path(__file__).with_name("clients")
 SECONDS = 100

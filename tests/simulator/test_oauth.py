@@ -7,7 +7,7 @@ import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.parametrize("grant_type", ["password", "refresh_token", "client_credentials"])

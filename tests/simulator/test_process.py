@@ -11,7 +11,7 @@ from tests.nursery import ROOT
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from simulator.pubsub.payloads import bitmaps
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, Ended, PubSubClient, ended, names
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture(scope="module")

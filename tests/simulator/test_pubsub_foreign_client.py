@@ -12,7 +12,7 @@ import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, PubSubClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 READER = Path(__file__).with_name("pubsub_reader.js")
 

@@ -20,7 +20,7 @@ from simulator.pubsub.payloads import encoded
 from simulator.traffic.generator import Traffic
 from tests.samples import samples_folder
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 NOW = 1_780_000_000_000
 HEADER = "ChangeEventHeader"

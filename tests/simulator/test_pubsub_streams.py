@@ -10,7 +10,7 @@ from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as pb
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, Ended, PubSubClient, Stream, ended, names
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 FETCH = "subscription.fetch."
 

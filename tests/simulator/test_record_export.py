@@ -5,7 +5,7 @@ import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.rest_client import RestClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_the_export_has_live_and_deleted_records_with_all_fields(org: SimulatorProcess) -> None:

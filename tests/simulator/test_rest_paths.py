@@ -5,7 +5,7 @@ import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.rest_client import RestClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 NOT_FOUND = [{"message": "The requested resource does not exist", "errorCode": "NOT_FOUND"}]
 

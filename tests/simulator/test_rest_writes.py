@@ -8,7 +8,7 @@ import requests
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 SOBJECTS = "/services/data/v61.0/sobjects"
 UNKNOWN_ID = "0015g00000AAAAAAA5"

@@ -8,7 +8,7 @@ from simulator.org.events import EventLog, StoredEvent
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import ALL, WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def event_log(retention_events: int = 100) -> EventLog:

@@ -8,7 +8,7 @@ from tests.samples import sample
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import ALL, WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from simple_salesforce.exceptions import (
 
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 LOGINS = ["soap", "password", "client credentials", "JWT"]
 

@@ -11,7 +11,7 @@ import requests
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 ENVELOPE = """<?xml version="1.0" encoding="utf-8"?>
 <se:Envelope xmlns:se="http://schemas.xmlsoap.org/soap/envelope/"

@@ -5,7 +5,7 @@ import pytest
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import ALL, WireClient
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.parametrize(

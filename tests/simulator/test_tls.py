@@ -9,7 +9,7 @@ from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.test_process import run
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def token(org: SimulatorProcess, **options):

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 QUERY = "/services/data/v67.0/tooling/query"
 CHANNELS = "SELECT DeveloperName, ChannelType FROM PlatformEventChannel"

@@ -12,7 +12,7 @@ from simulator.org.org import Org
 from simulator.traffic.generator import SPLIT_MIX, Traffic, UnknownMixError
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 NOW = 1_712_694_387_250
 OPAQUE = ("transactionKey", "commitNumber")

@@ -14,7 +14,7 @@ from tests.system.verdict import (
     wait_until_at_rest,
 )
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_a_broker_emptied_and_killed_costs_no_effect(processes, simulator, org_listener, broker):

@@ -11,7 +11,7 @@ from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import load_of, mirror_of, work_on
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 ROWS = 45
 

@@ -15,7 +15,7 @@ from tests.crash_points import at
 from tests.handlers.bundling import messages
 from tests.sample_data import ANN, make_listener, make_mapping
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 NUMBER = 2500
 #: No worker consumes this queue, so that published messages stay there and can be counted.

@@ -13,7 +13,7 @@ from tests.sample_data import ANN, listener_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 ROWS, CHANGES = 300, 150
 

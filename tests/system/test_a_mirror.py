@@ -12,7 +12,7 @@ from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import mirror_of
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 SECONDS = 60
 QUICK = {"CDC_CLAIM_SECONDS": "4"}

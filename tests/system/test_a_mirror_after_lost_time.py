@@ -13,7 +13,7 @@ from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.system.test_a_mirror import SECONDS, in_the_org, rows, wait_until_equal
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.system.test_a_mirror import SECONDS, wait_until_equal
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 CHANNEL = "/data/Sales__chn"
 

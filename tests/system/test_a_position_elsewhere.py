@@ -8,7 +8,7 @@ from tests.sample_data import connection_to, listener_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.fixture

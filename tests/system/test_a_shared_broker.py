@@ -12,7 +12,7 @@ from tests.sample_data import make_mapping
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 CHANGES = 60
 

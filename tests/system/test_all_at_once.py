@@ -23,7 +23,7 @@ from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.system.verdict import assert_in_order
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 RECORDS = 6
 BATCHES = 12

@@ -10,7 +10,7 @@ from django.db import connection
 
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.timeout(900)

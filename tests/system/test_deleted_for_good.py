@@ -12,7 +12,7 @@ from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 GONE = (
     "20 existing records of the audit log were looked up by id: 15 no longer exist in "

@@ -17,7 +17,7 @@ from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 from tests.system.verdict import noted_effects, wait_until_at_rest
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 DELETED = "its handler mapping was deleted"
 

@@ -15,7 +15,7 @@ from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def deliver(listener, handler, *messages, **options):

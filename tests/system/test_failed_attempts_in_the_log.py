@@ -9,7 +9,7 @@ from handlers.models import Delivery
 from tests.sample_data import make_mapping
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 AS_JSON = {"LOG_FORMAT": "json"}
 

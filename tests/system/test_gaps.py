@@ -15,7 +15,7 @@ from tests.crash_points import at, reached
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 COMPLETE = """
 import django

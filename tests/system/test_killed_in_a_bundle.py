@@ -16,7 +16,7 @@ from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import wait_for
 from tests.system.verdict import assert_in_order, noted_effects, written_effects
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 QUICK = {"CDC_CLAIM_SECONDS": "4"}
 RECORDS = 30
 #: Changes of the first record beyond those: a long chain.

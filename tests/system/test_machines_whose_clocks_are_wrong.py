@@ -15,7 +15,7 @@ from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 HOURS = pytest.mark.parametrize("hours", [-1, 1], ids=["behind", "ahead"])
 RELAY = "import django; django.setup(); from consumer.tasks import run_relay; run_relay()"

@@ -11,7 +11,7 @@ from tests.handlers.bundling import deliver
 from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 
 def leave_behind(listener) -> int:

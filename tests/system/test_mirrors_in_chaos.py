@@ -9,7 +9,7 @@ import pytest
 
 from tests.nursery import ROOT
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.timeout(1800)

@@ -8,7 +8,7 @@ import pytest
 from handlers.models import Delivery
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 _IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +(\S+)$", re.MULTILINE)
 #: Modules that stand for all that is imported with them.

@@ -13,7 +13,7 @@ from tests.nursery import piped
 from tests.processes import same_database
 from tests.servers import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 #: How long a claim holds.
 SECONDS = 6

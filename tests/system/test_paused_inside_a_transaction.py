@@ -12,7 +12,7 @@ from listeners.models import Position
 from tests.crash_points import at
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 CHANGES = 60
 

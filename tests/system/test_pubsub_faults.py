@@ -12,7 +12,7 @@ from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.system.verdict import published_changes, recorded_changes
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 QUOTA = "subscription.limit.exceeded"
 

@@ -13,10 +13,10 @@ from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.system.verdict import free_the_lease, published_changes, recorded_changes
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 IS_POSTGRES = connection.vendor == "postgresql"
-#: Each process takes seconds to start: all of them on one database only.
+#: Each process takes seconds to start: on SQLite not all of them.
 POINTS = {"received": 1, "committed": 8}
 if IS_POSTGRES:
     POINTS |= {"subscribed": 1, "recording": 2, "recorded": 2, "sent": 2}

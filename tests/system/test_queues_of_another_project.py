@@ -10,7 +10,7 @@ from handlers.tracking.transmit import Sent, transmit
 from handlers.types import Message
 from tests.brokers import empty, using
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 QUEUE = "special"
 

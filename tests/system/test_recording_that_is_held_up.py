@@ -11,8 +11,6 @@ from tests.sample_data import listener_of
 from tests.sample_handlers import written_groups
 from tests.servers import free_port, wait_for
 
-pytestmark = pytest.mark.any_python
-
 CHANGES = 120
 
 

@@ -18,7 +18,7 @@ from tests.servers import RedisServer, wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.token_process import POINTS
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 PROCESSES = 8
 LIFE = 3600.0

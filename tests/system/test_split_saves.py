@@ -9,7 +9,7 @@ from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 RECORDS = 150  # one event of all, and one of each: more than one answer of the Pub/Sub API has
 #: Each leaf is about a field of another event.

@@ -9,7 +9,7 @@ from tests.sample_data import listener_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 Kind = Incident.Kind
 

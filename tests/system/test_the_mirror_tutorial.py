@@ -13,7 +13,7 @@ from tests.docs.examples import DOCS, blocks
 from tests.nursery import ROOT
 from tests.servers import free_port, wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 PAGE = DOCS / "mirror.md"
 ADDRESS, PORT = "http://127.0.0.1:8090", "8090"

@@ -7,7 +7,7 @@ from tests.collector import Collector
 from tests.sample_data import make_mapping
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 #: The value of the changed field, and nothing else, is like this.
 MARK = "zanzibar"

@@ -10,7 +10,7 @@ from tests.servers import RedisServer, wait_for
 from tests.shop.process import Shop
 from tests.system.verdict import free_the_lease
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 RECORDS = [f"00100000000000{number}AAA" for number in range(4)]
 #: Where a listener is killed: after the claims of tasks, after it has read reports, before their

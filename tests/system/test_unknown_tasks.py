@@ -11,7 +11,7 @@ from tests.brokers import using
 from tests.commands.running import run
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 HEADERS = {
     "lang": "py", "task": "shop.sync", "id": "order-1", "root_id": "order-1", "parent_id": None,

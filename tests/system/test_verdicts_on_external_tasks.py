@@ -12,7 +12,7 @@ from tests.chaos.external.stage import FLUSH, KILL, RESTART, Fault
 from tests.chaos.external.verify import Timing, verify
 from tests.chaos.mirror.database import Database
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 TIMEOUT = 30
 _TABLES = """

@@ -8,7 +8,7 @@ from handlers.models import Delivery
 from tests.sample_data import make_mapping
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 #: The values of the changed fields, and nothing else, are like this.
 MARK = "zanzibar"

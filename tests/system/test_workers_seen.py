@@ -6,7 +6,7 @@ from handlers.models import Worker
 from tests.commands.running import run
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 def test_a_worker_is_seen_with_its_queues_until_it_ends(processes):

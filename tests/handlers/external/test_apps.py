@@ -21,7 +21,7 @@ from tests.line import Line
 from tests.servers import free_port, wait_for
 from tests.simulator.certificates import Authority
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 SECRET = "s3cret-word"
 
 
@@ -88,7 +88,7 @@ def test_connections_close_when_a_destination_changes(shop, shop_broker, change)
     else:
         apps.keep_only(set())
 
-    wait_for(lambda: connections(shop_broker) == before, what="closed connections")
+    wait_for(lambda: connections(shop_broker) == before, seconds=30, what="closed connections")
 
 
 def test_a_connection_in_use_closes_when_it_is_released(shop, shop_broker):
@@ -98,7 +98,7 @@ def test_a_connection_in_use_closes_when_it_is_released(shop, shop_broker):
         apps.keep_only(set())
         used.default_channel.client.ping()
 
-    wait_for(lambda: connections(shop_broker) == before, what="closed connections")
+    wait_for(lambda: connections(shop_broker) == before, seconds=30, what="closed connections")
 
 
 def test_a_referenced_broker_is_looked_up(shop, shop_broker, monkeypatch):

@@ -11,7 +11,7 @@ from listeners.key_rotation import rotate
 from listeners.salesforce.http.allowlist import parsed
 from tests.sample_data import make_mapping
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 SECRET = "s3cret-word"
 
 

@@ -16,7 +16,7 @@ from tests.line import Line
 from tests.remote_worker import remote_worker
 from tests.servers import free_port, wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 PROJECT = """
 from celery import Celery

@@ -30,7 +30,7 @@ from tests.chaos.relay import Relay
 from tests.handlers.tracking.reporting import report, say
 from tests.servers import free_port, wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 
 @pytest.fixture(autouse=True)

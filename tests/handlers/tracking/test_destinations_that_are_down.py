@@ -13,7 +13,7 @@ from tests.servers import wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_python,
+    pytest.mark.anywhere,
 ]
 
 

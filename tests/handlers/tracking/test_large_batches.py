@@ -10,7 +10,7 @@ from handlers.types import Message
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_python,
+    pytest.mark.anywhere,
 ]
 
 #: The bytes of a write, and the number of writes that four messages of 10 bytes need.

@@ -16,7 +16,7 @@ from tests.attempts import all_attempts
 from tests.redelivering import redeliver
 from tests.sample_data import change
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 A = "001000000000001AAA"
 ANN = Actor("ann", Through.CONSOLE)

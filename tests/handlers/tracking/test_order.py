@@ -6,7 +6,7 @@ import pytest
 from handlers.models import Delivery, HandlerMapping
 from tests.sample_data import change
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 A, B = "001000000000001AAA", "001000000000002AAA"
 

@@ -17,7 +17,7 @@ from tests.sample_data import change
 from tests.servers import wait_for
 from tests.shop.process import Shop
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 
 def attempts():

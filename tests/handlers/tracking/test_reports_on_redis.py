@@ -12,7 +12,7 @@ from handlers.tracking.tokens import Reported, issue
 from tests.handlers.tracking.reporting import report, say
 from tests.servers import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 LOCK = "cdc.reports.reader"
 

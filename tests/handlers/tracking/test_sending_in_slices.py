@@ -9,7 +9,7 @@ from tests.sample_data import change
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.any_python,
+    pytest.mark.anywhere,
 ]
 
 NUMBER = 3

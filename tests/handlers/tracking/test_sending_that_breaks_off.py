@@ -13,7 +13,7 @@ from tests.cutting_proxy import CuttingProxy
 from tests.sample_data import change
 from tests.servers import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 NUMBER = 150
 

@@ -8,7 +8,7 @@ from tests.attempts import all_attempts
 from tests.sample_data import change
 from tests.servers import wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_python]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 
 def test_a_task_whose_worker_was_killed_is_sent_again_after_its_deadline(scene, shop):

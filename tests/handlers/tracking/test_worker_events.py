@@ -20,7 +20,7 @@ from handlers.tracking.events import (
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.any_python
+pytestmark = pytest.mark.anywhere
 
 
 @pytest.mark.django_db(transaction=True)

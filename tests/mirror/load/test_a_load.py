@@ -17,7 +17,6 @@ from tests.mirror.load.loading import load_of, loaded, mirror_of, names, work_on
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 

@@ -16,7 +16,6 @@ from tests.mirror.load.loading import load_of, loaded, mirror_of, work_on
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 

@@ -19,7 +19,6 @@ from tests.servers import wait_for
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 

@@ -15,7 +15,6 @@ from tests.sample_data import ANN
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 

@@ -9,8 +9,6 @@ import pytest
 
 from mirror.load.read_ahead import ReadAhead
 
-pytestmark = pytest.mark.any_python
-
 
 class Source:
     """Items 1, 2, …, each read only after `allowed`; `reading` is set when a read begins."""

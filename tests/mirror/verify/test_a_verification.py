@@ -19,7 +19,6 @@ from mirror.words import result_of
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 

@@ -10,7 +10,6 @@ from tests.simulator.rest_client import RestClient
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 

@@ -18,7 +18,6 @@ from tests.mirror.verify.verifying import Mirrored
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 

@@ -12,7 +12,6 @@ from mirror.models import MirrorRun
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 

@@ -13,7 +13,6 @@ from mirror.verify import deletions, session
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
-    pytest.mark.any_python,
 ]
 
 
