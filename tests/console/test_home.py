@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audit.action_log import Actor
 from audit.models import Incident, Throughput, Work
-from console.home import tables
+from console.home import page, tables
 from handlers.mappings.pause import pause
 from handlers.models import Worker
 from listeners.models import Position
@@ -214,8 +214,9 @@ def test_work_under_way_is_shown_to_whom_may_see_it(client, django_user_model, h
 
 
 def test_readers_with_the_same_rights_share_what_was_read(
-    admin_client, client, django_user_model, receiving, make_delivery
+    admin_client, client, django_user_model, receiving, make_delivery, monkeypatch
 ):
+    monkeypatch.setattr(page.PARTS, "_seconds", 600)
     admin_client.get(FRAGMENT)
     make_delivery(state="dead")
     other = django_user_model.objects.create_superuser("other")
