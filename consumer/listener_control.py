@@ -50,7 +50,8 @@ def obstacle(listener: Listener, now: datetime) -> str:
     position = position_of(listener)
     if position is None or not (position.replay_id or position.tip_since):
         return "There is no position to forget."
-    if listener.enabled and is_held(position, now):
+    has_failed = position.state == Position.State.FAILED  # it drains, and receives no more
+    if listener.enabled and is_held(position, now) and not has_failed:
         return (
             f"A process runs this listener ({position.holder}). Disable the listener or stop "
             "the process, then forget the position."

@@ -60,6 +60,16 @@ def test_a_disabled_listener_forgets_though_its_process_has_not_let_go(
     assert Position.objects.get().epoch == lease.epoch + 1
 
 
+def test_a_listener_that_failed_forgets_though_its_process_still_drains_it(
+    admin_client, path, position
+):
+    Position.objects.update(state="failed", failed_fingerprint="as it was")
+    admin_client.post(path)
+    forgotten = Position.objects.get()
+    assert (forgotten.replay_id, forgotten.failed_fingerprint) == ("", "")
+    assert forgotten.epoch == position.epoch + 1
+
+
 def test_a_holder_that_was_only_paused_cannot_write_its_position_back(listener):
     lease = lease_of(listener)
     Position.objects.update(replay_id="1", lease_until=timezone.now() - timedelta(minutes=1))
