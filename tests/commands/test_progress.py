@@ -2,7 +2,6 @@
 
 import io
 import logging
-import time
 
 import pytest
 from django.core.management.base import OutputWrapper
@@ -75,10 +74,8 @@ def test_a_count_that_takes_too_long_is_given_up_and_the_connection_is_as_before
     assert total_of(everything) == Total(3)
     digits = "SELECT COUNT(*) AS n FROM (WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 "
     slow = digits + "FROM t WHERE n < 100000000) SELECT n FROM t) AS counted"
-    begun = time.monotonic()
 
     with pytest.raises(TookTooLong), time_limit(0.05):
         list(everything.model.objects.raw(f"SELECT 1 AS id WHERE 0 < ({slow})"))
 
-    assert time.monotonic() - begun < 5
     assert everything.count() == 3

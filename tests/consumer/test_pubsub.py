@@ -109,7 +109,7 @@ def test_a_position_that_has_no_form_there_is_an_incident_and_the_policy_is_foll
 def test_a_keep_alive_is_the_position_of_who_is_idle_and_idle_is_idle(org, run, pubsub):
     pubsub()
 
-    assert run(idle_seconds=1.5).wait() == 0
+    assert run(idle_seconds=6).wait() == 0
 
     position = Position.objects.get()
     assert position.replay_id.startswith("0x")

@@ -105,7 +105,7 @@ def test_sessions_that_end_soon_after_their_first_message_are_opened_less_and_le
     with ScriptedPubSub(*sessions, playing()) as server:
         receiver, buffer = receive(server)
         recording = in_threads(partial(take_all, buffer))
-        wait_for(lambda: len(longest_pauses) >= 6, seconds=60)
+        wait_for(lambda: len(longest_pauses) >= 6)
         receiver.stop()
         buffer.close()
         recording[0].result(30)
@@ -238,7 +238,7 @@ def test_a_position_that_is_refused_again_and_again_is_tried_less_and_less_often
 
     with ScriptedPubSub(*[refused] * 6, playing()) as server:
         receiver, _ = receive(server)
-        wait_for(lambda: len(longest_pauses) >= 5, seconds=60)
+        wait_for(lambda: len(longest_pauses) >= 5)
         receiver.stop()
 
     assert longest_pauses[:5] == sorted(longest_pauses[:5])

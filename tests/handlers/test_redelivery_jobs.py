@@ -78,6 +78,7 @@ def test_what_takes_too_long_to_pick_is_not_waited_for_and_leaves_nothing(dead, 
         begin(endless, timezone.now())
 
     assert not Redelivery.objects.exists()
+    monkeypatch.setattr("handlers.redelivery.start.LONGEST", 60)
     assert begin(RedeliveryRequest(ANN, Delivery.objects.all()), timezone.now()).total == 5
 
 

@@ -18,6 +18,8 @@ def test_what_comes_is_counted_and_what_interrupts_it(processes, simulator, org_
     simulator.create("Account", Name="Three")
     wait_for(lambda: scrape(port).total("cdc_changes_recorded_total") == 3, what="the third")
 
+    published = "cdc_deliveries_published_total"
+    wait_for(lambda: scrape(port).by("queue", published) == {"cdc": 3}, what="the publishing")
     told = scrape(port)
     assert told.by("version", "cdc_build_info") == {__version__: 1}
     of_it = {"listener": name}
@@ -28,6 +30,5 @@ def test_what_comes_is_counted_and_what_interrupts_it(processes, simulator, org_
     assert told.by("reaction", "cdc_stream_interruptions_total", **of_it)
     assert told.by("listener", "cdc_leases_taken_total") == {name: 1}
     assert told.by("outcome", "cdc_tokens_total", connection=connection) == {"new": 2}
-    assert told.by("queue", "cdc_deliveries_published_total") == {"cdc": 3}
     assert told.total("cdc_listener_receiving", **of_it) == 1
     assert told.total("cdc_listener_enabled", **of_it) == 1

@@ -155,7 +155,7 @@ def test_a_managed_subscription_is_committed_as_far_as_it_is_recorded_and_goes_o
     assert listener.terminate() == 0, listener.output
 
     peer.publish(*burst[130:])
-    listener = processes.listener("--until-idle", "1")
+    listener = processes.listener("--until-idle", "3")
 
     assert listener.wait() == 0, listener.output
     assert_recorded_once(burst)

@@ -14,6 +14,7 @@ from listeners.connections.handler_clients import client_for
 from listeners.connections.token_sources import token_source
 from listeners.salesforce.errors import LoginUnavailable
 from tests.kinds_of_login import KINDS_WITH_A_LOGIN
+from tests.servers import wait_for
 from tests.settings_on_the_wire.http2_server import Http2Server
 from tests.settings_on_the_wire.orgs import VERSIONS_PATH, grant_types, issue_token, paths
 from tests.settings_on_the_wire.secure import SecureOrg
@@ -159,7 +160,7 @@ def test_all_that_follows_a_login_shows_the_certificate_too(
         client_for(listener).limits()
         assert stream.is_open
     assert {VERSIONS_PATH, "/services/data/v67.0/limits/"} <= set(paths(org))
-    assert org.state()["sessions"] == []  # the goodbye has arrived
+    assert wait_for(lambda: org.state()["sessions"] == [])  # the goodbye has arrived
     assert grant_types(org) == ["client_credentials"]
 
 

@@ -12,7 +12,7 @@ from tests.nursery import Born, piped
 from tests.simulator.control_client import ControlClient
 
 START_SECONDS = 60
-STOP_SECONDS = 5
+STOP_SECONDS = 60
 
 
 class SimulatorProcess(ControlClient):

@@ -113,7 +113,7 @@ def test_a_client_that_goes_away_loses_nothing(org: SimulatorProcess, client: Wi
     url = f"{client.url}/cometd/60.0"
     body = [{**message, "clientId": client.client_id}]
     with pytest.raises(requests.exceptions.ReadTimeout):
-        client.http.post(url, json=body, headers=headers, timeout=0.5)
+        client.http.post(url, json=body, headers=headers, timeout=2)
     org.wait_for(lambda state: not any(s["held"] for s in state["sessions"]))
 
     org.create("Account", Name="Acme")

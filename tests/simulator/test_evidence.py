@@ -5,6 +5,7 @@ import socket
 import pytest
 import requests
 
+from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
@@ -80,9 +81,10 @@ def test_a_request_whose_client_hung_up_has_no_status(
             f"{org.url}/cometd/60.0",
             json=[{**message, "clientId": client.client_id}],
             headers={"Authorization": f"Bearer {client.token}"},
-            timeout=0.2,
+            timeout=2,
         )
 
+    wait_for(lambda: len(org.api_requests()) == 4)
     assert [line["status"] for line in org.api_requests()] == [200, 200, 200, None]
 
 

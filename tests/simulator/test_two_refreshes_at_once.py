@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anywhere
 
 @pytest.fixture
 def slow_org() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "0.6") as process:
+    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "3") as process:
         yield process
 
 

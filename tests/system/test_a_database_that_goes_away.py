@@ -54,9 +54,9 @@ def test_postgresql_killed_in_the_midst_of_things_costs_nothing(
     wait_for(lambda: len(reached(in_listener)) == 3, what="each point of the listener")
     worker = postgres.worker(processes, CDC_CLAIM_SECONDS="4", **in_worker)
 
-    wait_for(lambda: len(reached(in_worker)) == 3, seconds=60, what="each point of the worker")
-    wait_for(lambda: postgres.number(ENTRIES) == changes, seconds=60, what="the recording")
-    wait_for(lambda: postgres.number(UNENDED) == 0, seconds=60, what="the end of each delivery")
+    wait_for(lambda: len(reached(in_worker)) == 3, what="each point of the worker")
+    wait_for(lambda: postgres.number(ENTRIES) == changes, what="the recording")
+    wait_for(lambda: postgres.number(UNENDED) == 0, what="the end of each delivery")
     assert postgres.ask(GROUPS) == [(changes, changes)]
     assert listener.is_running
     assert worker.is_running

@@ -73,9 +73,9 @@ def test_a_load_beside_live_changes_ends_equal_to_the_org(processes, org):
     deleted: set[str] = set()
     for _ in range(CHANGES):
         change(org, ids, deleted)
-    wait_for(lambda: mirror.runs.filter(state="done").exists(), seconds=60)
+    wait_for(lambda: mirror.runs.filter(state="done").exists())
 
-    wait_for(lambda: is_quiet(mirror) and found() == expected(org), seconds=90)
+    wait_for(lambda: is_quiet(mirror) and found() == expected(org))
 
     assert found() == expected(org)
     run = mirror.runs.get(kind="load")

@@ -86,16 +86,11 @@ class Watcher:
                 self.versions[key] = version
 
 
-def test_a_change_is_in_the_table_within_a_second(simulator, running):
-    took = []
-    for number in range(5):
-        [key] = simulator.create("Account", Name=f"New {number}", Phone="1")
-        began = time.monotonic()
-        wait_for(lambda key=key: Account.objects.filter(pk=key).exists(), what="the row")
-        simulator.update("Account", key, Phone="2")
-        wait_for(lambda key=key: Account.objects.filter(pk=key, phone="2").exists(), what="2")
-        took.append((time.monotonic() - began) / 2)
-    assert sorted(took)[len(took) // 2] < 1
+def test_a_change_moves_into_the_table(simulator, running):
+    [key] = simulator.create("Account", Name="New", Phone="1")
+    wait_for(lambda: Account.objects.filter(pk=key).exists(), what="the row")
+    simulator.update("Account", key, Phone="2")
+    wait_for(lambda: Account.objects.filter(pk=key, phone="2").exists(), what="2")
     simulator.delete("Account", key)
     wait_for(lambda: not Account.objects.filter(pk=key).exists(), what="the tombstone")
     simulator.undelete("Account", key)

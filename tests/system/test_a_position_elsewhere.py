@@ -19,7 +19,7 @@ def listener(transactional_db, simulator):
 
 
 def run_until_idle(processes) -> None:
-    process = processes.listener("--until-idle", "1")
+    process = processes.listener("--until-idle", "3")
     assert process.wait() == 0, process.output
 
 

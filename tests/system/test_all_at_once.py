@@ -120,7 +120,7 @@ def test_what_happens_at_once_keeps_each_chain_and_loses_nothing(
         unended = Delivery.objects.filter(state__in=Delivery.UNENDED)
         return redelivered.count() >= REDELIVERED and not unended.exists()
 
-    wait_for(is_at_rest, seconds=60, what="the end of each delivery")
+    wait_for(is_at_rest, what="the end of each delivery")
     threads.end()
     assert not threads.errors
     assert Delivery.objects.filter(state="succeeded").count() == RECORDS * BATCHES

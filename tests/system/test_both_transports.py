@@ -50,7 +50,7 @@ def test_one_burst_on_both_transports_gives_the_same_entries(
     ]
     publish_all_kinds(simulator)
 
-    listener = processes.listener("--until-idle", "1")
+    listener = processes.listener("--until-idle", "6")
 
     assert listener.wait() == 0, listener.output
     kinds = AuditLogEntry.objects.values_list("change_type", flat=True)

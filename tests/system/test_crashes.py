@@ -60,7 +60,7 @@ def test_a_process_started_right_after_a_crash_is_not_idle_before_it_has_the_lis
     listener.kill()
     simulator.create("Account", *[{"Name": f"Acme {n}"} for n in range(10)])
 
-    assert processes.listener("--until-idle", "1").wait() == 0
+    assert processes.listener("--until-idle", "3").wait() == 0
 
     assert AuditLogEntry.objects.count() == 10
 

@@ -67,7 +67,7 @@ def test_a_lost_position_ends_with_them_and_with_the_evidence(
     def closed() -> Incident | None:
         return Incident.objects.filter(kind="replay_lost").exclude(closed_at=None).first()
 
-    wait_for(closed, seconds=60, what="the incident's end")
+    wait_for(closed, what="the incident's end")
     wait_for(lambda: len(read_journal()) == 35, what="the deletions in their handler")
     incident, job = closed(), Reconciliation.objects.get()
     assert incident is not None

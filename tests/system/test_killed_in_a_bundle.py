@@ -52,7 +52,7 @@ def at_rest():
 
 
 def wait_until_at_rest(changes=CHANGES):
-    wait_for(at_rest, seconds=90, what="the end of each delivery")
+    wait_for(at_rest, what="the end of each delivery")
     assert Delivery.objects.filter(state="succeeded").count() == changes
     succeeded = [attempt for attempt in all_attempts() if attempt.outcome == "succeeded"]
     assert len(succeeded) == changes
@@ -146,7 +146,7 @@ def test_while_one_hangs_the_others_of_its_message_end(processes, backlog):
         return set(unended.values_list("pk", flat=True)) == {hanging.pk, after_it.pk}
 
     try:
-        wait_for(others_ended, seconds=60, what="the end of the others")
+        wait_for(others_ended, what="the end of the others")
         hanging.refresh_from_db()
         assert hanging.state == "running"
     finally:
@@ -166,7 +166,7 @@ def test_a_run_that_is_stopped_for_its_length_fails_alone(processes, backlog):
     processes.worker(CDC_RUN_SECONDS="20")  # the time limit ends it after 10 s
 
     try:
-        wait_for(hanging.attempt_log.exists, seconds=60, what="the end of the run")
+        wait_for(hanging.attempt_log.exists, what="the end of the run")
     finally:
         RELEASE.touch()
     wait_until_at_rest()

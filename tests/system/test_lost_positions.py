@@ -55,14 +55,13 @@ def test_what_was_lost_with_the_position_arrives_once_and_the_incident_closes_by
     simulator.fault("age_out")
 
     processes.listener()
-    wait_for(lambda: not worker.is_running, seconds=60, what="its death in a comparison")
+    wait_for(lambda: not worker.is_running, what="its death in a comparison")
     Reconciliation.objects.update(claimed_until=None, due_at=timezone.now())  # as time will do
     processes.worker()
 
     wait_for(
         lambda: Incident.objects.filter(kind="replay_lost", closed_by="").exclude(closed_at=None)
         .count() == 2,
-        seconds=60,
         what="the end of the incidents",
     )  # fmt: skip
     lost = {updated: "UPDATE", deleted: "DELETE", back: "UNDELETE", new: "CREATE"}

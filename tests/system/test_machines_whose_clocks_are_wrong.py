@@ -81,7 +81,7 @@ def test_retries_of_such_a_worker_are_due_when_they_should_be(listener, processe
         run_relay()
         return state_of(delivery) == "succeeded"
 
-    wait_for(has_succeeded, seconds=60, what="the third attempt")
+    wait_for(has_succeeded, what="the third attempt")
     assert [line["attempt"] for line in read_journal()] == [1, 2, 3]
 
 
@@ -111,7 +111,7 @@ def test_a_run_that_died_on_such_a_machine_is_tried_again_soon(listener, process
         run_relay()
         return state_of(delivery) == "succeeded"
 
-    wait_for(has_succeeded, seconds=60, what="the second attempt")
+    wait_for(has_succeeded, what="the second attempt")
     outcomes = DeliveryAttempt.objects.order_by("number").values_list("outcome", flat=True)
     assert list(outcomes) == ["lost", "succeeded"]
 
@@ -131,4 +131,4 @@ def test_what_such_a_listener_could_not_publish_is_published_soon(
         run_relay()
         return state_of(delivery) == "succeeded"
 
-    wait_for(has_succeeded, seconds=60, what="its publishing")
+    wait_for(has_succeeded, what="its publishing")

@@ -35,7 +35,7 @@ def test_the_periodic_tasks_of_beat_are_run(processes, listener, tmp_path):
         "-s", str(tmp_path / "schedule"),
     )  # fmt: skip
 
-    wait_for(lambda: is_handled(pk), seconds=60)
+    wait_for(lambda: is_handled(pk))
     assert len(read_journal()) == 1
 
 
@@ -49,5 +49,5 @@ def test_a_message_with_time_limits_is_run_within_the_workers_own(processes, lis
         "tests.remember", kwargs={"delivery_ids": [pk]}, time_limit=hard, soft_time_limit=soft
     )
 
-    wait_for(lambda: is_handled(pk), seconds=60)
+    wait_for(lambda: is_handled(pk))
     assert "discarded" not in worker.output

@@ -41,7 +41,7 @@ def test_nor_does_a_worker_that_has_run_a_task(processes, simulator, org_listene
     )  # fmt: skip
 
     assert processes.listener("--max-events", "1").wait() == 0
-    wait_for(lambda: Delivery.objects.filter(state="succeeded").exists(), seconds=60)
+    wait_for(lambda: Delivery.objects.filter(state="succeeded").exists())
 
     assert_imported(worker.output, "handlers.worker.run")
 

@@ -27,7 +27,7 @@ def test_a_paused_holder_blocks_no_other_process(processes, simulator, org_liste
 
     processes.listener()
 
-    wait_for(lambda: AuditLogEntry.objects.count() == CHANGES, seconds=60, what="the other's work")
+    wait_for(lambda: AuditLogEntry.objects.count() == CHANGES, what="the other's work")
     epoch = Position.objects.get().epoch
     os.kill(paused.pid, signal.SIGCONT)
     # Whichever of its threads finds out first.

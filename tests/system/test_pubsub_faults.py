@@ -31,7 +31,7 @@ def line(simulator):
 
 def over(line: Line, org, **fields) -> Listener:
     """A listener whose stream goes through the line, and that soon detects a silent one."""
-    quick = {"keep_alive_interval": 1.5, "connection_timeout": 1.0, **fields}
+    quick = {"keep_alive_interval": 1.5, "connection_timeout": 4.0, **fields}
     endpoint = f"http://127.0.0.1:{line.port}"
     return listener_of(org, transport="pubsub", pubsub_endpoint=endpoint, **quick)
 

@@ -59,7 +59,6 @@ def test_what_was_lost_with_a_refused_or_spoilt_position_arrives_and_the_inciden
 
     wait_for(
         lambda: Incident.objects.exclude(closed_at=None).count() == 2,
-        seconds=60,
         what="the end of the incidents",
     )
     lost = {updated: "UPDATE", deleted: "DELETE", back: "UNDELETE", new: "CREATE"}

@@ -29,8 +29,8 @@ def test_a_handler_that_leaves_a_transaction_open_holds_up_no_recording(processe
             simulator.update("Account", one, Name=f"Acme {n}")
 
     every = 20 + CHANGES
-    wait_for(lambda: AuditLogEntry.objects.count() == every, seconds=60, what="the recording")
-    wait_for(lambda: not Delivery.objects.filter(state__in=Delivery.UNENDED).exists(), seconds=60)
+    wait_for(lambda: AuditLogEntry.objects.count() == every, what="the recording")
+    wait_for(lambda: not Delivery.objects.filter(state__in=Delivery.UNENDED).exists())
     dead = Delivery.objects.filter(state="dead")
     assert dead.count() == 10
     assert all("left a transaction open on database 'default'" in one.error for one in dead)
@@ -74,21 +74,21 @@ def test_a_recorder_that_waits_for_a_lock_is_not_ready_and_an_incident(
     lock_what_is_recorded(somebody_else)
     simulator.update("Account", record, Name="Acme Ltd")
 
-    wait_for(lambda: answer_of(port).status_code == 503, seconds=60, what="unreadiness")
+    wait_for(lambda: answer_of(port).status_code == 503, what="unreadiness")
     assert answer_of(port).json()["listeners"] == {org_listener.name: "stalled"}
     if connection.vendor == "postgresql":  # on SQLite no process can write at all
         opened = Incident.objects.filter(kind=Incident.Kind.OUTAGE, closed_at=None)
         told = opened.filter(summary__startswith="Nothing has been recorded since")
-        wait_for(told.exists, seconds=60, what="the incident")
+        wait_for(told.exists, what="the incident")
         assert AuditLogEntry.objects.count() == 1
     epoch = Position.objects.get().epoch
 
     somebody_else.rollback()
 
-    wait_for(lambda: AuditLogEntry.objects.count() == 2, seconds=60, what="the second change")
-    wait_for(lambda: answer_of(port).status_code == 200, seconds=60, what="readiness")
+    wait_for(lambda: AuditLogEntry.objects.count() == 2, what="the second change")
+    wait_for(lambda: answer_of(port).status_code == 200, what="readiness")
     closed = Incident.objects.filter(closed_at=None)
-    wait_for(lambda: not closed.exists(), seconds=60, what="the incident's end")
+    wait_for(lambda: not closed.exists(), what="the incident's end")
     assert Position.objects.get().unrecorded_since is None
     assert Position.objects.get().epoch == epoch
     assert process.terminate() == 0

@@ -169,7 +169,7 @@ def test_a_process_that_is_killed_while_it_holds_the_lock_costs_nothing(
 
 @STORES
 def test_after_a_kill_in_the_middle_of_a_refresh_a_new_token_helps(user_of, store):
-    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "1") as org:
+    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "3") as org:
         connection = connection_to(org.url, org.credentials, auth="refresh_token", name="prod")
         Connection.objects.filter(pk=connection.pk).update(token_store=store)
         make_listener(connection=connection)
@@ -235,7 +235,7 @@ def test_a_refresh_that_takes_longer_than_the_lock_still_is_the_only_one(user_of
 @STORES
 def test_a_process_that_slept_through_its_lock_cannot_write(user_of, store):
     """It wakes with a token that others have replaced: their token stays."""
-    with SimulatorProcess("--token-seconds", "1") as org:  # no rotation: both refreshes succeed
+    with SimulatorProcess("--token-seconds", "3") as org:  # no rotation: both refreshes succeed
         connection = connection_to(
             org.url, org.credentials, auth="refresh_token", name="prod", token_store=store
         )
@@ -257,7 +257,7 @@ def test_a_process_that_slept_through_its_lock_cannot_write(user_of, store):
 
 def test_a_new_token_that_cannot_be_stored_is_kept_until_it_can(user_of, tmp_path):
     with (
-        SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "1") as org,
+        SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "3") as org,
         RedisServer(tmp_path) as redis,
     ):
         connection = connection_to(

@@ -51,7 +51,7 @@ def test_its_handler_gets_every_event_of_each_record_in_order(
     processes.listener(CDC_BATCH_MAX="40")  # stays: its relay publishes what is left ready
 
     succeeded = Delivery.objects.filter(state="succeeded")
-    wait_for(lambda: succeeded.count() == 2 * RECORDS, seconds=90)
+    wait_for(lambda: succeeded.count() == 2 * RECORDS)
     updates = AuditLogEntry.objects.filter(change_type="UPDATE")
     without_date = [one for one in updates if "LastModifiedDate" not in one.changed_data]
     assert (updates.count(), len(without_date)) == (2 * RECORDS, RECORDS)

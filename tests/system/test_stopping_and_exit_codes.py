@@ -12,9 +12,9 @@ from tests.servers import free_port, wait_for
 
 
 def test_sigterm_records_what_was_received_and_exits_0(processes, simulator, org_listener):
-    listener = processes.listener()
+    listener = processes.listener(CDC_BATCH_MAX="10")
     listener.wait_for_output("subscribed")
-    simulator.burst(500, quiet=True)
+    simulator.burst(100, quiet=True)
     wait_for(AuditLogEntry.objects.exists)
     listener.signal(signal.SIGTERM)  # a second one does no harm
 

@@ -19,7 +19,7 @@ def test_each_change_is_recorded_and_handled_once_and_a_restart_adds_nothing(
     several = simulator.create("Contact", *[{"LastName": f"Name {n}"} for n in range(20)])
 
     for _ in range(2):
-        listener = processes.listener("--until-idle", "1")
+        listener = processes.listener("--until-idle", "3")
         assert listener.wait() == 0, listener.output
 
     wait_for(lambda: Delivery.objects.filter(state="succeeded").count() == 24)

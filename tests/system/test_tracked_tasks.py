@@ -45,7 +45,6 @@ def test_a_listener_killed_at_each_point_repeats_no_task(processes, listener, sh
 
     wait_for(
         lambda: not Delivery.objects.exclude(state="succeeded").exists(),
-        seconds=90,
         what=f"the end of {Delivery.objects.counts()}",
     )
     assert Delivery.objects.count() == len(changes) == 12

@@ -4,13 +4,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
 
 from handlers.external.apps import workers_app
-from handlers.external.inspection import SURVEY_SECONDS, RunningWorker, Survey, survey, workers_of
+from handlers.external.inspection import RunningWorker, Survey, survey, workers_of
 from handlers.models import Destination
 from tests.line import Line
 from tests.remote_worker import remote_worker
@@ -75,15 +74,13 @@ def test_a_broker_that_does_not_answer_is_given_up(shop, shop_broker):
     with Line(shop_broker.port) as line:
         line.freeze()
         shop.broker = f"redis://127.0.0.1:{line.port}/0"
-        started = time.monotonic()
         check = survey(shop).check("shop.sync", "")
-        seconds = time.monotonic() - started
         waiting = [thread for thread in threading.enumerate() if thread.name == "survey"]
         pooled = [thread for thread in threading.enumerate() if "Pool" in thread.name]
 
-    # None keeps the process from exiting; Python waits for the threads of pools.
+    # The answer came while they wait. None keeps the process from exiting; Python waits for the
+    # threads of pools.
     assert (all(thread.daemon for thread in waiting), len(waiting), pooled) == (True, 3, [])
-    assert seconds < SURVEY_SECONDS + 1
     assert check.text.endswith("the broker did not answer in time.")
 
 

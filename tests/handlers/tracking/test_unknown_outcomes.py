@@ -12,11 +12,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
 
 def test_a_task_whose_worker_was_killed_is_sent_again_after_its_deadline(scene, shop):
-    scene.mapping("shop.die_first", report_timeout=2)
+    scene.mapping("shop.die_first", report_timeout=600)
     killed = shop.worker("-P", "solo")
     [pk] = scene.record()
     shop.wait_for_runs(1)
     killed.wait()
+    scene.let_the_deadline_pass()
 
     scene.wait_until(DeliveryAttempt.objects.exists)
 
@@ -24,7 +25,6 @@ def test_a_task_whose_worker_was_killed_is_sent_again_after_its_deadline(scene, 
     assert (attempt.outcome, attempt.worker) == ("unknown", "")
     assert "No worker reported the end of the task by " in attempt.error
     assert f"task id delivery-{pk}-1" in attempt.error
-    assert (attempt.finished_at - attempt.started_at).total_seconds() >= 2
 
     shop.worker()
     scene.wait_for_states("succeeded")
@@ -46,11 +46,11 @@ def test_a_mapping_may_make_an_unknown_outcome_a_dead_letter(scene, shop):
 
 def test_a_report_that_waited_in_its_queue_past_the_deadline_counts(scene, shop):
     """Reports are read by listener processes, which may be away for longer than a timeout."""
-    scene.mapping(report_timeout=1)
+    scene.mapping(report_timeout=600)
     shop.worker()
     scene.record()
     shop.wait_for_runs(1)
-    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
+    scene.let_the_deadline_pass()
 
     scene.wait_for_states("succeeded")
 
@@ -58,12 +58,12 @@ def test_a_report_that_waited_in_its_queue_past_the_deadline_counts(scene, shop)
 
 
 def test_a_report_after_the_deadline_changes_nothing(scene, shop):
-    scene.mapping(report_timeout=2, on_unknown="dead")
+    scene.mapping(report_timeout=600, on_unknown="dead")
     shop.worker()
     scene.record(change())
     shop.wait_for_runs(1)
     wait_for(scene.waiting_reports)
-    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
+    scene.let_the_deadline_pass()
     end_unreported(scene.destination)
     assert scene.states == ["dead"]
 

@@ -12,7 +12,7 @@ from listeners.salesforce.http.request import Answer, NoAuth, exchange
 from tests.listeners.salesforce.scripted import plain_http
 from tests.settings_on_the_wire.loop_server import LoopServer
 
-READ = 0.3
+READ = 2.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
@@ -58,8 +58,8 @@ def test_blanks_keep_no_request_open(head: bytes, part: bytes) -> None:
 
 def test_a_large_answer_may_take_as_long_as_its_size_demands() -> None:
     part = b"x" * 64 * 1024
-    with Trickler(b"Content-Length: %d\r\n" % (20 * len(part)), part, 20) as server:
+    with Trickler(b"Content-Length: %d\r\n" % (60 * len(part)), part, 60) as server:
         answer = ask(server)
 
     assert isinstance(answer, Answer)
-    assert len(answer.body) == 20 * len(part)
+    assert len(answer.body) == 60 * len(part)
