@@ -58,10 +58,11 @@ class Recorded:
         return int(self._database.row(f"SELECT {' + '.join(counts)}")[0])
 
     def is_published(self, changes: int) -> bool:
-        return not self._is_one_in("ready") and self._holds(changes)
+        return self._holds(changes) and not self._is_one_in("ready")
 
     def is_handled(self, changes: int) -> bool:
-        return not self._is_one_in(*_UNENDED) and self._holds(changes)
+        # In this order, or the last change could be recorded between the two questions.
+        return self._holds(changes) and not self._is_one_in(*_UNENDED)
 
     def _is_one_in(self, *states: str) -> bool:
         parts = (f"EXISTS (SELECT 1 {_OF_STATE.format(state)})" for state in states)
