@@ -49,7 +49,7 @@ def test_a_report_that_waited_in_its_queue_past_the_deadline_counts(scene, shop)
     scene.mapping(report_timeout=600)
     shop.worker()
     scene.record()
-    shop.wait_for_runs(1)
+    wait_for(scene.waiting_reports)
     scene.let_the_deadline_pass()
 
     scene.wait_for_states("succeeded")
