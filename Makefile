@@ -112,7 +112,7 @@ screenshots:
 fuzz:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt
 	CDC_TEST_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q tests/api/test_schema_holds.py
-	CDC_TEST_EXAMPLES=$(EXAMPLES) TEST_DATABASE=any $(PY) -m pytest -q tests/api/test_schema_holds.py
+	CDC_TEST_EXAMPLES=$(EXAMPLES) TEST_DATABASE=postgres $(PY) -m pytest -q tests/api/test_schema_holds.py
 
 mutants:
 	@bin/install "$(VENV)" "$(PYTHON)" requirements-dev.txt

@@ -57,11 +57,11 @@ class Recorded:
         counts = (f"(SELECT count(*) {_OF_STATE.format(state)})" for state in _UNENDED)
         return int(self._database.row(f"SELECT {' + '.join(counts)}")[0])
 
+    # What is recorded is asked first, or the last change could be recorded between the questions.
     def is_published(self, changes: int) -> bool:
         return self._holds(changes) and not self._is_one_in("ready")
 
     def is_handled(self, changes: int) -> bool:
-        # In this order, or the last change could be recorded between the two questions.
         return self._holds(changes) and not self._is_one_in(*_UNENDED)
 
     def _is_one_in(self, *states: str) -> bool:

@@ -38,10 +38,10 @@ _LIBRARIES = (
     "aiohttp.web", "billiard.popen_fork", "celery.app.events", "celery.app.log",
     "celery.apps.worker", "celery.bin.celery", "celery.concurrency.prefork",
     "celery.contrib.django.task", "celery.fixups.django", "celery.worker.components",
-    "celery.worker.consumer", "cryptography.fernet",
-    "cryptography.x509", "dj_database_url", "django.contrib.admin", "django.contrib.auth.hashers",
-    "django.contrib.auth.tokens", "django.contrib.contenttypes.apps",
-    "django.contrib.sessions.apps", "django.contrib.staticfiles.apps", "django.core.management",
+    "celery.worker.consumer", "cryptography.fernet", "cryptography.x509", "dj_database_url",
+    "django.contrib.admin", "django.contrib.auth.hashers", "django.contrib.auth.tokens",
+    "django.contrib.contenttypes.apps", "django.contrib.sessions.apps",
+    "django.contrib.staticfiles.apps", "django.core.management",
     "django.core.management.commands.runserver", "django.db.backends.postgresql.psycopg_any",
     "django.db.backends.sqlite3.base", "django.db.migrations", "django.db.models", "django.forms",
     "django.http", "django.template", "django.urls", "django.views.defaults",
@@ -59,7 +59,6 @@ _PRODUCT = (
     "consumer.management.commands.run_cdc_listener", "consumer.tasks",
     "handlers.messages.consumer", "handlers.worker.worker_registry", "mirror.tasks",
 )  # fmt: skip
-_SIMULATOR = ("simulator.cli",)
 #: How many environments have the product loaded in advance; each takes memory.
 _MOST_LOADED = 4
 
@@ -289,8 +288,7 @@ def main() -> None:
         case ["product"]:
             _load_product()
         case ["simulator"]:
-            for module in _SIMULATOR:
-                importlib.import_module(module)
+            importlib.import_module("simulator.cli")
         case []:
             for library in _LIBRARIES:
                 importlib.import_module(library)
