@@ -23,6 +23,9 @@ class ConsoleAdmin(ModelAdmin):
     #: What an empty list says: what belongs there, and how to get it.
     empty_title = ""
     empty_text = ""
+    #: Whether the list offers to delete the selected rows. The page that deletes a row may say what
+    #: uses it, or what becomes of it, and a list cannot.
+    bulk_deletion = True
     #: The field that the conditions of `conditional_fields` need. A read-only page lacks it, and
     #: shows every field.
     condition_field = ""
@@ -66,6 +69,13 @@ class ConsoleAdmin(ModelAdmin):
         if found is None:
             raise Http404
         return found
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        place = {"action_location": action_location} if action_location else {}  # Django 6.1
+        actions = super().get_actions(request, **place)
+        if not self.bulk_deletion:
+            actions.pop("delete_selected", None)
+        return actions
 
     def get_action_choices(
         self, request: HttpRequest, default_choices: Any = None, action_location: Any = None

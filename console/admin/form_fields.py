@@ -164,3 +164,31 @@ class SecretField(forms.Field):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return data is not None and data is not Entry.KEEP
+
+
+class FormWithSecrets(FormWithDefaults):
+    """A form whose stored secrets are never shown. One that is left empty is kept; what was typed
+    is not shown again either, so the form asks for it again when it has errors."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self._secret_fields():
+            field.remember(getattr(self.instance, name))
+            self.initial.pop(name, None)
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if not (self.is_bound and self.errors):
+            return
+        self.report_hidden_errors()
+        for name, field in self._secret_fields():
+            if field.was_typed(self[name].data):
+                self.add_error(name, "Enter it again: it was not saved and is not shown.")
+
+    def report_hidden_errors(self) -> None:
+        """Report the errors of fields that the page hides."""
+
+    def _secret_fields(self) -> list[tuple[str, SecretField]]:
+        """Return the form's secrets; a read-only user's form has none."""
+        named = [(name, self.fields.get(name)) for name in self._meta.model.SECRETS]
+        return [(name, field) for name, field in named if isinstance(field, SecretField)]

@@ -9,7 +9,7 @@ from django.forms.widgets import Script
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from console.admin.form_fields import (
-    FormWithDefaults,
+    FormWithSecrets,
     NamesField,
     ObjectField,
     SecretField,
@@ -28,7 +28,7 @@ FIELDS_BY_KIND_JSON = json.dumps(
 )
 
 
-class ConnectionForm(FormWithDefaults):
+class ConnectionForm(FormWithSecrets):
     client_secret = SecretField(
         label="Client secret", help_text=f"The connected app's consumer secret. {REFERENCE_HELP}"
     )
@@ -98,17 +98,8 @@ class ConnectionForm(FormWithDefaults):
         super().__init__(*args, **kwargs)
         if "auth" in self.fields:
             self.fields["auth"].widget.attrs["data-kinds"] = FIELDS_BY_KIND_JSON
-        for name in Connection.SECRETS:
-            field = self.fields.get(name)  # absent for read-only users
-            if isinstance(field, SecretField):
-                field.remember(getattr(self.instance, name))
-                self.initial.pop(name, None)
 
-    def full_clean(self) -> None:
-        """Report errors of hidden fields, and ask for typed secrets again: neither is shown."""
-        super().full_clean()
-        if not (self.is_bound and self.errors):
-            return
+    def report_hidden_errors(self) -> None:
         used = (
             KINDS[self.data["auth"]].used_fields
             if self.data.get("auth") in KINDS
@@ -119,10 +110,6 @@ class ConnectionForm(FormWithDefaults):
                 label = self.fields[name].label or name
                 for message in self.errors[name]:
                     self.add_error(None, f"{label}: {message}")
-        for name in Connection.SECRETS:
-            field = self.fields.get(name)
-            if isinstance(field, SecretField) and field.was_typed(self[name].data):
-                self.add_error(name, "Enter it again: it was not saved and is not shown.")
 
 
 def visibility_conditions() -> dict[str, str]:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.forms.widgets import Script
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import reverse
-from django.utils.decorators import method_decorator
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
+from django.http import HttpRequest
 
 from audit.action_log import Actor
-from console.admin.base import LoggedAdmin
-from console.admin.connections.check_stream import answer, flaws
 from console.admin.connections.form import ConnectionForm, of_kind, visibility_conditions
+from console.admin.tried_settings import TriedSettingsAdmin
 from consumer.diagnostics.connection_check import checked
+from consumer.diagnostics.findings import Finding
 from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
 from consumer.diagnostics.unsaved_connection import SuccessorTokens, spent, try_out
-from listeners.access.permissions import OPERATE, may
 from listeners.models import Connection
 from listeners.models.connection_rules import KINDS, warnings
 from listeners.secrets.encrypted_field import described
 
 
-class ConnectionAdmin(LoggedAdmin):
+class ConnectionAdmin(TriedSettingsAdmin):
     form = ConnectionForm
     list_display = ("name", "auth", "base_url", "credentials", "listener_count")
     list_filter = ("auth",)
@@ -94,11 +88,6 @@ class ConnectionAdmin(LoggedAdmin):
     conditional_fields = visibility_conditions()
     condition_field = "auth"
     change_form_after_template = "console/connection_test.html"
-    pages = (("test/", "try_new", "try_new"), ("<int:pk>/test/", "try", "try_stored"))
-
-    class Media:
-        css: ClassVar = {"all": ["console/connecting.css"]}
-        js: ClassVar = [Script("console/trial.js", defer=True)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         connections: QuerySet[Connection] = super().get_queryset(request)
@@ -121,23 +110,12 @@ class ConnectionAdmin(LoggedAdmin):
 
     # The page
 
-    @method_decorator(sensitive_post_parameters(*Connection.SECRETS))
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
-        return response
-
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
         """Show a read-only user the fields of the kind of login alone."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
         return of_kind(fieldsets, obj.auth)
-
-    def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        return super().page_context(request, obj) | {
-            "test_url": self._test_url(request, obj),
-            "test_is_of_what_is_stored": obj and not self.has_change_permission(request, obj),
-        }
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         used_up = SuccessorTokens(request.session).put_in(obj)
@@ -149,54 +127,24 @@ class ConnectionAdmin(LoggedAdmin):
 
     # The test
 
-    @method_decorator((require_POST, sensitive_post_parameters(*Connection.SECRETS)))
-    def try_new(self, request: HttpRequest) -> HttpResponseBase:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        return self._tried(request, None)
-
-    @method_decorator((require_POST, sensitive_post_parameters(*Connection.SECRETS)))
-    def try_stored(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Test the entered settings, or the stored ones for a user who may not change them."""
-        stored = self.row(request, str(pk))
-        if not self._may_try(request, stored):
-            raise PermissionDenied
-        if self.has_change_permission(request, stored):
-            return self._tried(request, stored)
+    def test_stored(self, request: HttpRequest, stored: Connection) -> Iterable[Finding]:
         impatient = with_short_timeouts(stored)
         listeners = [
             listener_with_short_timeouts(listener, impatient) for listener in _listeners(stored)
         ]
-        return answer(checked(impatient, listeners, Actor.in_console(request)))
+        return checked(impatient, listeners, Actor.in_console(request))
 
-    def _tried(self, request: HttpRequest, stored: Connection | None) -> HttpResponseBase:
-        entered = Connection.objects.get(pk=stored.pk) if stored else Connection()
-        form_class = self.get_form(request, stored, change=stored is not None)
-        form = form_class(request.POST, instance=entered)
-        if found := flaws(form, ignoring=("name",)):
-            return answer(found)
-        findings = try_out(
-            entered,
+    def test_entered(
+        self, request: HttpRequest, form: Any, stored: Connection | None
+    ) -> Iterable[Finding]:
+        return try_out(
+            form.instance,
             _listeners(stored) if stored else [],
             Actor.in_console(request),
             stored=stored,
             changed=form.changed_data if stored else (),
             successors=SuccessorTokens(request.session),
         )
-        return answer(findings)
-
-    def _may_try(self, request: HttpRequest, connection: Connection) -> bool:
-        if self.has_change_permission(request, connection):
-            return True
-        return self.has_view_permission(request, connection) and may(request.user, OPERATE)
-
-    def _test_url(self, request: HttpRequest, connection: Connection | None) -> str:
-        """Return the address of the test; empty for a user who may not run it."""
-        if connection is None:
-            return reverse("admin:listeners_connection_try_new")
-        if self._may_try(request, connection):
-            return reverse("admin:listeners_connection_try", args=[connection.pk])
-        return ""
 
 
 def _listeners(connection: Connection) -> list[Any]:

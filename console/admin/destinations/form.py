@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from console.admin.form_fields import FormWithDefaults, SecretField
+from console.admin.form_fields import FormWithSecrets, SecretField
 from handlers.models import Destination
 
 _REFERENCE = "Or a reference, resolved when used and not stored: env:NAME or file:PATH."
 
 
-class DestinationForm(FormWithDefaults):
+class DestinationForm(FormWithSecrets):
     broker = SecretField(
         label="Broker URL",
         help_text="Redis or RabbitMQ, such as redis://:password@host:6379/0 or "
@@ -28,21 +28,3 @@ class DestinationForm(FormWithDefaults):
     class Meta:
         model = Destination
         fields = ("name", "broker", "ca_certificate", "result_backend", "worker_events")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in Destination.SECRETS:
-            field = self.fields.get(name)  # absent for read-only users
-            if isinstance(field, SecretField):
-                field.remember(getattr(self.instance, name))
-                self.initial.pop(name, None)
-
-    def full_clean(self) -> None:
-        """Ask for typed URLs again, which are not shown."""
-        super().full_clean()
-        if not (self.is_bound and self.errors):
-            return
-        for name in Destination.SECRETS:
-            field = self.fields.get(name)
-            if isinstance(field, SecretField) and field.was_typed(self[name].data):
-                self.add_error(name, "Enter it again: it was not saved and is not shown.")

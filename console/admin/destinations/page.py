@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
-from django.forms.widgets import Script
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
-from django.urls import reverse
-from django.utils.decorators import method_decorator
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from audit.action_log import Actor
 from audit.models import Incident
 from console import links
-from console.admin.base import LoggedAdmin
-from console.admin.connections.check_stream import answer, flaws
 from console.admin.destinations.form import DestinationForm
+from console.admin.tried_settings import TriedSettingsAdmin
 from console.labels import label
 from consumer.diagnostics.destination_check import checked
+from consumer.diagnostics.findings import Finding
 from consumer.monitoring.destinations import KIND, down
 from handlers.models import Destination
 from handlers.models.destination import HOW_TO_FREE
-from listeners.access.permissions import OPERATE, may
 from listeners.secrets.encrypted_field import described
 
-_SECRETS = tuple(Destination.SECRETS)
 
-
-class DestinationAdmin(LoggedAdmin):
+class DestinationAdmin(TriedSettingsAdmin):
     form = DestinationForm
     list_display = ("name", "state", "broker_address", "results", "mapping_count")
     search_fields = ("name",)
@@ -61,11 +53,7 @@ class DestinationAdmin(LoggedAdmin):
     )
     change_form_outer_before_template = "console/destination_down.html"
     change_form_after_template = "console/destination_test.html"
-    pages = (("test/", "try_new", "try_new"), ("<int:pk>/test/", "try", "try_stored"))
-
-    class Media:
-        css: ClassVar = {"all": ["console/connecting.css"]}
-        js: ClassVar = [Script("console/trial.js", defer=True)]
+    bulk_deletion = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Destination]:
         rows: QuerySet[Destination] = super().get_queryset(request)
@@ -95,15 +83,8 @@ class DestinationAdmin(LoggedAdmin):
 
     # The page
 
-    @method_decorator(sensitive_post_parameters(*_SECRETS))
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
-        return response
-
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         return super().page_context(request, obj) | {
-            "test_url": self._test_url(request, obj),
-            "test_is_of_what_is_stored": obj and not self.has_change_permission(request, obj),
             "down": down().get(obj.name) if obj else None,
             "users": list(obj.mappings.select_related("listener")) if obj else [],
         }
@@ -131,51 +112,15 @@ class DestinationAdmin(LoggedAdmin):
             [],
         )
 
-    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
-        """Remove bulk deletion: the page of a destination says what uses it."""
-        place = {"action_location": action_location} if action_location else {}  # Django 6.1
-        actions = super().get_actions(request, **place)
-        actions.pop("delete_selected", None)
-        return actions
-
     # The test
 
-    @method_decorator((require_POST, sensitive_post_parameters(*_SECRETS)))
-    def try_new(self, request: HttpRequest) -> HttpResponseBase:
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        return self._tried(request, None)
+    def test_stored(self, request: HttpRequest, stored: Destination) -> Iterable[Finding]:
+        return checked(stored, Actor.in_console(request))
 
-    @method_decorator((require_POST, sensitive_post_parameters(*_SECRETS)))
-    def try_stored(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Test the entered settings, or the stored ones for a user who may not change them."""
-        stored = self.row(request, str(pk))
-        if not self._may_try(request, stored):
-            raise PermissionDenied
-        if self.has_change_permission(request, stored):
-            return self._tried(request, stored)
-        return answer(checked(stored, Actor.in_console(request)))
-
-    def _tried(self, request: HttpRequest, stored: Destination | None) -> HttpResponseBase:
-        entered = Destination.objects.get(pk=stored.pk) if stored else Destination()
-        form_class = self.get_form(request, stored, change=stored is not None)
-        form = form_class(request.POST, instance=entered)
-        if found := flaws(form, ignoring=("name",)):
-            return answer(found)
+    def test_entered(
+        self, request: HttpRequest, form: Any, stored: Destination | None
+    ) -> Iterable[Finding]:
         changed = tuple(form.changed_data) if stored else ()
         is_saved = stored is not None and not changed
         by = Actor.in_console(request)
-        return answer(checked(entered, by, changed=changed, is_saved=is_saved))
-
-    def _may_try(self, request: HttpRequest, destination: Destination) -> bool:
-        if self.has_change_permission(request, destination):
-            return True
-        return self.has_view_permission(request, destination) and may(request.user, OPERATE)
-
-    def _test_url(self, request: HttpRequest, destination: Destination | None) -> str:
-        """Return the address of the test; empty for a user who may not run it."""
-        if destination is None:
-            return reverse("admin:handlers_destination_try_new")
-        if self._may_try(request, destination):
-            return reverse("admin:handlers_destination_try", args=[destination.pk])
-        return ""
+        return checked(form.instance, by, changed=changed, is_saved=is_saved)

@@ -28,7 +28,7 @@ from audit.action_log import Actor
 from audit.log.record import with_history
 from audit.models import Incident
 from console import links
-from console.admin.connections.check_stream import answer, flaws
+from console.admin.check_stream import answer, flaws
 from console.admin.listeners.forms import (
     FIELDSETS,
     NEW_FIELDSETS,

@@ -35,6 +35,7 @@ class HandlerMappingAdmin(PausingAdmin):
     list_display_links = ("event", "entity")
     list_filter = (("listener", RelatedDropdownFilter), "on")
     list_select_related = ("listener", "destination")
+    bulk_deletion = False
     empty_title = "No handler mappings yet"
     empty_text = (
         "A handler mapping sends a listener's changes to a handler or a Celery task. Every new "
@@ -144,13 +145,6 @@ class HandlerMappingAdmin(PausingAdmin):
         if stored is None:
             return bool(self.has_add_permission(request))
         return self.has_change_permission(request, stored)
-
-    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
-        """Remove bulk deletion: the page that deletes a mapping shows its waiting deliveries."""
-        place = {"action_location": action_location} if action_location else {}  # Django 6.1
-        actions = super().get_actions(request, **place)
-        actions.pop("delete_selected", None)
-        return actions
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Remove unfold's menu to add or change the listener or the destination."""

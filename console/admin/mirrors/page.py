@@ -20,7 +20,7 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from audit.action_log import Actor
 from console import links
 from console.admin.base import LoggedAdmin
-from console.admin.connections.check_stream import answer, flaws
+from console.admin.check_stream import answer, flaws
 from console.admin.mirrors.form import MirrorForm
 from console.admin.mirrors.runs import RunningAdmin
 from console.admin.mirrors.state import count, mirror_state, state_label
@@ -42,6 +42,7 @@ class MirrorAdmin(RunningAdmin):
     list_display = ("model", "object", "state", "here", "there", "as_of", "verified", "differ")
     list_filter = (("listener", RelatedDropdownFilter),)
     list_select_related = ("listener", "listener__position")
+    bulk_deletion = False
     empty_title = "No mirrors yet"
     empty_text = (
         "A mirror keeps a Django model equal to a Salesforce object: loaded once, changed within "
@@ -114,13 +115,6 @@ class MirrorAdmin(RunningAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("model", "listener", "database") if obj else ()
-
-    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
-        """Remove bulk deletion: the page that removes a mirror says what stays."""
-        place = {"action_location": action_location} if action_location else {}  # Django 6.1
-        actions = super().get_actions(request, **place)
-        actions.pop("delete_selected", None)
-        return actions
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Remove unfold's menu to add or change the listener, and pass on the org's refusal."""
