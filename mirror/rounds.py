@@ -5,6 +5,7 @@ The long work is done by tasks: a round asks neither Salesforce nor another data
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from mirror import runs
@@ -20,12 +21,13 @@ def run_due(now: datetime) -> None:
     upkeep.start_due(now)
 
 
-def sweep(now: datetime) -> None:
-    """Start what is needed less often: sweeps after lost time, scheduled verifications and
-    refreshes of formulas, and purges of tombstones. Release deliveries that a crash left waiting.
-    Explain differences whose events arrived late. Never inside a transaction."""
-    release.overdue()
-    late_events.explain(now)
-    lost_time.request_due(now)
-    schedule.start_due(now)
-    upkeep.start_purges(now)
+#: What is needed less often: release deliveries that a crash left waiting, explain differences
+#: whose events arrived late, and start sweeps after lost time, scheduled verifications and
+#: refreshes of formulas, and purges of tombstones. Never inside a transaction.
+REPAIRS: Sequence[Callable[[datetime], object]] = (
+    lambda now: release.overdue(),
+    late_events.explain,
+    lost_time.request_due,
+    schedule.start_due,
+    upkeep.start_purges,
+)

@@ -219,7 +219,7 @@ def start_due(now: datetime) -> int:
 
     Never inside a transaction.
     """
-    return start_due_jobs(MirrorRun.objects.all(), now, send)
+    return start_due_jobs(MirrorRun, now, send)
 
 
 def cancel(run_id: int, now: datetime) -> bool:

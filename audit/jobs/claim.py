@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Generic, Self, TypeVar
 
 from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Coalesce
 
+from audit.db.prepared import Param, Prepared
 from listeners.clock import database_clock
 
 Job = TypeVar("Job", bound=models.Model)
@@ -40,7 +42,7 @@ class ClaimLost(Exception):
     """Another process runs the job, or it was cancelled or changed. Stop; nothing was written."""
 
 
-def unclaimed(now: datetime) -> Q:
+def unclaimed(now: datetime | Param) -> Q:
     """Select the rows that no process holds a claim on."""
     return Q(claimed_until=None) | Q(claimed_until__lt=now)
 
@@ -101,17 +103,30 @@ class Claim(Generic[Job]):
         self.update(claimed_until=None, state=WAITING, due_at=due_at, **changes)
 
 
-def start_due_jobs(jobs: models.QuerySet[Any], now: datetime, send: Callable[[int], bool]) -> int:
+@cache
+def _due(kind: type[models.Model]) -> Prepared:
+    """Return the query for the due jobs of one kind that no process runs."""
+    return Prepared(
+        lambda: (
+            kind._default_manager.filter(
+                unclaimed(Param("now")), state__in=UNENDED, due_at__lte=Param("now")
+            )
+            .order_by("due_at")
+            .values_list("pk", "due_at")[:MOST_AT_ONCE]
+        )
+    )
+
+
+def start_due_jobs(kind: type[models.Model], now: datetime, send: Callable[[int], bool]) -> int:
     """Send a task message for each due job that no process runs; return how many.
 
     `send` returns whether the broker took the message. A message that the broker did not take, or
     lost, is sent again later. Never inside a transaction.
     """
-    due = jobs.filter(unclaimed(now), state__in=UNENDED, due_at__lte=now).order_by("due_at")
     sent = 0
-    for pk, due_at in due.values_list("pk", "due_at")[:MOST_AT_ONCE]:
+    for pk, due_at in _due(kind).rows(now=now):
         # The process that moves the due time sends the message.
-        mine = jobs.filter(pk=pk, due_at=due_at, state__in=UNENDED)
+        mine = kind._default_manager.filter(pk=pk, due_at=due_at, state__in=UNENDED)
         if not mine.update(due_at=now + SENT_AGAIN):
             continue
         if not send(pk):

@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
+from django.db.models.functions import Now
 from django.utils import timezone
 
+from audit.db.prepared import Param, Prepared, update_query
 from consumer.host import assignment_plan
 from consumer.host.assignment_plan import FREE, Peer, Seat
-from listeners.leases import LEASE
+from listeners.leases import LEASE, PRESENCE
 from listeners.models import Listener, ListenerProcess, Position
 
 log = structlog.get_logger(__name__)
@@ -22,6 +24,14 @@ log = structlog.get_logger(__name__)
 FREE_SECONDS = 3.0
 #: Seconds after which the last refresh is too old to rely on: the other processes may have died.
 FRESH_SECONDS = LEASE.total_seconds()
+
+
+#: The heartbeat of a process whose row has not changed otherwise.
+_STAY = Prepared(
+    lambda: update_query(
+        ListenerProcess.objects.filter(holder=Param("holder")), seen_until=Now() + PRESENCE
+    )
+)
 
 
 class Assignment:
@@ -34,6 +44,7 @@ class Assignment:
         self._peers: list[Peer] = []
         self._seats: list[Seat] = []
         self._free_since: dict[int, float] = {}
+        self._written: set[int] | None = None  # what this process's row says that it passes over
 
     def refresh(
         self, listeners: Iterable[Listener], positions: Mapping[int, Any], passes_over: set[int]
@@ -44,7 +55,7 @@ class Assignment:
         `passes_over`: ids of listeners that this process could not run.
         """
         self._me = Peer(self._me.holder, self._me.names, frozenset(passes_over))
-        ListenerProcess.objects.beat(self._me.holder, self._names, passes_over, self._started_at)
+        self._beat(passes_over)
         self._peers = [
             Peer(process.holder, frozenset(process.names), frozenset(process.passes_over))
             for process in ListenerProcess.objects.present()
@@ -56,6 +67,12 @@ class Assignment:
         now = time.monotonic()
         free = [seat.pk for seat in self._seats if seat.holder == FREE]
         self._free_since = {pk: self._free_since.get(pk, now) for pk in free}
+
+    def _beat(self, passes_over: set[int]) -> None:
+        if passes_over == self._written and _STAY.execute(holder=self._me.holder):
+            return
+        ListenerProcess.objects.beat(self._me.holder, self._names, passes_over, self._started_at)
+        self._written = set(passes_over)
 
     def leave(self) -> None:
         """Remove this process, so that others take its listeners."""

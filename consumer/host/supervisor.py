@@ -14,6 +14,7 @@ from datetime import datetime
 import structlog
 from django.conf import settings
 
+from audit.db.prepared import Prepared
 from audit.db.retry import suppress_transient_errors
 from consumer import relay
 from consumer.host.assignment import Assignment, Standby
@@ -42,6 +43,8 @@ DRAIN_SECONDS = 8.5
 RELEASE_SECONDS = 1.5
 SETTLE_SECONDS = 1.0
 JOIN_SECONDS = 1.0
+
+_ENABLED = Prepared(lambda: Listener.objects.filter(enabled=True).select_related("connection"))
 
 EXIT_OK = 0
 EXIT_ALL_FAILED = 3
@@ -156,7 +159,7 @@ class Supervisor:
         """Read the configured listeners, their positions and the live processes."""
         if self._started_at is None:
             self._started_at = database_clock.read()
-        enabled = list(Listener.objects.filter(enabled=True).select_related("connection"))
+        enabled: list[Listener] = _ENABLED.objects()
         running = Position.objects.with_life().filter(listener__enabled=True)
         positions = {position.pk: position for position in running}
         names = self._names

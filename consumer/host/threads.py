@@ -70,18 +70,33 @@ def lease_keeper(hosted: Callable[[], Sequence[HostedListener]]) -> PeriodicThre
     return PeriodicThread("leases", renew, RENEW_SECONDS)
 
 
+def repairs_due(done: int, rounds: float) -> range:
+    """Return the numbers of the relay's repairs that are due, counted through all rounds.
+
+    `done`: how many are done; `rounds`: how many times all of them should have been. What is
+    overdue for longer than a round is left out.
+    """
+    count = len(relay.REPAIRS)
+    due = int(rounds * count)
+    return range(max(done, due - count), due)
+
+
 def relay_thread() -> PeriodicThread:
-    """Return the thread that publishes due deliveries and starts due jobs each second, and sweeps
-    every settings.CDC_SWEEP_SECONDS."""
-    swept_at = time.monotonic()
+    """Return the thread that publishes due deliveries and starts due jobs each second, and runs
+    each of the relay's repairs every settings.CDC_SWEEP_SECONDS.
+
+    The repairs are spread over that time, so that changes are not held up by all of them at once.
+    """
+    began, repaired = time.monotonic(), 0
 
     def run_relay() -> None:
-        nonlocal swept_at
+        nonlocal repaired
         try:
             relay.run_due(database_clock.now())
-            if time.monotonic() - swept_at >= settings.CDC_SWEEP_SECONDS:
-                swept_at = time.monotonic()
-                relay.sweep(database_clock.now())
+            rounds = (time.monotonic() - began) / settings.CDC_SWEEP_SECONDS
+            for number in repairs_due(repaired, rounds):
+                repaired = number + 1
+                relay.REPAIRS[number % len(relay.REPAIRS)](database_clock.now())
         except broker.BrokerUnavailable as error:
             log.warning("broker unavailable; deliveries will be published later", reason=str(error))
             _revive_broker()

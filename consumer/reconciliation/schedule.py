@@ -84,7 +84,7 @@ def retry(listener: Listener, now: datetime) -> int:
 def start_due(now: datetime) -> int:
     """Start the comparisons that are due and not running; return how many. Never inside a
     transaction."""
-    return start_due_jobs(Reconciliation.objects.all(), now, _send)
+    return start_due_jobs(Reconciliation, now, _send)
 
 
 def _send(pk: int) -> bool:

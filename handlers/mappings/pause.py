@@ -21,6 +21,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from audit.action_log import Action, Actor, note
+from audit.db.prepared import Prepared
 from handlers.models import Delivery, HandlerMapping
 
 log = structlog.get_logger(__name__)
@@ -133,14 +134,17 @@ def release_resumed(limit: int) -> list[int]:
     return ids
 
 
+_ANY_ASIDE = Prepared(lambda: Delivery.objects.filter(paused=True).order_by().values_list("pk")[:1])
+
+
 def _resumed(limit: int) -> list[int]:
     """Return ids of deliveries to release.
 
     Searches by mapping, because a million deliveries of mappings still paused may be set aside.
     """
-    aside = Delivery.objects.filter(paused=True)
-    if not aside.exists():
+    if not _ANY_ASIDE.rows():
         return []
+    aside = Delivery.objects.filter(paused=True)
     rows = aside.filter(mapping=OuterRef("pk"))
     resumed = HandlerMapping.with_deleted.filter(Exists(rows), paused_at=None).order_by("id")
     owners = list(resumed.values_list("pk", flat=True))

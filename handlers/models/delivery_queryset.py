@@ -87,7 +87,11 @@ class DeliveryQuerySet(models.QuerySet[Any]):
     def ready(self) -> DeliveryQuerySet:
         return self.filter(state="ready", paused=False)
 
-    def retry_due(self, now: datetime) -> DeliveryQuerySet:
+    def unpublished(self, before: datetime | Param) -> DeliveryQuerySet:
+        """Filter the ready deliveries that were created before that time."""
+        return self.ready().filter(created_at__lt=before)
+
+    def retry_due(self, now: datetime | Param) -> DeliveryQuerySet:
         return self.filter(state="retrying", paused=False, due_at__lte=now)
 
     def of_listener(self, listener_id: int, *, few: bool) -> DeliveryQuerySet:

@@ -146,6 +146,11 @@ def publish(to_publish: DeliveriesToPublish, now: datetime) -> int:
     return sent
 
 
+_OVERDUE = Prepared(
+    lambda: Handover.objects.filter(queued_at__lt=Param("before")).values_list("pk")
+)
+
+
 def take_back(before: datetime) -> int:
     """Make ready the deliveries queued before `before` that may be missing from the broker.
 
@@ -153,8 +158,7 @@ def take_back(before: datetime) -> int:
     inside a transaction.
     """
     count = 0
-    overdue_ids = Handover.objects.filter(queued_at__lt=before).values_list("pk", flat=True)
-    for pk in list(overdue_ids):
+    for (pk,) in _OVERDUE.rows(before=before):
         with transaction.atomic(durable=True):
             handover = Handover.objects.select_for_update(skip_locked=True).filter(pk=pk).first()
             if handover is not None:

@@ -215,7 +215,7 @@ def start_due(now: datetime) -> int:
 
     Never inside a transaction.
     """
-    return start_due_jobs(Redelivery.objects.all(), now, send)
+    return start_due_jobs(Redelivery, now, send)
 
 
 def cancel(redelivery_id: int, by: Actor, reason: str, now: datetime) -> bool:

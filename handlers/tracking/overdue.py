@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from django.db import transaction
 
+from audit.db.prepared import Prepared
 from audit.db.retry import retry
 from handlers.external.inspection import Survey, survey
 from handlers.models import Delivery, Destination, HandlerMapping
@@ -75,13 +76,31 @@ def _outcome(claim: Claim, found: Survey) -> Failed:
     return Failed(" ".join(error.split()), kind="unknown", is_final=mapping.on_unknown == DEAD)
 
 
+# Read every two seconds: compiled once.
+_TRACKING = Prepared(
+    lambda: (
+        HandlerMapping.objects.filter(track=True)
+        .exclude(task="")
+        .order_by()
+        .values_list("destination")
+        .distinct()
+    )
+)
+_AWAITED_HERE = Prepared(
+    lambda: (
+        Delivery.objects.filter(AWAITS_REPORT, destination=None).order_by().values_list("pk")[:1]
+    )
+)
+
+
 def destinations_to_read() -> list[Destination | None]:
     """Return the destinations whose reports are expected, now or soon; None is our own broker."""
-    tracking = HandlerMapping.objects.filter(track=True).exclude(task="").order_by()
-    used: Collection[int | None] = set(tracking.values_list("destination", flat=True))
-    return [
+    used: Collection[int | None] = {pk for (pk,) in _TRACKING.rows()}
+    others = [
         destination
-        for destination in (None, *Destination.objects.all())
-        if (destination.pk if destination else None) in used
+        for destination in Destination.objects.all()
+        if destination.pk in used
         or Delivery.objects.filter(AWAITS_REPORT, destination=destination).exists()
     ]
+    is_read = None in used or _AWAITED_HERE.rows()
+    return [None, *others] if is_read else [*others]

@@ -16,6 +16,7 @@ from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Q
 
+from audit.db.prepared import Param, Prepared
 from handlers import broker
 from handlers.listener_rest_client import CANNOT_READ
 from handlers.outbox import publish
@@ -40,12 +41,15 @@ _ROWS = 1000
 _PURGE_SECONDS = 3600
 
 
+_IDLE = Prepared(lambda: Mirror.objects.filter(_idle(Param("now"))).select_related("listener"))
+
+
 def start_due(now: datetime) -> int:
     """Start the upkeep of each mirror that has work; return how many.
 
     Never inside a transaction.
     """
-    mirrors = list(Mirror.objects.filter(_idle(now)).select_related("listener"))
+    mirrors = _IDLE.objects(now=now)
     if not mirrors:
         return 0
     listeners = Mirror.objects.order_by().values_list("listener", flat=True).distinct()
@@ -60,7 +64,7 @@ def start_due(now: datetime) -> int:
     return started
 
 
-def _idle(now: datetime) -> Q:
+def _idle(now: datetime | Param) -> Q:
     return Q(upkeep_until=None) | Q(upkeep_until__lt=now)
 
 

@@ -119,7 +119,14 @@ def test_a_look_costs_two_queries(make_listener):
         one.refresh(listeners, {}, set())
 
     statements = [query["sql"].split()[0] for query in captured]
-    assert [word for word in statements if word not in ("BEGIN", "COMMIT")] == ["INSERT", "SELECT"]
+    assert [word for word in statements if word not in ("BEGIN", "COMMIT")] == ["UPDATE", "SELECT"]
+
+
+def test_what_a_process_passes_over_is_written_when_it_changes(two):
+    one = look(Assignment("a", []))
+    for passed_over in ([two[0]], two, []):
+        look(one, passed_over)
+        assert ListenerProcess.objects.get().passes_over == sorted(passed_over)
 
 
 def test_a_killed_process_is_replaced_within_15_seconds():

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from consumer.ingest.transaction import ingest
-from mirror import rounds
+from mirror.verify import late_events
 from tests.mirror.verify.verifying import Mirrored
 from tests.sample_data import change, lease_of, received
 
@@ -40,13 +40,13 @@ def arrive(mirrored, account, *, committed=-MINUTE, entity="Account", data=None)
     message = change("UPDATE", [account], entity=entity, data=fields, commitTimestamp=committed_at)
     listener = mirrored.mirror.listener
     assert ingest(listener, lease_of(listener), received(message))
-    rounds.sweep(timezone.now())
+    late_events.explain(timezone.now())
 
 
 def test_a_change_that_was_committed_before_explains_the_difference(mirrored, account):
     assert reasons(mirrored)["Phone"] == "unexplained"
     assert mirrored.incident() is not None
-    rounds.sweep(timezone.now())
+    late_events.explain(timezone.now())
     assert mirrored.incident() is not None, "no event yet"
     incident = mirrored.incident()
 
