@@ -199,8 +199,15 @@ def stored(values: Iterator[Any] | Sequence[Any]) -> list[Any]:
     """Return the values in the form that the database driver takes."""
     connection: Any = connections[DEFAULT_DB_ALIAS]
     if connection.vendor == "postgresql":
-        return list(values)
+        return [_array(value) if isinstance(value, list) else value for value in values]
     return [_adapted(value, connection) for value in values]
+
+
+def _array(values: list[Any]) -> Any:
+    """Return integers as the text of an array: psycopg formats a list item by item, in Python."""
+    if all(type(value) is int for value in values):
+        return f"{{{','.join(map(str, values))}}}"
+    return values
 
 
 def _adapted(value: Any, connection: Any) -> Any:

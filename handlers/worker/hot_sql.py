@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.db import connection, transaction
 from django.db.models import DurationField, Model
 
-from audit.db.prepared import Param, Prepared, prepared_cursor, update_query
+from audit.db.prepared import Param, Prepared, prepared_cursor, stored, update_query
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import EARLY, begun
@@ -157,14 +157,14 @@ def succeed(attempt: int, success: Success) -> bool:
 
 def succeed_all(successes: Sequence[Success]) -> None:
     """Mark runs as succeeded whose rows the caller's transaction has locked."""
-    if connection.vendor == "postgresql":
-        columns = list(map(list, zip(*successes, strict=True)))
-        with prepared_cursor() as cursor:
-            cursor.execute(_SUCCEED_ALL, columns)
-        return
     ids: defaultdict[tuple[datetime, datetime, str], list[int]] = defaultdict(list)
     for success in successes:
         ids[success[1:]].append(success.pk)
+    if connection.vendor == "postgresql" and len(ids) > 1:
+        columns = map(list, zip(*successes, strict=True))
+        with prepared_cursor() as cursor:
+            cursor.execute(_SUCCEED_ALL, stored(columns))
+        return
     for (started_at, finished_at, worker), alike in ids.items():
         _SUCCEED_ALIKE.execute(
             ids=alike, started_at=started_at, finished_at=finished_at, worker=worker
