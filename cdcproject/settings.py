@@ -166,7 +166,7 @@ if CDC_RETENTION_DAYS is not None:
         "options": {"expires": 3600.0},
     }
 
-CDC_SWEEP_SECONDS = 10.0  # between the less frequent repairs of the outbox
+CDC_SWEEP_SECONDS = 10.0  # within which the relay runs each of its repairs, at least one a second
 # A process that runs more listeners than another hands one over, this long after the last hand-over
 # or the other's start.
 CDC_HAND_OVER_SECONDS = 2.0

@@ -21,9 +21,10 @@ def run_due(now: datetime) -> None:
     upkeep.start_due(now)
 
 
-#: What is needed less often: release deliveries that a crash left waiting, explain differences
-#: whose events arrived late, and start sweeps after lost time, scheduled verifications and
-#: refreshes of formulas, and purges of tombstones. Never inside a transaction.
+#: Repairs, which are needed less often than `run_due`: they release deliveries that a crash left
+#: waiting, explain differences whose events arrived late, and start sweeps after lost time,
+#: scheduled verifications and refreshes of formulas, and purges of tombstones. Never inside a
+#: transaction.
 REPAIRS: Sequence[Callable[[datetime], object]] = (
     lambda now: release.overdue(),
     late_events.explain,

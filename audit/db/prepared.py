@@ -196,7 +196,7 @@ def _is_outdated(error: NotSupportedError) -> bool:
 
 
 def stored(values: Iterator[Any] | Sequence[Any]) -> list[Any]:
-    """Return the values in the form that the database driver takes."""
+    """Return the values in the form that the database driver takes; lists are array parameters."""
     connection: Any = connections[DEFAULT_DB_ALIAS]
     if connection.vendor == "postgresql":
         return [_array(value) if isinstance(value, list) else value for value in values]

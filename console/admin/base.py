@@ -23,9 +23,9 @@ class ConsoleAdmin(ModelAdmin):
     #: What an empty list says: what belongs there, and how to get it.
     empty_title = ""
     empty_text = ""
-    #: Whether the list offers to delete the selected rows. The page that deletes a row may say what
-    #: uses it, or what becomes of it, and a list cannot.
-    bulk_deletion = True
+    #: Whether the list offers to delete the selected rows. False where the page that deletes a row
+    #: names what still uses it.
+    offers_bulk_deletion = True
     #: The field that the conditions of `conditional_fields` need. A read-only page lacks it, and
     #: shows every field.
     condition_field = ""
@@ -73,7 +73,7 @@ class ConsoleAdmin(ModelAdmin):
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
         place = {"action_location": action_location} if action_location else {}  # Django 6.1
         actions = super().get_actions(request, **place)
-        if not self.bulk_deletion:
+        if not self.offers_bulk_deletion:
             actions.pop("delete_selected", None)
         return actions
 

@@ -167,8 +167,8 @@ class SecretField(forms.Field):
 
 
 class FormWithSecrets(FormWithDefaults):
-    """A form whose stored secrets are never shown. One that is left empty is kept; what was typed
-    is not shown again either, so the form asks for it again when it has errors."""
+    """A form that shows no secrets. An empty field keeps the stored secret. A form with errors asks
+    for typed secrets again."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -186,7 +186,8 @@ class FormWithSecrets(FormWithDefaults):
                 self.add_error(name, "Enter it again: it was not saved and is not shown.")
 
     def report_hidden_errors(self) -> None:
-        """Report the errors of fields that the page hides."""
+        """Move the errors of hidden fields to the top of the form. For subclasses that hide
+        fields."""
 
     def _secret_fields(self) -> list[tuple[str, SecretField]]:
         """Return the form's secrets; a read-only user's form has none."""

@@ -26,8 +26,8 @@ FREE_SECONDS = 3.0
 FRESH_SECONDS = LEASE.total_seconds()
 
 
-#: The heartbeat of a process whose row has not changed otherwise.
-_STAY = Prepared(
+#: The heartbeat of a process whose row is otherwise as it was.
+_RENEW = Prepared(
     lambda: update_query(
         ListenerProcess.objects.filter(holder=Param("holder")), seen_until=Now() + PRESENCE
     )
@@ -44,12 +44,13 @@ class Assignment:
         self._peers: list[Peer] = []
         self._seats: list[Seat] = []
         self._free_since: dict[int, float] = {}
-        self._written: set[int] | None = None  # what this process's row says that it passes over
+        self._written: set[int] | None = None  # `passes_over` in this process's row, if known
 
     def refresh(
         self, listeners: Iterable[Listener], positions: Mapping[int, Any], passes_over: set[int]
     ) -> None:
-        """Write this process's heartbeat, and read the other processes. Two queries.
+        """Write this process's heartbeat, and read the other processes. Two queries; three when
+        more than the time changes in the heartbeat's row.
 
         `listeners`: all enabled listeners; `positions`: their positions, `with_life`;
         `passes_over`: ids of listeners that this process could not run.
@@ -69,8 +70,9 @@ class Assignment:
         self._free_since = {pk: self._free_since.get(pk, now) for pk in free}
 
     def _beat(self, passes_over: set[int]) -> None:
-        if passes_over == self._written and _STAY.execute(holder=self._me.holder):
+        if passes_over == self._written and _RENEW.execute(holder=self._me.holder):
             return
+        self._written = None  # unknown, if the commit succeeds and its confirmation is lost
         ListenerProcess.objects.beat(self._me.holder, self._names, passes_over, self._started_at)
         self._written = set(passes_over)
 

@@ -3,9 +3,11 @@ leases or running the relay."""
 
 from __future__ import annotations
 
+import math
 import threading
-import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import cycle, islice
 
 import structlog
 from django.conf import settings
@@ -43,11 +45,11 @@ class PeriodicThread(threading.Thread):
     def run(self) -> None:
         try:
             while not self._ended.wait(self._seconds):
-                self._run_once()
+                self.run_once()
         finally:
             connection.close()
 
-    def _run_once(self) -> None:
+    def run_once(self) -> None:
         try:
             with suppress_transient_errors(self.name):
                 self._work()
@@ -70,33 +72,23 @@ def lease_keeper(hosted: Callable[[], Sequence[HostedListener]]) -> PeriodicThre
     return PeriodicThread("leases", renew, RENEW_SECONDS)
 
 
-def repairs_due(done: int, rounds: float) -> range:
-    """Return the numbers of the relay's repairs that are due, counted through all rounds.
-
-    `done`: how many are done; `rounds`: how many times all of them should have been. What is
-    overdue for longer than a round is left out.
-    """
-    count = len(relay.REPAIRS)
-    due = int(rounds * count)
-    return range(max(done, due - count), due)
-
-
-def relay_thread() -> PeriodicThread:
+def relay_thread(
+    repairs: Sequence[Callable[[datetime], object]] = relay.REPAIRS,
+) -> PeriodicThread:
     """Return the thread that publishes due deliveries and starts due jobs each second, and runs
-    each of the relay's repairs every settings.CDC_SWEEP_SECONDS.
+    each of the relay's repairs within settings.CDC_SWEEP_SECONDS.
 
-    The repairs are spread over that time, so that changes are not held up by all of them at once.
+    The repairs are spread over that time, so that they do not hold up changes all at once. One that
+    fails is tried again in its turn, and the others go on.
     """
-    began, repaired = time.monotonic(), 0
+    each_second = math.ceil(len(repairs) * RELAY_SECONDS / settings.CDC_SWEEP_SECONDS)
+    upcoming = cycle(repairs)
 
     def run_relay() -> None:
-        nonlocal repaired
         try:
             relay.run_due(database_clock.now())
-            rounds = (time.monotonic() - began) / settings.CDC_SWEEP_SECONDS
-            for number in repairs_due(repaired, rounds):
-                repaired = number + 1
-                relay.REPAIRS[number % len(relay.REPAIRS)](database_clock.now())
+            for repair in islice(upcoming, min(each_second, len(repairs))):
+                repair(database_clock.now())
         except broker.BrokerUnavailable as error:
             log.warning("broker unavailable; deliveries will be published later", reason=str(error))
             _revive_broker()

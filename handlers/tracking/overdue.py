@@ -102,5 +102,5 @@ def destinations_to_read() -> list[Destination | None]:
         if destination.pk in used
         or Delivery.objects.filter(AWAITS_REPORT, destination=destination).exists()
     ]
-    is_read = None in used or _AWAITED_HERE.rows()
-    return [None, *others] if is_read else [*others]
+    own: list[Destination | None] = [None] if None in used or _AWAITED_HERE.rows() else []
+    return [*own, *others]

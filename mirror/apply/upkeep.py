@@ -41,7 +41,9 @@ _ROWS = 1000
 _PURGE_SECONDS = 3600
 
 
-_IDLE = Prepared(lambda: Mirror.objects.filter(_idle(Param("now"))).select_related("listener"))
+_WITHOUT_UPKEEP = Prepared(
+    lambda: Mirror.objects.filter(_idle(Param("now"))).select_related("listener")
+)
 
 
 def start_due(now: datetime) -> int:
@@ -49,7 +51,7 @@ def start_due(now: datetime) -> int:
 
     Never inside a transaction.
     """
-    mirrors = _IDLE.objects(now=now)
+    mirrors = _WITHOUT_UPKEEP.objects(now=now)
     if not mirrors:
         return 0
     listeners = Mirror.objects.order_by().values_list("listener", flat=True).distinct()

@@ -195,10 +195,9 @@ def test_due_jobs_are_sent_once_in_a_while(entity, broker):
     assert schedule.start_due(now + 2 * SENT_AGAIN) == 1
 
 
-def test_a_listeners_process_sends_a_due_job_between_its_rarer_sweeps(entity, broker, settings):
-    settings.CDC_SWEEP_SECONDS = 3600
+def test_a_listener_process_sends_a_due_job_without_a_repair(entity, broker):
     job = entity.lose()
-    thread = relay_thread()
+    thread = relay_thread(repairs=())
     thread.start()
 
     wait_for(lambda: Reconciliation.objects.get(pk=job.pk).due_at > job.due_at, what="its message")

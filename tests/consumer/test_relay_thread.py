@@ -4,35 +4,54 @@ from collections import Counter
 
 import pytest
 
-from consumer.host.threads import repairs_due
-from consumer.relay import REPAIRS
+from consumer.host.threads import relay_thread
 
-pytestmark = pytest.mark.anywhere
-
-
-def run(seconds, every=10, done=0):
-    """The numbers of the repairs that run in each of these seconds."""
-    ran = []
-    for second in seconds:
-        ran.append(list(repairs_due(done, second / every)))
-        done = ran[-1][-1] + 1 if ran[-1] else done
-    return ran
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
+COUNT = 15
 
 
-def test_each_repair_runs_once_in_a_round_and_not_all_in_the_same_second():
-    ran = run(range(1, 31))
-
-    assert Counter(number % len(REPAIRS) for each in ran for number in each) == dict.fromkeys(
-        range(len(REPAIRS)), 3
-    )
-    assert max(map(len, ran)) <= len(REPAIRS) / 10 + 1
+@pytest.fixture
+def ran():
+    """The numbers of the repairs that ran."""
+    return []
 
 
-def test_after_a_pause_each_repair_runs_once():
-    [_, after_it, *_] = run([5, 500])
+@pytest.fixture
+def repairs(ran):
+    return [lambda now, number=number: ran.append(number) for number in range(COUNT)]
 
-    assert len(after_it) == len({number % len(REPAIRS) for number in after_it}) == len(REPAIRS)
+
+def test_repairs_run_two_by_two_in_their_order(ran, repairs, settings):
+    settings.CDC_SWEEP_SECONDS = 10.0
+    thread = relay_thread(repairs)
+
+    thread.run_once()
+    assert ran == [0, 1]
+    for _ in range(COUNT - 1):
+        thread.run_once()
+
+    assert ran == [*range(COUNT), *range(COUNT)]
 
 
-def test_rounds_that_are_shorter_than_a_second_run_all_of_them_each_second():
-    assert [len(each) for each in run([1, 2, 3], every=0.5)] == [len(REPAIRS)] * 3
+def test_a_repair_that_fails_keeps_none_from_running(ran, repairs, settings):
+    settings.CDC_SWEEP_SECONDS = 10.0
+
+    def fail(now):
+        ran.append(2)
+        raise ValueError("broken row")
+
+    repairs[2] = fail
+    thread = relay_thread(repairs)
+    for _ in range(COUNT + 1):
+        thread.run_once()
+
+    assert min(Counter(ran).values()) == 2
+    assert len(Counter(ran)) == COUNT
+
+
+def test_within_less_than_a_second_each_repair_runs_once_a_second(ran, repairs, settings):
+    settings.CDC_SWEEP_SECONDS = 0.5
+
+    relay_thread(repairs).run_once()
+
+    assert ran == list(range(COUNT))

@@ -3,6 +3,7 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from consumer.host import assignment as assignment_module
 from consumer.host.assignment import FREE_SECONDS, Assignment
@@ -122,7 +123,17 @@ def test_a_look_costs_two_queries(make_listener):
     assert [word for word in statements if word not in ("BEGIN", "COMMIT")] == ["UPDATE", "SELECT"]
 
 
-def test_what_a_process_passes_over_is_written_when_it_changes(two):
+def test_each_look_renews_the_heartbeat(two):
+    one = look(Assignment("a", []))
+    vanish("a")
+
+    look(one)
+
+    [left] = [process.seen_until - timezone.now() for process in ListenerProcess.objects.all()]
+    assert PRESENCE / 2 < left < PRESENCE * 2
+
+
+def test_listeners_that_a_process_passes_over_are_written_when_they_change(two):
     one = look(Assignment("a", []))
     for passed_over in ([two[0]], two, []):
         look(one, passed_over)

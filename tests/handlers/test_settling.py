@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -45,6 +46,27 @@ def test_a_database_that_is_away_loses_no_claim(listener, monkeypatch, count):
 
     assert settle_runs(ends) == ([], [])
     assert states() == ["retrying"] * count
+
+
+@pytest.mark.parametrize("between", [0, 1])
+def test_each_run_keeps_its_times_and_its_worker(listener, between):
+    began = timezone.now()
+    runs = [
+        Ended(
+            one,
+            Succeeded(),
+            began + number * timedelta(seconds=between),
+            began + (number * between + 1) * timedelta(seconds=1),
+            f'worker "{number * between}", \\ {{ü}}',
+        )
+        for number, one in enumerate(claim(deliver(listener, "tests.write_groups", 3)))
+    ]
+
+    assert settle_runs(runs) == ([], [])
+
+    stored = Delivery.objects.order_by("id").values_list("started_at", "finished_at", "worker")
+    assert list(stored) == [(run.started_at, run.finished_at, run.worker) for run in runs]
+    assert states() == ["succeeded"] * 3
 
 
 def test_a_claim_that_another_worker_has_by_now_is_lost_and_the_others_are_settled(listener):

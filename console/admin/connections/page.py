@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from audit.action_log import Actor
 from console.admin.connections.form import ConnectionForm, of_kind, visibility_conditions
-from console.admin.tried_settings import TriedSettingsAdmin
+from console.admin.settings_tests import SettingsTestAdmin
 from consumer.diagnostics.connection_check import checked
 from consumer.diagnostics.findings import Finding
 from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
@@ -21,7 +21,7 @@ from listeners.models.connection_rules import KINDS, warnings
 from listeners.secrets.encrypted_field import described
 
 
-class ConnectionAdmin(TriedSettingsAdmin):
+class ConnectionAdmin(SettingsTestAdmin):
     form = ConnectionForm
     list_display = ("name", "auth", "base_url", "credentials", "listener_count")
     list_filter = ("auth",)

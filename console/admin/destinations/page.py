@@ -14,7 +14,7 @@ from audit.action_log import Actor
 from audit.models import Incident
 from console import links
 from console.admin.destinations.form import DestinationForm
-from console.admin.tried_settings import TriedSettingsAdmin
+from console.admin.settings_tests import SettingsTestAdmin
 from console.labels import label
 from consumer.diagnostics.destination_check import checked
 from consumer.diagnostics.findings import Finding
@@ -24,7 +24,7 @@ from handlers.models.destination import HOW_TO_FREE
 from listeners.secrets.encrypted_field import described
 
 
-class DestinationAdmin(TriedSettingsAdmin):
+class DestinationAdmin(SettingsTestAdmin):
     form = DestinationForm
     list_display = ("name", "state", "broker_address", "results", "mapping_count")
     search_fields = ("name",)
@@ -53,7 +53,7 @@ class DestinationAdmin(TriedSettingsAdmin):
     )
     change_form_outer_before_template = "console/destination_down.html"
     change_form_after_template = "console/destination_test.html"
-    bulk_deletion = False
+    offers_bulk_deletion = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Destination]:
         rows: QuerySet[Destination] = super().get_queryset(request)

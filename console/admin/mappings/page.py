@@ -35,7 +35,7 @@ class HandlerMappingAdmin(PausingAdmin):
     list_display_links = ("event", "entity")
     list_filter = (("listener", RelatedDropdownFilter), "on")
     list_select_related = ("listener", "destination")
-    bulk_deletion = False
+    offers_bulk_deletion = False
     empty_title = "No handler mappings yet"
     empty_text = (
         "A handler mapping sends a listener's changes to a handler or a Celery task. Every new "

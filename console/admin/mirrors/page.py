@@ -42,7 +42,7 @@ class MirrorAdmin(RunningAdmin):
     list_display = ("model", "object", "state", "here", "there", "as_of", "verified", "differ")
     list_filter = (("listener", RelatedDropdownFilter),)
     list_select_related = ("listener", "listener__position")
-    bulk_deletion = False
+    offers_bulk_deletion = False
     empty_title = "No mirrors yet"
     empty_text = (
         "A mirror keeps a Django model equal to a Salesforce object: loaded once, changed within "

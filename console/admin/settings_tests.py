@@ -19,7 +19,7 @@ from consumer.diagnostics.findings import Finding
 from listeners.access.permissions import OPERATE, may
 
 
-class TriedSettingsAdmin(LoggedAdmin):
+class SettingsTestAdmin(LoggedAdmin):
     """A page with a test of the entered settings, or of the stored ones for a user who may not
     change them."""
 
