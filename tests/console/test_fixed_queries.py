@@ -12,6 +12,7 @@ from django.utils import timezone
 from guardian.shortcuts import assign_perm
 
 from audit.models import AuditLogEntry, Incident, OperatorAction, Quarantined, Reconciliation, Work
+from console.home import facts, page
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery, Worker
 from listeners.models import Connection, Listener, Position
 from tests.sample_data import make_deleted_mapping, make_mapping
@@ -82,7 +83,7 @@ def queries(admin_client, listener):
     }
 
     def count() -> dict[str, int]:
-        return {page: _count(admin_client, page.format(**ids)) for page in PAGES}
+        return {url: _count(admin_client, url.format(**ids)) for url in PAGES}
 
     return count
 
@@ -91,6 +92,8 @@ def _count(client, address: str) -> int:
     headers = {"Cache-Control": "no-cache"}
     # The first request also does work that is done only once.
     assert client.get(address, headers=headers).status_code == 200, address
+    for shared in (page.PARTS, facts.LAST_DAY):  # or a slow machine reads them again, or not
+        shared.clear()
     with CaptureQueriesContext(connection) as captured:
         client.get(address, headers=headers)
     return len(captured)
@@ -100,7 +103,7 @@ def test_twenty_rows_of_everything_take_as_many_as_three(queries, listener):
     few = queries()
     _fill(listener, HandlerMapping.objects.earliest("pk"), range(3, 20))
     many = queries()
-    assert {page: (few[page], many[page]) for page in PAGES if many[page] > few[page]} == {}
+    assert {url: (few[url], many[url]) for url in PAGES if many[url] > few[url]} == {}
 
 
 def _fill(listener: Listener, mapping: HandlerMapping, numbers: range) -> None:
