@@ -128,7 +128,7 @@ def test_control_messages_of_anybody_do_not_end_it(start, any_broker, listener, 
     handles_a_delivery(listener)
 
     assert worker.is_running
-    wait_for(answered_ping, seconds=60, what="the answer to a ping")
+    wait_for(answered_ping, what="the answer to a ping")
     assert not any(line.startswith("2026-01-01") for line in worker.output.splitlines())
 
 
@@ -195,7 +195,7 @@ def test_control_commands_neither_show_settings_nor_stop_anything(
         OTEL_EXPORTER_OTLP_HEADERS=f"api-key={SECRET}",
         REDIS_URL=f"redis://:{SECRET}@localhost:1/0",
     )
-    [name] = wait_for(answered_ping, seconds=60, what="the answer to a ping")
+    [name] = wait_for(answered_ping, what="the answer to a ping")
     commands = {
         "conf": {"with_defaults": True}, "dump_conf": {}, "report": {}, "shutdown": {},
         "pool_restart": {}, "pool_shrink": {"n": 1}, "pool_grow": {"n": 100},

@@ -61,7 +61,7 @@ def test_it_leaves_no_connection_open(shop_broker):
         before = connected()
         findings(shop)
 
-        wait_for(lambda: connected() == before, seconds=30, what="closed connections")
+        wait_for(lambda: connected() == before, what="closed connections")
 
 
 def test_without_a_worker_it_is_said_what_happens_to_tasks(shop_broker):

@@ -84,7 +84,7 @@ def _readiness(stack, name):
 
 def test_each_becomes_healthy_by_its_own_check(stack):
     for name in KEPT:
-        wait_for(lambda name=name: stack.is_healthy(name), seconds=60, what=f"{name}'s health")
+        wait_for(lambda name=name: stack.is_healthy(name), what=f"{name}'s health")
 
 
 def test_a_change_is_handled(stack, org):

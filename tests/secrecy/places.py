@@ -17,7 +17,7 @@ from django.db import connection
 from cdcproject.celery import app
 from listeners.secrets.encrypted_field import EncryptedField
 from tests.processes import Process
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 #: Keys of the API, which its own library stores as they are and looks up by their value.
 _API_TOKENS = "authtoken_token.key"
@@ -125,12 +125,17 @@ class Tap:
 
     def __exit__(self, *_: object) -> None:
         self._client.echo(_LAST)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_SECONDS)
+        assert not self._thread.is_alive(), "the end of what Redis received was not heard"
         self._socket.close()
 
     def _listen(self) -> None:
-        while _LAST.encode() not in self._bytes[-1000:] and (more := self._socket.recv(65_536)):
+        last = _LAST.encode()
+        while more := self._socket.recv(65_536):
+            heard_before = max(0, len(self._bytes) - len(last))
             self._bytes += more
+            if last in self._bytes[heard_before:]:  # others may have sent more commands since
+                break
 
     @property
     def heard(self) -> dict[str, str]:

@@ -76,12 +76,12 @@ def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path):
         scene.look(store)
         scene.worker()
         inspected = places.of_inspection()
-        wait_for(lambda: ended() == 8 * len(listeners), seconds=60, what="the deliveries")
+        wait_for(lambda: ended() == 8 * len(listeners), what="the deliveries")
 
         org.fault("revoke_tokens")
         org.create("Account", Name="Later")
         gone = sum(one.connection.auth == "bearer_token" for one in listeners)  # not renewed
-        wait_for(lambda: ended() == 8 * (2 * len(listeners) - gone), seconds=60, what="the others")
+        wait_for(lambda: ended() == 8 * (2 * len(listeners) - gone), what="the others")
         probes = {
             path: requests.get(f"http://127.0.0.1:{port}/{path}", timeout=10).text
             for path in ("healthz/live", "healthz/ready", "metrics", "nowhere")

@@ -57,7 +57,7 @@ def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path):
         scene.worker()
         names = set(Connection.objects.values_list("name", flat=True))
         wait_for(lambda: not names - excused(), what="a reason for each")
-        wait_for(lambda: Delivery.objects.exclude(state__in=ENDED).count() == 0, seconds=60)
+        wait_for(lambda: Delivery.objects.exclude(state__in=ENDED).count() == 0)
         said = scene.commands(
             *(["check_cdc_connection", name] for name in names),
             ["cdc_status"],

@@ -41,7 +41,7 @@ def shop(tmp_path, any_broker):
          "-l", "INFO", "-c", "1"],
         {"PATH": os.environ["PATH"]},
     )  # fmt: skip
-    worker.wait_for_output("ready.", seconds=60)
+    worker.wait_for_output("ready.")
     yield worker
     worker.close()
 
@@ -61,7 +61,7 @@ def test_every_change_reaches_its_own_project(
     worker = processes.start(
         "-m", "celery", "-A", "cdcproject", "worker", "-l", "INFO", "-c", "1", **here
     )
-    worker.wait_for_output("ready.", seconds=60)
+    worker.wait_for_output("ready.")
     listener = processes.listener(**here)
     listener.wait_for_output('"subscribed"')
 

@@ -88,7 +88,7 @@ def test_connections_close_when_a_destination_changes(shop, shop_broker, change)
     else:
         apps.keep_only(set())
 
-    wait_for(lambda: connections(shop_broker) == before, seconds=30, what="closed connections")
+    wait_for(lambda: connections(shop_broker) == before, what="closed connections")
 
 
 def test_a_connection_in_use_closes_when_it_is_released(shop, shop_broker):
@@ -98,7 +98,7 @@ def test_a_connection_in_use_closes_when_it_is_released(shop, shop_broker):
         apps.keep_only(set())
         used.default_channel.client.ping()
 
-    wait_for(lambda: connections(shop_broker) == before, seconds=30, what="closed connections")
+    wait_for(lambda: connections(shop_broker) == before, what="closed connections")
 
 
 def test_a_referenced_broker_is_looked_up(shop, shop_broker, monkeypatch):
