@@ -210,22 +210,32 @@ def chosen(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--transport", choices=TRANSPORTS)
     parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
     parser.add_argument("--broker", choices=["valkey", "rabbitmq"], default="valkey")
-    parser.add_argument("--hasty", action="store_true", help="a PostgreSQL that is not durable")
+    parser.add_argument("--hasty", action="store_true", help="run PostgreSQL without fsync")
     parser.add_argument(
-        "--rates", type=int, nargs="+", default=latency.RATES, help="of the latency"
+        "--rates", type=int, nargs="+", default=latency.RATES, help="changes per second, of latency"
     )
     parser.add_argument(
         "--seconds",
         type=float,
         default=60,
-        help="of each rate of the latency; of the changes without pruning",
+        help="duration of each rate of latency, and of the changes without pruning",
     )
-    parser.add_argument("--entries", type=int, help="in the full audit log, or to be pruned")
+    parser.add_argument(
+        "--entries", type=int, help="size of the full audit log, or of what is pruned"
+    )
     parser.add_argument("--listeners", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=end_to_end.WORKERS, help="of end-to-end")
-    parser.add_argument("--long", action="store_true", help="a million changes, ten million rows")
-    parser.add_argument("--folder", type=Path, help="where PostgreSQL's data stays: the full log")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write it there, as JSON")
+    parser.add_argument(
+        "--workers", type=int, default=end_to_end.WORKERS, help="number of workers, of end-to-end"
+    )
+    parser.add_argument(
+        "--long", action="store_true", help="measure a million changes and ten million rows too"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="keep PostgreSQL's data with the full audit log here"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write the report to this file, as JSON"
+    )
     return parser.parse_args(arguments)
 
 

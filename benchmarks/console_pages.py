@@ -76,7 +76,7 @@ _ACTIONS = {
     "search": {"q": "listener7"},
     "search, nothing": {"q": "nobody"},
 }
-#: An event handler's form, changed and not saved.
+#: A handler mapping's form, changed and not saved.
 _MAPPING = {
     "on": "update",
     "entity": "Account",
@@ -95,7 +95,7 @@ def pages() -> dict[str, Page]:
 
 def _home() -> Iterator[tuple[str, Page]]:
     yield "home", at(ADMIN)
-    yield "home, what refreshes", at(f"{ADMIN}home/")
+    yield "home, its refreshed part", at(f"{ADMIN}home/")
 
 
 def _log() -> Iterator[tuple[str, Page]]:
@@ -140,19 +140,19 @@ def _deliveries() -> Iterator[tuple[str, Page]]:
     yield "delivery", lambda: f"{DELIVERIES}{some()}/change/"
     yield "delivery, dead", lambda: f"{DELIVERIES}{random.choice(dead)[0]}/change/"
     yield "dead letters", at(f"{DELIVERIES}dead-letters/")
-    yield "to be tried again", at(f"{DELIVERIES}dead-letters/?state=retrying")
+    yield "retrying", at(f"{DELIVERIES}dead-letters/?state=retrying")
 
 
 def _listening() -> Iterator[tuple[str, Page]]:
     yield "listeners", at(LISTENERS)
-    yield "event handlers", at(MAPPINGS)
+    yield "handler mappings", at(MAPPINGS)
     yield "connections", at(f"{ADMIN}listeners/connection/")
     for name in ("prod", "seldom", "idle"):
         listener = Listener.objects.get(name=name)
         mapping = listener.mappings.get(handler="crm.sync")
         yield f"listener, {name}", at(f"{LISTENERS}{listener.pk}/change/")
         yield f"listener's drawing, {name}", at(f"{LISTENERS}{listener.pk}/drawing/")
-        yield f"event handler of {name}", at(f"{MAPPINGS}{mapping.pk}/change/")
+        yield f"handler mapping of {name}", at(f"{MAPPINGS}{mapping.pk}/change/")
         yield f"its preview, {name}", _posted(f"{MAPPINGS}{mapping.pk}/preview/", _MAPPING)
 
 
