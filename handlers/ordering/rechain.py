@@ -45,9 +45,9 @@ def follow(
     Inside the caller's transaction, which has locked the listener's position.
     """
     lane_of = lanes(mappings)
-    position = Position.objects.filter(listener=listener_id)
     if known is None:
-        known = position.values_list("lanes", flat=True).first() or {}
+        positions = Position.objects.filter(listener=listener_id)
+        known = positions.values_list("lanes", flat=True).first() or {}
     wanted = {str(pk): lane for pk, lane in lane_of.items()}
     if known != wanted or entering:
         moved = {
@@ -55,7 +55,8 @@ def follow(
         }
         _mark_overtakable(_lock_lanes(mappings, known, wanted, entering))
         unmoved = _move(moved)
-        position.update(lanes={pk: lane for pk, lane in wanted.items() if int(pk) not in unmoved})
+        stored = {pk: lane for pk, lane in wanted.items() if int(pk) not in unmoved}
+        Position.objects.filter(listener=listener_id).update(lanes=stored)
     return lane_of
 
 
