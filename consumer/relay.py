@@ -93,8 +93,8 @@ def publish_due(now: datetime, *, leaves_external: bool = False) -> int:
 
     Never inside a transaction. Raises BrokerUnavailable.
     """
-    handover.take_back(now - handover.READY_AGE)
     before = now - handover.READY_AGE
+    handover.take_back(before)
     ids = pause.release_resumed(LIMIT)
     if _ANY_UNPUBLISHED.rows(before=before):
         unpublished = Delivery.objects.unpublished(before)

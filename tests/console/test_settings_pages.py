@@ -1,4 +1,4 @@
-"""What the pages of connections, destinations, mappings and mirrors have in common."""
+"""The pages of connections, destinations, mappings and mirrors share these rules."""
 
 import pytest
 
