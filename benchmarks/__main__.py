@@ -27,6 +27,7 @@ from benchmarks import (
     mirror_verify,
     reading,
     retention,
+    scale,
     start_up,
     storage,
     wide_event,
@@ -109,6 +110,11 @@ def _growth(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     )
 
 
+def _scale(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    transport = options.transport or "cometd"
+    scale.measure(stage, report, transport, options.changes or 10_000, options.runs)
+
+
 def _retention(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     retention.measure(
         stage,
@@ -156,6 +162,7 @@ MEASURES: Mapping[str, Measure] = {
     "storage": _storage,
     "growth": _growth,
     "retention": _retention,
+    "scale": _scale,
     "mirror-load": _mirror_load,
     "mirror-apply": _mirror_apply,
     "mirror-verify": _mirror_verify,

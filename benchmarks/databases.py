@@ -41,6 +41,9 @@ class Databases(Protocol):
     def full(self) -> Database:
         """Return a database that is kept between invocations; it is empty at first."""
 
+    def pids(self) -> list[int]:
+        """Return the process ids of the server, the first process first."""
+
     def cpu_seconds(self) -> float:
         """Return the CPU time that the server has used, 0 where there is no server."""
 
@@ -86,9 +89,12 @@ class PostgresDatabases:
     def full(self) -> Database:
         return _Postgres(self.server.url)
 
+    def pids(self) -> list[int]:
+        return self.server.pids()
+
     def cpu_seconds(self) -> float:
         """Return the CPU time of all server processes; the first one's includes ended children."""
-        first, *others = self.server.pids()
+        first, *others = self.pids()
         used = sum(psutil.Process(first).cpu_times()[:4])
         for pid in others:
             with suppress(psutil.NoSuchProcess):
@@ -141,6 +147,9 @@ class SQLiteDatabases:
         path = self._folder / f"run{next(self._numbers)}.sqlite3"
         shutil.copy(self._template, path)
         return _SQLite(path)
+
+    def pids(self) -> list[int]:
+        return []
 
     def cpu_seconds(self) -> float:
         return 0.0

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from benchmarks.databases import Database, Databases, PostgresDatabases, SQLiteDatabases
 from benchmarks.handler_table import TABLE
@@ -175,6 +177,29 @@ class Stage:
             check=True,
             stdin=subprocess.DEVNULL,
         )
+
+    def others(self) -> list[psutil.Process]:
+        """Return all processes that were started so far but for the database server's."""
+        servers = set(self._databases.pids())
+        started = psutil.Process().children(recursive=True)
+        return [process for process in started if process.pid not in servers]
+
+    @contextmanager
+    def on_cores(self, count: int) -> Iterator[None]:
+        """Let all processes use `count` cores, also those that are started inside."""
+        everything = os.sched_getaffinity(0)
+        self._set_cores(set(sorted(everything)[:count]))
+        try:
+            yield
+        finally:
+            self._set_cores(everything)
+
+    def _set_cores(self, cores: set[int]) -> None:
+        os.sched_setaffinity(0, cores)  # new processes inherit it
+        for pid in [*self._databases.pids(), *(process.pid for process in self.others())]:
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                for thread in psutil.Process(pid).threads():
+                    os.sched_setaffinity(thread.id, cores)
 
     @contextmanager
     def run(self, **environment: str) -> Iterator[Run]:
