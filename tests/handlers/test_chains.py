@@ -272,8 +272,9 @@ def test_a_batch_has_one_change_of_each_record_and_the_next_follows(listener):
 @pytest.mark.parametrize("records", [1, 20])
 def test_however_long_chains_are_what_waits_in_them_is_not_read_for_each(listener, records):
     make_mapping(listener)
-    # Another session's snapshot can keep dead rows in the index, so the least of three counts.
-    assert min(read_in_a_drain(listener, records) for _ in range(3)) < 600 * 600 // records // 4
+    limit = 600 * 600 // records // 4
+    # Another session's snapshot can keep dead rows in the index, so one of three is enough.
+    assert any(read_in_a_drain(listener, records) < limit for _ in range(3))
 
 
 def read_in_a_drain(listener, records):
