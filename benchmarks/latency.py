@@ -13,7 +13,7 @@ from benchmarks.end_to_end import WORKERS
 from benchmarks.figures import Figure, Report, Target
 from benchmarks.handler_table import MOMENTS
 from benchmarks.org import create
-from benchmarks.progress import Recorded, wait_for, wait_for_subscription
+from benchmarks.progress import Recorded, cpu_seconds, wait_for, wait_for_subscription
 from benchmarks.stage import Run, Stage, configure, listener_yaml
 from benchmarks.turns import say
 from tests.simulator.process import SimulatorProcess
@@ -41,40 +41,51 @@ def measure(
     found: dict[tuple[int, str], list[float]] = {}
     for _ in range(runs):
         for rate in rates:
-            milliseconds = _measured(stage, report, transport, rate, seconds)
-            if milliseconds:
-                found.setdefault((rate, "median"), []).append(statistics.median(milliseconds))
-                last = sorted(milliseconds)[math.ceil(len(milliseconds) * 0.99) - 1]
-                found.setdefault((rate, "99th percentile"), []).append(last)
+            for which, value in _measured(stage, report, transport, rate, seconds).items():
+                found.setdefault((rate, which), []).append(value)
     for (rate, which), values in sorted(found.items()):
         name = f"latency, {transport}, {rate} changes/s, {which}"
         targets = _TARGETS.get((rate, which), ())
         report.figures.append(Figure(name, "ms", tuple(values), targets))
 
 
-def _measured(stage: Stage, report: Report, transport: str, rate: int, seconds: float) -> list[int]:
+def _measured(
+    stage: Stage, report: Report, transport: str, rate: int, seconds: float
+) -> dict[str, float]:
+    """Return the latency's median and 99th percentile, and the CPU time of a change: of listener
+    and workers, and of the database server. All in milliseconds."""
     name = f"latency, {transport}, {rate} changes/s"
     try:
         with SimulatorProcess("--seed", "1", grpc=True) as org, stage.run() as run:
-            found = _run(run, org, transport, rate, seconds)
+            latencies, cpu, of_database = _run(run, org, transport, rate, seconds)
     except Exception as error:
         report.failures[name] = f"{type(error).__name__}: {error}"
-        return []
-    say(f"{name}: median {statistics.median(found):.0f} ms of {len(found)}")
-    return found
+        return {}
+    median = statistics.median(latencies)
+    say(f"{name}: median {median:.0f} ms of {len(latencies)}")
+    return {
+        "median": median,
+        "99th percentile": sorted(latencies)[math.ceil(len(latencies) * 0.99) - 1],
+        "CPU of a change": cpu,
+        "CPU of the database for a change": of_database,
+    }
 
 
-def _run(run: Run, org: SimulatorProcess, transport: str, rate: int, seconds: float) -> list[int]:
+def _run(
+    run: Run, org: SimulatorProcess, transport: str, rate: int, seconds: float
+) -> tuple[list[int], float, float]:
     moments = run.folder / "moments"
     run.environment[MOMENTS] = str(moments)
     configure(run, org, listener_yaml(org, transport, "bench.moment"))
     recorded = Recorded(run.database)
-    run.workers(WORKERS)
-    wait_for_subscription(run.listener())
-    began = time.time()
+    processes = [*run.workers(WORKERS), run.listener()]
+    wait_for_subscription(processes[-1])
+    began, before, of_database = time.time(), cpu_seconds(processes), run.database_cpu()
     sent = _publish(org, rate, seconds)
     wait_for(lambda: recorded.is_handled(sent), _PATIENCE_SECONDS, "the end of all handlers")
-    return _read(moments, sent, (began + _WARM_UP_SECONDS) * 1000)
+    cpu, of_database = cpu_seconds(processes) - before, run.database_cpu() - of_database
+    latencies = _read(moments, sent, (began + _WARM_UP_SECONDS) * 1000)
+    return latencies, 1000 * cpu / sent, 1000 * of_database / sent
 
 
 def _publish(org: SimulatorProcess, rate: int, seconds: float) -> int:

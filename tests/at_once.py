@@ -20,7 +20,10 @@ def in_threads(*tasks: Callable[[], object]) -> list[Future[None]]:
 
 
 def somebody_waits_for_a_lock() -> bool:
-    """Return whether a session on PostgreSQL waits for a lock."""
+    """Return whether a session of this test's database waits for a lock, on PostgreSQL."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
         return bool(cursor.fetchone()[0])

@@ -8,6 +8,8 @@ from functools import partial
 from kombu.connection import Connection
 from kombu.pidbox import Mailbox
 
+from tests.servers import PATIENCE_SECONDS
+
 
 @contextmanager
 def remote_worker(
@@ -34,6 +36,8 @@ def remote_worker(
             publish = mailbox._publish_reply
             mailbox._publish_reply = partial(publish, compression=compression)
             with node.listen():
+                with suppress(TimeoutError):  # on Redis it subscribes only now
+                    connection.drain_events(timeout=0.1)
                 is_listening.set()
                 while not is_over.is_set():
                     with suppress(TimeoutError):
@@ -42,7 +46,7 @@ def remote_worker(
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert is_listening.wait(10)
+        assert is_listening.wait(PATIENCE_SECONDS)
         yield
     finally:
         is_over.set()

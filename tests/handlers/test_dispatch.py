@@ -32,7 +32,7 @@ def ready(listener, mapping, *messages):
     """Record messages and leave their deliveries unpublished, as a process that died."""
     changes = received(*(messages or [change()]))
     ids = ingest(listener, lease_of(listener), changes, [mapping]).to_publish.ids
-    handover.take_back(timezone.now())
+    handover.take_back(timezone.now() + timedelta(minutes=1))
     return ids
 
 

@@ -19,7 +19,8 @@ def published(listener, mapping, numbers):
     return [len(message.ids) for message in to_publish.messages]
 
 
-def test_the_more_wait_the_more_share_a_message(listener, broker):
+def test_the_more_wait_the_more_share_a_message(listener, broker, monkeypatch):
+    monkeypatch.setattr(message_size, "FRESH_SECONDS", 600.0)
     mapping = make_mapping(listener)
     assert published(listener, mapping, range(20)) == [1] * 20
 
@@ -37,6 +38,7 @@ def test_what_was_seen_long_ago_does_not_count(listener, broker, monkeypatch):
 
 def test_a_queue_is_not_looked_into_for_every_batch(listener, broker, monkeypatch):
     monkeypatch.setattr(message_size, "LOOK_SECONDS", 600.0)
+    monkeypatch.setattr(message_size, "FRESH_SECONDS", 600.0)
     mapping = make_mapping(listener)
     published(listener, mapping, range(2))
     published(listener, mapping, range(2, 4))

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import psutil
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
@@ -16,6 +15,7 @@ from handlers.mappings import pause
 from handlers.models import Delivery, Worker
 from listeners.models import OrgUsage, Position
 from tests.handlers.bundling import deliver
+from tests.hanging_postgres import hanging_postgres
 from tests.metrics.scraped import Scraped
 from tests.mirror.adding import add, in_sync
 from tests.mirror.crm.models import Account
@@ -127,18 +127,9 @@ def test_how_each_mirror_stands(listener, now):
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
 def test_a_database_that_hangs_is_not_waited_for(listener, monkeypatch):
     monkeypatch.setattr(db_metrics, "PATIENCE_SECONDS", 1.0)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        server = psutil.Process(cursor.fetchone()[0]).parent()
-    hung = [server, *server.children()]
     state = State()
-    for process in hung:
-        process.suspend()
-    try:
+    with hanging_postgres():
         found = Scraped(generate_latest(state).decode())
-    finally:
-        for process in reversed(hung):
-            process.resume()
 
     assert found.total("cdc_state_readable") == 0
     assert found.total("cdc_listener_enabled") is None

@@ -48,9 +48,7 @@ def used(listener, admin, admin_user, heard):
         found = survey(destination)
         courier = CourierThread(destination)
         courier.start()
-        wait_for(
-            lambda: any(one in str(heard()) for one in _TROUBLES), seconds=20, what="the courier"
-        )
+        wait_for(lambda: any(one in str(heard()) for one in _TROUBLES), what="the courier")
         courier.stop()
         courier.join()
         api = APIClient(raise_request_exception=False)

@@ -63,6 +63,12 @@ class Stream:
         except grpc.RpcError as error:
             raise Ended(error) from error
 
+    def next_events(self) -> Any:
+        """Return the next response that has events."""
+        while not (response := self.next()).events:
+            pass
+        return response
+
     def events(self, count: int) -> list[Any]:
         """Return `count` events, from as many responses as necessary."""
         found: list[Any] = []

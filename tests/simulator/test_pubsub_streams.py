@@ -44,7 +44,7 @@ def test_an_event_comes_with_its_schema_and_both_apis_name_it_alike(
     org.create("Contact", Name={"LastName": "Not here"})
     [told] = org.change({"op": "create", "entity": "Account", "fields": {"Name": "A"}})["events"]
 
-    response = stream.next()
+    response = stream.next_events()
 
     [event] = response.events
     assert client.decoded(event)["Name"] == "A"
@@ -60,11 +60,11 @@ def test_no_more_events_come_than_were_asked_for(
     stream = started(client, requested=3)
     org.create("Account", *({"Name": f"N{number}"} for number in range(8)))
 
-    first = stream.next()
+    first = stream.next_events()
     stream.send(pb.FetchRequest(num_requested=2))
-    second = stream.next()
+    second = stream.next_events()
     stream.send(pb.FetchRequest(num_requested=20))
-    rest = stream.next()
+    rest = stream.next_events()
 
     answers = (first, second, rest)
     assert [len(answer.events) for answer in answers] == [3, 2, 3]

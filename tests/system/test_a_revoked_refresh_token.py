@@ -43,7 +43,7 @@ def test_a_new_one_entered_in_the_admin_starts_the_listener_again(processes, org
     org.fault("revoke_tokens")
 
     wait_for(lambda: state_of(listener) == "failed", what="the stop")
-    assert open_incidents(listener) == {"login", "configuration"}
+    wait_for(lambda: open_incidents(listener) == {"login", "configuration"}, what="both incidents")
     reason = Position.objects.get(listener=listener).reason
     assert "expired access/refresh token" in reason
     assert "Authorize again and enter the new refresh token." in reason

@@ -33,7 +33,7 @@ QUICK = {"CDC_CLAIM_SECONDS": "4"}
 def test_a_listener_killed_at_each_point_loses_nothing_and_repeats_nothing(
     processes, simulator, org_listener
 ):
-    changes = simulator.burst(160, **FEW_RECORDS)["changes"]
+    changes = simulator.burst(400, **FEW_RECORDS)["changes"]
     processes.worker(concurrency=2)
     for point in LISTENER_POINTS:
         fault = at(f"{point}:kill:{1 if point in LISTENER_POINTS[:2] else 2}")

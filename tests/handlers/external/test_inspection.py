@@ -46,8 +46,14 @@ def shop_worker(folder, url):
 
 def test_workers_name_their_tasks_queues_and_version(shop, shop_broker, tmp_path):
     with shop_worker(tmp_path, shop_broker.url):
-        [worker] = wait_for(lambda: survey(shop).workers, what="a worker")
-        [shown] = workers_of(workers_app(shop), with_versions=True)
+        # It may begin to listen between the questions.
+        [worker] = wait_for(
+            lambda: [one for one in survey(shop).workers if one.queues and one.tasks]
+        )
+        app = workers_app(shop)
+        [shown] = wait_for(
+            lambda: [one for one in workers_of(app, with_versions=True) if one.version]
+        )
 
     assert (worker.name, worker.queues) == ("a@shop", ("crm",))
     assert "shop.tasks.sync_account" in worker.tasks

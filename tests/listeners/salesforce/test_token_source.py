@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from listeners.salesforce.errors import LoginRefused, LoginUnavailable
+from listeners.salesforce.tokens import persist
 from listeners.salesforce.tokens.login import Lifetime
 from listeners.salesforce.tokens.source import TokenSource
 from listeners.salesforce.tokens.store import (
@@ -235,8 +236,11 @@ def test_a_clear_no_leaves_no_doubt_about_the_refresh_token(given: Setting, what
     assert given.ledger.troubles == []
 
 
-def test_another_process_waits_for_who_has_sent_the_refresh_token(given: Setting) -> None:
+def test_another_process_waits_for_who_has_sent_the_refresh_token(
+    given: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That process may be cut off from the store and return with the answer."""
+    monkeypatch.setattr(persist, "_RETRY_SECONDS", 0.05)  # soon enough between the other's attempts
     source = given.source()
     source.get()
     given.clock.seconds = 2000.0

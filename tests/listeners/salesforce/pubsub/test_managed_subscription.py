@@ -11,6 +11,7 @@ from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.listeners.salesforce.pubsub.scripted import idle
 from tests.listeners.salesforce.pubsub.scripted_events import event, replay_id, shown
 from tests.listeners.salesforce.pubsub.streams import names_of
+from tests.servers import wait_for
 
 
 def events(*numbers):
@@ -42,6 +43,7 @@ def opened(connect, server):
 def test_it_is_named_and_no_position_is_given(serve, connect):
     server = serve(idle)
     opened(connect, server)
+    wait_for(lambda: server.calls)
 
     assert server.count("ManagedSubscribe") == 1
     assert server.calls[0].request() == wire.ManagedFetchRequest(

@@ -46,6 +46,7 @@ def test_closing_wakes_a_poll_that_waits(serve, connect):
     server = serve(idle)
     stream = connect(server)
     stream.open("-1")
+    wait_for(lambda: server.calls)
     thread, raised = in_another_thread(stream.poll)
     stream.close()
     thread.join(20)
@@ -130,6 +131,7 @@ def test_a_forgotten_stream_is_opened_again(serve, connect):
     server = serve(idle)
     stream = connect(server)
     stream.open("-1")
+    wait_for(lambda: server.calls)
     stream.forget()
 
     assert not stream.is_open
@@ -181,4 +183,4 @@ def test_streams_share_a_thread_and_no_connection(serve, connect):
     assert len({call.context.peer() for call in server.calls}) == 5
 
     assert names.count("pubsub") == 1
-    assert sum("poll_wrapper" in name for name in names) == 1
+    wait_for(lambda: pollers() == 1, what="the end of other tests' threads")

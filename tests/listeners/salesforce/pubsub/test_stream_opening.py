@@ -20,6 +20,7 @@ from tests.listeners.salesforce.pubsub.streams import (
     opened_and_polled,
     stream_to,
 )
+from tests.servers import wait_for
 
 
 def refusing(refusal):
@@ -64,6 +65,7 @@ def test_the_first_request_names_the_topic_the_position_and_all_credits(
     server = serve(idle)
     stream = connect(server)
     stream.open(replay)
+    wait_for(lambda: server.calls)
 
     first = server.calls[0].request()
     assert first == wire.FetchRequest(
@@ -89,6 +91,7 @@ def test_a_refused_token_is_replaced_once(serve, connect):
     tokens = NumberedTokens()
     stream = connect(server, tokens=tokens)
     stream.open("-1")
+    wait_for(lambda: server.calls)
 
     assert tokens.invalidated == [f"{SECRET}-1"]
     assert [call.metadata["accesstoken"] for call in server.calls] == [f"{SECRET}-2"]
