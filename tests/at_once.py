@@ -22,6 +22,7 @@ def in_threads(*tasks: Callable[[], object]) -> list[Future[None]]:
 def somebody_waits_for_a_lock() -> bool:
     """Return whether a session of this test's database waits for a lock, on PostgreSQL."""
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same again
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
