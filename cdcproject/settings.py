@@ -130,13 +130,8 @@ CELERY_EVENT_EXCHANGE = f"{CDC_QUEUE}ev"
 CELERY_WORKER_CONSUMER = "handlers.messages.consumer:Consumer"
 CELERY_TASK_TIME_LIMIT = CDC_RUN_SECONDS
 CELERY_TASK_SOFT_TIME_LIMIT = CDC_RUN_SECONDS - 10
-# Publishers try each address of the broker once and continue without it: the relay publishes what
-# is left. With timeouts, a broker that hangs counts as unavailable.
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "max_retries": CELERY_BROKER_URL.count(";"),
-    "interval_start": 0,
-    "interval_step": 0,
-} | (
+# With timeouts, a broker that hangs counts as unavailable, and publishers continue without it.
+CELERY_BROKER_TRANSPORT_OPTIONS = (
     {
         "visibility_timeout": 2 * CDC_RUN_SECONDS,
         "socket_timeout": 10.0,

@@ -8,6 +8,11 @@ from pathlib import Path
 import psutil
 from django.db import connection
 
+_SESSIONS = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend'
+"""
+
 
 @contextmanager
 def hanging_postgres() -> Iterator[None]:
@@ -17,15 +22,15 @@ def hanging_postgres() -> Iterator[None]:
     a time stops it.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
-        backends = [pid for (pid,) in cursor.fetchall()]
         cursor.execute("SHOW data_directory")
-        folder = cursor.fetchone()[0]
-    server = psutil.Process(backends[0]).ppid()
+        [folder] = cursor.fetchone()
     with Path(folder, "postmaster.pid").open() as lock, ExitStack() as resuming:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # The server first, so that it removes no backend that ends meanwhile.
-        for pid in (server, *backends):
+        with connection.cursor() as cursor:
+            cursor.execute(_SESSIONS)
+            sessions = [pid for (pid,) in cursor.fetchall()]
+        # The server first, so that it removes no session's process that ends meanwhile.
+        for pid in (int(lock.readline()), *sessions):
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)
                 resuming.callback(process.resume)

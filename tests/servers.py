@@ -32,14 +32,15 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise AssertionError("endless")
+    raise AssertionError("no free port")
 
 
-_PORTS = range(20_000, 32_000)
-#: Processes that run at the same time begin at different ports.
-_ports = itertools.cycle(_PORTS)
-for _ in range(os.getpid() * 97 % len(_PORTS)):
-    next(_ports)
+#: Each of pytest's workers has ports of its own; processes of others begin at different ones.
+_FIRST = 20_000 + 2_500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4)
+_BEGIN = os.getpid() % 500
+_ports = itertools.chain(
+    range(_FIRST + _BEGIN, _FIRST + 2_500), range(_FIRST, 32_000), range(20_000, _FIRST)
+)
 
 
 def _postgres_binaries() -> Path | None:
