@@ -46,13 +46,6 @@ def upsert(event: EventData) -> None:
     _upsert([event])
 
 
-@cdc_handler(name="bench.insert")
-def insert(event: EventData) -> None:
-    """Write one row of a change: several listeners that receive it do not wait for each other."""
-    with connection.cursor() as cursor:
-        cursor.execute(_UPSERT.format(rows="(%s, %s, %s, %s)"), (str(event.id), *_row(event)[1:]))
-
-
 @cdc_handler(name="bench.upsert_atomic", atomic=True)
 def upsert_atomic(event: EventData) -> None:
     """Write one row of a record, in the transaction that settles the delivery."""

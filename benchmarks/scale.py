@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import os
 import statistics
-import time
 from collections.abc import Iterable
 from functools import partial
 
 import psutil
 
 from benchmarks.figures import Figure, Report, Target
-from benchmarks.org import create
-from benchmarks.progress import Recorded, cpu_seconds, wait_for, wait_for_subscription
+from benchmarks.org import org_with
+from benchmarks.progress import (
+    Recorded,
+    cpu_seconds,
+    subscribed_at,
+    wait_for,
+    wait_for_subscription,
+)
 from benchmarks.stage import Run, Stage, configure, listener_yaml
 from benchmarks.turns import DATABASE_CPU, RATE, Measured, Turns, Way
-from tests.chaos.services import Service
 from tests.simulator.process import SimulatorProcess
 
 #: Each size has so many cores, listeners in processes of their own, and workers of one process.
@@ -26,19 +30,19 @@ _WORKER_CPU = "us of the workers' CPU/change"
 #: The simulator and the broker.
 _OTHER_CPU = "us of other CPU/change"
 _SECONDS = 900.0
-#: Changes that are handled before the measurement begins.
-_FIRST = 500
 
 
 def measure(stage: Stage, report: Report, transport: str, changes: int, runs: int) -> None:
     """Measure both sizes by turns, with a handler that writes a row for each change."""
     if len(os.sched_getaffinity(0)) < max(SIZES):
         raise RuntimeError(f"this benchmark needs {max(SIZES)} cores")
-    ways: dict[str, Way] = {
-        _name(size): partial(_measured, stage, transport, changes, size=size) for size in SIZES
-    }
-    turns = Turns(stage, report, ways)
-    turns.run(runs)
+    with org_with(changes) as org:
+        ways: dict[str, Way] = {
+            _name(size): partial(_measured, stage, transport, org, changes, size=size)
+            for size in SIZES
+        }
+        turns = Turns(stage, report, ways)
+        turns.run(runs)
     turns.conclude()
     rates = turns.rates()
     if len(rates) == len(SIZES):
@@ -53,53 +57,34 @@ def _name(size: int) -> str:
     return f"scale, cores, listeners and workers: {size} each"
 
 
-def _measured(stage: Stage, transport: str, changes: int, run: Run, *, size: int) -> Measured:
-    """Publish `changes` at once; return the rate of the deliveries of all listeners, and their CPU
-    time by process."""
+def _measured(
+    stage: Stage, transport: str, org: SimulatorProcess, changes: int, run: Run, *, size: int
+) -> Measured:
+    """Return the rate of the deliveries of all listeners, and their CPU time by process."""
     names = [f"bench{number}" for number in range(size)]
-    with SimulatorProcess("--seed", "1", grpc=True) as org:
-        one = partial(listener_yaml, org, transport, "bench.insert", replay_from="tip")
-        configure(run, org, "".join(one(name=name) for name in names))
-        others = stage.others()
-        with stage.on_cores(size):
-            workers = run.workers(size)
-            listeners = [run.listener(name) for name in names]
-            for listener in listeners:
-                wait_for_subscription(listener)
-            _handle(run, org, _FIRST, size)  # what a process does only once
-            before = _cpu_times(run, listeners, workers, others)
-            began = time.time()
-            ended = _handle(run, org, changes, size)
-            after = _cpu_times(run, listeners, workers, others)
-    deliveries = size * changes
-    written = run.database.row("SELECT count(*) FROM bench_row")[0]
-    if written != deliveries + size * _FIRST:
-        raise RuntimeError(f"of {deliveries + size * _FIRST} rows {written} were written")
-    used = {unit: 1e6 * (after[unit] - before[unit]) / deliveries for unit in after}
-    return {RATE: deliveries / (ended - began), **used}
-
-
-def _handle(run: Run, org: SimulatorProcess, changes: int, listeners: int) -> float:
-    """Publish so many changes, and return the time at which all listeners' workers handled them."""
-    recorded, deliveries = Recorded(run.database), listeners * changes
-    create(org, changes)
-    ended = wait_for(lambda: recorded.is_handled(deliveries), _SECONDS, "the last handler")
+    yaml = (listener_yaml(org, transport, "bench.upsert", name=name) for name in names)
+    configure(run, org, "".join(yaml))
+    recorded, deliveries = Recorded(run.database), size * changes
+    others = stage.others()
+    with stage.on_cores(size):
+        workers = run.workers(size)
+        of_workers, of_others = cpu_seconds(workers), _cpu_seconds(others)
+        listeners = [run.listener(name) for name in names]
+        of_listeners = sum(wait_for_subscription(listener) for listener in listeners)
+        of_database = run.database_cpu()
+        ended = wait_for(lambda: recorded.is_handled(deliveries), _SECONDS, "the last handler")
     counts = recorded.counts()
     if counts != (deliveries, deliveries, deliveries):
         raise RuntimeError(f"of {deliveries}: {counts} recorded, published, handled")
-    return ended
-
-
-def _cpu_times(
-    run: Run,
-    listeners: list[Service],
-    workers: list[Service],
-    others: Iterable[psutil.Process],
-) -> dict[str, float]:
-    """Return the seconds used so far, by the unit in which they are shown for each change."""
+    each = 1e6 / deliveries
     return {
-        _LISTENER_CPU: cpu_seconds(listeners),
-        _WORKER_CPU: cpu_seconds(workers),
-        DATABASE_CPU: run.database_cpu(),
-        _OTHER_CPU: sum(sum(process.cpu_times()[:2]) for process in others),
+        RATE: deliveries / (ended - min(subscribed_at(listener) for listener in listeners)),
+        _LISTENER_CPU: each * (cpu_seconds(listeners) - of_listeners),
+        _WORKER_CPU: each * (cpu_seconds(workers) - of_workers),
+        DATABASE_CPU: each * (run.database_cpu() - of_database),
+        _OTHER_CPU: each * (_cpu_seconds(others) - of_others),
     }
+
+
+def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
