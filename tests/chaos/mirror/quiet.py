@@ -18,11 +18,9 @@ _OPEN: Mapping[str, str] = {
     "mirrors that are not in sync": "SELECT count(*) FROM mirror_mirror WHERE phase <> 'in_sync'",
     "mirrors to search for gaps": "SELECT count(*) FROM mirror_mirror WHERE scanned_entry_id < "
     "(SELECT max(id) FROM audit_auditlogentry)",
-    "lost events without a sweep": "SELECT count(*) FROM audit_incident AS lost "
-    "JOIN mirror_mirror AS mirror ON mirror.listener_id = lost.listener_id "
-    "WHERE lost.kind = 'replay_lost' AND lost.opened_at > mirror.load_started_at AND NOT EXISTS "
-    "(SELECT 1 FROM mirror_mirrorrun AS run WHERE run.mirror_id = mirror.id "
-    "AND run.kind = 'sweep' AND run.created_at >= lost.opened_at)",
+    "lost events without a sweep": "SELECT count(*) FROM audit_incident WHERE kind = 'replay_lost' "
+    "AND opened_at > (SELECT max(load_started_at) FROM mirror_mirror) AND NOT EXISTS (SELECT 1 "
+    "FROM mirror_mirrorrun WHERE kind = 'sweep' AND created_at >= opened_at)",
     "redeliveries": "SELECT count(*) FROM handlers_redelivery WHERE state IN "
     "('waiting', 'running')",
 }
