@@ -100,9 +100,31 @@ def _code(arguments: list[str]) -> None:
 def _pg_dump(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("pg_dump")
     parser.add_argument("--format", choices=["custom", "directory", "plain", "tar"])
-    parser.add_argument("--file", required=True)
+    parser.add_argument("--file")
+    parser.add_argument("--username")
     parser.add_argument("database")
     parser.parse_args(arguments)
+
+
+def _pg_restore(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("pg_restore")
+    parser.add_argument("--username")
+    parser.add_argument("--dbname", required=True)
+    parser.add_argument("--exit-on-error", action="store_true")
+    parser.parse_args(arguments)
+
+
+def _pg_database(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("createdb, dropdb")
+    parser.add_argument("--username")
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("database")
+    parser.parse_args(arguments)
+
+
+def _git(arguments: list[str]) -> None:
+    if arguments != ["pull"]:
+        raise WrongCommand("of git only `pull` is known here")
 
 
 def _program(arguments: list[str]) -> None:
@@ -165,7 +187,7 @@ class _Compose(argparse.ArgumentParser):
         names = sorted(services())
         self.add_argument("--profile", action="append", choices=sorted(_profiles()))
         commands = self.add_subparsers(required=True, parser_class=argparse.ArgumentParser)
-        for name in ("up", "stop", "ps", "logs"):
+        for name in ("build", "up", "stop", "ps", "logs"):
             command = commands.add_parser(name)
             command.add_argument("services", nargs="*", choices=[*names, []])
             if name == "up":
@@ -173,6 +195,7 @@ class _Compose(argparse.ArgumentParser):
                 command.add_argument("--build", action="store_true")
                 command.add_argument("--scale", action="append")
         execute = commands.add_parser("exec")
+        execute.add_argument("-T", action="store_true", help="no terminal")
         execute.add_argument("service", choices=names)
         execute.add_argument("command", nargs=argparse.REMAINDER)
 
@@ -184,8 +207,9 @@ def _profiles() -> set[str]:
 def _build(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("docker build")
     parser.add_argument("--target", choices=stages())
-    parser.add_argument("--tag", choices=[one.text["image"] for one in services().values()])
-    parser.add_argument("folder", choices=["."])
+    images = [one.text["image"] for one in services().values()]
+    parser.add_argument("--tag", choices=[*images, "salesforce-cdc:mine"])
+    parser.add_argument("folder", choices=[".", "~/my-code"])
     parser.parse_args(arguments)
 
 
@@ -208,7 +232,11 @@ _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "pytest": _pytest,
     "-m pytest": _pytest,
     "-c": _code,
+    "git": _git,
     "pg_dump": _pg_dump,
+    "pg_restore": _pg_restore,
+    "createdb": _pg_database,
+    "dropdb": _pg_database,
     "pip": _pip,
     "-m venv": _venv,
     "-m benchmarks": _benchmarks,
