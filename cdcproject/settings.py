@@ -33,6 +33,7 @@ from cdcproject.conf.servers import (
     redis_address,
     with_password,
 )
+from cdcproject.conf.site_names import hosts, origins
 from cdcproject.egress_policy import is_local, outbound, readable
 
 VAR_DIR = var_dir()
@@ -54,8 +55,7 @@ try:
     )
     SECRET_KEY_FALLBACKS = names(env, "SECRET_KEY_FALLBACKS")
     CDC_ENCRYPTION_KEYS = encryption_keys(env, SECRET_KEY, debug=DEBUG)
-    ALLOWED_HOSTS = names(env, "ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
-    CSRF_TRUSTED_ORIGINS = names(env, "CSRF_TRUSTED_ORIGINS")
+    ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS = hosts(env), origins(env)
     # The following defaults are permissive when only this machine is served, otherwise strict.
     _is_local = is_local(ALLOWED_HOSTS, debug=DEBUG)
     CDC_OUTBOUND = outbound(env, local=_is_local, debug=DEBUG)

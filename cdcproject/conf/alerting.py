@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from email.utils import getaddresses
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
@@ -10,6 +12,8 @@ from django.core.validators import validate_email
 from environs import Env
 
 from cdcproject.conf.environment import names, port, stop
+
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,10 @@ def webhook(env: Env) -> tuple[str, str]:
 
 
 def mail(env: Env) -> Mail:
-    host = env.str("EMAIL_HOST", "")
+    host = _mail_host(env)
     found = Mail(
         to=_mail_addresses(env, "CDC_INCIDENT_EMAILS"),
-        sender=env.str("DEFAULT_FROM_EMAIL", "") or "salesforce-cdc@localhost",
+        sender=_sender(env),
         host=host or "localhost",
         port=port(env, "EMAIL_PORT") or 25,
         user=env.str("EMAIL_HOST_USER", ""),
@@ -52,9 +56,33 @@ def mail(env: Env) -> Mail:
     )
     if found.to and not host:
         stop("CDC_INCIDENT_EMAILS is set, but EMAIL_HOST is not; give the mail server.")
+    if found.password and not found.user:
+        stop("EMAIL_HOST_PASSWORD is set, but EMAIL_HOST_USER is not; give the user to log in as.")
     if found.starttls and found.tls:
         stop("EMAIL_USE_TLS and EMAIL_USE_SSL exclude each other; set one of them.")
     return found
+
+
+def _mail_host(env: Env) -> str:
+    host: str = env.str("EMAIL_HOST", "")
+    if re.search(r"[\s/@]", host) or host.count(":") == 1:  # an IPv6 address has more colons
+        stop(
+            f"EMAIL_HOST is {host!r}; give only the host, such as mail.example.com; its port is "
+            "EMAIL_PORT."
+        )
+    return host
+
+
+def _sender(env: Env) -> str:
+    """Return DEFAULT_FROM_EMAIL: an address, also of a local host, or `Name <address>`."""
+    sender: str = env.str("DEFAULT_FROM_EMAIL", "") or "salesforce-cdc@localhost"
+    addresses = [address for _, address in getaddresses([sender])]  # as smtplib reads them
+    if len(addresses) != 1 or not _ADDRESS.fullmatch(addresses[0]) or not sender.isprintable():
+        stop(
+            f"DEFAULT_FROM_EMAIL is {sender!r}; give one address, such as cdc@example.com or "
+            "Salesforce CDC <cdc@example.com>."
+        )
+    return sender
 
 
 def _mail_addresses(env: Env, name: str) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import dj_database_url
+from kombu.transport import TRANSPORT_ALIASES
 
 from cdcproject.conf.environment import stop
 
@@ -32,6 +34,8 @@ _SHARED = (
     "virtual_host",
 )
 _OF_TLS = ("ssl_",)
+#: Schemes of URLs whose path is the number of a Redis database.
+_BY_NUMBER = {"redis", "rediss", "sentinel"}
 _CELERYS_WORDS = {"CERT_NONE": "none", "CERT_OPTIONAL": "optional", "CERT_REQUIRED": "required"}
 
 
@@ -61,6 +65,8 @@ def database(url: str, var_dir: Path, *, password: str = "", suffix: str = "") -
             )
         config["PASSWORD"] = password
     if config["ENGINE"] == POSTGRESQL:
+        if not config["NAME"] and "service" not in config.get("OPTIONS", {}):
+            stop(f"{name} names no database; give for example postgres://user@host/name.")
         # With timeouts, so that a lost server is detected.
         config["OPTIONS"] = _postgresql_options(name, config.get("OPTIONS", {}))
     if config["ENGINE"] == SQLITE:
@@ -71,8 +77,15 @@ def database(url: str, var_dir: Path, *, password: str = "", suffix: str = "") -
             "timeout": 30,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
-        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(config["NAME"]).parent, name if url else "VAR_DIR")
     return config
+
+
+def _make_folder(folder: Path, name: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        stop(f"{name}: the folder {folder} cannot be created ({error.strerror}).")
 
 
 def _postgresql_options(name: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -160,14 +173,21 @@ def _brokers(url: str) -> list[str]:
                 "amqp://; write a semicolon in a password as %3B."
             )
         _check_address("CELERY_BROKER_URL", address)
+        scheme, separator, _ = address.partition("://")
+        if separator and scheme.partition("+")[0] not in TRANSPORT_ALIASES:
+            stop("CELERY_BROKER_URL must start with redis://, amqp:// or another broker of Celery.")
     return addresses
 
 
 def _check_address(name: str, url: str) -> None:
     try:
-        _ = urlsplit(url).port
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:  # its message may hold the password
         stop(f"{name} is not a valid URL; write special characters of the password as %XX.")
+    # Kombu would refuse another one with each connection, and redis-py would take database 0.
+    if parts.scheme in _BY_NUMBER and not re.fullmatch(r"/?/?[0-9]*", parts.path, re.ASCII):
+        stop(f"{name}: the database of Redis must be a number; give for example redis://host/0.")
 
 
 def caches(redis_url: str) -> dict[str, dict[str, Any]]:

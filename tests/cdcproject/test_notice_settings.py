@@ -33,6 +33,17 @@ def environment(monkeypatch):
         (mail, {"CDC_INCIDENT_EMAILS": "ops"}, "CDC_INCIDENT_EMAILS: 'ops' is not an e-mail"),
         (mail, {"CDC_INCIDENT_EMAILS": "a@b.de"}, "EMAIL_HOST is not; give the mail server"),
         (mail, {"EMAIL_PORT": "0"}, "EMAIL_PORT is 0; give a port, 1 to 65535"),
+        (
+            mail,
+            {"EMAIL_HOST": "mail.b.de:587"},
+            "EMAIL_HOST is 'mail.b.de:587'; give only the host",
+        ),
+        (mail, {"EMAIL_HOST": "smtp://mail.b.de"}, "EMAIL_HOST is 'smtp://mail.b.de'; give only"),
+        (mail, {"EMAIL_HOST_PASSWORD": "hunter2"}, "but EMAIL_HOST_USER is not"),
+        *(
+            (mail, {"DEFAULT_FROM_EMAIL": sender}, f"DEFAULT_FROM_EMAIL is {sender!r}; give one")
+            for sender in ("CDC", "CDC <cdc>", "cdc@", "@b.de", "a@b.de, c@d.de", "A, B <a@b.de>")
+        ),
         (mail, {"EMAIL_USE_TLS": "true", "EMAIL_USE_SSL": "true"}, "exclude each other"),
     ],
 )
@@ -68,6 +79,19 @@ def test_everything_can_be_set(environment):
     )
     assert "secret" not in repr(found)
     assert webhook(env) == ("https://b.de/hook", "hush")
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["cdc@localhost", "cdc@host", "CDC <cdc@host>", "Example Inc. <cdc@b.de>", '"A, B" <cdc@b.de>'],
+)
+def test_a_sender_may_have_a_name_and_a_local_host(environment, sender):
+    assert mail(environment(DEFAULT_FROM_EMAIL=sender)).sender == sender
+
+
+def test_the_mail_server_may_be_an_address(environment):
+    for host in ("mail", "192.0.2.1", "2001:db8::1"):
+        assert mail(environment(EMAIL_HOST=host)).host == host
 
 
 def test_an_error_page_shows_neither_the_address_of_the_webhook_nor_a_password(settings):
