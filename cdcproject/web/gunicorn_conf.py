@@ -32,6 +32,10 @@ worker_tmp_dir = str(_memory) if os.access(_memory, os.W_OK) else None
 # /x/metrics would be answered like /metrics, past the proxy's rules. Set the environment variable
 # SCRIPT_NAME instead.
 forwarder_headers = ""
+# None, because gunicorn by default believes X-Forwarded-Proto from this machine and from UNIX
+# sockets, so that any process here could claim https. Django reads the header from trusted proxies
+# (CDC_TRUSTED_PROXIES) only.
+secure_scheme_headers: dict[str, str] = {}
 # Without the socket for `gunicornc`: it would be in the home folder, which a container lacks.
 control_socket_disable = True
 logger_class = StructuredLog

@@ -56,6 +56,35 @@ def test_the_first_process_loads_no_settings():
     assert done.stdout == "False\n"
 
 
+SCHEME = """
+import os, sys
+from gunicorn.app.wsgiapp import WSGIApplication
+from gunicorn.http.parser import RequestParser
+from gunicorn.http.wsgi import create
+sys.argv = ["gunicorn", "cdcproject.wsgi"]
+config = WSGIApplication().cfg
+asked = b"GET /admin/ HTTP/1.1\\r\\nHost: localhost\\r\\nX-Forwarded-Proto: https\\r\\n\\r\\n"
+for client in (("127.0.0.1", 40000), ""):  # the second one comes over a UNIX socket
+    request = next(RequestParser(config, iter([asked]), client))
+    _, environ = create(request, None, client, ("127.0.0.1", 8000), config)
+    print(environ["wsgi.url_scheme"], environ["HTTP_X_FORWARDED_PROTO"])
+"""
+
+
+def test_no_process_of_this_machine_can_claim_https():
+    """Django reads the header itself where CDC_TRUSTED_PROXIES is set."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCHEME],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout == "http https\n" * 2
+
+
 def test_zero_worker_processes_are_refused():
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--check-config", "cdcproject.wsgi"],
