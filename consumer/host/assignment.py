@@ -3,7 +3,10 @@ whether it is a standby, since other processes receive all its listeners."""
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,6 +35,11 @@ _RENEW = Prepared(
         ListenerProcess.objects.filter(holder=Param("holder")), seen_until=Now() + PRESENCE
     )
 )
+
+
+def new_holder() -> str:
+    """Return a name for this process, under which it holds leases."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 class Assignment:

@@ -3,11 +3,8 @@ changes of the configuration."""
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -17,13 +14,12 @@ from django.conf import settings
 from audit.db.prepared import Prepared
 from audit.db.retry import suppress_transient_errors
 from consumer import relay
-from consumer.host.assignment import Assignment, Standby
-from consumer.host.couriers import CouriersThread
+from consumer.host.assignment import Assignment, Standby, new_holder
+from consumer.host.background import background_threads
 from consumer.host.runtime import GRACE_SECONDS, DrainingListeners, HostedListener
 from consumer.host.senders import Senders
 from consumer.host.start import Hosting, failed_since
-from consumer.host.threads import PeriodicThread, lease_keeper, relay_thread
-from consumer.monitoring.checks import run_round
+from consumer.host.threads import lease_keeper
 from consumer.stream import metrics
 from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
@@ -64,7 +60,7 @@ class Supervisor:
         idle_seconds: float | None = None,
         max_events: int | None = None,
     ) -> None:
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.holder = new_holder()
         self._names = list(names)
         self._idle_seconds, self._max_events = idle_seconds, max_events
         self._asked_to_stop = False
@@ -84,12 +80,7 @@ class Supervisor:
         self._standby = Standby(self.holder)
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
-        # In separate threads, since they may wait for the broker or for Salesforce.
-        self._helpers = (
-            relay_thread(),
-            PeriodicThread("watch", run_round, settings.CDC_WATCH_SECONDS),
-            CouriersThread(),
-        )
+        self._helpers = background_threads()
         self._keeper = lease_keeper(self._holding)
 
     # Queries
@@ -100,7 +91,8 @@ class Supervisor:
         return bool(hosted) and all(listener.is_receiving for listener in hosted)
 
     def is_standing_by(self) -> bool:
-        """Whether this process runs no listener because other processes receive all of them."""
+        """Whether this process runs no listener because other processes receive all of them that
+        have not failed."""
         is_served = self._standby.is_served(time.monotonic())
         return is_served and not self._hosted and not self._asked_to_stop
 
@@ -166,8 +158,9 @@ class Supervisor:
         wanted = [listener for listener in enabled if not names or listener.name in names]
         self._wanted = {listener.pk: listener for listener in wanted}
         prints = {listener.pk: listener.fingerprint for listener in wanted}
-        self._standby.refresh(self._wanted, positions, time.monotonic())
         self._failed = failed_since(self._started_at, positions, prints)
+        # No process runs a failed listener, until it is corrected.
+        self._standby.refresh(self._wanted.keys() - self._failed, positions, time.monotonic())
         self._assignment.refresh(enabled, positions, self._failed | self._hosting.unfit(prints))
         self._hosting.reconsider(self._wanted)
 

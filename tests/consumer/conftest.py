@@ -53,6 +53,9 @@ class Hosting:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
+    def is_standing_by(self) -> bool:
+        return self._supervisor.is_standing_by()
+
     def wait(self) -> int | None:
         """Wait for its end, and return the exit code."""
         self._thread.join(60)

@@ -1,9 +1,11 @@
 """A supervisor hosts listeners, run in a thread of the test."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident
 from consumer.diagnostics.connection_check import check_connection
@@ -112,6 +114,21 @@ def test_a_listener_is_known_before_the_next_one_fails(transactional_db, org):
     finally:
         hosted.drain(0)
         wait_for(hosted.is_drained)
+
+
+def test_a_failed_listener_keeps_no_process_from_standing_by_for_the_others(run):
+    without_its_secret()
+    Position.objects.create(
+        listener=make_listener(),
+        holder="elsewhere",
+        state="receiving",
+        lease_until=timezone.now() + timedelta(hours=1),
+    )
+
+    process = run()
+
+    wait_for(lambda: Position.objects.filter(state="failed").exists())
+    wait_for(process.is_standing_by)
 
 
 def test_a_listener_that_was_deleted_just_now_is_not_started(listener):
