@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, as_completed, wait
+from functools import cache
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -63,9 +64,24 @@ def _ask_database() -> None:
 
 
 def _ask_broker() -> None:
+    """Return as soon as one address of the broker answers. All are asked in parallel, since one
+    that is silent would use up the time of the next."""
     ensure_embedded_broker()
-    with app.connection_for_write() as broker:
-        broker.ensure_connection(max_retries=max(1, len(broker.alt) - 1), timeout=2)
+    asked = [_address(url).begin() for url in app.conf.broker_write_url.split(";")]
+    for answered in as_completed(asked):
+        if answered.exception() is None:
+            return
+    asked[0].result()  # raises its error
+
+
+@cache
+def _address(url: str) -> BackgroundRead[None]:
+    return BackgroundRead(lambda: _connect(url), name="health of an address")
+
+
+def _connect(url: str) -> None:
+    with app.connection_for_write(url) as broker:
+        broker.ensure_connection(max_retries=0)
 
 
 _CHECKS = {

