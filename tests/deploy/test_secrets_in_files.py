@@ -67,6 +67,7 @@ def test_each_secret_is_read_from_its_file(tmp_path):
         DATABASE_URL="postgres://cdc@db:5432/cdc",
         CELERY_BROKER_URL="amqp://worker@rabbit:5672//",
         REDIS_URL="redis://cache:6379/1",
+        EMAIL_HOST_USER="cdc",
     )
 
     assert settings == {
