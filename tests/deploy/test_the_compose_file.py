@@ -51,6 +51,12 @@ def test_what_keeps_running_has_a_health_check_and_is_started_again(service):
     assert seconds(check["timeout"]) < seconds(check["interval"])
 
 
+@each(lambda service: service.ends_by_itself)
+def test_what_ends_by_itself_is_not_asked_like_the_web_server(service):
+    """The image's own health check would call it unhealthy after a minute."""
+    assert service.text["healthcheck"] == {"disable": True}
+
+
 @each()
 def test_nothing_runs_as_root_or_can_become_it(service):
     user, _, _ = service.text["user"].partition(":")

@@ -112,7 +112,7 @@ def test_each_command_is_there():
     for service in services().values():
         if service.is_ours:
             commands += [service.command] + (
-                [service.health_check] if "healthcheck" in service.text else []
+                [service.health_check] if "test" in service.text.get("healthcheck", {}) else []
             )
     assert len(commands) > 10
     for command in commands:
