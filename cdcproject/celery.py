@@ -5,7 +5,6 @@ import os
 import time
 from typing import Any
 
-from celery import Celery
 from celery.signals import (
     beat_init,
     setup_logging,
@@ -20,6 +19,7 @@ from celery.signals import (
 from cdcproject.process import redis_transport
 from cdcproject.process.metrics import worker_metrics
 from cdcproject.process.opentelemetry import tracing
+from cdcproject.process.publishers import Publisher
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cdcproject.settings")
 # A worker would run Django's system checks, which import the console and the API, and drop what
@@ -36,7 +36,7 @@ def count_dropped_item(reason: str) -> None:
 
 redis_transport.install(count_dropped_item)
 
-app = Celery("cdcproject")
+app = Publisher("cdcproject")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Celery would open a database connection for each task; with this, many tasks share one.
 app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000

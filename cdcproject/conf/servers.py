@@ -174,7 +174,9 @@ def _brokers(url: str) -> list[str]:
             )
         _check_address("CELERY_BROKER_URL", address)
         scheme, separator, _ = address.partition("://")
-        if separator and scheme.partition("+")[0] not in TRANSPORT_ALIASES:
+        if len(addresses) == 1:  # kombu knows redis+socket:// and the like for a single one only
+            scheme = scheme.partition("+")[0]
+        if separator and scheme not in TRANSPORT_ALIASES:
             stop("CELERY_BROKER_URL must start with redis://, amqp:// or another broker of Celery.")
     return addresses
 

@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu.pools import ProducerPool
 
+from cdcproject.process.publishers import one_round
 from handlers.models import broker_url
 
 #: Seconds to wait for a connection, and for an answer.
@@ -90,9 +91,8 @@ def _tls(url: str, ca_certificate: str) -> dict[str, Any] | None:
 
 def options_for(url: str) -> dict[str, Any]:
     """Return transport options with which a broker that does not answer is given up soon."""
-    retries = {"max_retries": url.count(";"), "interval_start": 0, "interval_step": 0}
     if broker_url.scheme(url) in broker_url.REDIS:
         timeouts = {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": ANSWER_SECONDS}
     else:
         timeouts = {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS}
-    return {**retries, **timeouts}
+    return {**one_round(url), **timeouts}

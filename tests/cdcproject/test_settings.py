@@ -77,6 +77,10 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
         ({"CELERY_BROKER_URL": "amqp://hunter2;2@h"}, "CELERY_BROKER_URL: each of several"),
         ({"CELERY_BROKER_URL": "reddis://:hunter2@h/0"}, "CELERY_BROKER_URL must start with redis"),
         (
+            {"CELERY_BROKER_URL": "redis+socket:///run/a.sock;redis://h/0"},
+            "CELERY_BROKER_URL must start with redis",
+        ),
+        (
             {"CELERY_BROKER_URL": "redis://:hunter2@h/celery"},
             "CELERY_BROKER_URL: the database of Redis must be a number",
         ),

@@ -1,11 +1,13 @@
 """The outbox publishes deliveries to the broker."""
 
+import itertools
 import json
 from datetime import timedelta
 
 import pytest
 from django.db import transaction
 from django.utils import timezone
+from kombu import pools
 
 from cdcproject.celery import app
 from consumer.ingest.transaction import ingest
@@ -15,6 +17,7 @@ from handlers.outbox import handover, publish
 from handlers.tracking import messages, untracked
 from handlers.tracking.messages import message_of
 from tests.sample_data import change, lease_of, make_mapping, received
+from tests.servers import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -170,6 +173,51 @@ def test_a_broker_that_is_away_leaves_everything_ready_until_it_is_back(listener
         broker.start()
 
     assert publish.publish(ids, timezone.now()) == 2
+
+
+@pytest.fixture
+def new_pools(broker):
+    """Open new connections, here and in the tests that follow."""
+    reset_pools()
+    yield
+    reset_pools()
+
+
+def reset_pools() -> None:
+    pools.reset()
+    app._pool = app.amqp._producer_pool = None
+
+
+def test_a_broker_that_is_away_is_not_waited_for(listener, broker, new_pools, monkeypatch):
+    ids, pauses = ready(listener, make_mapping(listener)), []
+    broker.stop()
+    try:
+        monkeypatch.setattr("kombu.utils.functional.sleep", pauses.append)
+        with pytest.raises(BrokerUnavailable):
+            publish.publish(ids, timezone.now())
+    finally:
+        broker.start()
+
+    assert pauses == []
+
+
+def test_an_address_that_takes_long_does_not_hide_the_next(
+    listener, new_pools, monkeypatch, tmp_path
+):
+    ids = ready(listener, make_mapping(listener))
+    with RedisServer(tmp_path) as server:
+        monkeypatch.setenv("CELERY_BROKER_WRITE_URL", f"redis://127.0.0.1:1/0;{server.url}")
+        monkeypatch.setattr("kombu.utils.functional.time", itertools.count(step=60).__next__)
+
+        assert publish.publish(ids, timezone.now()) == 1
+
+
+def test_a_worker_waits_for_its_broker():
+    """Otherwise it would end when it loses the connection between two steps of its start."""
+    worker = [app.connection_for_read(), app.connection_for_write(heartbeat=60.0)]
+
+    for connection in worker:
+        assert "max_retries" not in connection.transport_options
 
 
 def test_the_length_of_a_queue_is_returned(listener, broker):

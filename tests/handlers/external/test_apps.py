@@ -1,5 +1,6 @@
 """A destination has a Celery application of its own, configured by its row alone."""
 
+import itertools
 import ssl
 import traceback
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from redis import Redis
 from handlers import broker
 from handlers.broker import BrokerUnavailable
 from handlers.external import apps
+from handlers.external.application import Access, make_app, options_for
 from handlers.external.inspection import survey
 from handlers.models import Destination
 from listeners.salesforce.http.allowlist import parsed
@@ -134,6 +136,13 @@ def test_a_broker_that_accepts_a_connection_and_stays_silent_is_unavailable(shop
         shop = Destination(pk=1, name="shop", broker=f"{scheme}://127.0.0.1:{line.port}")
         with pytest.raises(BrokerUnavailable), apps.errors(shop):
             apps.connect(apps.app_of(shop))
+
+
+def test_an_address_that_takes_long_does_not_hide_the_next(shop_broker, monkeypatch):
+    url = f"redis://127.0.0.1:1/0;{shop_broker.url}"
+    monkeypatch.setattr("kombu.utils.functional.time", itertools.count(step=60).__next__)
+
+    apps.connect(make_app(Access(url), options_for(url)))
 
 
 def test_the_error_of_a_wrong_password_does_not_contain_it(shop, shop_broker):
