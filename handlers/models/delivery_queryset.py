@@ -11,7 +11,6 @@ from typing import Any
 from django.apps import apps
 from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
-from django.db.models.functions import Now
 
 from audit.db.prepared import Param, Prepared
 from handlers.models.chain_heads import Follower, followers
@@ -63,18 +62,6 @@ _RUNNING = Prepared(
         .values_list("pk", "attempts")
     )
 )
-
-
-def begun(now: datetime | Param, span: timedelta | Param) -> dict[str, Any]:
-    """Return the changes that start a run; its claim ends after `span`, on the database's clock."""
-    return {
-        "state": "running",
-        "paused": False,
-        "attempts": F("attempts") + 1,
-        "started_at": now,
-        "claim_deadline": Now() + span,
-        "error": "",
-    }
 
 
 def may_be_sent(now: datetime) -> Q:

@@ -8,19 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import DurationField, Model
+from django.db.models import DurationField, F, Model
+from django.db.models.functions import Now
 
 from audit.db.prepared import Param, Prepared, prepared_cursor, stored, update_query
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import EARLY, begun
+from handlers.models.delivery_queryset import EARLY
 from listeners.models import Listener
 
 _SPAN = Param("span", DurationField())
 _BEGIN = Prepared(
     lambda: update_query(
         Delivery.objects.claimable(Param("due_by")).filter(pk=Param("pk")),
-        **begun(Param("now"), _SPAN),
+        **_begun(),
     )
 )
 _LOAD = Prepared(
@@ -39,10 +40,21 @@ _CLAIMABLE = Prepared(
     )
 )
 _BEGIN_ALL = Prepared(
-    lambda: update_query(
-        Delivery.objects.filter(pk__among=Param("ids")), **begun(Param("now"), _SPAN)
-    )
+    lambda: update_query(Delivery.objects.filter(pk__among=Param("ids")), **_begun())
 )
+
+
+def _begun() -> dict[str, Any]:
+    """Return the changes that start a run; its claim ends after the span, on the database's
+    clock."""
+    return {
+        "state": "running",
+        "paused": False,
+        "attempts": F("attempts") + 1,
+        "started_at": Param("now"),
+        "claim_deadline": Now() + _SPAN,
+        "error": "",
+    }
 
 
 def _by_ids(model: type[Model]) -> Prepared:
