@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from api.resources import task_checks
 from api.resources.connection_tests import THROTTLES, FoundSerializer, found
 from api.resources.mappings import HandlerSerializer
 from api.resources.redelivering import ReasonSerializer
-from audit.action_log import Actor
+from audit.action_log import Action, Actor, note
 from audit.log.record import with_history
 from consumer import listener_control
 from consumer.diagnostics.connection_check import checked
@@ -66,6 +67,9 @@ class ListenerSerializer(RowSerializer[Listener]):
     reason = serializers.SerializerMethodField()
     position = serializers.SerializerMethodField()
     warnings = serializers.SerializerMethodField()
+
+    #: The mappings that `create` has added for the request's `handlers`.
+    added: Sequence[HandlerMapping] = ()
 
     class Meta:
         model = Listener
@@ -122,8 +126,9 @@ class ListenerSerializer(RowSerializer[Listener]):
         """Create a listener with its handlers, and empty mappings for other kinds of changes."""
         mappings = validated_data.pop("handlers", [])
         listener = super().create(validated_data)
-        for mapping in mappings:
-            HandlerMapping.objects.create(listener=listener, **mapping)
+        self.added = [
+            HandlerMapping.objects.create(listener=listener, **mapping) for mapping in mappings
+        ]
         HandlerMapping.objects.create_defaults(listener)
         return listener
 
@@ -152,6 +157,11 @@ class ListenerViewSet(SettingsViewSet[Listener]):
             if isinstance(item, dict)
         )
         return super().create(request, *args, **kwargs)
+
+    def perform_create(self, serializer: Any) -> None:
+        super().perform_create(serializer)
+        for mapping in serializer.added:
+            note(Actor.by_api(self.request), Action.ADD, mapping)
 
     def perform_destroy(self, instance: Listener) -> None:
         if with_history([instance]):

@@ -2,6 +2,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
+from audit.models import OperatorAction
 from handlers.models import HandlerMapping
 from listeners import values
 from listeners.models import Listener
@@ -52,6 +53,26 @@ def test_a_listener_is_made_with_its_handlers(api):
         ("delete", "*", ""),
         ("restore", "*", ""),
     ]
+
+
+def test_a_listener_and_each_of_its_handlers_are_in_the_action_log(api):
+    of_connection = OperatorAction.objects.get()
+    handlers = [
+        {"on": "update", "entity": "Account", "handler": "tests.remember"},
+        {"on": "delete", "entity": "Contact", "task": "crm.sync"},
+    ]
+
+    api.post(LISTENERS, {"name": "crm", "connection": "prod", "handlers": handlers})
+
+    logged = OperatorAction.objects.exclude(pk=of_connection.pk).order_by("pk")
+    about = ("action", "through", "object_type", "object_name", "object_id")
+    added = HandlerMapping.objects.exclude(handler="", task="").order_by("pk")
+    assert list(logged.values_list(*about)) == [
+        ("add", "api", "listener", "crm", str(Listener.objects.get().pk)),
+        *(("add", "api", "handlermapping", str(mapping), str(mapping.pk)) for mapping in added),
+    ]
+    assert added.count() == 2
+    assert {action.who for action in logged} == {of_connection.who}
 
 
 def test_a_wrong_handler_makes_nothing(api):
