@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from handlers.models import HandlerMapping
+from handlers.models import Destination, HandlerMapping
 from listeners.models import Listener
 from tests.commands.running import CONNECTION, Output
 
@@ -51,6 +53,39 @@ def test_a_changed_attribute_updates_the_row(apply):
         "changed_fields [Phone] → none, queue none → crm, options: changed"
     ]
     assert rows() == before
+
+
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        (
+            "handler: tests.remember",
+            "name: crm, changed_fields: [Phone], condition: {field: Phone, exists: true}, "
+            "ignore_origins: [crm], ignore_users: [005000000000001AAA], on_dead: halt, queue: crm, "
+            "max_attempts: 3, options: {url: x}",
+        ),
+        ("handler: tests.remember", "ordering: unordered"),
+        (
+            "task: crm.sync",
+            "destination: shop, report_timeout: 60, on_unknown: dead, options: {priority: 1}",
+        ),
+        ("task: crm.sync", "track: false"),
+    ],
+)
+def test_each_option_that_is_new_is_in_the_diff(apply, target, options):
+    Destination.objects.create(name="shop", broker="redis://localhost:1")
+    known = "--allow-unknown-handlers"
+    apply(f"{{on: update, {target}}}", options=(known,))
+    wanted = f"{{on: update, {target}, {options}}}"
+
+    dry = apply(wanted, options=(known, "--dry-run"))
+    output = apply(wanted, options=(known,))
+
+    _, _, changes = output.lines[0].partition(f"{target.partition(': ')[2]}: ")
+    keys = re.findall(r"(\w+): ", options.replace("{field: Phone, exists: true}", ""))
+    for key in set(keys) - {"url", "priority"}:
+        assert f"{key} " in changes or f"{key}: changed" in changes
+    assert dry.lines[0] == output.lines[0]
 
 
 def test_two_mappings_to_one_handler_are_told_apart_by_their_order(apply):
