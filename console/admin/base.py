@@ -15,6 +15,7 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
 from audit.action_log import Action, Actor, note, note_change
+from listeners.values import is_same, save_fields
 
 
 class ConsoleAdmin(ModelAdmin):
@@ -122,6 +123,28 @@ class ConsoleAdmin(ModelAdmin):
 
 class LoggedAdmin(ConsoleAdmin):
     """A page that edits rows: it writes the action log in the transaction that saves the change."""
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Remember the values that the row was loaded with."""
+        row = super().get_object(request, *args, **kwargs)
+        if row is not None:
+            row.as_loaded = dict(row.__dict__)
+        return row
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save only the fields of a stored row that the form has changed, so that what others
+        change at the same time is kept, such as a pause, a password or a rotated token."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        names = {field.attname: field.name for field in obj._meta.concrete_fields}
+        changed = [
+            name
+            for attname, name in names.items()
+            if not is_same(obj.as_loaded[attname], getattr(obj, attname))
+        ]
+        if changed:
+            save_fields(obj, changed)
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         note(Actor.in_console(request), Action.ADD, obj)

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     _UserAdmin = DjangoUserAdmin[User]
+    _LoggedAdmin = LoggedAdmin
 else:
     _UserAdmin = DjangoUserAdmin
+    _LoggedAdmin = object
 
 _LISTENERS, _CONNECTIONS = "Listener permissions (API)", "Connection permissions (API)"
 
@@ -76,7 +78,31 @@ class GroupConnections(_Grants):
     verbose_name_plural = _CONNECTIONS
 
 
-class UserAdmin(_UserAdmin, LoggedAdmin):  # type: ignore[misc]
+class _SavesOwnChanges(_LoggedAdmin):
+    """A page whose form may be open for long: a field that its user has not changed keeps what
+    others have changed since the form was opened. The form carries the values that it showed."""
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        # A program that posts the fields alone means all of them.
+        carries = request.method != "POST" or any(
+            key.startswith("initial-") for key in request.POST
+        )
+        for name in form.base_fields.keys() - form.declared_fields.keys():  # not the password
+            form.base_fields[name].show_hidden_initial = bool(obj) and carries
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        for name in form.fields.keys() - {*form.changed_data} if change else ():
+            form.cleaned_data.pop(name, None)  # many-to-many fields are saved from here
+            if name in obj.as_loaded:
+                setattr(obj, name, obj.as_loaded[name])
+        super().save_model(request, obj, form, change)
+
+
+class UserAdmin(_SavesOwnChanges, _UserAdmin, LoggedAdmin):
     inlines = (UserListeners, UserConnections)
     form = UserChangeForm
     add_form = UserCreationForm
@@ -128,7 +154,7 @@ def _without(lines: list[Any], keys: set[str]) -> list[Any]:
     ]
 
 
-class GroupAdmin(DjangoGroupAdmin, LoggedAdmin):  # type: ignore[misc]
+class GroupAdmin(_SavesOwnChanges, DjangoGroupAdmin, LoggedAdmin):
     inlines = (GroupListeners, GroupConnections)
     get_action_choices = LoggedAdmin.get_action_choices
 
