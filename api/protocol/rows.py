@@ -67,8 +67,7 @@ class RowSerializer(FieldsSerializer[M]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the row as it would be after the change, with the model's `full_clean`."""
-        model: type[models.Model] = self.Meta.model
-        row: models.Model = copy.copy(self.instance) if self.instance else model()
+        row: models.Model = copy.copy(self.instance) if self.instance else self.new_row()
         mine = attrs.keys() & {field.name for field in row._meta.fields}
         for name in mine:
             setattr(row, name, attrs[name])
@@ -77,6 +76,11 @@ class RowSerializer(FieldsSerializer[M]):
         except Refused as refused:
             raise serializers.ValidationError(self.at_fields(refused.message_dict)) from None
         return attrs | {name: getattr(row, name) for name in mine}
+
+    def new_row(self) -> models.Model:
+        """Return a row to validate, without the request's values."""
+        model: type[models.Model] = self.Meta.model
+        return model()
 
     def at_fields(self, messages: dict[str, list[str]]) -> dict[str, Any]:
         """Return the model's messages by the API's field names."""

@@ -54,6 +54,10 @@ class HandlerSerializer(RowSerializer[HandlerMapping]):
         model = HandlerMapping
         exclude: tuple[str, ...] = ("listener", "managed", *_DELETED, *_PAUSE)
 
+    def new_row(self) -> HandlerMapping:
+        """Return a mapping of a new listener, so that what needs a mirror is refused."""
+        return HandlerMapping(listener=Listener())
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         cleaned = super().validate(attrs)
         stored = self.instance or HandlerMapping()

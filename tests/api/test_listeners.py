@@ -75,6 +75,16 @@ def test_a_listener_and_each_of_its_handlers_are_in_the_action_log(api):
     assert {action.who for action in logged} == {of_connection.who}
 
 
+def test_no_handler_of_a_new_listener_runs_after_a_mirror(api):
+    handler = {"on": "update", "entity": "Account", "handler": "tests.remember", "after": "mirror"}
+
+    found = errors(api.post(LISTENERS, {"connection": "prod", "handlers": [handler]}))
+
+    assert [*found] == ["handlers.0.after"]
+    assert found["handlers.0.after"][0].startswith("This listener has no mirror of Account.")
+    assert not Listener.objects.exists()
+
+
 def test_a_wrong_handler_makes_nothing(api):
     handlers = [
         {"on": "create"},
