@@ -19,7 +19,7 @@ from consumer.configuration.desired_state import Item, Wanted, wanted_of
 from consumer.configuration.destinations import Destinations, as_wanted
 from consumer.configuration.errors import ConfigurationRefused, Problem, Problems, suggestion
 from consumer.configuration.mappings import check_registered, mapping_plan
-from consumer.configuration.mirrors import mirror_plan, mirrored_soon
+from consumer.configuration.mirrors import listeners_of_mirrors, mirror_plan, mirrored_soon
 from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import CONNECTION, CONNECTION_KEY, LISTENER
 from consumer.configuration.tasks import check_tasks_known, new_tasks
@@ -204,9 +204,11 @@ class _Plan:
     def _remove_unnamed(self, *, prune: bool) -> None:
         """Plan to remove the rows that the file does not name, or without `prune` only list them.
 
-        A listener with history is disabled instead; a connection or destination in use is kept.
+        A listener with history is disabled instead; a listener of the file's mirrors, and a
+        connection or destination in use, are kept.
         """
-        named = self._wanted.listeners
+        with_mirrors = listeners_of_mirrors(self._wanted)
+        named = self._wanted.listeners.keys() | with_mirrors
         unnamed = [row for name, row in self._listeners.items() if name not in named]
         kept = with_history(unnamed)
         remaining = [row for name, row in self._listeners.items() if name in named] + kept
@@ -216,7 +218,8 @@ class _Plan:
             if listener not in kept
         ]
         steps += [_disabled(listener) for listener in kept if listener.enabled]
-        notes: list[str] = []
+        used = sorted(with_mirrors - self._wanted.listeners.keys())
+        notes = [f"listener {name} is kept: a mirror of the file uses it" for name in used]
         for name, connection in self._connections.items():
             if name in self._wanted.connections:
                 continue

@@ -35,6 +35,14 @@ def mirrored_soon(wanted: Wanted, listener: str) -> set[str]:
     return found
 
 
+def listeners_of_mirrors(wanted: Wanted) -> set[str]:
+    """Return the names of the listeners of the file's mirrors. A stored mirror may omit its own."""
+    models = {model.lower() for model in wanted.mirrors}
+    stored = Mirror.objects.values_list("model", "listener__name")
+    named = {str(item.values.get(LISTENER_KEY, "")) for item in wanted.mirrors.values()} - {""}
+    return named | {str(listener) for model, listener in stored if model.lower() in models}
+
+
 def mirror_plan(
     wanted: Wanted, listeners: Mapping[str, Listener], problems: Problems, *, prune: bool
 ) -> tuple[list[Step], list[str]]:

@@ -66,6 +66,18 @@ def test_it_is_removed_only_with_prune(file):
     assert not HandlerMapping.objects.filter(managed=True).exists()
 
 
+@pytest.mark.parametrize("listener", ["    listener: crm\n", ""])
+def test_prune_keeps_the_listener_of_a_mirror_of_the_file(file, listener):
+    file.apply(MIRRORS)
+    mirrors = f"{CONNECTION}mirrors:\n  - model: crm.Account\n{listener}"
+
+    output = file.apply(mirrors, "--prune")
+
+    assert output.lines == ["= nothing to change"]
+    assert "warning: listener crm is kept: a mirror of the file uses it" in output.err
+    assert Mirror.objects.get().listener.enabled
+
+
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
