@@ -8,6 +8,7 @@ from cdcproject.conf.db_timeouts import limit_sessions
 from consumer.host import supervisor
 from consumer.host.supervisor import Supervisor
 from tests.consumer.hearing import begin_now
+from tests.consumer.losing import Entity
 from tests.sample_data import listener_of
 from tests.simulator.process import SimulatorProcess
 
@@ -16,6 +17,12 @@ from tests.simulator.process import SimulatorProcess
 def org():
     with SimulatorProcess("--connect-timeout", "5", "--grpc-keep-alive", "1", grpc=True) as running:
         yield running
+
+
+@pytest.fixture
+def entity(org):
+    """An entity of the org of the test's module, with a listener that can lose its changes."""
+    return Entity(org)
 
 
 @pytest.fixture

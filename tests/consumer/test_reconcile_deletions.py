@@ -14,7 +14,7 @@ from listeners.salesforce.rest import org_requests
 from tests.clock import a_moment_ago
 from tests.commands.running import run as command
 from tests.consumer.hearing import hear
-from tests.consumer.losing import Entity, asked, run
+from tests.consumer.losing import asked, run
 from tests.sample_data import make_mapping
 from tests.simulator.process import SimulatorProcess
 
@@ -25,11 +25,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def org():
     with SimulatorProcess("--connect-timeout", "5") as running_org:
         yield running_org
-
-
-@pytest.fixture
-def entity(org):
-    return Entity(org)
 
 
 def compare(entity, **fields):

@@ -6,7 +6,7 @@ import pytest
 from audit.models import Incident
 from handlers.models import Delivery
 from tests.consumer.hearing import hear
-from tests.consumer.losing import Entity, run
+from tests.consumer.losing import run
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -16,11 +16,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def org():
     with SimulatorProcess("--connect-timeout", "5", "--overflow-after", "2") as running_org:
         yield running_org
-
-
-@pytest.fixture
-def entity(org):
-    return Entity(org)
 
 
 def test_a_wildcard_is_an_update_of_every_record_without_a_later_event(org, entity):

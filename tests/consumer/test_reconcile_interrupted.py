@@ -10,7 +10,7 @@ from consumer.reconciliation.evidence import incomplete
 from listeners import crash_points
 from tests.clock import a_moment_ago
 from tests.consumer.hearing import hear
-from tests.consumer.losing import Entity, run
+from tests.consumer.losing import run
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -20,11 +20,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def org():
     with SimulatorProcess("--connect-timeout", "5", "--query-batch-size", "200") as running_org:
         yield running_org
-
-
-@pytest.fixture
-def entity(org):
-    return Entity(org)
 
 
 def test_a_job_that_was_killed_goes_on_and_counts_nothing_twice(org, entity, monkeypatch):

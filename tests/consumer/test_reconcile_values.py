@@ -10,7 +10,7 @@ from consumer.gaps.complete import complete
 from handlers.models import Delivery
 from listeners.salesforce.rest.client import RestClient
 from tests.consumer.hearing import hear
-from tests.consumer.losing import Entity, asked, run
+from tests.consumer.losing import asked, run
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -20,11 +20,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 def org():
     with SimulatorProcess("--connect-timeout", "5") as running_org:
         yield running_org
-
-
-@pytest.fixture
-def entity(org):
-    return Entity(org)
 
 
 def compare(entity):
