@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from listeners.salesforce.errors import RestRefused
+from listeners.salesforce.errors import RestRefused, TransportFailed
 from listeners.salesforce.rest.client import MAX_IDS, RestClient
 from listeners.salesforce.rest.records import long_id
 from mirror.load.fields import ReadFields
@@ -40,6 +40,10 @@ class RestReader:
             if refusal.error_code != "QUERY_TIMEOUT":
                 raise
             return None
+        except TransportFailed as failure:
+            if not failure.is_silence:
+                raise
+            return None  # Salesforce counts for longer than the client waits
         found = rows[0].get("total", rows[0].get("expr0")) if rows else None
         return found if isinstance(found, int) else None
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from listeners.salesforce.errors import TransportFailed
+from listeners.salesforce.rest.client import RestClient
 from mirror.load import bulk
 from mirror.models import MirrorRun
 from tests.mirror.crm.models import Account
@@ -187,3 +189,35 @@ def test_a_login_that_is_refused_fails_no_load(org, mirror):
 
     assert run.state == MirrorRun.State.WAITING
     assert "login refused" in run.waits_for
+
+
+@pytest.mark.parametrize("api", ["REST", "Bulk API"])
+def test_counts_that_salesforce_does_not_answer_are_given_up(org, mirror, monkeypatch, api):
+    """Salesforce counts millions of records for longer than the client waits for an answer."""
+    query, counts = RestClient.query, []
+
+    def silent_about_counts(self, soql, **options):
+        if "COUNT(" not in soql:
+            return query(self, soql, **options)
+        counts.append(soql)
+        raise TransportFailed("the org sent nothing for 30 s", is_silence=True)
+
+    monkeypatch.setattr(RestClient, "query", silent_about_counts)
+    if api == "REST":
+        org.fault("rest_error", target="bulk", channel="create", code="LIMIT_EXCEEDED", times=None)
+
+    run = loaded(mirror)
+
+    assert is_whole(run)
+    assert (run.report["read_by"], run.tries, bool(counts)) == (api, 0, True)
+    assert (mirror.phase, mirror.rows_in_salesforce) == ("in_sync", None)
+
+
+def test_a_count_that_cannot_be_asked_for_is_asked_for_again(org, mirror):
+    """No answer because of the network says nothing about the count."""
+    org.fault("close", target="rest", channel="query", times=1)
+
+    run = loaded(mirror)
+
+    assert is_whole(run)
+    assert mirror.rows_in_salesforce == ROWS
