@@ -37,7 +37,9 @@ def _finish(work: Work, sweep: Sweep) -> None:
     """Mark a mirror as in sync that waited for this sweep alone."""
     mirror, now = work.mirror, database_clock.now()
     loads = mirror.runs.filter(kind=MirrorRun.Kind.LOAD, state__in=MirrorRun.UNENDED)
-    waiting = Mirror.objects.filter(pk=mirror.pk, phase=Phase.CATCHING_UP)
+    # Not one whose first load ended before it was complete: a sweep does not make up for that.
+    loaded = Mirror.objects.filter(pk=mirror.pk, in_sync_since__isnull=False)
+    waiting = loaded.filter(phase=Phase.CATCHING_UP)
     with work.claim.step():
         work.claim.extend(done=sweep.rows)
         if not loads.exists() and sweep.covered_until is not None:

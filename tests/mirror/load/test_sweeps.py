@@ -72,6 +72,24 @@ def test_a_sweep_that_finds_no_record_brings_the_mirror_back_in_sync(mirror):
     assert mirror.phase == mirror.Phase.IN_SYNC
 
 
+def test_a_sweep_does_not_make_up_for_a_first_load_that_was_cancelled_while_it_swept(org):
+    """Its rows may lack changes and deletions of before the later sweep's window."""
+    org.create("Account", Name="Acme")
+    mirror = mirror_of(org)
+    mirror.phase = mirror.Phase.CATCHING_UP
+    mirror.save()
+    service.cancel_run(mirror.runs.get(), ANN)
+
+    run = sweep(mirror)
+
+    assert run.state == "done"
+    mirror.refresh_from_db()
+    assert (mirror.phase, mirror.in_sync_since) == (mirror.Phase.CATCHING_UP, None)
+    status = status_of(mirror, timezone.now())
+    assert (status.state, status.in_sync_as_of) == ("attention", None)
+    assert "Its load has ended before it was complete" in status.reason
+
+
 def test_ids_are_compared_when_deletions_were_purged(org, mirror):
     [gone, *_] = Account.objects.values_list("pk", flat=True)
     org.delete("Account", gone)
