@@ -35,6 +35,9 @@ class GivenRows(dict[Key, Any]):
     def unread(self, *_: Any) -> set[str]:
         return set()
 
+    def unloaded(self) -> dict[tuple[int, str], bool]:
+        return {}
+
 
 class MakeEvent:
     """The fixture `cdc_event`: makes and records changes."""

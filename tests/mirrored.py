@@ -1,16 +1,15 @@
 """A mirror of Account, for tests of handlers that run after it."""
 
-from django.db import transaction
 from django.utils import timezone
 
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.mapping import MIRROR_HANDLER
-from mirror import service
-from mirror.models import DirtyRow, Mirror
+from mirror.models import DirtyRow
+from tests.mirror.adding import add, in_sync
 from tests.mirror.crm.models import Account
 from tests.running import run_delivery
-from tests.sample_data import ANN, change, lease_of, make_mapping, received
+from tests.sample_data import change, lease_of, make_mapping, received
 
 RECORD = "001000000000001AAA"
 LATE = 1_900_000_000_000
@@ -19,9 +18,10 @@ MIRROR, AFTER = {"handler": MIRROR_HANDLER}, {"mapping__after": "mirror"}
 WAITING, RELEASED, BEHIND = ("blocked", True), ("queued", False), ("blocked", False)
 
 
-def make_mirror(listener, model="crm.Account"):
-    with transaction.atomic():
-        return service.store(Mirror(model=model, listener=listener), ANN)
+def make_mirror(listener, model="crm.Account", *, is_loaded=True):
+    """Add a mirror; its first load has ended, unless a test says otherwise."""
+    mirror = add(listener, model)
+    return in_sync(mirror) if is_loaded else mirror
 
 
 def make_follower(listener, on="update", handler="tests.note_record", **fields):

@@ -1,11 +1,12 @@
 """Deliveries that wait until the mirror has applied their change (`after: mirror`).
 
-They keep their place in their chain and are released
+They keep their place in their chain and are released, once the mirror's first load has ended,
 
 - for their entries, once the mirror has applied the changes, or found that its rows are newer;
 - for their records, once the mirror has read these from Salesforce;
-- by the relay, where a process died between the rows' commit and the release, where the mirror has
-  no delivery of the change, and where their mapping does not wait any more.
+- by the relay, and by the worker that ends the first load, where the change was applied before
+  that end, where a process died between the rows' commit and the release, where the mirror has no
+  delivery of the change, and where their mapping does not wait any more.
 
 A change whose mirror delivery failed for good holds back the later ones of its record too, since
 the row lacks it until the delivery is redelivered or the record is read.
@@ -28,9 +29,11 @@ from handlers.ordering.unapplied import (
     changes_of,
     is_behind,
     lacking,
+    loaded_among,
     mappings_of_mirrors,
     waiting_for_mirror,
 )
+from handlers.sdk import mirrored
 
 State = Delivery.State
 #: Deliveries that the relay examines together, and how often in a round.
@@ -93,7 +96,7 @@ def release_entries(entry_ids: Collection[int]) -> list[int]:
     """
     found = changes_of(waiting_for_mirror().filter(entry__in=list(entry_ids)))
     dead = lacking(found, (State.DEAD,))
-    return _release([one for one in found if not is_behind(one, dead)])
+    return _release([one for one in loaded_among(found) if not is_behind(one, dead)])
 
 
 def release_records(listener_id: int, entity: str, read_to: Mapping[str, int]) -> list[int]:
@@ -108,7 +111,7 @@ def release_records(listener_id: int, entity: str, read_to: Mapping[str, int]) -
         entry__entity_name=entity,
         entry__record_id__in=list(read_to),
     )
-    found = changes_of(waiting)
+    found = loaded_among(changes_of(waiting))
     return _release([one for one in found if one.committed_at <= read_to[one.record_id]])
 
 
@@ -122,14 +125,17 @@ def overdue(after: int = 0) -> tuple[list[int], int]:
     """Return ids of deliveries that still wait although the mirror has applied their changes, or
     their mapping does not wait any more.
 
-    Examines a limited number of deliveries with ids above `after`, since a million may wait while
-    a mirror is loaded. Returns also the id to continue after: 0 when none are left. Never inside a
-    transaction: each statement must see what is committed before it.
+    Examines a limited number of deliveries with ids above `after`, since a million may wait when
+    the load of a mirror ends. Returns also the id to continue after: 0 when none are left. Never
+    inside a transaction: each statement must see what is committed before it.
     """
     own = Delivery.objects.filter(
         entry=OuterRef("entry"), mapping__in=mappings_of_mirrors(), state__in=UNAPPLIED
     )
-    free = waiting_for_mirror().filter(~Exists(own) | Q(mapping__after=""))
+    unloaded = Q()
+    for listener_id, entity in mirrored.reader.unloaded():
+        unloaded |= Q(entry__listener_id=listener_id, entry__entity_name=entity)
+    free = waiting_for_mirror().filter((~Exists(own) & ~unloaded) | Q(mapping__after=""))
     ids: list[int] = []
     for _ in range(PAGES):
         found = changes_of(free.filter(pk__gt=after), ROWS)

@@ -1,4 +1,5 @@
-"""Which changes the rows of mirrors lack: not applied yet, failed for good, or to be read first."""
+"""Which changes the rows of mirrors lack: not applied yet, failed for good, to be read first, or of
+a mirror that is not loaded."""
 
 from __future__ import annotations
 
@@ -44,6 +45,10 @@ class Waiting:
     def record(self) -> Record:
         return self.listener_id, self.record_id
 
+    @property
+    def copied(self) -> mirrored.Copied:
+        return self.listener_id, self.entity
+
 
 _COLUMNS = (
     *("pk", "chain", "entry_id", "entry__listener_id", "entry__entity_name", "entry__record_id"),
@@ -69,10 +74,10 @@ def applied_among(found: Sequence[Waiting]) -> list[Waiting]:
     delivery of its change ends.
     """
     held = lacking(found, UNAPPLIED)
-    clear = [one for one in found if not is_behind(one, held)]
-    records: dict[tuple[int, str], set[str]] = defaultdict(set)
+    clear = [one for one in loaded_among(found) if not is_behind(one, held)]
+    records: dict[mirrored.Copied, set[str]] = defaultdict(set)
     for one in clear:
-        records[one.listener_id, one.entity].add(one.record_id)
+        records[one.copied].add(one.record_id)
     unread = {
         (*key, record_id)
         for key, ids in records.items()
@@ -82,6 +87,13 @@ def applied_among(found: Sequence[Waiting]) -> list[Waiting]:
         one.pk for one in clear if (one.listener_id, one.entity, one.record_id) not in unread
     }
     return [one for one in found if not one.after or one.pk in is_applied]
+
+
+def loaded_among(found: Sequence[Waiting]) -> list[Waiting]:
+    """Return those whose mirror's first load has ended. Before, rows are missing, or are those of
+    an earlier mirror."""
+    unloaded = mirrored.reader.unloaded() if found else {}
+    return [one for one in found if one.copied not in unloaded]
 
 
 def lacking(found: Sequence[Waiting], states: Collection[str]) -> dict[Record, Holder]:
@@ -114,12 +126,10 @@ def is_behind(one: Waiting, held: Mapping[Record, Holder]) -> bool:
     return holder is not None and holder.entry_id <= one.entry_id
 
 
-def holders_of(delivery_ids: Collection[int]) -> dict[int, tuple[str, Holder | None]]:
-    """Return, by id, the entity of each of these deliveries that waits for the mirror, and the
-    mirror's first delivery that holds it back. Without one, the record is to be read. Two queries.
-    """
+def holders_of(delivery_ids: Collection[int]) -> dict[int, tuple[Waiting, Holder | None]]:
+    """Return, by id, each of these deliveries that waits for the mirror, and the mirror's first
+    delivery that holds it back. Without one, the record is to be read, or the mirror to be loaded.
+    Two queries."""
     found = changes_of(waiting_for_mirror().filter(pk__in=list(delivery_ids)))
     held = lacking(found, UNAPPLIED)
-    return {
-        one.pk: (one.entity, held[one.record] if is_behind(one, held) else None) for one in found
-    }
+    return {one.pk: (one, held[one.record] if is_behind(one, held) else None) for one in found}

@@ -14,7 +14,7 @@ from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import HOLDS_CHAIN
 from handlers.ordering.unapplied import Holder, holders_of
 from handlers.outbox.create import AWAITS_RECORD
-from handlers.sdk import registry
+from handlers.sdk import mirrored, registry
 
 State = Delivery.State
 
@@ -48,13 +48,13 @@ _AWAITS_REPORT = "was sent as a task, whose end its worker has not reported yet"
 
 
 def waits_for(delivery: Delivery) -> Wait | None:
-    """Return why a delivery waits, or None if it does not. At most seven queries."""
+    """Return why a delivery waits, or None if it does not. At most eight queries."""
     return waits_of([delivery]).get(delivery.pk)
 
 
 def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
     """Return why each delivery waits that is blocked or paused, or whose queue takes no tasks, by
-    id. At most seven queries."""
+    id. At most eight queries."""
     waiting = [delivery for delivery in deliveries if delivery.state in WAITING]
     blocked = [delivery for delivery in waiting if delivery.state == State.BLOCKED]
     before = _holders_by_id(
@@ -110,15 +110,22 @@ def _for_mirror(deliveries: list[Delivery]) -> dict[int, Wait]:
     if not deliveries:
         return {}
     of_records = {delivery.pk for delivery in deliveries if delivery.awaits_record}
+    unloaded = mirrored.reader.unloaded()
     return {
-        pk: _mirror_wait(entity, holder)
-        for pk, (entity, holder) in holders_of([delivery.pk for delivery in deliveries]).items()
+        pk: _mirror_wait(one.entity, holder, is_loading=unloaded.get(one.copied))
+        for pk, (one, holder) in holders_of([delivery.pk for delivery in deliveries]).items()
         if pk not in of_records
     }
 
 
-def _mirror_wait(entity: str, holder: Holder | None) -> Wait:
+def _mirror_wait(entity: str, holder: Holder | None, *, is_loading: bool | None) -> Wait:
+    """Return why a delivery waits. `is_loading` says whether the mirror's first load is under way;
+    None: it has ended."""
     waits = f"It {awaits_mirror(entity)}"
+    if is_loading:
+        return Wait(None, f"{waits}, whose first load has not ended.")
+    if is_loading is not None:
+        return Wait(None, f"{waits}, whose first load did not succeed: load it again.")
     if holder is None:
         return Wait(None, f"{waits}, which reads the record from Salesforce.")
     if holder.state == State.DEAD:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: An object and a record.
 Key = tuple[str, str]
+#: A listener's id and an object.
+Copied = tuple[int, str]
 
 
 class NoRecord(RuntimeError):
@@ -29,6 +31,10 @@ class Reader(Protocol):
     def unread(self, listener_id: int, entity: str, record_ids: Collection[str]) -> set[str]:
         """Return the records whose rows are not decided until they are read from Salesforce."""
 
+    def unloaded(self) -> Mapping[Copied, bool]:
+        """Return the mirrors whose first load has not succeeded, each with whether one is under way
+        or requested: its rows may be missing, or be those of an earlier mirror."""
+
 
 class _NoMirrors:
     def rows(self, *_: Any) -> Mapping[str, Any]:
@@ -36,6 +42,9 @@ class _NoMirrors:
 
     def unread(self, *_: Any) -> set[str]:
         return set()
+
+    def unloaded(self) -> Mapping[Copied, bool]:
+        return {}
 
 
 reader: Reader = _NoMirrors()

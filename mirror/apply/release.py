@@ -63,6 +63,16 @@ def overdue() -> int:
     return len(found)
 
 
+def loaded() -> None:
+    """Release the deliveries that waited for a mirror's first load, which has ended: as many as a
+    round of the relay does; its next rounds release the others. Never inside a transaction."""
+    try:
+        overdue()
+    except DatabaseError as error:
+        # No failure of the load, which is committed.
+        log.warning("deliveries left for the relay to release", reason=str(error).strip())
+
+
 def _release(release: Callable[[], list[int]]) -> None:
     crash_points.reach("mirrored")
     if transaction.get_connection().in_atomic_block:

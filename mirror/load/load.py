@@ -18,6 +18,7 @@ from listeners.clock import database_clock
 from listeners.salesforce.bulk.errors import BulkLimit, BulkUnsupported
 from listeners.salesforce.errors import RestRefused
 from mirror import budget
+from mirror.apply import release
 from mirror.apply.guard import EPOCH, read_time
 from mirror.load.bulk import BulkLoad
 from mirror.load.hand_over import waiting_for
@@ -89,6 +90,7 @@ def _continue(work: Work) -> Finished | Later:
         work.use_other_fields(refusal)
         return Later()
     _finish(work, sweep)
+    release.loaded()
     return Finished(is_right=True, report=_report(work, sweep))
 
 

@@ -13,6 +13,7 @@ from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.reporting.wait_reason import waits_for
 from listeners.salesforce.decode import decode
 from tests.docs.examples import DOCS
+from tests.mirrored import make_mirror
 from tests.sample_data import change, make_listener, make_mapping
 
 PAGE = (DOCS / "failover.md").read_text()
@@ -114,6 +115,15 @@ def test_it_has_what_a_delivery_says_that_waits_for_the_mirror(mapping, state):
     assert pages_words(waits_for(follower).reason) in told()
 
 
+@pytest.mark.parametrize("is_loading", [True, False])
+def test_it_has_what_a_delivery_says_that_waits_for_the_first_load_of_a_mirror(mapping, is_loading):
+    mirror = make_mirror(mapping.listener, is_loaded=False)
+    mirror.runs.update(state="waiting" if is_loading else "failed")
+    follower = delivery(mapping, "blocked", awaits_mirror=True)
+
+    assert pages_words(waits_for(follower).reason) in told()
+
+
 @pytest.mark.parametrize("state", [closed_queues.ABSENT, closed_queues.REFUSES])
 def test_it_has_what_a_delivery_says_whose_queue_takes_no_tasks(mapping, state):
     shop = Destination.objects.create(name="shop", broker="redis://localhost:1/0")
@@ -126,4 +136,4 @@ def test_it_has_what_a_delivery_says_whose_queue_takes_no_tasks(mapping, state):
 
 
 def test_it_has_no_other_rows():
-    assert len(told()) == len(set(told())) == len(EARLIER) + 8
+    assert len(told()) == len(set(told())) == len(EARLIER) + 10

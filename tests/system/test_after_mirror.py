@@ -8,8 +8,10 @@ from django.utils import timezone
 
 from consumer import relay
 from handlers.models import Delivery
+from mirror.models import Mirror
 from tests.consumer.hearing import begin_now
 from tests.crash_points import at, reached
+from tests.mirror.adding import in_sync
 from tests.mirror.crm.models import Account
 from tests.mirrored import AFTER, MIRROR, make_follower, make_mirror
 from tests.sample_data import connection_to, make_listener
@@ -28,11 +30,11 @@ def accounts(simulator):
 
 @pytest.fixture
 def mirrored(transactional_db, simulator, accounts):
-    """A listener with a mirror that has the org's accounts, and a position after all changes so
-    far."""
+    """A listener with a mirror that is to load the org's accounts, and a position after all changes
+    so far."""
     connection = connection_to(simulator.url, simulator.credentials)
     listener = make_listener(connection=connection)
-    make_mirror(listener)
+    make_mirror(listener, is_loaded=False)
     begin_now(simulator, listener)
     return listener
 
@@ -98,6 +100,7 @@ def test_a_worker_that_dies_before_the_release_leaves_no_handler_waiting(
     processes, simulator, mirrored, accounts
 ):
     make_follower(mirrored)
+    in_sync(Mirror.objects.get())  # without a listener process, no load begins
     simulator.update("Account", accounts, Phone="1")
     listener = processes.listener("--until-idle", "3")
     assert listener.wait() == 0, listener.output

@@ -7,11 +7,23 @@ from django.utils import timezone
 
 from listeners.clock import database_clock
 from mirror import runs
+from mirror.apply import release
 from mirror.apply.upsert import write
 from mirror.models import DirtyRow
 from mirror.schema.columns import columns_of
 from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import load_of, loaded, mirror_of, work_on
+from tests.mirrored import (
+    RELEASED,
+    WAITING,
+    end_mirror,
+    make_follower,
+    record,
+    run_followers,
+    states_of_followers,
+    update,
+)
+from tests.sample_handlers import read_journal
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -63,3 +75,20 @@ def test_a_load_can_run_again_and_finds_what_the_stream_missed(org):
     assert is_new
     assert (run.state, Account.objects.get(pk=record_id).name) == ("done", "Right")
     assert mirror.runs.filter(kind="verify", options={"depth": "ids"}).exists()
+
+
+@pytest.mark.usefixtures("journal", "loads_that_settle")
+def test_the_end_of_the_first_load_releases_the_handlers_that_run_after_the_mirror(org):
+    [record_id] = org.create("Account", Name="Read")
+    mirror = mirror_of(org)
+    make_follower(mirror.listener)
+    record(mirror.listener, update(records=[record_id], commitTimestamp=1_000))
+    end_mirror()
+
+    release.overdue()
+    assert states_of_followers() == [WAITING]
+    loaded(mirror)
+
+    assert states_of_followers() == [RELEASED]
+    run_followers()
+    assert read_journal()[0]["row"]["name"] == "Read"
