@@ -16,7 +16,9 @@ from django.db.models import Max
 
 from audit.action_log import Action, Actor, note, note_change
 from audit.models import AuditLogEntry
+from handlers.mappings.retarget import waiting_of
 from handlers.models import HandlerMapping
+from handlers.ordering.await_mirror import block_until_applied
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.values import save_fields
@@ -99,12 +101,27 @@ def store(mirror: Mirror, by: Actor) -> Mirror:
     mirror.merges_searched = {str(mirror.listener_id): last or 0}
     mirror.save(force_insert=True)
     create_mappings(mirror)
+    _hold_back(mirror)
     note(by, Action.ADD, mirror)
     transaction.on_commit(
         partial(log.info, "mirror added", mirror=mirror.model, listener=mirror.listener.name)
     )
     request_run(mirror, MirrorRun.Kind.LOAD, {}, by)
     return mirror
+
+
+def _hold_back(mirror: Mirror) -> None:
+    """Let waiting deliveries of the object's changes wait for its new mirror, where their mapping
+    runs after the mirror: of every object, or of one whose mirror the file adds with it. Inside the
+    caller's transaction, which has locked the listener's position."""
+    after = HandlerMapping.objects.filter(
+        listener=mirror.listener_id,
+        after=HandlerMapping.After.MIRROR,
+        entity__in=(mirror.salesforce_object, "*"),
+    )
+    for mapping in after:
+        waiting = waiting_of(mapping, mirror.created_at)
+        block_until_applied(waiting.filter(entry__entity_name=mirror.salesforce_object))
 
 
 def change(mirror: Mirror, by: Actor, **settings: str) -> list[str]:

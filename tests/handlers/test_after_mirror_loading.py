@@ -174,6 +174,34 @@ def test_a_removed_mirror_that_was_not_loaded_holds_nothing_back(listener, loadi
     assert states_of_followers() == [RELEASED]
 
 
+def test_changes_of_before_a_further_mirror_wait_for_its_load(listener, mirror):
+    make_follower(listener, entity="*")
+    record(listener, update(entity="Contact", records=[CONTACT]), update())
+    record(listener, update(entity="Contact", records=[CONTACT]))
+    assert states_of_followers() == [RELEASED, WAITING, BEHIND]
+
+    contacts = make_mirror(listener, "crm.Contact", is_loaded=False)
+
+    assert states_of_followers() == [WAITING, WAITING, WAITING]
+    release.overdue()
+    assert states_of_followers() == [WAITING, WAITING, WAITING]
+    in_sync(contacts)
+    release.loaded()
+    assert states_of_followers() == [RELEASED, WAITING, BEHIND]
+
+
+def test_changes_of_before_a_mirror_do_not_wait_without_a_reason(listener, mirror):
+    """Of another handler, of another object, and of another listener's mirror."""
+    make_mapping(listener, "update", "tests.remember")
+    make_follower(listener, entity="*")
+    record(listener, update(entity="Opportunity", records=["006000000000001AAA"]))
+
+    make_mirror(listener, "crm.Contact", is_loaded=False)
+
+    assert states_of_followers() == [RELEASED]
+    assert Delivery.objects.exclude(**AFTER).exclude(**MIRROR).filter(state="blocked").count() == 0
+
+
 def test_mirrors_are_unloaded_until_their_first_load_has_ended(listener, loading):
     key = (listener.pk, "Account")
     assert mirrored.reader is event_rows
