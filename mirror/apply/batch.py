@@ -53,7 +53,10 @@ def apply(events: Sequence[EventData]) -> Skipped | None:
     if mirror is None:
         return Skipped(REMOVED)
     columns = columns_for(mirror, mirror.described)
-    changes = [decode(columns, event, loaded_from=mirror.load_started_at) for event in events]
+    # The times of reads have whole seconds.
+    added_at = mirror.created_at.replace(microsecond=0) if mirror.in_sync_since is None else None
+    since = {"loaded_from": mirror.load_started_at, "added_at": added_at}
+    changes = [decode(columns, event, **since) for event in events]
     marked = dirty.marked_among(mirror, [change.record_id for change in changes])
     moved = [_mark(change) for change in changes if change.record_id in marked]
     decided = _write(mirror, columns, [c for c in changes if c.record_id not in marked])

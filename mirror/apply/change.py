@@ -34,6 +34,9 @@ class Change:
     #: Whether it was committed before the mirror's first load, which does not find the record if it
     #: was permanently deleted in between.
     is_before_load: bool = False
+    #: While the mirror's first load has not ended, when the mirror was added: a row that is known
+    #: up to an earlier time is one that an earlier mirror of the object left.
+    added_at: datetime | None = None
 
     @property
     def is_deletion(self) -> bool:
@@ -57,30 +60,46 @@ class Change:
             return Verdict.READ
         if self.is_deletion:
             return judge_deletion(row, self.at, is_first_attempt=is_first_attempt)
-        return judge_event(
+        verdict = judge_event(
             row,
             self.version,
             self.at,
             is_whole=self.is_whole,
             is_first_attempt=is_first_attempt,
         )
+        is_on_left = verdict is Verdict.APPLY and self._is_left(row)
+        return Verdict.READ if is_on_left else verdict
 
     def reason(self, row: Row | None) -> str:
         """Return why the record is read, for a change that the guard could not decide."""
         if self.unread:
             return self.unread
         is_unknown = row is None or row.synced_at is None or not row.is_complete
-        return Reason.PARTIAL if is_unknown else Reason.SAME_SECOND
+        return Reason.PARTIAL if is_unknown or self._is_left(row) else Reason.SAME_SECOND
+
+    def _is_left(self, row: Row | None) -> bool:
+        """Return whether an earlier mirror left the row, which lacks the changes since, and the
+        first load has not read it."""
+        if row is None or row.synced_at is None or self.added_at is None:
+            return False
+        return row.synced_at < self.added_at
 
 
-def decode(columns: Columns, event: EventData, *, loaded_from: datetime | None = None) -> Change:
+def decode(
+    columns: Columns,
+    event: EventData,
+    *,
+    loaded_from: datetime | None = None,
+    added_at: datetime | None = None,
+) -> Change:
     """Return the change of an event. `columns` are resolved against the object's fields.
 
-    `loaded_from` is when the mirror's first load began; None: it has not begun.
+    `loaded_from` is when the mirror's first load began; None: it has not begun. `added_at` is when
+    the mirror was added; None: its first load has ended.
     """
     metadata = event.metadata
     at = event_time(metadata.commit_timestamp, metadata.sequence_number)
-    change = Change(event, long_id(metadata.record_id), at)
+    change = Change(event, long_id(metadata.record_id), at, added_at=added_at)
     change.is_before_load = loaded_from is not None and at < loaded_from
     change.unread = _why_unread(columns, event)
     if change.unread or change.is_deletion:

@@ -280,6 +280,61 @@ def test_a_record_created_before_the_load_is_read_since_it_may_not_exist_any_mor
     assert DirtyRow.objects.get().record_id == ACME
 
 
+@pytest.fixture
+def added_again(listener, mirror):
+    """A mirror whose first load has not ended; the table has a row that an earlier one left."""
+    load(ACME, read_at=0, name="Old", phone="1")
+    Mirror.objects.update(in_sync_since=None, created_at=time_of(START + 100_000))
+
+
+@pytest.mark.usefixtures("added_again")
+def test_an_update_of_a_row_that_an_earlier_mirror_left_makes_no_mix_of_old_and_new(listener):
+    apply(listener, event("UPDATE", 200_000, Phone="2"))
+
+    row = Account.objects.get()
+    assert (row.name, row.phone, row.synced_at) == ("Old", "1", time_of(START))
+    assert dirty() == {ACME: ("partial", 200_000)}
+
+
+@pytest.mark.usefixtures("added_again")
+def test_a_record_restored_since_an_earlier_mirror_is_read(listener):
+    Account.all_objects.update(is_deleted=True)
+
+    apply(listener, event("UNDELETE", 200_000, Name="New"))
+
+    assert not Account.objects.exists()
+    assert dirty() == {ACME: ("partial", 200_000)}
+
+
+@pytest.mark.usefixtures("added_again")
+def test_a_record_that_is_deleted_after_an_earlier_mirror_left_its_row_is_deleted(listener):
+    apply(listener, event("DELETE", 200_000))
+
+    assert Account.all_objects.get().is_deleted
+    assert dirty() == {}
+
+
+@pytest.mark.usefixtures("added_again")
+def test_a_row_that_the_first_load_has_read_is_updated(listener):
+    load(ACME, version=150_000, read_at=160_000, name="New", phone="1")
+
+    apply(listener, event("UPDATE", 200_000, Phone="2"))
+
+    row = Account.objects.get()
+    assert (row.name, row.phone) == ("New", "2")
+    assert dirty() == {}
+
+
+def test_an_old_row_is_updated_once_the_first_load_has_ended(listener, mirror):
+    load(ACME, read_at=0, name="Old", phone="1")
+    Mirror.objects.update(created_at=time_of(START + 100_000))
+
+    apply(listener, event("UPDATE", 200_000, Phone="2"))
+
+    row = Account.objects.get()
+    assert (row.name, row.phone) == ("Old", "2")
+
+
 def test_changes_from_before_the_mirror_are_not_redelivered_to_it(listener):
     record(listener, event("CREATE", 0, Name="Acme"))
     a_mirror(listener)
