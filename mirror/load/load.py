@@ -24,7 +24,7 @@ from mirror.load.bulk import BulkLoad
 from mirror.load.hand_over import waiting_for
 from mirror.load.sweep import Sweep
 from mirror.load.work import Work
-from mirror.models import Mirror
+from mirror.models import Mirror, MirrorRun
 from mirror.runs import Finished, Later, RunClaim, RunFailed
 from mirror.schema_changes import mark_loaded
 from mirror.sweeps import IDS, OVERLAP, SINCE, made_up_for, request_ids
@@ -57,9 +57,15 @@ def _begin(work: Work) -> None:
     work.use(work.describe())
     if work.mirror.in_sync_since is None:
         work.check_model()
-    has_old_rows = work.writer.has_rows_before(work.mirror.created_at)
+    has_old_rows = _follows_another(work) or work.writer.has_rows_before(work.mirror.created_at)
     mine.filter(described={}).update(described=dict(work.fields.types))
     work.save(begun=now.isoformat(), round=1, has_old_rows=has_old_rows)
+
+
+def _follows_another(work: Work) -> bool:
+    """Return whether another load of the mirror began, which may have failed and left rows."""
+    loads = work.mirror.runs.filter(kind=MirrorRun.Kind.LOAD, started_at__isnull=False)
+    return bool(loads.exclude(pk=work.claim.job.pk).exists())
 
 
 def _continue(work: Work) -> Finished | Later:

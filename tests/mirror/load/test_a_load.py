@@ -7,12 +7,15 @@ import pytest
 from django.utils import timezone
 
 from handlers.listener_rest_client import rest_of
-from mirror import runs
+from listeners.salesforce.rest.client import RestClient
+from mirror import runs, service
+from mirror.load import bulk
 from mirror.load.fields import ReadFields
 from mirror.load.reader import RestReader
 from mirror.status import status_of
 from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import load_of, loaded, mirror_of, names, work_on
+from tests.sample_data import ANN
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -103,6 +106,32 @@ def test_rows_of_an_earlier_mirror_are_compared_before_anything_is_proven(org):
     gone.refresh_from_db()
     assert gone.is_deleted
     assert status_of(mirror, timezone.now()).in_sync_as_of is not None
+
+
+def test_rows_of_a_first_load_that_failed_are_compared_before_anything_is_proven(org, monkeypatch):
+    """A record may have been permanently deleted since it was read."""
+    gone, _ = org.create("Account", {"Name": "Gone"}, {"Name": "Acme"})
+    mirror = mirror_of(org)
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk.BulkLoad, "_check", failing)
+        assert loaded(mirror).state == "failed"
+    assert Account.objects.filter(pk=gone).exists()
+    org.delete("Account", gone)
+    org.post("recycle-bin/empty")
+    # The deletions of longer ago than a sweep's window are not listed.
+    monkeypatch.setattr(RestClient, "deleted_ids", lambda *_: [])
+
+    service.request_run(mirror, "load", by=ANN)
+    assert loaded(mirror).state == "done"
+
+    assert status_of(mirror, timezone.now()).in_sync_as_of is None
+    assert work_on(mirror.runs.get(kind="verify")).state == "done"
+    assert Account.all_objects.get(pk=gone).is_deleted
+    assert status_of(mirror, timezone.now()).in_sync_as_of is not None
+
+
+def failing(*_):
+    raise runs.RunFailed("its pages are too short")
 
 
 def test_records_that_take_too_long_to_count_are_loaded(org):
