@@ -43,6 +43,9 @@ CLAIM_SECONDS = 0.05
 #: The weight of the newest run in the moving average.
 WEIGHT = 0.2
 LEAST = 1e-6
+#: How long a run's end waits for work on it in another thread: a stopped database must not keep a
+#: worker from shutting down.
+THREAD_SECONDS = 5.0
 
 
 def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
@@ -118,6 +121,12 @@ def deadline(started_at: datetime, now: datetime) -> datetime:
     return min(now + timedelta(seconds=settings.CDC_CLAIM_SECONDS), longest)
 
 
+def await_release(lock: threading.Lock) -> None:
+    """Wait until the thread that holds a lock releases it, at most THREAD_SECONDS."""
+    if lock.acquire(timeout=THREAD_SECONDS):
+        lock.release()
+
+
 class Heartbeat:
     """The process's heartbeat thread. It starts with the first run, because forks do not inherit
     threads."""
@@ -125,16 +134,22 @@ class Heartbeat:
     def __init__(self) -> None:
         self._claims: set[Claim] = set()
         self._thread: threading.Thread | None = None
+        self._renewing = threading.Lock()
 
     @contextmanager
     def of(self, claims: Collection[Claim]) -> Iterator[None]:
-        """Renew these claims while the context is active."""
+        """Renew these claims while the context is active.
+
+        On exit, wait for a renewal that has begun: the thread must not use the database after the
+        test that made the claims.
+        """
         self._claims.update(claims)
         self._begin()
         try:
             yield
         finally:
             self.drop(claims)
+            await_release(self._renewing)
 
     def drop(self, claims: Iterable[Claim]) -> None:
         """Stop renewing claims that are given back: another worker may reuse their numbers."""
@@ -148,15 +163,17 @@ class Heartbeat:
     def _beat(self) -> None:
         stopped = threading.Event()  # never set
         while not stopped.wait(settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM):
-            try:
-                if claims := self._claims.copy():
-                    renew(claims, database_clock.read())
-            except Error as error:
-                log.warning(
-                    "claims not renewed: database error; will retry", reason=str(error).strip()
-                )
-            finally:
-                connection.close()
+            with self._renewing:
+                self._renew()
+
+    def _renew(self) -> None:
+        try:
+            if claims := self._claims.copy():
+                renew(claims, database_clock.read())
+        except Error as error:
+            log.warning("claims not renewed: database error; will retry", reason=str(error).strip())
+        finally:
+            connection.close()
 
 
 def renew(claims: Collection[Claim], now: datetime) -> int:

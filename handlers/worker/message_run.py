@@ -24,7 +24,7 @@ from handlers.sdk import registry
 from handlers.sdk.registry import attempts_allowed
 from handlers.types import Ended, Run, Unit
 from handlers.worker import metrics
-from handlers.worker.claim import give_back, heartbeat
+from handlers.worker.claim import await_release, give_back, heartbeat
 from handlers.worker.settle import settle_runs
 from listeners.clock import database_clock
 
@@ -227,11 +227,12 @@ class Watchdog:
     def __init__(self) -> None:
         self._bundles: set[Bundle] = set()
         self._woken = threading.Event()
+        self._freeing = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @contextmanager
     def over(self, bundle: Bundle) -> Iterator[None]:
-        """Watch a bundle while the context is active."""
+        """Watch a bundle while the context is active, and as long as it gives deliveries away."""
         self._bundles.add(bundle)
         self._begin()
         self._woken.set()
@@ -239,6 +240,7 @@ class Watchdog:
             yield
         finally:
             self._bundles.discard(bundle)
+            await_release(self._freeing)
 
     def _begin(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -251,8 +253,9 @@ class Watchdog:
             while self._bundles:
                 time.sleep(LOOKS_SECONDS)
                 for bundle in self._bundles.copy():
-                    if bundle.is_late and bundle.has_others():
-                        _free(bundle)
+                    with self._freeing:
+                        if bundle in self._bundles and bundle.is_late and bundle.has_others():
+                            _free(bundle)
 
 
 def _free(bundle: Bundle) -> None:

@@ -1,5 +1,6 @@
 """A claim is renewed during its run, but not for longer than a run may last."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -8,9 +9,10 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
+from handlers.worker import claim as claims
 from handlers.worker.claim import GRACE, Heartbeat, claim, deadline, renew
 from tests.sample_data import change, lease_of, make_mapping, received
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -38,6 +40,54 @@ def test_a_run_keeps_its_claim_while_it_lasts(run, settings):
         for _ in range(3):
             seen = ends_at()
             wait_for(lambda seen=seen: ends_at() > seen, what="the renewal")
+
+
+class Renewal:
+    """A renewal in the heartbeat's thread, which closes its connection late."""
+
+    def __init__(self, monkeypatch, settings, *, seconds: float) -> None:
+        settings.CDC_CLAIM_SECONDS = 0.04
+        self._seconds = seconds
+        self._thread: threading.Thread | None = None
+        self.begun, self.run_ended, self.may_end = (threading.Event() for _ in range(3))
+        self.outlasted: list[bool] = []
+        monkeypatch.setattr(claims, "renew", self._renew)
+        monkeypatch.setattr(claims, "connection", self)
+        monkeypatch.setattr(claims.database_clock, "read", timezone.now)
+
+    def _renew(self, *_) -> None:
+        self._thread = threading.current_thread()
+        self.begun.set()
+
+    def close(self) -> None:
+        if threading.current_thread() is self._thread and not self.outlasted:
+            self.may_end.wait(self._seconds)
+            self.outlasted.append(self.run_ended.is_set())
+
+
+def test_a_run_ends_after_a_renewal_that_has_begun(run, settings, monkeypatch):
+    renewal = Renewal(monkeypatch, settings, seconds=0.5)
+    monkeypatch.setattr(claims, "THREAD_SECONDS", PATIENCE_SECONDS)
+
+    with Heartbeat().of([run]):
+        assert renewal.begun.wait(PATIENCE_SECONDS)
+    renewal.run_ended.set()
+
+    wait_for(lambda: renewal.outlasted, what="the end of the renewal")
+    assert renewal.outlasted == [False]
+
+
+def test_a_renewal_that_hangs_does_not_keep_a_run_from_ending(run, settings, monkeypatch):
+    renewal = Renewal(monkeypatch, settings, seconds=PATIENCE_SECONDS)
+    monkeypatch.setattr(claims, "THREAD_SECONDS", 0.05)
+
+    with Heartbeat().of([run]):
+        assert renewal.begun.wait(PATIENCE_SECONDS)
+    renewal.run_ended.set()
+    renewal.may_end.set()
+
+    wait_for(lambda: renewal.outlasted, what="the end of the renewal")
+    assert renewal.outlasted == [True]
 
 
 def test_a_run_that_ended_is_not_renewed(run, settings):

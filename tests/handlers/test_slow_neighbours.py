@@ -1,10 +1,12 @@
 """A slow or hanging run does not hold up the other runs of its message."""
 
+import threading
+
 import pytest
 
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
-from handlers.worker import atomic_runs, message_run
+from handlers.worker import atomic_runs, claim, message_run
 from handlers.worker.claim import run_time_of
 from handlers.worker.run import run_deliveries
 from tests.at_once import in_threads
@@ -21,7 +23,7 @@ from tests.handlers.bundling import (
 from tests.handlers.leaving import on_postgresql
 from tests.sample_data import change, lease_of, received
 from tests.sample_handlers import RELEASE, read_journal
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
 HANDLER = "tests.hang_when_told"
@@ -151,3 +153,24 @@ def test_what_ends_a_worker_in_the_middle_leaves_the_others_to_be_found(listener
 
     assert states() == ["succeeded", "succeeded", "running", "queued"]
     assert messages() == [[ids[3]]]
+
+
+def test_a_message_ends_after_the_watchdog_gave_its_others_away(monkeypatch):
+    bundle = message_run.Bundle([1, 2])
+    begun, message_ended, outlasted = threading.Event(), threading.Event(), []
+
+    def free(_):
+        begun.set()
+        outlasted.append(message_ended.wait(0.5))
+        bundle.take(2)
+
+    monkeypatch.setattr(message_run, "LATE_SECONDS", -1)
+    monkeypatch.setattr(message_run, "_free", free)
+    monkeypatch.setattr(claim, "THREAD_SECONDS", PATIENCE_SECONDS)
+
+    with message_run.Watchdog().over(bundle):
+        assert begun.wait(PATIENCE_SECONDS)
+    message_ended.set()
+
+    wait_for(lambda: outlasted, what="the end of the watchdog's work")
+    assert outlasted == [False]
