@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from handlers.rules.field_paths import ABSENT, overlap, value_at
 from handlers.sdk.mirrored import NoRecord
 from listeners.salesforce.diffs import diff_names, nulled_names
@@ -57,7 +59,7 @@ class Metadata:
             changed_fields=_tuple(entry.changed_fields),
             nulled_fields=_names(entry, entry.nulled_fields, nulled_names),
             diff_fields=_names(entry, entry.diff_fields, diff_names),
-            extra=entry.header_extra or {},
+            extra=to_builtins(entry.header_extra or {}),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,7 +148,8 @@ class EventData:
         present: Present | None = None,
         row: Callable[[], Any] | None = None,
     ) -> EventData:
-        """Return the event of an audit log entry whose listener is loaded.
+        """Return the event of an audit log entry whose listener is loaded, with its own copies of
+        the data: a handler may change them, and other calls share the entry and the options.
 
         `present` has the fields' present values, if later changes have overtaken this one. `row`
         reads the mirrored row, if the handler runs after the mirror.
@@ -162,10 +165,10 @@ class EventData:
             id=entry.pk,
             listener=entry.listener.name,
             replay_id=entry.replay_id,
-            changed_data=(present or entry).changed_data,
+            changed_data=to_builtins((present or entry).changed_data),
             metadata=metadata,
             attempt=attempt,
-            options=options or {},
+            options=to_builtins(options or {}),
             superseded_fields=present.superseded_fields if present else (),
             _source=entry.listener,
             _row=row,
