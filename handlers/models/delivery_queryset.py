@@ -194,12 +194,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
             return []
         unclaimed = Q(queued_at=None) | Q(queued_at__lt=now - SENDING)
         ready = self.filter(
-            unclaimed,
-            NOT_PAUSED,
-            pk__in=ids,
-            state="ready",
-            is_external=True,
-            is_tracked=False,
+            unclaimed, NOT_PAUSED, pk__in=ids, state="ready", is_external=True, is_tracked=False
         )
         with transaction.atomic(durable=True):
             won = list(ready.select_for_update(skip_locked=True).values_list("pk", flat=True))
@@ -247,9 +242,9 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         is_due = Q(state="retrying", due_at__lte=due_by)
         return self.filter(Q(state__in=("ready", "queued")) | is_due, NOT_PAUSED, is_tracked=False)
 
-    def give_back(self, held: Mapping[int, int], *, paused: bool) -> None:
-        """Return unused claims, given by delivery id and attempt, which then do not count.
-        `paused` sets the deliveries aside. Never inside a transaction."""
+    def give_back(self, held: Mapping[int, int], *, paused: bool) -> set[int]:
+        """Give back unused claims, by delivery id and attempt, which then do not count; return the
+        ids of those that held. `paused` sets them aside. Never inside a transaction."""
         with transaction.atomic(durable=True):
             unused = self.running(held)
             self.filter(pk__in=unused).update(
@@ -260,6 +255,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
                 started_at=None,
                 claim_deadline=None,
             )
+        return unused
 
     def running(self, held: Mapping[int, int]) -> set[int]:
         """Lock the claims that still hold; return their ids. Inside the caller's transaction."""

@@ -153,7 +153,7 @@ def _run_alone(unit: Unit) -> Run:
     except ClaimLost:
         ids = [claimed.delivery.pk for claimed in unit]
         log.warning("claim lost", deliveries=ids)
-        give_back(unit)
+        give_back(unit, called=True)
         return Run((), (), ids)
 
 

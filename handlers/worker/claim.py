@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -24,12 +23,13 @@ from audit.db.retry import retry
 from handlers.mappings.retarget import is_misdirected, move_left_behind
 from handlers.models import Delivery
 from handlers.types import Claim
-from handlers.worker import hot_sql
+from handlers.worker import hot_sql, late_claims
 from listeners import crash_points
 from listeners.clock import database_clock
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
+Row = TypeVar("Row")
 #: Seconds for which a claim is retried: no other worker has the message.
 CLAIM_RETRY_SECONDS = 120.0
 #: Seconds for which work between a claim and its first renewal is retried, at most.
@@ -56,8 +56,8 @@ def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
     Database errors are retried,
     because no other worker has the message. Never inside a transaction.
     """
-    now = retry(database_clock.now, "read the clock", limit=CLAIM_RETRY_SECONDS)
-    claims = _claim_one(ids[0], now) if len(ids) == 1 else _claim_many(ids, now)
+    asked_at = monotonic()
+    claims = _claim_one(ids[0]) if len(ids) == 1 else _claim_many(ids)
     if len(claims) < len(ids):
         unclaimed = set(ids) - {claim.delivery.pk for claim in claims}
         _retry_unrenewed(lambda: Delivery.objects.set_aside(unclaimed), "set aside")
@@ -71,10 +71,13 @@ def claim(ids: Sequence[int], handler: str = "") -> list[Claim]:
         if (handler and claim.delivery.handler != handler) or is_misdirected(claim.delivery)
     ]
     if moved:
+        active = [claim for claim in active if claim not in moved]
         _retry_unrenewed(lambda: give_back(moved), "give back")
         left_behind = Delivery.objects.filter(pk__in=[claim.delivery.pk for claim in moved])
+        now = database_clock.now()
         _retry_unrenewed(lambda: move_left_behind(left_behind, now), "move")
-    return [claim for claim in active if claim not in moved] if moved else active
+    is_late = monotonic() - asked_at > claim_span().total_seconds() / BEATS_A_CLAIM
+    return _still_held(active) if is_late else active
 
 
 def _retry_unrenewed(work: Callable[[], Result], what: str) -> Result:
@@ -83,30 +86,82 @@ def _retry_unrenewed(work: Callable[[], Result], what: str) -> Result:
     return retry(work, what, limit=limit)
 
 
-def give_back(claims: Collection[Claim], *, paused: bool = False) -> None:
-    """Return unused claims, which do not count as attempts. Lost claims are left unchanged."""
-    if claims:
-        held = {claim.delivery.pk: claim.attempt for claim in claims}
-        Delivery.objects.give_back(held, paused=paused)
+def give_back(claims: Collection[Claim], *, paused: bool = False, called: bool = False) -> None:
+    """Return unused claims, which do not count as attempts.
+
+    Claims that were ended as lost do not count either, unless their handlers were `called`.
+    """
+    if not claims:
+        return
+    held = {claim.delivery.pk: claim.attempt for claim in claims}
+    returned = Delivery.objects.give_back(held, paused=paused)
+    if not called:
+        late_claims.discount(held.keys() - returned, {claim.started_at for claim in claims})
 
 
-def _claim_one(delivery_id: int, now: datetime) -> list[Claim]:
-    begin = partial(hot_sql.begin, delivery_id, now, claim_span())
-    if not retry(begin, "claim", limit=CLAIM_RETRY_SECONDS):
+def _claim_one(delivery_id: int) -> list[Claim]:
+    def begin(now: datetime) -> list[int]:
+        return [delivery_id] if hot_sql.begin(delivery_id, now, claim_span()) else []
+
+    begun, moments = _begun([delivery_id], begin, list)
+    if not begun:
         return []
     crash_points.reach("claimed")
-    delivery = _retry_unrenewed(lambda: hot_sql.load(delivery_id), "load")
-    return [Claim(delivery, delivery.attempts, now)] if delivery is not None else []
+    delivery = retry(lambda: hot_sql.load(delivery_id), "load", limit=CLAIM_RETRY_SECONDS)
+    if delivery is None or delivery.started_at not in moments:
+        return []
+    return [Claim(delivery, delivery.attempts, delivery.started_at)]
 
 
-def _claim_many(ids: Sequence[int], now: datetime) -> list[Claim]:
-    begin = partial(hot_sql.begin_all, ids, now, claim_span())
-    rows = retry(begin, "claim", limit=CLAIM_RETRY_SECONDS)
+def _claim_many(ids: Sequence[int]) -> list[Claim]:
+    def begin(now: datetime) -> list[Delivery]:
+        return hot_sql.begin_all(ids, now, claim_span())
+
+    def read(kept: Collection[int]) -> list[Delivery]:
+        return list(Delivery.objects.filter(pk__in=kept).defer("error"))
+
+    rows, _ = _begun(ids, begin, read)
     crash_points.reach("claimed")
     begun = {delivery.pk: delivery for delivery in rows}
     ordered = [begun[pk] for pk in dict.fromkeys(ids) if pk in begun]
-    deliveries = _retry_unrenewed(lambda: hot_sql.load_all(ordered), "load")
-    return [Claim(delivery, delivery.attempts, now) for delivery in deliveries]
+    deliveries = retry(lambda: hot_sql.load_all(ordered), "load", limit=CLAIM_RETRY_SECONDS)
+    return [
+        Claim(delivery, delivery.attempts, delivery.started_at)
+        for delivery in deliveries
+        if delivery.started_at is not None
+    ]
+
+
+def _begun(
+    ids: Sequence[int],
+    begin: Callable[[datetime], list[Row]],
+    read: Callable[[Collection[int]], list[Row]],
+) -> tuple[list[Row], list[datetime]]:
+    """Begin claims, each try at a moment of its own; return what began, and the moments.
+
+    After an error, look for claims that have begun all the same: the answer may have been lost.
+    """
+    moments: list[datetime] = []
+
+    def attempt() -> list[Row]:
+        if moments and (kept := late_claims.keep(ids, moments, claim_span())):
+            return read(kept)
+        moments.append(database_clock.now())
+        return begin(moments[-1])
+
+    return retry(attempt, "claim", limit=CLAIM_RETRY_SECONDS), moments
+
+
+def _still_held(claims: Sequence[Claim]) -> list[Claim]:
+    """Renew claims that took long; return those that the relay has not ended as lost."""
+    ids = [claim.delivery.pk for claim in claims]
+    moments = {claim.started_at for claim in claims}
+
+    def keep() -> set[int]:
+        return late_claims.keep(ids, moments, claim_span())
+
+    held = _retry_unrenewed(keep, "renew") if claims else set()
+    return [claim for claim in claims if claim.delivery.pk in held]
 
 
 def claim_span() -> timedelta:

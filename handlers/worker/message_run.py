@@ -188,7 +188,11 @@ class Bundle:
             return
         waiting = [claim for unit in self._waiting for claim in unit]
         heartbeat.drop(waiting)
-        give_back(waiting)
+        for was_called in (False, True):
+            claims = [
+                each for each in waiting if (each.delivery.pk in self._put_back) is was_called
+            ]
+            give_back(claims, called=was_called)
         if self._rest:
             Delivery.objects.unmark_queued(self._rest)
         self._left += [*(claim.delivery.pk for claim in waiting), *self._rest]
