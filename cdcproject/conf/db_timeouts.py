@@ -28,10 +28,11 @@ EXECUTED_BEFORE = 5
 
 
 def limit_sessions(*, idle_in_transaction: float, lock: float | None = None) -> None:
-    """Apply the options to every connection that this process opens from now on.
+    """Apply the options to every connection that this process opens from now on, in place of those
+    of an earlier call.
 
     idle_in_transaction   seconds that a transaction may idle until the server ends it: a paused
-                          process would keep its locks
+                          process would keep its locks. 0: no limit
     lock                  seconds to wait for a lock; then the statement fails and is retried
     """
     limits = {
@@ -50,6 +51,7 @@ def limit_sessions(*, idle_in_transaction: float, lock: float | None = None) -> 
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {calls}", [part for pair in limits.items() for part in pair])
 
+    connection_created.disconnect(dispatch_uid="limit_sessions")
     connection_created.connect(apply, weak=False, dispatch_uid="limit_sessions")
 
 

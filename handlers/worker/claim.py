@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import monotonic
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from handlers.mappings.retarget import is_misdirected, move_left_behind
 from handlers.models import Delivery
 from handlers.types import Claim
 from handlers.worker import hot_sql, late_claims
+from handlers.worker.time_limit import claim_span, deadline
 from listeners import crash_points
 from listeners.clock import database_clock
 
@@ -34,8 +35,6 @@ Row = TypeVar("Row")
 CLAIM_RETRY_SECONDS = 120.0
 #: Seconds for which work between a claim and its first renewal is retried, at most.
 UNRENEWED_RETRY_SECONDS = 20.0
-#: How long after a run's time limit its worker may take to end it, before it counts as hung.
-GRACE = timedelta(seconds=30)
 #: Renewals in the time that a claim holds.
 BEATS_A_CLAIM = 4
 #: The target amount of work in one claim.
@@ -162,18 +161,6 @@ def _still_held(claims: Sequence[Claim]) -> list[Claim]:
 
     held = _retry_unrenewed(keep, "renew") if claims else set()
     return [claim for claim in claims if claim.delivery.pk in held]
-
-
-def claim_span() -> timedelta:
-    """Return how long a claim holds without renewal."""
-    longest = timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
-    return min(timedelta(seconds=settings.CDC_CLAIM_SECONDS), longest)
-
-
-def deadline(started_at: datetime, now: datetime) -> datetime:
-    """Return the deadline of a claim renewed now, which the run's time limit caps."""
-    longest = started_at + timedelta(seconds=settings.CDC_RUN_SECONDS) + GRACE
-    return min(now + timedelta(seconds=settings.CDC_CLAIM_SECONDS), longest)
 
 
 def await_release(lock: threading.Lock) -> None:

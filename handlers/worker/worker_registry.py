@@ -20,6 +20,7 @@ from django.db import Error, connection
 from django.utils import timezone
 
 from handlers.models.worker import LIVE, Worker
+from handlers.worker import time_limit
 
 log = structlog.get_logger(__name__)
 
@@ -130,7 +131,10 @@ class Beats:
 
 
 class Presence(bootsteps.StartStopStep):
-    """The worker step that starts the heartbeat with the queues and stops it with the broker."""
+    """The worker step that starts the heartbeat with the queues and stops it with the broker.
+
+    Before the first run, it also adapts the limits to the worker's pool.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -141,6 +145,7 @@ class Presence(bootsteps.StartStopStep):
         self._tick: Any = None
 
     def start(self, consumer: Any) -> None:
+        time_limit.follow(consumer.pool)
         is_solo = type(consumer.pool).__module__ == _SOLO
         self._beats = Beats(self._identity(consumer), pause=EVERY if is_solo else None)
         self._beats.begin()

@@ -4,7 +4,7 @@ import pytest
 from django.conf import settings
 
 from handlers.worker import claim
-from handlers.worker.claim import claim_span
+from handlers.worker.time_limit import claim_span
 
 
 @pytest.mark.parametrize("seconds", [4, 90, 600])

@@ -10,7 +10,8 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.worker import claim as claims
-from handlers.worker.claim import GRACE, Heartbeat, claim, deadline, renew
+from handlers.worker.claim import Heartbeat, claim, renew
+from handlers.worker.time_limit import GRACE, deadline
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import PATIENCE_SECONDS, wait_for
 

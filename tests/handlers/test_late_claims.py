@@ -210,3 +210,21 @@ def test_an_attempt_that_called_its_handler_counts(listener):
     claims.give_back([claimed], called=True)
 
     assert rows() == [("dead", 1, 0)]
+
+
+def test_a_run_begins_when_its_claim_succeeded_not_when_it_was_first_tried(listener, monkeypatch):
+    ids = deliver(listener, HANDLER, 1)
+    begin, refused_at = hot_sql.begin, []
+
+    def refuse_once(*args):
+        if not refused_at:
+            refused_at.append(database_clock.read())
+            raise OperationalError("the database is away")
+        return begin(*args)
+
+    monkeypatch.setattr(hot_sql, "begin", refuse_once)
+
+    [claimed] = claims.claim(ids)
+
+    assert claimed.started_at >= refused_at[0]
+    assert claimed.started_at == Delivery.objects.get().started_at
