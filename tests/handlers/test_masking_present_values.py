@@ -1,0 +1,142 @@
+"""The error of an overtaken change shows no present value of a sensitive field either."""
+
+import pytest
+from django.utils import timezone
+
+from consumer.ingest.transaction import ingest
+from handlers import EventData, Skipped, cdc_handler
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.sdk.outcomes import Failed
+from handlers.tracking import settle
+from handlers.tracking.reports import Report
+from handlers.tracking.tokens import Reported, Token
+from tests.running import run_delivery
+from tests.sample_data import change, lease_of, make_mapping, received
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+
+RECORDED, PRESENT = "12345678", "12345678-now!"
+NAME = "Acme"
+
+
+def text_of(event: EventData) -> str:
+    return f"cannot use {event.changed_data}"
+
+
+@cdc_handler(name="tests.quote")
+def quote(event: EventData) -> None:
+    raise ValueError(text_of(event))
+
+
+@cdc_handler(name="tests.quote_atomic", atomic=True)
+def quote_atomic(event: EventData) -> None:
+    raise ValueError(text_of(event))
+
+
+@cdc_handler(name="tests.quote_all", batch=10)
+def quote_all(events: list[EventData]) -> None:
+    raise ValueError("; ".join(map(text_of, events)))
+
+
+@cdc_handler(name="tests.quote_skipped")
+def quote_skipped(event: EventData) -> Skipped:
+    return Skipped(text_of(event))
+
+
+@pytest.fixture
+def listener(make_listener):
+    return make_listener(sensitive_fields=["Phone"])
+
+
+def overtaken(listener, **fields):
+    """Return the id of a delivery that a later change of its record has overtaken."""
+    mapping = make_mapping(listener, "update", ordering="unordered", **fields)
+    for phone in (RECORDED, PRESENT):
+        message = change("UPDATE", data={"Phone": phone, "Name": NAME})
+        ingest(listener, lease_of(listener), received(message), [mapping])
+    first, last = Delivery.objects.order_by("id").values_list("pk", flat=True)
+    Delivery.objects.filter(pk=last).update(state="succeeded", attempts=1)
+    return first
+
+
+def stored(pk):
+    delivery = Delivery.objects.get(pk=pk)
+    attempt = DeliveryAttempt.objects.get(delivery=pk)
+    return [delivery.error, attempt.error, *filter(None, [attempt.traceback])]
+
+
+@pytest.mark.parametrize(
+    "handler", ["tests.quote", "tests.quote_atomic", "tests.quote_all", "tests.quote_skipped"]
+)
+def test_what_a_handler_quotes_of_present_values_is_masked(listener, handler):
+    pk = overtaken(listener, handler=handler)
+
+    run_delivery(pk)
+
+    for text in stored(pk):
+        assert "now!" not in text
+        assert RECORDED not in text
+        assert "***" in text
+        assert NAME in text
+
+
+def test_fields_that_are_not_sensitive_are_not_masked(make_listener):
+    pk = overtaken(make_listener(), handler="tests.quote")
+
+    run_delivery(pk)
+
+    assert all(PRESENT in text for text in stored(pk))
+
+
+def report_failure(pk, monkeypatch, error):
+    now = timezone.now()
+    Delivery.objects.filter(pk=pk).update(
+        state="queued", attempts=1, queued_at=now, claim_deadline=now
+    )
+    task_id = f"delivery-{pk}-1"
+    monkeypatch.setattr(settle, "errors_of", lambda *_: {task_id: Failed(error, error)})
+    assert settle.settle_reports([Report(Token(pk, 1, Reported.FAILED), "worker")], None)[0] == 1
+
+
+def test_what_an_external_task_quotes_of_present_values_is_masked(listener, monkeypatch):
+    pk = overtaken(listener, handler="", task="shop.sync")
+
+    report_failure(pk, monkeypatch, f"cannot use {PRESENT} of {NAME}")
+
+    assert stored(pk) == [f"cannot use *** of {NAME}"] * 3
+
+
+def test_what_an_external_task_quotes_of_changes_since_its_start_is_masked(listener, monkeypatch):
+    """Present values at its start, which have changed again."""
+    pk = overtaken(listener, handler="", task="shop.sync")
+    message = change("UPDATE", data={"Phone": "newest-of-all"})
+    ingest(listener, lease_of(listener), received(message), list(HandlerMapping.objects.all()))
+
+    report_failure(pk, monkeypatch, f"cannot use {PRESENT}, newest-of-all")
+
+    assert stored(pk) == ["cannot use ***, ***"] * 3
+
+
+def test_an_external_task_that_was_sent_as_recorded_keeps_its_error(listener, monkeypatch):
+    mapping = make_mapping(listener, "update", handler="", task="shop.sync")
+    message = change("UPDATE", data={"Phone": RECORDED})
+    ingest(listener, lease_of(listener), received(message), [mapping])
+    pk = Delivery.objects.get().pk
+
+    report_failure(pk, monkeypatch, f"cannot use {RECORDED}")
+
+    assert stored(pk) == [f"cannot use {RECORDED}"] * 3  # masked for those who may not see it
+
+
+def test_an_error_is_withheld_if_the_present_values_cannot_be_read(listener, monkeypatch):
+    pk = overtaken(listener, handler="", task="shop.sync")
+    monkeypatch.setattr(
+        "handlers.superseded.masking.present_of",
+        lambda deliveries: {delivery.pk: Failed("not read") for delivery in deliveries},
+    )
+
+    report_failure(pk, monkeypatch, "cannot use a value of the org")
+
+    delivery_error, attempt_error = stored(pk)
+    assert delivery_error == attempt_error
+    assert "not stored" in delivery_error
