@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -82,7 +82,16 @@ def redacted(text: str, data: Mapping[str, Any], fields: Fields, mask: str) -> s
 
     Finds values only in the forms that `_forms` lists, not values that the text has transformed.
     """
-    values = {form for value in _values(data, (), fields) for form in _forms(value)}
+    return without(text, sensitive_values(data, fields), mask)
+
+
+def sensitive_values(data: Mapping[str, Any], fields: Fields) -> set[str]:
+    """Return the sensitive values of `data` in the forms in which a text may quote them."""
+    return {form for value in _values(data, (), fields) for form in _forms(value)}
+
+
+def without(text: str, values: Collection[str], mask: str) -> str:
+    """Return `text` with `mask` in place of the values."""
     if cut := max((_begun_with(text, value) for value in values), default=0):
         text = mask + text[cut:]
     long_first = sorted((value for value in values if value in text), key=len, reverse=True)

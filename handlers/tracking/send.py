@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from random import sample
 from time import monotonic
@@ -20,9 +21,9 @@ from handlers.external import apps, closed_queues
 from handlers.mappings.retarget import is_misdirected, move_left_behind
 from handlers.models import Delivery, Destination
 from handlers.outbox import publish
-from handlers.sdk.events import Present
-from handlers.sdk.outcomes import MAPPING_DELETED, Failed, Outcome, Skipped, failed
+from handlers.sdk.outcomes import MAPPING_DELETED, Outcome, Skipped, failed
 from handlers.sdk.registry import queue_of
+from handlers.superseded.masking import hidden_values, masked
 from handlers.superseded.prepare import present_of
 from handlers.tracking import claims, untracked
 from handlers.tracking.messages import message_of
@@ -205,14 +206,15 @@ def _messages(
         move_left_behind(Delivery.objects.filter(pk__in=moved), now)
     results = present_of([claim.delivery for claim in unsent.values()])
     messages: list[Message] = []
-    for claim in unsent.values():
-        match _message(claim, results.get(claim.delivery.pk), destination):
+    for pk, claimed in list(unsent.items()):
+        claim = unsent[pk] = replace(claimed, overtaken=results.get(pk))
+        match _message(claim, destination):
             case Message() as message if not _is_overdue(claim):
                 messages.append(message)
             case Message():
                 continue  # its outcome may be settled as unknown already
             case outcome:
-                unsendable[claim.delivery.pk] = _ended(claim, outcome)
+                unsendable[pk] = _ended(claim, outcome)
     return messages
 
 
@@ -232,14 +234,11 @@ def _is_overdue(claim: Claim) -> bool:
 
 
 def _ended(claim: Claim, outcome: Outcome) -> Ended:
+    outcome = masked(outcome, hidden_values([claim]))
     return Ended(claim, outcome, claim.started_at, database_clock.now())
 
 
-def _message(
-    claim: Claim,
-    overtaken: Present | Skipped | Failed | None,
-    destination: Destination | None,
-) -> Message | Outcome:
+def _message(claim: Claim, destination: Destination | None) -> Message | Outcome:
     delivery = claim.delivery
     if delivery.active_mapping is None:
         return Skipped(MAPPING_DELETED)
@@ -247,4 +246,4 @@ def _message(
     keeps_result = destination is not None and bool(destination.result_backend)
     options = {**callbacks(claim), "ignore_result": not keeps_result}
     deadline = delivery.claim_deadline
-    return message_of(delivery, claim.attempt, overtaken, deadline=deadline, **options)
+    return message_of(delivery, claim.attempt, claim.overtaken, deadline=deadline, **options)

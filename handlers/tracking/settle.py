@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from audit.db.retry import retry
 from handlers import tracing
 from handlers.models import Delivery, Destination
 from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk.outcomes import Failed, Outcome, Succeeded
+from handlers.superseded.masking import masked_reports
 from handlers.tracking.claims import claims_of
 from handlers.tracking.errors import errors_of
 from handlers.tracking.events import details
@@ -47,7 +49,17 @@ def settle_reports(
         if event and event.error:
             errors.setdefault(task_id_of(claim), event.error)
         ended.append(Ended(claim, _outcome(claim, report, errors), claim.started_at, now, worker))
-    return settle(ended)
+    return settle(_masked(ended))
+
+
+def _masked(ended: Sequence[Ended]) -> list[Ended]:
+    """Return the attempts without sensitive values that later changes of the records have."""
+    failures = {
+        run.claim.delivery.pk: run.outcome for run in ended if isinstance(run.outcome, Failed)
+    }
+    deliveries = [run.claim.delivery for run in ended]
+    found = retry(lambda: masked_reports(failures, deliveries), "look for later changes")
+    return [replace(run, outcome=found.get(run.claim.delivery.pk, run.outcome)) for run in ended]
 
 
 def settle(ended: Sequence[Ended]) -> tuple[int, list[int]]:

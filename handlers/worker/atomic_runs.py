@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from audit.db.retry import retry
 from handlers.models.chain_heads import Follower
 from handlers.sdk.outcomes import Outcome, failed
+from handlers.superseded.masking import hidden_values, masked
 from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.worker.claim import CLAIM_SECONDS, give_back
 from handlers.worker.invoke import AllFailed, call, handler_of
@@ -184,8 +185,9 @@ def _settle(ended: Sequence[Ended]) -> list[Follower]:
 def ended_of(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[Ended]:
     """Return the ends of a unit's runs, which began at `began` and end now."""
     now = database_clock.now()
+    values = hidden_values(unit)
     pairs = zip(unit, outcomes, strict=True)
-    return [Ended(claim, outcome, began, now) for claim, outcome in pairs]
+    return [Ended(claim, masked(outcome, values), began, now) for claim, outcome in pairs]
 
 
 def _separate_hooks() -> None:

@@ -51,8 +51,8 @@ def follow(pool: Any) -> None:
     limit_sessions(idle_in_transaction=0)
     connection.close()  # its session has the limit
     log.warning(
-        "this worker's pool has no time limits: a run that hangs is never ended, keeps its place in "
-        "the worker, and holds back later changes of its record. Set timeouts in the handlers, or "
-        "use the prefork pool",
+        "this worker's pool has no time limits: a run that hangs is never ended, keeps its place "
+        "in the worker, and holds back later changes of its record. Set timeouts in the handlers, "
+        "or use the prefork pool",
         pool=type(pool).__module__.rpartition(".")[2],
     )
