@@ -1,7 +1,7 @@
 """Moves waiting deliveries to the lanes that the current mappings define.
 
 After a change of the mappings they move before new deliveries are added: in another lane, a
-record's next change would overtake them.
+record's next change would overtake them. A lane keeps its number, also when mappings leave it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from django.db.models.functions import Concat
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import IN_CHAIN, OPEN
+from handlers.ordering.left_behind import left_behind
 from handlers.routing.router import lanes
 from listeners.models import Position
 
@@ -44,20 +45,23 @@ def follow(
 
     Inside the caller's transaction, which has locked the listener's position.
     """
-    lane_of = lanes(mappings)
     if known is None:
         positions = Position.objects.filter(listener=listener_id)
         known = positions.values_list("lanes", flat=True).first() or {}
-    wanted = {str(pk): lane for pk, lane in lane_of.items()}
-    if known != wanted or entering:
+    before = _by_id(known)
+    ordered = lanes(mappings, before)
+    if ordered == before and not entering:
+        return ordered
+    lane_of = lanes(mappings, before, left_behind(mappings, before, ordered))
+    if lane_of != before or entering:
         moved = {
-            pk: lane for pk, lane in lane_of.items() if known.get(str(pk)) != lane or pk in entering
+            pk: lane for pk, lane in lane_of.items() if before.get(pk) != lane or pk in entering
         }
-        _mark_overtakable(_lock_lanes(mappings, known, wanted, entering))
+        _mark_overtakable(_lock_lanes(mappings, before, [lane_of], entering))
         unmoved = _move(moved)
-        stored = {pk: lane for pk, lane in wanted.items() if int(pk) not in unmoved}
+        stored = {str(pk): lane for pk, lane in lane_of.items() if pk not in unmoved}
         Position.objects.filter(listener=listener_id).update(lanes=stored)
-    return lane_of
+    return {pk: lane_of[pk] for pk in ordered}
 
 
 def lock_lanes(
@@ -69,30 +73,40 @@ def lock_lanes(
     one, so the running delivery must be locked before the waiting ones. Inside the caller's
     transaction, which has locked the listener's position.
     """
-    wanted = {str(pk): lane for pk, lane in lanes(mappings).items()}
-    _lock_lanes(mappings, known, wanted, entering)
+    before = _by_id(known)
+    ordered = lanes(mappings, before)
+    # What is left behind may have ended by the time of `follow`.
+    lane_of = lanes(mappings, before, left_behind(mappings, before, ordered))
+    _lock_lanes(mappings, before, [ordered, lane_of], entering)
+
+
+def _by_id(known: Mapping[str, int]) -> dict[int, int]:
+    return {int(pk): lane for pk, lane in known.items()}
 
 
 def _lock_lanes(
     mappings: Sequence[HandlerMapping],
-    known: Mapping[str, int],
-    wanted: Mapping[str, int],
+    known: Mapping[int, int],
+    wanted: Sequence[Mapping[int, int]],
     entering: Collection[int],
 ) -> list[int]:
     """Lock the deliveries of the changed lanes; return the ids of the mappings in these lanes.
 
-    A lane is changed if a mapping enters or leaves it. Returns an empty list if the mappings that
-    enter or leave have no deliveries.
+    A lane is changed if a mapping enters or leaves it, in one of the `wanted` lanes. Returns an
+    empty list if the mappings that enter or leave have no deliveries.
     """
-    changed = {pk for pk in known.keys() | wanted.keys() if known.get(pk) != wanted.get(pk)}
-    changed |= {str(pk) for pk in entering}
-    changed &= {str(mapping.pk) for mapping in mappings}
-    if not Delivery.objects.filter(mapping__in=[int(pk) for pk in changed]).exists():
+    changed = {
+        pk
+        for lane_of in wanted
+        for pk in known.keys() | lane_of.keys()
+        if known.get(pk) != lane_of.get(pk)
+    }
+    changed = (changed | {*entering}) & {mapping.pk for mapping in mappings}.union(*wanted)
+    if not Delivery.objects.filter(mapping__in=changed).exists():
         return []
-    changed_lanes = {lane for pk in changed for lane in (known.get(pk), wanted.get(pk))}
-    members = [
-        int(pk) for pk in changed | {*wanted} if pk in changed or wanted[pk] in changed_lanes
-    ]
+    changed_lanes = {lane_of[pk] for lane_of in (known, *wanted) for pk in changed & lane_of.keys()}
+    others = {pk for lane_of in wanted for pk, lane in lane_of.items() if lane in changed_lanes}
+    members = [*(changed | others)]
     held = Delivery.objects.filter(IN_CHAIN, mapping__in=members).locked()
     list(held.values_list("pk", flat=True))
     return members

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -103,18 +104,68 @@ def candidates(
     return [mapping for mapping in mappings if on and _takes(mapping, on, entity_name)]
 
 
-def lanes(mappings: Iterable[HandlerMapping]) -> dict[int, int]:
+def lanes(
+    mappings: Iterable[HandlerMapping],
+    known: Mapping[int, int] | None = None,
+    left_behind: Sequence[HandlerMapping] = (),
+) -> dict[int, int]:
     """Return the lane of each mapping that keeps a record's order, by mapping id.
 
     Mappings to the same handler share a lane, and so do handlers that never get the same change: a
     record's update waits for its create, whether one function handles both or two do. Handlers of
     the same change have separate lanes, so a failing handler does not hold up another one. So do
     our handlers and the tasks of each destination, so that none waits for another project.
+
+    known        the lanes until now, by mapping id: a lane keeps its number
+    left_behind  mappings as they were for deliveries that have not ended (`with_target`). They keep
+                 the mappings of their former lane together, and with those of the same handler
     """
+    known = known or {}
     ordered = (
         mapping for mapping in mappings if mapping.has_outcomes and mapping.ordering == "per_record"
     )
-    return {mapping.pk: group[0].pk for group in _by_target(ordered) for mapping in group}
+    groups = _by_target(ordered)
+    for former in left_behind:
+        together, apart = [former], []
+        for group in groups:
+            if any(_belong_together(former, mapping, known) for mapping in group):
+                together.extend(group)
+            else:
+                apart.append(group)
+        groups = [*apart, together]
+    return _numbered([sorted({mapping.pk for mapping in group}) for group in groups], known)
+
+
+def _belong_together(
+    former: HandlerMapping, mapping: HandlerMapping, known: Mapping[int, int]
+) -> bool:
+    shared_a_lane = mapping.pk in known and known[mapping.pk] == known.get(former.pk)
+    is_same = (_place(mapping), _identity(mapping)) == (_place(former), _identity(former))
+    return mapping.pk == former.pk or shared_a_lane or is_same
+
+
+def _numbered(groups: Iterable[list[int]], known: Mapping[int, int]) -> dict[int, int]:
+    """Return the number of each mapping's lane: the lowest that a mapping of the lane has already,
+    or the lowest id of its mappings, unless another lane has or had that number."""
+    lane_of: dict[int, int] = {}
+    given: set[int] = set()
+    unusable = {*known.values()}
+    for ids in sorted(groups):
+        had = {known[pk] for pk in ids if pk in known} - given
+        unused = {*ids} - unusable
+        number = min(had or unused) if had or unused else max({*ids} | unusable) + 1
+        lane_of |= dict.fromkeys(ids, number)
+        given.add(number)
+        unusable.add(number)
+    return lane_of
+
+
+def with_target(mapping: HandlerMapping, name: str, *, is_external: bool) -> HandlerMapping:
+    """Return a copy of a mapping that names this handler, or this tracked task."""
+    former = copy(mapping)
+    former.handler, former.task = ("", name) if is_external else (name, "")
+    former.track = True
+    return former
 
 
 def views(mappings: Collection[HandlerMapping]) -> dict[int, frozenset[int]]:
@@ -157,11 +208,18 @@ def _by_target(mappings: Iterable[HandlerMapping]) -> list[list[HandlerMapping]]
     our handlers and among the tasks of each destination."""
     by_place: dict[tuple[bool, int | None], dict[str, list[HandlerMapping]]] = {}
     for mapping in sorted(mappings, key=lambda mapping: mapping.pk):
-        name = mapping.handler or mapping.task
-        identity = f"{name} {json.dumps(mapping.options, sort_keys=True)}"
-        place = (bool(mapping.task), mapping.destination_id if mapping.task else None)
-        by_place.setdefault(place, {}).setdefault(identity, []).append(mapping)
+        group = by_place.setdefault(_place(mapping), {})
+        group.setdefault(_identity(mapping), []).append(mapping)
     return [lane for groups in by_place.values() for lane in _merged(groups.values())]
+
+
+def _identity(mapping: HandlerMapping) -> str:
+    name = mapping.handler or mapping.task
+    return f"{name} {json.dumps(mapping.options, sort_keys=True)}"
+
+
+def _place(mapping: HandlerMapping) -> tuple[bool, int | None]:
+    return bool(mapping.task), mapping.destination_id if mapping.task else None
 
 
 def _merged(groups: Iterable[list[HandlerMapping]]) -> list[list[HandlerMapping]]:

@@ -64,7 +64,8 @@ class Position(models.Model):
         help_text="When the last recorded change was committed in Salesforce.",
     )
 
-    # The lane of each mapping's waiting deliveries, by mapping (handlers.ordering.rechain).
+    # The lane of each mapping's deliveries, by mapping (handlers.ordering.rechain). Mappings that
+    # have left their lane are kept as long as it has deliveries for their former handler.
     lanes = models.JSONField(default=dict, blank=True)
 
     objects = PositionQuerySet.as_manager()

@@ -64,19 +64,6 @@ def test_what_waits_moves_with_its_mapping_and_goes_first(listener, two_lanes):
     assert handled() == [one.entry_id for one in deliveries]
 
 
-def test_a_lane_whose_first_mapping_is_deleted_goes_on_under_another_name(listener):
-    first = make_mapping(listener, "create")
-    second = make_mapping(listener, "update")
-    record(listener, change(), change("UPDATE"))
-    Delivery.objects.filter(mapping=first).update(state="running", claim_deadline=timezone.now())
-    first.delete()
-
-    record(listener, change("UPDATE"))
-
-    assert [chain.partition(":")[0] for chain in chains()][1:] == [str(second.pk)] * 2
-    assert states() == ["running", "ready", "blocked"]
-
-
 def test_a_running_delivery_joins_its_new_chain_only_after_its_run(listener, two_lanes):
     one, two = two_lanes
     record(listener, change())

@@ -12,6 +12,7 @@ from handlers.routing.router import (
     overtakable_mappings,
     route,
     route_with_gaps,
+    with_target,
 )
 
 _numbers = itertools.count(1)
@@ -197,6 +198,33 @@ def test_no_handler_or_task_waits_for_a_task_of_another_destination():
 
     assert len(set(lane_of.values())) == 4
     assert lane_of[shop.pk] == lane_of[shop_update.pk] == lane_of[shop_delete.pk]
+
+
+def test_a_lane_keeps_its_number_without_the_mapping_that_gave_it():
+    create, update = mapping("create"), mapping("update", handler="u")
+    known = lanes([create, update])
+
+    assert lanes([update], known) == {update.pk: create.pk}
+
+
+def test_of_two_lanes_that_become_one_the_lower_number_stays_and_is_given_to_no_other():
+    first, second, third = mapping("create"), mapping(handler="b"), mapping(handler="c")
+    known = {first.pk: 1_000_000, second.pk: third.pk}
+
+    lane_of = lanes([first, second, third], known)
+
+    assert lane_of[first.pk] == lane_of[second.pk] == third.pk
+    assert lane_of[third.pk] not in known.values()
+
+
+def test_what_a_mapping_left_behind_keeps_its_lane_together():
+    """It had the handler of one and goes to the handler of the other."""
+    moved, other, one_more = mapping(handler="b"), mapping(handler="a"), mapping(handler="c")
+    known = {moved.pk: 1, other.pk: 1, one_more.pk: 2}
+    former = with_target(moved, "a", is_external=False)
+
+    assert lanes([moved, other, one_more], known, [former]) == known
+    assert len(set(lanes([moved, other, one_more], known).values())) == 3
 
 
 def test_unordered_mappings_and_tasks_have_no_lane():

@@ -44,6 +44,7 @@ AREAS: dict[str, tuple[str, ...]] = {
     "settling": ("handlers/worker/settle.py", "handlers/worker/message_run.py"),
     "lanes": (
         "handlers/ordering/rechain.py",
+        "handlers/ordering/left_behind.py",
         "handlers/routing/router.py",
         "handlers/models/chain_heads.py",
         "handlers/mappings/retarget.py",

@@ -1,0 +1,82 @@
+"""Finds the deliveries that are still in a lane that their mapping has left.
+
+A mapping leaves its lane when it is deleted or loses its handler. When it names another handler,
+the runs of the former one are left behind. Until these deliveries have ended, a record's next
+change must not start beside or before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from django.db.models import OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+
+from handlers.models import Delivery, HandlerMapping
+from handlers.models.delivery_queryset import AWAITS_REPORT
+from handlers.routing.router import with_target
+
+State = Delivery.State
+_BEGUN = Q(state="running") | AWAITS_REPORT
+#: The waiting states, each with the order of its partial index, so that no ended row is read.
+_WAITING = {
+    State.BLOCKED: ("-id",),
+    State.RETRYING: ("-id",),
+    State.QUEUED: ("queued_at",),
+    State.READY: ("paused", "mapping_id", "id"),
+}
+
+
+def left_behind(
+    mappings: Sequence[HandlerMapping], known: Mapping[int, int], ordered: Collection[int]
+) -> list[HandlerMapping]:
+    """Return mappings as they were, for the deliveries that they have left behind in their lane.
+
+    mappings  all mappings of the listener
+    known     the lanes until now, by mapping id
+    ordered   ids of the mappings that keep a record's order now
+
+    Waiting deliveries count only if they will run for the former handler: those of a deleted
+    mapping are skipped, and those of a mapping with another handler move to it.
+    """
+    rows = _targets(Q(_BEGUN, mapping__in=[*known]))
+    current = {mapping.pk: mapping for mapping in mappings}
+    left = known.keys() - {*ordered}
+    lost = {pk for pk in left & current.keys() if not (current[pk].handler or current[pk].task)}
+    if lost:
+        rows |= _targets(Q(pk__in=_first_waiting(lost)))
+    deleted = {pk for pk, *_ in rows} - current.keys()
+    found = current | (HandlerMapping.with_deleted.in_bulk(deleted) if deleted else {})
+    return [
+        with_target(found[pk], name, is_external=is_external)
+        for pk, name, is_external in sorted(rows)
+        if _is_left(found[pk], name, is_external=is_external)
+    ]
+
+
+def _is_left(mapping: HandlerMapping, name: str, *, is_external: bool) -> bool:
+    """Return whether a mapping that keeps the order has left this handler or task."""
+    target = (mapping.handler or mapping.task, bool(mapping.task))
+    is_ordered = mapping.ordering == HandlerMapping.Ordering.PER_RECORD
+    return is_ordered and target != (name, is_external)
+
+
+def _targets(condition: Q) -> set[tuple[int, str, bool]]:
+    """Return the mapping and the handler or task of the deliveries in a chain."""
+    rows = Delivery.objects.filter(condition).exclude(chain="").order_by()
+    return {*rows.values_list("mapping_id", "handler", "is_external").distinct()}
+
+
+def _first_waiting(mapping_ids: Collection[int]) -> list[int]:
+    """Return the id of a waiting delivery of each of these mappings that has one."""
+    each = (
+        Subquery(
+            Delivery.objects.filter(mapping=OuterRef("pk"), state=state)
+            .exclude(chain="")
+            .order_by(*order)
+            .values("pk")[:1]
+        )
+        for state, order in _WAITING.items()
+    )
+    rows = HandlerMapping.objects.filter(pk__in=mapping_ids).values_list(Coalesce(*each), flat=True)
+    return [pk for pk in rows if pk is not None]

@@ -1,0 +1,226 @@
+"""A lane keeps its number when mappings leave it, and a record's next change waits for what they
+left behind."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from consumer import relay
+from consumer.ingest.transaction import ingest
+from handlers.models import Delivery, HandlerMapping
+from handlers.ordering.rechain import follow
+from handlers.redelivery.request import RedeliveryRequest
+from handlers.sdk.outcomes import Succeeded
+from handlers.worker.claim import claim
+from handlers.worker.settle import settle
+from listeners.models import Position
+from tests.redelivering import redeliver
+from tests.running import run_delivery
+from tests.sample_data import ANN, change, lease_of, make_mapping, received
+from tests.sample_handlers import read_journal
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+
+def record(listener, *messages):
+    """Record messages; return all deliveries."""
+    ingest(listener, lease_of(listener), received(*messages))
+    return list(Delivery.objects.order_by("id"))
+
+
+def states():
+    return list(Delivery.objects.order_by("id").values_list("state", flat=True))
+
+
+def edit(mapping, **fields):
+    HandlerMapping.objects.filter(pk=mapping.pk).update(**fields)
+
+
+def start(delivery):
+    """Claim a delivery, as the worker does that runs it."""
+    [running] = claim([delivery.pk])
+    return running
+
+
+def end(running):
+    settle(running, Succeeded())
+
+
+def run_all():
+    """Run deliveries as workers would, the newest first, until none can begin."""
+    while ready := Delivery.objects.filter(state__in=("ready", "queued")).order_by("id").last():
+        run_delivery(ready.pk)
+
+
+def handled():
+    return [line["id"] for line in read_journal()]
+
+
+def test_the_next_change_waits_for_the_run_of_a_deleted_mapping(listener):
+    first = make_mapping(listener, "create")
+    make_mapping(listener, "update", "tests.skip")
+    running = start(record(listener, change())[0])
+    first.delete()
+
+    record(listener, change("UPDATE"))
+    record(listener, change("UPDATE"))
+
+    assert states() == ["running", "blocked", "blocked"]
+    end(running)
+    assert states() == ["succeeded", "ready", "blocked"]
+
+
+def test_what_waited_already_waits_for_the_run_of_a_deleted_mapping(listener):
+    first = make_mapping(listener, "create")
+    make_mapping(listener, "update")
+    running = start(record(listener, change(), change("UPDATE"))[0])
+    first.delete()
+
+    record(listener, change("UPDATE"))
+
+    assert states() == ["running", "blocked", "blocked"]
+    end(running)
+    assert states() == ["succeeded", "ready", "blocked"]
+
+
+def test_what_waits_for_a_handler_that_its_mapping_has_lost_is_handled_first(listener):
+    first = make_mapping(listener, "create")
+    make_mapping(listener, "update")
+    record(listener, change(), change("UPDATE"))
+    edit(first, handler="")
+
+    deliveries = record(listener, change("UPDATE"))
+
+    assert states() == ["queued", "blocked", "blocked"]
+    run_all()
+    assert handled() == [one.entry_id for one in deliveries]
+
+
+def test_a_redelivery_waits_for_it_too(listener):
+    first = make_mapping(listener, "create")
+    make_mapping(listener, "update")
+    _, done = record(listener, change(), change("UPDATE"))
+    Delivery.objects.filter(pk=done.pk).update(state="succeeded", attempts=1)
+    edit(first, handler="")
+
+    redeliver(RedeliveryRequest(ANN, Delivery.objects.filter(pk=done.pk)), timezone.now())
+
+    assert states() == ["queued", "blocked"]
+
+
+@pytest.mark.parametrize("task", ["", "elsewhere.run"])
+def test_a_new_mapping_to_the_same_target_waits_for_the_run_of_a_deleted_one(listener, task):
+    target = {"handler": "" if task else "tests.remember", "task": task}
+    first = make_mapping(listener, **target)
+    delivery, _ = record(listener, change(), change())
+    until = timezone.now() + timedelta(hours=1)
+    Delivery.objects.filter(pk=delivery.pk).update(
+        state="running", attempts=1, claim_deadline=until
+    )
+    first.delete()
+    make_mapping(listener, **target)
+
+    record(listener, change())
+    relay.sweep(timezone.now())
+
+    assert states() == ["running", "skipped", "blocked"]
+
+
+@pytest.mark.parametrize("state", ["blocked", "ready", "queued", "retrying"])
+def test_a_new_mapping_to_the_same_handler_waits_for_one_that_has_lost_it(listener, state):
+    first = make_mapping(listener)
+    record(listener, change())
+    Delivery.objects.update(state=state, due_at=timezone.now())
+    edit(first, handler="")
+    make_mapping(listener)
+
+    deliveries = record(listener, change())
+
+    assert states() == [state, "blocked"]
+    Delivery.objects.filter(pk=deliveries[0].pk).update(state="ready")
+    run_all()
+    assert handled() == [one.entry_id for one in deliveries]
+
+
+def test_a_new_mapping_to_another_handler_does_not_wait(listener):
+    first = make_mapping(listener)
+    record(listener, change())
+    edit(first, handler="")
+    make_mapping(listener, handler="tests.skip")
+
+    record(listener, change())
+
+    assert states() == ["queued", "queued"]
+
+
+def test_a_run_of_the_former_handler_holds_back_both_lanes_until_it_ends(listener):
+    """Of two mappings to one handler, one gets another handler while it runs."""
+    edited = make_mapping(listener, "update", entity="Account")
+    make_mapping(listener, "update", entity="*")
+    first, _ = record(listener, change("UPDATE"))
+    running = start(first)
+    edit(edited, handler="tests.skip")
+
+    record(listener, change("UPDATE"))
+
+    assert states() == ["running", "blocked", "blocked", "blocked"]
+    end(running)
+    record(listener, change("UPDATE", records=["001B"]))
+    # The mappings have lanes of their own again.
+    assert states()[:4] == ["succeeded", "ready", "ready", "blocked"]
+
+
+def test_what_is_left_behind_moves_where_its_lane_is_merged(listener):
+    kept = make_mapping(listener, "update", "tests.skip")
+    lost = make_mapping(listener, "create", entity="Account")
+    other = make_mapping(listener, "update", "tests.remember", entity="*")
+    first, *_ = record(listener, change(), change("UPDATE"))
+    assert first.chain.startswith(f"{lost.pk}:")
+    running = start(first)
+    lost.delete()
+    edit(other, handler="tests.skip")
+
+    deliveries = record(listener, change("UPDATE"))
+
+    assert {one.chain.partition(":")[0] for one in deliveries} == {str(kept.pk)}
+    assert states()[0] == "running"
+    assert set(states()[1:]) == {"blocked"}
+    end(running)
+    relay.promote_stranded()
+    assert states().count("ready") == 1
+
+
+def test_a_mapping_that_comes_back_gets_a_number_of_its_own(listener):
+    """The number of its former lane is that of the mapping that stayed."""
+    first = make_mapping(listener, "create")
+    second = make_mapping(listener, "update", "tests.skip")
+    record(listener, change("UPDATE"))
+    edit(first, handler="")
+    record(listener, change("UPDATE"))
+    edit(first, handler="tests.remember", on="update")
+
+    record(listener, change("UPDATE"))
+
+    lanes = Position.objects.get().lanes
+    assert lanes[str(second.pk)] == first.pk
+    assert lanes[str(first.pk)] != first.pk
+    assert states() == ["queued", "blocked", "queued", "blocked"]
+
+
+def test_a_lane_is_forgotten_with_the_end_of_what_was_left_behind(
+    listener, django_assert_num_queries
+):
+    first = make_mapping(listener, "create")
+    second = make_mapping(listener, "update")
+    running = start(record(listener, change())[0])
+    first.delete()
+    record(listener, change("UPDATE"))
+    assert Position.objects.get().lanes == {str(first.pk): first.pk, str(second.pk): first.pk}
+    end(running)
+
+    record(listener, change("UPDATE"))
+
+    assert Position.objects.get().lanes == {str(second.pk): first.pk}
+    with django_assert_num_queries(1):
+        assert follow(listener.pk, [second]) == {second.pk: first.pk}
