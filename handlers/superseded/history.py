@@ -11,7 +11,7 @@ from django.db.models import Q
 from audit.db.prepared import Param, Prepared
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
-from handlers.routing.router import views
+from handlers.routing.router import views, with_target
 from handlers.superseded.timeline import Timeline
 
 State = Delivery.State
@@ -173,32 +173,48 @@ class Views:
 
     def __init__(self, mappings: Iterable[HandlerMapping]) -> None:
         self._mappings = {mapping.pk: mapping for mapping in mappings}
-        self._views = views([one for one in self._mappings.values() if not one.is_deleted])
+        self._present = [one for one in self._mappings.values() if not one.is_deleted]
+        self._views = views(self._present)
 
     def others(self, delivery: Delivery, rows: Iterable[Row]) -> list[Row]:
         """Return the other rows in a delivery's view.
 
-        Deliveries of a deleted mapping belong to the views of mappings with the same handler, or
-        the same task at the same destination.
+        Deliveries of a mapping that was deleted, or that has lost its handler or task, belong to
+        the views of mappings with the same handler, or the same task at the same destination.
         """
-        ids = self._views.get(delivery.mapping_id, frozenset())
+        ids = self._views.get(delivery.mapping_id) or self._view_of_lost(delivery)
         targets = {self._target(pk) for pk in ids}
+        if delivery.mapping_id in self._mappings:
+            targets.add(self._target(delivery.mapping_id, delivery.handler))
         return [
             row
             for row in rows
             if row.pk != delivery.pk
             and (
                 row.mapping_id in ids
-                or (self._is_deleted(row) and self._target(row.mapping_id, row.handler) in targets)
+                or (
+                    self._is_lost(row.mapping_id)
+                    and self._target(row.mapping_id, row.handler) in targets
+                )
             )
         ]
 
-    def _is_deleted(self, row: Row) -> bool:
-        mapping = self._mappings.get(row.mapping_id)
-        return mapping is not None and mapping.is_deleted
+    def _view_of_lost(self, delivery: Delivery) -> frozenset[int]:
+        """Return the view of a mapping that has lost its handler or task, as if it still had the
+        one of this delivery."""
+        mapping = self._mappings.get(delivery.mapping_id)
+        if mapping is None:
+            return frozenset()
+        former = with_target(mapping, delivery.handler, is_external=delivery.is_external)
+        others = [one for one in self._present if one.pk != mapping.pk]
+        return views([former, *others])[mapping.pk]
+
+    def _is_lost(self, mapping_id: int) -> bool:
+        mapping = self._mappings.get(mapping_id)
+        return mapping is not None and not (mapping.handler or mapping.task)
 
     def _target(self, mapping_id: int, name: str = "") -> tuple[int | None, str]:
-        """Return the destination and name; a deleted mapping has lost its handler or task."""
+        """Return the destination and name; `name` is that of a mapping that has lost it."""
         mapping = self._mappings[mapping_id]
         return mapping.destination_id, name or mapping.handler or mapping.task
 

@@ -104,7 +104,9 @@ def _may_be_overtaken(delivery: Delivery) -> bool:
     if mapping is None:  # deliveries without a mapping are not run
         return False
     is_in_a_chain = delivery.chain and mapping.ordering == HandlerMapping.Ordering.PER_RECORD
-    return not is_in_a_chain or delivery.may_be_overtaken or _was_tried_before(delivery)
+    has_target = bool(mapping.handler or mapping.task)  # else another mapping may have it now
+    is_in_order = is_in_a_chain and has_target and not delivery.may_be_overtaken
+    return not is_in_order or _was_tried_before(delivery)
 
 
 def _was_tried_before(delivery: Delivery) -> bool:

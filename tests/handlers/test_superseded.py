@@ -362,6 +362,32 @@ def test_a_mapping_that_has_lost_its_order_since_is_protected(listener):
     assert read_journal()[-1]["data"] == {"Phone": "2"}
 
 
+@pytest.mark.parametrize("ordering", HandlerMapping.Ordering.values)
+def test_what_has_lost_its_handler_sees_what_a_new_mapping_brought(listener, ordering):
+    make_mapping(listener, "update", NOTE, ordering=ordering)
+    record(listener, update(Phone="1"))
+    HandlerMapping.objects.update(handler="")
+    make_mapping(listener, "update", NOTE, ordering="unordered")
+    record(listener, update(Phone="2"))
+    first, second = ids()
+    run_delivery(second)
+
+    run_delivery(first)
+
+    assert [line["data"] for line in read_journal()] == [{"Phone": "2"}] * 2
+
+
+def test_what_one_brought_that_has_lost_its_handler_is_seen_too(listener):
+    kept, lost = (make_mapping(listener, "update", NOTE, ordering="unordered") for _ in range(2))
+    record(listener, update(Phone="1"), update(Phone="2"))
+    run_delivery(Delivery.objects.filter(mapping=lost).latest("id").pk)
+    HandlerMapping.objects.filter(pk=lost.pk).update(handler="")
+
+    run_delivery(Delivery.objects.filter(mapping=kept).earliest("id").pk)
+
+    assert [line["data"] for line in read_journal()] == [{"Phone": "2"}] * 2
+
+
 def test_ordered_first_attempts_cost_no_query(copied, django_assert_num_queries):
     record(copied, update(Phone="1"))
     from handlers.superseded.prepare import present_of
