@@ -6,23 +6,14 @@ are selected for Change Data Capture is part of Setup, which requires a separate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
-from typing import Any
 
-from listeners.salesforce.channel import change_event_of, channel_of, entity_of
+from listeners.salesforce.channel import channel_of, entity_of
+from listeners.salesforce.channel_members import EVENT, STANDARD, Member, Setup, code_of
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.client import RestClient
-
-STANDARD = "ChangeEvents"
-_EVENT = "ChangeEvent"
-#: Lists custom channels. The standard channel is not a row there; only its members are.
-CHANNELS_QUERY = (
-    "SELECT Id, DeveloperName, NamespacePrefix, MasterLabel FROM PlatformEventChannel "
-    "WHERE ChannelType = 'data'"
-)
-MEMBERS_QUERY = "SELECT DeveloperName, EventChannel, SelectedEntity FROM PlatformEventChannelMember"
 
 
 class Group(StrEnum):
@@ -49,19 +40,6 @@ class Offer:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Setup:
-    """The org's Setup: custom channels (name → label), and the members of each channel."""
-
-    labels: Mapping[str, str]
-    members: Mapping[str, Sequence[str]]
-
-    @property
-    def selected(self) -> set[str]:
-        """The events that are members of any channel, standard or custom."""
-        return {event for events in self.members.values() for event in events}
-
-
 def offered(rest: RestClient) -> Offer:
     """Return the channels that the org offers.
 
@@ -75,25 +53,26 @@ def offered(rest: RestClient) -> Offer:
         labels = {str(row.get("name")): str(row.get("label", "")) for row in rest.sobjects()}
     except RestRefused as refused:
         objects_refused = refused
-        notes.append(f"This user may not list the org's objects ({_code(refused)}).")
-    events = {name for name in labels if name.endswith(_EVENT)}
+        notes.append(f"This user may not list the org's objects ({code_of(refused)}).")
+    events = {name for name in labels if name.endswith(EVENT)}
     try:
-        setup = _setup(rest, events)
+        setup = Setup.read(rest)
+        members = _events_by_channel(setup, events)
     except RestRefused as refused:
         if objects_refused is not None:
             raise objects_refused from None
         notes.append(
             "This user cannot see custom channels or which entities are selected: that requires "
-            f"the permission View Setup and Configuration ({_code(refused)})."
+            f"the permission View Setup and Configuration ({code_of(refused)})."
         )
         return Offer(
             (_standard_channel(), *_entity_channels(events, labels, Group.UNKNOWN)), tuple(notes)
         )
-    selected = setup.selected
+    selected = {event for found in members.values() for event in found}
     return Offer(
         (
-            _standard_channel(_entity_labels(setup.members.get(STANDARD, ()), labels)),
-            *_custom_channels(setup, labels),
+            _standard_channel(_entity_labels(members.get(STANDARD, ()), labels)),
+            *_custom_channels(setup.labels, members, labels),
             *_entity_channels(selected, labels, Group.SELECTED),
             *_entity_channels(events - selected, labels, Group.NOT_SELECTED),
         ),
@@ -101,64 +80,25 @@ def offered(rest: RestClient) -> Offer:
     )
 
 
-def is_carried(rest: RestClient, channel: str, entity: str) -> bool | None:
-    """Return whether the channel carries changes of the entity; None if the user may not see that.
+def _events_by_channel(setup: Setup, events: Collection[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for member in setup.members:
+        event = _event_name(setup, member, events)
+        if event.endswith(EVENT):
+            found.setdefault(member.channel, []).append(event)
+    return found
 
-    Raises any error of the login or the REST client but a refusal.
+
+def _event_name(setup: Setup, member: Member, events: Collection[str]) -> str:
+    """Return the name of a member's event; empty if it cannot be recognized.
+
+    A member that is named after one event of the org is not read.
     """
-    event = change_event_of(entity)
-    try:
-        setup = _setup(rest, [event])
-    except RestRefused:
-        return None
-    if not setup.selected:
-        return None
-    if entity_of(channel) is not None:  # any selection is enough for the channel of one entity
-        return event in setup.selected
-    return event in setup.members.get(channel.removeprefix("/data/"), ())
-
-
-def _code(refused: RestRefused) -> str:
-    return refused.error_code or f"HTTP {refused.status}"
-
-
-def _setup(rest: RestClient, events: Iterable[str]) -> _Setup:
-    channels = {str(row.get("Id")): row for row in rest.query_setup(CHANNELS_QUERY)}
-    names = {row_id: _channel_name(row) for row_id, row in channels.items()}
-    members: dict[str, list[str]] = {}
-    for row in rest.query_setup(MEMBERS_QUERY):
-        channel = str(row.get("EventChannel"))
-        name = names.get(channel, channel)  # rows have a channel's id; the standard one's name
-        if event := _event_name(row, name, events):
-            members.setdefault(name, []).append(event)
-    labels = {names[row_id]: str(row.get("MasterLabel") or "") for row_id, row in channels.items()}
-    return _Setup(labels, members)
-
-
-def _channel_name(row: Mapping[str, Any]) -> str:
-    namespace = row.get("NamespacePrefix")
-    return f"{f'{namespace}__' if namespace else ''}{row['DeveloperName']}__chn"
-
-
-def _event_name(member: Mapping[str, Any], channel: str, events: Iterable[str]) -> str:
-    """Return the name of the selected event; empty for a platform event.
-
-    For a custom object, SelectedEntity is an id. Its event's name is then the end of the member's
-    name, in which double underscores are single ones.
-    """
-    selected = str(member.get("SelectedEntity"))
-    if selected.endswith(_EVENT):
-        return selected
-    name = str(member.get("DeveloperName") or "")
-    known = {_flat(event): event for event in events if name.endswith(f"_{_flat(event)}")}
-    if known:
-        return known[max(known, key=len)]
-    rest = name.removeprefix(f"{_flat(channel)}_")
-    return f"{rest.removesuffix(f'_{_EVENT}')}__{_EVENT}" if rest.endswith(f"_{_EVENT}") else ""
-
-
-def _flat(name: str) -> str:
-    return name.replace("__", "_")
+    if not member.selected.endswith(EVENT):
+        named = [event for event in events if member.is_named_after(event)]
+        if len(named) == 1:
+            return named[0]
+    return setup.event_of(member) or ""
 
 
 def _standard_channel(members: str = "") -> OfferedChannel:
@@ -166,11 +106,13 @@ def _standard_channel(members: str = "") -> OfferedChannel:
     return OfferedChannel(f"/data/{STANDARD}", label, Group.ALL)
 
 
-def _custom_channels(setup: _Setup, labels: Mapping[str, str]) -> list[OfferedChannel]:
+def _custom_channels(
+    channels: Mapping[str, str], members: Mapping[str, Sequence[str]], labels: Mapping[str, str]
+) -> list[OfferedChannel]:
     found = []
-    for name, label in sorted(setup.labels.items()):
-        members = _entity_labels(setup.members.get(name, ()), labels) or "no entity"
-        found += _if_valid(name, f"{label}: {members}" if label else members, Group.CUSTOM)
+    for name, label in sorted(channels.items()):
+        entities = _entity_labels(members.get(name, ()), labels) or "no entity"
+        found += _if_valid(name, f"{label}: {entities}" if label else entities, Group.CUSTOM)
     return found
 
 

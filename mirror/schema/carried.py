@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from listeners.salesforce.channels_offered import is_carried
+from listeners.salesforce.channel_members import is_carried
 from listeners.salesforce.rest.client import RestClient
 
 

@@ -114,7 +114,8 @@ async def traffic(sim: Simulator, body: Body) -> JsonObject:
 def channels(sim: Simulator, body: Body) -> JsonObject:
     """Add a custom channel, or change its objects."""
     name, names = body.text("name"), body.texts("entities")
-    return {"channel": sim.org.channels.define(name, names)}
+    filters = body.mapping("filters", {})
+    return {"channel": sim.org.channels.define(name, names, filters)}
 
 
 def clock(sim: Simulator, body: Body) -> JsonObject:

@@ -1,6 +1,6 @@
 """Channel names, and the events that each channel carries."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from simulator.org.catalogue import Catalogue
@@ -19,13 +19,20 @@ class Channels:
 
     catalogue: Catalogue
     custom: dict[str, frozenset[str]] = field(default_factory=dict)
+    #: The filter expressions of members, by channel and entity.
+    filters: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def define(self, name: str, entities: Iterable[str]) -> str:
+    def define(
+        self, name: str, entities: Iterable[str], filters: Mapping[str, str] | None = None
+    ) -> str:
         """Add or replace a custom channel, and return its path. Raises LookupError, ValueError."""
         if not name.endswith(CUSTOM_SUFFIX):
             raise ValueError(f"a custom channel's name ends with {CUSTOM_SUFFIX}: {name!r}")
         path = "/data/" + name.removeprefix("/data/")
         self.custom[path] = frozenset(self.catalogue.get(entity).name for entity in entities)
+        for entity in self.custom[path]:
+            self.filters.pop((path, entity), None)
+        self.filters |= {(path, entity): text for entity, text in (filters or {}).items()}
         return path
 
     def check(self, channel: str) -> None:

@@ -3,7 +3,8 @@ objects.
 
 The channel of all entities has members but no row of its own. A custom object's change event is
 named by the id of its definition, as Salesforce does; its name is left in DeveloperName, in which
-double underscores are single ones.
+double underscores are single ones. Members have filter expressions since API version 56; they are
+listed, and no event is held back by them.
 """
 
 from collections.abc import Iterator
@@ -26,10 +27,15 @@ SUBSCRIPTION, FIELD = "ManagedEventSubscription", "FieldDefinition"
 WHOLE = ("FullName", "Metadata")
 FIELDS = {
     CHANNEL: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", "ChannelType", *WHOLE),
-    MEMBER: ("Id", "DeveloperName", "NamespacePrefix", "EventChannel", "SelectedEntity", *WHOLE),
+    MEMBER: (
+        *("Id", "DeveloperName", "NamespacePrefix", "EventChannel", "SelectedEntity"),
+        *("FilterExpression", *WHOLE),
+    ),
     SUBSCRIPTION: ("Id", "DeveloperName", "NamespacePrefix", "MasterLabel", *WHOLE),
     FIELD: ("Id", "DurableId", "QualifiedApiName", "DataType", "EntityDefinition.QualifiedApiName"),
 }
+#: The first API version of a field.
+SINCE = {"FilterExpression": 56}
 STATES = {"running": "RUN", "stopped": "STOP"}
 PREFIXES = {CHANNEL: "0YL", MEMBER: "0v8", "CustomObject": "01I"}
 STANDARD = ALL.removeprefix("/data/")
@@ -44,7 +50,7 @@ def query(request: RestRequest) -> RestAnswer:
     if kind is None:
         message = f"sObject type '{query.entity}' is not supported."
         raise RestError("INVALID_TYPE", located(text, text.find(query.entity), message))
-    spelt = {name: _spelt(name, kind, text) for name in query.all_names}
+    spelt = {name: _spelt(name, kind, text, request.version) for name in query.all_names}
     rows = matching(query, _rows(request, kind), spelt)
     answer: JsonObject = {"size": len(rows), "totalSize": len(rows), "done": True}
     if not query.columns:
@@ -109,18 +115,20 @@ def _members(request: RestRequest) -> Iterator[JsonObject]:
         members += [(channel, _id(CHANNEL, number), catalogue.get(name)) for name in sorted(names)]
     for number, (channel, channel_id, entity) in enumerate(members, 1):
         name = f"{channel}_{entity.change_event}".replace("__", "_")
+        filtered = request.sim.org.channels.filters.get((f"/data/{channel}", entity.name))
         yield {
             "Id": _id(MEMBER, number),
             "DeveloperName": name,
             "NamespacePrefix": None,
             "EventChannel": channel_id,
             "SelectedEntity": _selected_entity(catalogue, entity),
+            "FilterExpression": filtered,
             "FullName": name,
             "Metadata": {
                 "eventChannel": channel,
                 "selectedEntity": entity.change_event,
                 "enrichedFields": [],
-                "filterExpression": None,
+                "filterExpression": filtered,
             },
         }
 
@@ -175,9 +183,9 @@ def _id(kind: str, number: int) -> str:
     return with_checksum(PREFIXES[kind] + POD + base62(number, 9))
 
 
-def _spelt(name: str, kind: str, text: str) -> str:
+def _spelt(name: str, kind: str, text: str, version: str) -> str:
     for known in FIELDS[kind]:
-        if known.casefold() == name.casefold():
+        if known.casefold() == name.casefold() and float(version) >= SINCE.get(known, 0):
             return known
     message = f"No such column '{name}' on entity '{kind}'."
     raise RestError("INVALID_FIELD", located(text, text.find(name), message))

@@ -146,9 +146,10 @@ class ControlClient:
         """Change the type of a field of all records."""
         return self.post("field-types", entity=entity, field=field, type=kind)
 
-    def channel(self, name: str, *entities: str) -> str:
+    def channel(self, name: str, *entities: str, filters: dict[str, str] | None = None) -> str:
         """Make a custom channel `X__chn`, and return its path."""
-        path: str = self.post("channels", name=name, entities=list(entities))["channel"]
+        more = {} if filters is None else {"filters": filters}
+        path: str = self.post("channels", name=name, entities=list(entities), **more)["channel"]
         return path
 
     def managed_subscription(self, name: str, topic: str = "", **options: str) -> dict[str, Any]:

@@ -66,3 +66,17 @@ def test_each_visible_entity_has_a_change_event_in_the_list_of_objects(client):
     parents = {one["name"]: one.get("associateParentEntity") for one in listed}
     assert parents["CaseChangeEvent"] == "Case"
     assert parents["Employee__ChangeEvent"] == "Employee__c"
+
+
+def test_a_members_filter_is_known_since_version_56(shared_org, client):
+    shared_org.channel("Filtered__chn", "Account", filters={"Account": "Industry = 'Energy'"})
+    soql = (
+        "SELECT FilterExpression FROM PlatformEventChannelMember "
+        "WHERE DeveloperName = 'Filtered_chn_AccountChangeEvent'"
+    )
+
+    [row] = client.get(QUERY.replace("67", "56"), q=soql).json()["records"]
+    refused = client.get(QUERY.replace("67", "55"), q=soql)
+
+    assert row["FilterExpression"] == "Industry = 'Energy'"
+    assert (refused.status_code, refused.json()[0]["errorCode"]) == (400, "INVALID_FIELD")

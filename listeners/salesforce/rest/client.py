@@ -60,6 +60,7 @@ class RestClient(OrgRequests):
         super().__init__(tokens, timeout, http)
         self._number = number
         self._base = f"/services/data/v{api_version}"
+        self._setup = f"/services/data/v{max(api_version, '56.0', key=float)}"
         self._fields: dict[str, list[str]] = {}
 
     def versions(self) -> list[dict[str, Any]]:
@@ -179,14 +180,16 @@ class RestClient(OrgRequests):
         return f"{self._base}/sobjects/{quote(entity, safe='')}/{resource}/?{urlencode(window)}"
 
     def query_setup(self, soql: str) -> list[dict[str, Any]]:
-        """Return the rows of a query of the Tooling API, about the org's Setup."""
-        return [row for _, rows in self._answers("tooling/query", soql) for row in rows]
+        """Return the rows of a Tooling API query, in version 56 or later: earlier ones lack
+        fields."""
+        answers = self._answers("tooling/query", soql, self._setup)
+        return [row for _, rows in answers for row in rows]
 
     def _answers(
-        self, resource: str, soql: str
+        self, resource: str, soql: str, base: str = ""
     ) -> Iterator[tuple[tuple[Answer, float], list[dict[str, Any]]]]:
         """Yield each page's answer, the time of its request, and its rows."""
-        path = f"{self._base}/{resource}?q={quote(soql, safe='')}"
+        path = f"{base or self._base}/{resource}?q={quote(soql, safe='')}"
         while path:
             begun = time.monotonic()
             try:
@@ -282,10 +285,7 @@ class RestClient(OrgRequests):
         return read
 
     def _refuse_unreadable(self, entity: str, read: RecordsRead, refusal: RestRefused) -> None:
-        """Raise `refusal` or the refusal of a query, unless the records merely do not exist.
-
-        Missing records count as deleted only if the entity can be queried.
-        """
+        """Raise `refusal`, or that of a query of the entity, unless records are merely missing."""
         if read.refused:
             raise refusal
         next(self.query(_ANY.format(entity=entity)))

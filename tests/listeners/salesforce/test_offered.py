@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from listeners.salesforce.channels_offered import CHANNELS_QUERY, MEMBERS_QUERY, Group, offered
+from listeners.salesforce.channel_members import CHANNELS_QUERY, MEMBERS_QUERY
+from listeners.salesforce.channels_offered import Group, offered
 from listeners.salesforce.rest.client import RestClient
 from tests.listeners.salesforce.scripted import ScriptedOrg, plain_http
 
@@ -35,15 +36,27 @@ OBJECTS = [
 ]
 
 
+def metadata_of(number: int) -> str:
+    return f"SELECT Metadata FROM PlatformEventChannelMember WHERE Id = '0v8{number}'"
+
+
 def rows(found: Any) -> dict[str, Any]:
     return {"done": True, "records": found}
 
 
 def test_custom_objects_are_found_by_the_names_of_their_members(org: ScriptedOrg) -> None:
     names = ("EventChannel", "SelectedEntity", "DeveloperName")
-    members = [dict(zip(names, member, strict=True)) for member in MEMBERS]
+    members = [
+        {"Id": f"0v8{n}", **dict(zip(names, member, strict=True))}
+        for n, member in enumerate(MEMBERS)
+    ]
     org.tell(f"{BASE}/sobjects/", {"sobjects": OBJECTS})
-    for soql, found in ((CHANNELS_QUERY, CHANNELS), (MEMBERS_QUERY, members)):
+    for soql, found in (
+        (CHANNELS_QUERY, CHANNELS),
+        (MEMBERS_QUERY, members),
+        (metadata_of(3), [{"Metadata": {"selectedEntity": "Unseen__ChangeEvent"}}]),
+        (metadata_of(5), [{"Metadata": {"selectedEntity": "Order__e"}}]),
+    ):
         org.tell(f"{BASE}/tooling/query?q={quote(soql, safe='')}", rows(found))
 
     offer = offered(RestClient(org.tokens(), "67.0", (5, 5), http=plain_http()))
