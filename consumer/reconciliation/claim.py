@@ -27,6 +27,12 @@ CLAIM = timedelta(minutes=5)
 REST = timedelta(seconds=30)
 #: The cursor's key for a comparison that waits for its stopped listener.
 RESTS = "rests"
+#: What an operator can do if the channel excludes what was to be compared.
+_DECIDE = (
+    "The comparison is not retried by itself, since the channel would exclude the same again. Do "
+    "what the reason says, or, if you do not need the missing changes, close this incident and the "
+    "one about their loss."
+)
 #: The cursor's key for the most steps that any attempt reached.
 FURTHEST = "furthest"
 
@@ -107,7 +113,9 @@ class ReconciliationClaim(Claim[Reconciliation]):
         if has_failed(self.job):
             self.release(now + REST)
             return False
-        self.update(cursor={}, window_end=now, **Reconciliation.BEGINNING)
+        unfiltered = Progress.of(self.job.cursor).unfiltered
+        cursor = Progress(unfiltered=unfiltered).cursor()
+        self.update(cursor=cursor, window_end=now, **Reconciliation.BEGINNING)
         return True
 
     def retry_at(self, due_at: datetime, error: str, attempts: int) -> None:
@@ -122,14 +130,15 @@ class ReconciliationClaim(Claim[Reconciliation]):
         """Mark the comparison as failed; the caller reports the error to the operator."""
         self.finish(State.FAILED, error=storable(error))
 
-    def give_up(self, error: str, attempts: int) -> None:
-        """Mark the comparison as failed, and open an incident."""
+    def give_up(self, error: str, attempts: int, *, needs_decision: bool = False) -> None:
+        """Mark the comparison as failed, and open an incident. `needs_decision`: the error says
+        what an operator can decide, and nothing has to be corrected."""
         with self.step():
             self.finish(State.FAILED, error=error, attempts=attempts)
             self._set_action(
                 f"The comparison of Salesforce with the audit log was given up: {error}"
             )
-            trouble = _given_up(self.job)
+            trouble = _given_up(self.job, _DECIDE if needs_decision else _correct(self.job))
             Incident.objects.report(self.job.listener_id, trouble, database_clock.now())
 
     def _set_action(self, action: str) -> None:
@@ -151,13 +160,19 @@ class ReconciliationClaim(Claim[Reconciliation]):
         Incident.objects.close(job.listener_id, kind, now, key=_key(job), note=job.report)
 
 
-def _given_up(job: Reconciliation) -> Trouble:
+def _correct(job: Reconciliation) -> str:
+    return (
+        "Correct the cause, for example by giving the login's user access to the entity. Then run "
+        f"manage.py reconcile_cdc --listener {job.listener.name}, which resumes this comparison."
+    )
+
+
+def _given_up(job: Reconciliation, remedy: str) -> Trouble:
     return Trouble(
         Incident.Kind.RECONCILIATION,
         _key(job),
         f"Salesforce could not be compared with the audit log ({job}): {job.error}",
-        "Correct the cause, for example by giving the login's user access to the entity. Then run "
-        f"manage.py reconcile_cdc --listener {job.listener.name}, which resumes this comparison.",
+        remedy,
         job.window_start,
         job.window_end,
         action="",

@@ -15,11 +15,13 @@ from consumer.reconciliation.backfill import Backfill, PartResult
 from consumer.reconciliation.deletions import ManyGone, look_up, refuse_if_many
 from consumer.reconciliation.evidence import CHUNK
 from consumer.reconciliation.judge import Judge, Judgement
+from consumer.reconciliation.membership import is_admitted
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.salesforce_rows import ON_ITS_WAY, SECOND, Row, rows
 from consumer.reconciliation.schedule import is_receiving
 from consumer.reconciliation.scope import Scope, entities_of, scope_of
 from handlers.listener_rest_client import rest_of
+from listeners.salesforce.channel_members import ChannelMembers
 from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError
 from listeners.salesforce.rest.client import RestClient
 
@@ -52,6 +54,15 @@ class NothingToCompare(Exception):
         )
 
 
+class NotCarried(Exception):
+    """The channel carries none of the entities. Name one that it carries, or extend the channel."""
+
+    def __init__(self, progress: Progress) -> None:
+        reasons = (f"{entity}: {why}" for entity, why in sorted(progress.left_out.items()))
+        super().__init__(f"nothing was compared: {'; '.join(reasons)}")
+        self.progress = progress
+
+
 def compare(
     job: Reconciliation,
     progress: Progress,
@@ -63,19 +74,24 @@ def compare(
     """Compare the remaining entities, and record missing changes unless `records` is False.
 
     `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses, or
-    that need a decision of an operator, are in `progress.refused` afterwards. Raises
-    NothingToCompare and CANNOT_READ. Never inside a transaction.
+    that need a decision of an operator, are in `progress.refused` afterwards; those that the
+    channel does not carry in `progress.left_out`. Raises NothingToCompare, NotCarried and
+    CANNOT_READ. Never inside a transaction.
     """
     entities = [job.entity_name] if job.entity_name else entities_of(job.listener)
     if not entities:
         raise NothingToCompare(job.listener.channel)
     scope, rest = scope_of(job), rest_of(job.listener)
+    members = ChannelMembers(rest, job.listener.channel)
+    progress.left_out = {}  # the channel may carry them by now
     progress.entities, progress.since, progress.until = len(entities), scope.since, scope.until
     for entity in entities:
         if entity in progress.done or entity in progress.refused:
             continue
         if not _NAME.fullmatch(entity):  # it becomes a part of the query
             progress.refuse(entity, "this is not a valid entity name")
+            continue
+        if not is_admitted(job, members, entity, progress):
             continue
         judge = Judge(job, entity, scope.rule, rest)
         backfill = Backfill(job, entity, judge, rest, records, accepts_deletions)
@@ -88,6 +104,8 @@ def compare(
         except ManyGone as many:
             progress.refuse(entity, str(many))
         on_page(progress)
+    if not progress.done and not progress.refused:
+        raise NotCarried(progress)
 
 
 def _entity(

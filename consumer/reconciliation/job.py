@@ -12,7 +12,7 @@ from django.conf import settings
 from audit.jobs.claim import ClaimLost
 from audit.models import Reconciliation
 from consumer.reconciliation.claim import ReconciliationClaim
-from consumer.reconciliation.compare import NothingToCompare, compare
+from consumer.reconciliation.compare import NotCarried, NothingToCompare, compare
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.schedule import is_ready
 from handlers.listener_rest_client import CANNOT_READ
@@ -48,6 +48,7 @@ class Refused(SalesforceError):
 
     def __init__(self, progress: Progress) -> None:
         super().__init__("; ".join(progress.refusals), reaction=Reaction.CONFIGURATION)
+        self.needs_decision = progress.needs_decision
 
 
 class WrongWindow(ValueError):
@@ -82,12 +83,12 @@ def _run(claim: ReconciliationClaim, ends_at: float) -> None:
         progress = _work(claim, end_slice)
         if progress.refused:
             refusal = Refused(progress)
-            progress.refused = {}  # the next attempt retries them: the cause may be fixed by then
+            progress.retry_refused()
             claim.keep(progress)
             _fail(claim, refusal)
     except SliceEnded:
         claim.release(database_clock.now())
-    except (*CANNOT_READ, NothingToCompare) as error:
+    except (*CANNOT_READ, NothingToCompare, NotCarried) as error:
         _fail(claim, error)
 
 
@@ -99,14 +100,17 @@ def _until_next_look(waited: timedelta) -> timedelta:
 
 
 def _fail(claim: ReconciliationClaim, error: Exception) -> None:
-    """Schedule another attempt, or give up. Waiting for a daily limit does not count as a
-    failure."""
+    """Schedule another attempt, or give up: at once if only an operator can decide. Waiting for a
+    daily limit does not count as a failure."""
     reaction = error.reaction if isinstance(error, SalesforceError) else None
     attempts = claim.job.attempts + (reaction is not Reaction.QUOTA)
     text = storable(str(error))
     log.warning("reconciliation failed", reconciliation=claim.job.pk, attempt=attempts, reason=text)
-    if attempts >= MOST_ATTEMPTS:
-        claim.give_up(text, attempts)
+    needs_decision = isinstance(error, NotCarried) or (
+        isinstance(error, Refused) and error.needs_decision
+    )
+    if attempts >= MOST_ATTEMPTS or needs_decision:
+        claim.give_up(text, attempts, needs_decision=needs_decision)
         return
     if reaction is Reaction.QUOTA:
         seconds = float(settings.CDC_QUOTA_PROBE)
@@ -120,8 +124,8 @@ def _fail(claim: ReconciliationClaim, error: Exception) -> None:
 def _work(claim: ReconciliationClaim, watch: Watch, *, accepts_deletions: bool = False) -> Progress:
     """Compare what is left, and finish the comparison if nothing was refused; return its progress.
 
-    `watch` is called after each page, and may raise to stop. Raises ClaimLost, NothingToCompare and
-    CANNOT_READ.
+    `watch` is called after each page, and may raise to stop. Raises ClaimLost, NothingToCompare,
+    NotCarried and CANNOT_READ.
     """
 
     def on_page(progress: Progress) -> None:
@@ -152,15 +156,25 @@ def window(
 
 
 def requested(
-    listener: Listener, entity: str, since: datetime, until: datetime, by: str
+    listener: Listener,
+    entity: str,
+    since: datetime,
+    until: datetime,
+    by: str,
+    *,
+    ignores_filter: bool = False,
 ) -> Reconciliation:
-    """Return the unsaved comparison that an operator requests. An empty entity means all."""
+    """Return the unsaved comparison that an operator requests. An empty entity means all.
+
+    With `ignores_filter`, the entity is compared although the channel filters it.
+    """
     now = database_clock.now()
     return Reconciliation(
         listener=listener,
         entity_name=entity,
         reason=Reconciliation.Reason.ASKED,
         requested_by=by[:150],
+        cursor=Progress(unfiltered={entity}).cursor() if ignores_filter else {},
         window_start=since,
         window_end=until,
         due_at=now,
@@ -168,20 +182,33 @@ def requested(
     )
 
 
+def ignore_filter(listener: Listener, entity: str) -> None:
+    """Let the listener's given-up comparisons compare an entity although the channel filters it.
+    Inside any transaction."""
+    for job in Reconciliation.objects.filter(listener=listener, state=Reconciliation.State.FAILED):
+        progress = Progress.of(job.cursor)
+        progress.unfiltered.add(entity)
+        job.cursor |= progress.cursor()
+        job.save(update_fields=["cursor"])
+
+
 def run_requested(
     job: Reconciliation, watch: Watch, *, records: bool, accepts_deletions: bool
 ) -> tuple[Progress, list[str]]:
-    """Compare now, in this process; return the progress, and why something was not compared.
+    """Compare now, in this process; return the progress, and why something was not compared,
+    beside the entities that the channel does not carry.
 
     `watch` is called after each page. Without `records`, missing changes are only counted. After a
     KeyboardInterrupt the workers continue the comparison. Never inside a transaction.
     """
     if not records:
-        progress = Progress()
+        progress = Progress.of(job.cursor)
         try:
             compare(job, progress, watch, records=False)
         except (*CANNOT_READ, NothingToCompare) as error:
             return progress, [*progress.refusals, str(error)]
+        except NotCarried as error:
+            return error.progress, []
         return progress, progress.refusals
     claim = ReconciliationClaim.of_new(job, database_clock.now())
     try:
@@ -190,6 +217,9 @@ def run_requested(
         claim.abandon(str(error))
         progress = Progress.of(claim.job.cursor)
         return progress, [*progress.refusals, str(error)]
+    except NotCarried as error:
+        claim.abandon(str(error))
+        return error.progress, []
     except KeyboardInterrupt:
         claim.release(database_clock.now())
         raise

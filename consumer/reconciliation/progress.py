@@ -14,7 +14,8 @@ from consumer.reconciliation.salesforce_rows import Row
 #: The value of `looked_up_to` at the log's end.
 END = -1
 _NUMBERS = ("compared", "missing", "in_part", "looked_up", "looked_up_again", "gone", "deleted")
-#: The fields of the progress that are stored as they are.
+#: The fields of the progress: sets of entities, reasons by entity, and those stored as they are.
+_SETS, _REASONS = ("done", "filtered", "unfiltered"), ("refused", "left_out", "doubts")
 _PLAIN = ("entity", "stamp", "counted", "looked_up_to", "gone_again")
 
 
@@ -68,12 +69,21 @@ class Progress:
     the log's records are looked up: those of entries up to `looked_up_to` are done. A second pass
     records those that are gone; `gone_again` is the number it has found. `unread`: how many records
     Salesforce refused to return, and its message for one of them.
+
+    `doubts`: why it is not known whether the channel carries or filters an entity that is compared.
+    `unfiltered`: entities that an operator lets be compared although the channel filters them.
     """
 
     figures: dict[str, Figures] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     #: Entities that Salesforce refused to query or read, with its message.
     refused: dict[str, str] = field(default_factory=dict)
+    #: Those of the refused ones that the channel filters: another attempt would not help.
+    filtered: set[str] = field(default_factory=set)
+    #: Entities that the channel does not carry, with the reason why they are not compared.
+    left_out: dict[str, str] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)
+    unfiltered: set[str] = field(default_factory=set)
     entity: str = ""
     stamp: int | None = None
     counted: int = 0
@@ -91,21 +101,24 @@ class Progress:
         """Return the progress that `cursor` stored; that of a new comparison if it is empty."""
         if not cursor:
             return cls()
+        stored: dict[str, Any] = {
+            **{name: cursor[name] for name in _PLAIN},
+            **{name: set(cursor[name]) for name in _SETS},
+            **{name: dict(cursor[name]) for name in _REASONS},
+        }
         return cls(
             figures={name: Figures.of_json(found) for name, found in cursor["figures"].items()},
-            done=set(cursor["done"]),
-            refused=dict(cursor["refused"]),
             unread=tuple(cursor["unread"]),
-            **{name: cursor[name] for name in _PLAIN},
+            **stored,
         )
 
     def cursor(self) -> dict[str, Any]:
         """Return the progress as JSON."""
         return {
             "figures": {name: figures.as_json() for name, figures in self.figures.items()},
-            "done": sorted(self.done),
-            "refused": self.refused,
             "unread": self.unread,
+            **{name: sorted(getattr(self, name)) for name in _SETS},
+            **{name: getattr(self, name) for name in _REASONS},
             **{name: getattr(self, name) for name in _PLAIN},
         }
 
@@ -127,7 +140,7 @@ class Progress:
         time, since rows come in that order."""
         if not self.entities:
             return 0.0
-        ended = len(self.done | self.refused.keys())
+        ended = len(self.done | self.refused.keys() | self.left_out.keys())
         return min((ended + self._share_of_current()) / self.entities, 1.0)
 
     def _share_of_current(self) -> float:
@@ -197,6 +210,24 @@ class Progress:
         """End an entity that cannot be compared."""
         self.refused[entity] = why
         self._leave()
+
+    def refuse_filtered(self, entity: str, why: str) -> None:
+        """Do not begin an entity that the channel filters."""
+        self.refused[entity] = why
+        self.filtered.add(entity)
+
+    def leave_out(self, entity: str, why: str) -> None:
+        """Do not begin an entity that the channel does not carry."""
+        self.left_out[entity] = why
+
+    def retry_refused(self) -> None:
+        """Let the next attempt compare the refused entities: the cause may be fixed by then."""
+        self.refused, self.filtered = {}, set()
+
+    @property
+    def needs_decision(self) -> bool:
+        """Return whether only an operator can bring the comparison further."""
+        return bool(self.refused) and self.refused.keys() <= self.filtered
 
     def end(self, entity: str) -> None:
         """End an entity: it is done, or refused if records could not be read."""

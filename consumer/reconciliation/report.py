@@ -62,6 +62,7 @@ def summary(job: Reconciliation, progress: Progress) -> str:
     ]
     for entity in sorted(progress.done):
         texts += [f"{entity}: {text}" for text in caveats(progress.figures[entity].fields)]
+    texts += notes(progress)
     texts += [_conclusion(total), *outside(job.listener, job.entity_name, job.window_start)]
     return "\n".join(f"{text[0].upper()}{text[1:]}." for text in texts)
 
@@ -110,6 +111,26 @@ def caveats(fields: Fields) -> list[str]:
         ("Not compared, since the login's user may not read them", fields.unreadable),
     )
     return [f"{why}: {_names(names)}" for why, names in found if names]
+
+
+def notes(progress: Progress) -> list[str]:
+    """Return the texts about what the channel excludes, or may exclude."""
+    found = [
+        f"Not compared: {entity}, since {why}" for entity, why in sorted(progress.left_out.items())
+    ]
+    if ignored := progress.unfiltered & progress.done:
+        found.append(
+            "Compared although the channel filters them, with the records that its filter "
+            f"excludes: {_names(ignored)}"
+        )
+    doubts = {entity: why for entity, why in progress.doubts.items() if entity in progress.done}
+    for why in sorted(set(doubts.values())):
+        entities = _names(entity for entity, reason in doubts.items() if reason == why)
+        found.append(
+            f"Compared without knowing whether the channel carries or filters them: {entities}; "
+            f"{why}"
+        )
+    return found
 
 
 def _conclusion(total: Figures) -> str:

@@ -9,7 +9,7 @@ from consumer.reconciliation import judge
 from handlers.models import Delivery
 from tests.commands.running import run
 from tests.consumer.hearing import hear
-from tests.consumer.losing import Entity
+from tests.consumer.losing import Entity, unseen_setup
 from tests.sample_data import make_listener, make_mapping
 from tests.simulator.process import SimulatorProcess
 
@@ -126,15 +126,16 @@ def test_times_and_the_entity_bound_it(entity):
     assert "no record changed in the window" in reconcile(entity, "--until", hour_ago)[1]
     assert "2 records changed in the window" in reconcile(entity, "--since", hour_ago)[1]
 
+    type(entity.listener).objects.update(channel="/data/ChangeEvents")
     lines = reconcile(entity, "--entity", "Account")
     assert f"{entity.listener.name}: Account: " in lines[1]
 
 
-def test_what_cannot_be_compared_is_named_and_the_rest_is_compared(entity):
+def test_what_cannot_be_compared_is_named_and_the_rest_is_compared(org, entity):
     type(entity.listener).objects.update(channel="/data/ChangeEvents")
     make_mapping(entity.listener, entity="Nothing__c", handler="tests.skip")
 
-    with pytest.raises(CommandError) as failed:
+    with unseen_setup(org), pytest.raises(CommandError) as failed:
         reconcile(entity)
 
     assert failed.value.returncode == 1

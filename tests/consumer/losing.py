@@ -2,6 +2,8 @@
 
 import itertools
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -62,6 +64,16 @@ class Entity:
     def added(self) -> list[tuple[str, str]]:
         """Return the change types and records of the entries that comparisons recorded."""
         return [(one.change_type, one.record_id) for one in self.entries(source="reconcile")]
+
+
+@contextmanager
+def unseen_setup(org) -> Iterator[None]:
+    """Take the user's permission to see which entities a channel carries, and give it back."""
+    org.access(view_setup=False)
+    try:
+        yield
+    finally:
+        org.access(view_setup=True)
 
 
 def run(job: Reconciliation) -> Reconciliation:

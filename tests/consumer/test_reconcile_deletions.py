@@ -14,7 +14,7 @@ from listeners.salesforce.rest import org_requests
 from tests.clock import a_moment_ago
 from tests.commands.running import run as command
 from tests.consumer.hearing import hear
-from tests.consumer.losing import asked, run
+from tests.consumer.losing import asked, run, unseen_setup
 from tests.sample_data import make_mapping
 from tests.simulator.process import SimulatorProcess
 
@@ -353,8 +353,9 @@ def test_a_refused_entity_does_not_restart_the_others(org, entity, monkeypatch):
     make_mapping(entity.listener, entity="Another__c")
     job = looking_up_only(entity)
 
-    for _ in range(20):
-        reconciliation_job.run(job.pk, budget=-1)
+    with unseen_setup(org):
+        for _ in range(20):
+            reconciliation_job.run(job.pk, budget=-1)
     job.refresh_from_db()
 
     assert job.deletions_added == 1

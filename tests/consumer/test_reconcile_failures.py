@@ -14,7 +14,7 @@ from consumer.reconciliation.claim import ReconciliationClaim
 from listeners.models import Listener, Position
 from tests.clock import a_moment_ago
 from tests.consumer.hearing import hear
-from tests.consumer.losing import Entity, asked, run
+from tests.consumer.losing import Entity, asked, run, unseen_setup
 from tests.sample_data import make_listener, make_mapping
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
@@ -65,8 +65,10 @@ def test_what_is_refused_for_good_is_given_up_and_taken_up_again_by_an_operator(
     Reconciliation.objects.update(
         entity_name="Nothing__c", attempts=reconciliation_job.MOST_ATTEMPTS - 1
     )
+    Listener.objects.update(channel="/data/ChangeEvents")
 
-    reconciliation_job.run(job.pk)
+    with unseen_setup(org):
+        reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert job.state == "failed"
@@ -89,7 +91,8 @@ def test_one_entity_that_is_refused_holds_up_no_other(org, entity):
     entity.create(Name="lost")
     job = entity.lose()
 
-    reconciliation_job.run(job.pk)
+    with unseen_setup(org):
+        reconciliation_job.run(job.pk)
 
     job.refresh_from_db()
     assert (job.state, job.added) == ("waiting", 1)
