@@ -74,8 +74,9 @@ class Backfill:
         read = self._read(rows)
         return PartResult(self.judge.judge(rows, read), refused=_words(read))
 
-    def fill(self, suspects: Sequence[Row]) -> PartResult:
+    def fill(self, suspects: Sequence[Row], renew: Callable[[], None]) -> PartResult:
         """Read the suspected records and record what is missing, until none changes in between.
+        `renew` is called after each read.
 
         Never inside a transaction. Raises what RestClient raises.
         """
@@ -84,6 +85,7 @@ class Backfill:
             if not suspects:
                 return result
             suspects = self._round(suspects, result)
+            renew()
         raise TransportFailed(f"records of {self.entity} change faster than they can be read")
 
     def _round(self, suspects: Sequence[Row], result: PartResult) -> list[Row]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import structlog
+from django.db.models import Case, F, When
 
 from audit.jobs.claim import Claim
 from audit.models import Incident, Reconciliation, Trouble
@@ -42,10 +43,15 @@ class ReconciliationClaim(Claim[Reconciliation]):
 
     @classmethod
     def of(cls, job_id: int, now: datetime) -> ReconciliationClaim | None:
-        """Claim a comparison; None if another process runs it, or it has ended."""
+        """Claim a comparison; None if another process runs it, or it has ended.
+
+        If another process has lost its claim, that counts as a failure: the process died, or a part
+        takes longer than the claim and would repeat for ever.
+        """
         related = ("listener__connection", "entry", "incident")
         found = Reconciliation.objects.select_related(*related).filter(pk=job_id)
-        return cls.take(found, now, CLAIM)
+        attempts = F("attempts") + Case(When(state=State.RUNNING, then=1), default=0)
+        return cls.take(found, now, CLAIM, attempts=attempts)
 
     @classmethod
     def of_new(cls, job: Reconciliation, now: datetime) -> ReconciliationClaim:

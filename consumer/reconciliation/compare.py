@@ -25,6 +25,9 @@ from listeners.salesforce.channel_members import ChannelMembers
 from listeners.salesforce.errors import Reaction, RestRefused, SalesforceError
 from listeners.salesforce.rest.client import RestClient
 
+OnPage = Callable[[Progress], None]
+Renew = Callable[[], None]
+
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -63,20 +66,26 @@ class NotCarried(Exception):
         self.progress = progress
 
 
+def _no_claim() -> None:
+    """Do nothing: a comparison that only counts has no claim to renew."""
+
+
 def compare(
     job: Reconciliation,
     progress: Progress,
-    on_page: Callable[[Progress], None],
+    on_page: OnPage,
     *,
+    renew: Renew = _no_claim,
     records: bool = True,
     accepts_deletions: bool = False,
 ) -> None:
     """Compare the remaining entities, and record missing changes unless `records` is False.
 
-    `on_page` is called after each page, and may raise to stop. Entities that Salesforce refuses, or
-    that need a decision of an operator, are in `progress.refused` afterwards; those that the
-    channel does not carry in `progress.left_out`. Raises NothingToCompare, NotCarried and
-    CANNOT_READ. Never inside a transaction.
+    `on_page` is called after each page, and may raise to stop; `renew` is called between the reads
+    of a page, which may take minutes together. Entities that Salesforce refuses, or that need a
+    decision of an operator, are in `progress.refused` afterwards; those that the channel does not
+    carry in `progress.left_out`. Raises NothingToCompare, NotCarried and CANNOT_READ. Never inside
+    a transaction.
     """
     entities = [job.entity_name] if job.entity_name else entities_of(job.listener)
     if not entities:
@@ -96,7 +105,7 @@ def compare(
         judge = Judge(job, entity, scope.rule, rest)
         backfill = Backfill(job, entity, judge, rest, records, accepts_deletions)
         try:
-            _entity(backfill, scope, progress, on_page)
+            _entity(backfill, scope, progress, on_page, renew)
         except RestRefused as refusal:
             if refusal.reaction is not Reaction.CONFIGURATION:
                 raise
@@ -109,19 +118,19 @@ def compare(
 
 
 def _entity(
-    backfill: Backfill, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+    backfill: Backfill, scope: Scope, progress: Progress, on_page: OnPage, renew: Renew
 ) -> None:
     """Compare one entity: first the changed records, then the records that exist by the log."""
     progress.begin(backfill.entity)
     if progress.looked_up_to is None:
-        _changed_records(backfill, scope, progress, on_page)
+        _changed_records(backfill, scope, progress, on_page, renew)
         progress.begin_look_up()
     _known_records(backfill, scope, progress, on_page)
     progress.end(backfill.entity)
 
 
 def _changed_records(
-    backfill: Backfill, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
+    backfill: Backfill, scope: Scope, progress: Progress, on_page: OnPage, renew: Renew
 ) -> None:
     """Compare the records that last changed in the window."""
     since = scope.since if progress.stamp is None else progress.stamp
@@ -130,18 +139,23 @@ def _changed_records(
         for start in range(0, len(page), CHUNK):
             part = page[start : start + CHUNK]
             spare_requests(backfill.rest)
-            progress.advance(part, _compare_part(backfill, part))
+            progress.advance(part, _compare_part(backfill, part, renew))
             on_page(progress)
 
 
-def _compare_part(backfill: Backfill, part: Sequence[Row]) -> PartResult:
+def _compare_part(backfill: Backfill, part: Sequence[Row], renew: Renew) -> PartResult:
+    """Compare some records. `renew` is called between reads, which may take minutes if Salesforce
+    refuses to read the records together."""
     found = backfill.judged(part)
     suspects = found.judgement.missing(part)
+    if suspects:
+        renew()
     if suspects and _wait_for_the_stream(backfill, found.judgement, suspects):
         # Judged without the lock first: on a busy entity most of them have arrived by now.
         found.add(backfill.judged(suspects))
         suspects = found.judgement.missing(suspects)
-    found.add(backfill.fill(suspects))
+        renew()
+    found.add(backfill.fill(suspects, renew))
     return found
 
 
@@ -158,9 +172,7 @@ def _wait_for_the_stream(backfill: Backfill, judgement: Judgement, suspects: Seq
     return True
 
 
-def _known_records(
-    backfill: Backfill, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
-) -> None:
+def _known_records(backfill: Backfill, scope: Scope, progress: Progress, on_page: OnPage) -> None:
     """Look up the records that exist according to the log, and record missing deletions.
 
     All records are looked up before any record without a trace counts as deleted: many of them
@@ -174,9 +186,7 @@ def _known_records(
         _look_up_all(backfill, scope, progress, on_page)
 
 
-def _look_up_all(
-    backfill: Backfill, scope: Scope, progress: Progress, on_page: Callable[[Progress], None]
-) -> None:
+def _look_up_all(backfill: Backfill, scope: Scope, progress: Progress, on_page: OnPage) -> None:
     while not progress.is_looked_up:
         spare_requests(backfill.rest)
         behind = progress.looked_up_to or 0

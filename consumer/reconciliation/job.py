@@ -11,7 +11,7 @@ from django.conf import settings
 
 from audit.jobs.claim import ClaimLost
 from audit.models import Reconciliation
-from consumer.reconciliation.claim import ReconciliationClaim
+from consumer.reconciliation.claim import CLAIM, ReconciliationClaim
 from consumer.reconciliation.compare import NotCarried, NothingToCompare, compare
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.schedule import is_ready
@@ -42,6 +42,16 @@ class SliceEnded(Exception):
     """The slice's time is over; the comparison continues in another slice."""
 
 
+class ClaimsExpired(Exception):
+    """Processes lost their claims without getting further. Look for the reason in their logs."""
+
+    def __init__(self, attempts: int) -> None:
+        super().__init__(
+            f"{attempts} attempts got no further, and the last one ended without a word: its "
+            f"process died, or one part took longer than {CLAIM.seconds // 60} minutes"
+        )
+
+
 class Refused(SalesforceError):
     """Entities that were not compared, each with the reason: usually the login's user may not query
     or read them."""
@@ -69,14 +79,20 @@ def run(job_id: int, *, budget: float = BUDGET) -> None:
 
 def _run(claim: ReconciliationClaim, ends_at: float) -> None:
     now = database_clock.now()
+    if (attempts := claim.job.attempts) >= MOST_ATTEMPTS:
+        claim.give_up(str(ClaimsExpired(attempts)), attempts)
+        return
     if claim.is_resting and not claim.wake(now):
         return
     if not is_ready(claim.job, now):
         claim.release(now + _until_next_look(now - claim.job.window_end))
         return
 
-    def end_slice(_: Progress) -> None:
-        if time.monotonic() > ends_at:
+    place = Progress.of(claim.job.cursor).place
+
+    def end_slice(progress: Progress) -> None:
+        # Many records of one second may take longer than a slice: the next one would repeat them.
+        if time.monotonic() > ends_at and progress.place != place:
             raise SliceEnded
 
     try:
@@ -133,7 +149,7 @@ def _work(claim: ReconciliationClaim, watch: Watch, *, accepts_deletions: bool =
         watch(progress)
 
     progress = Progress.of(claim.job.cursor)
-    compare(claim.job, progress, on_page, accepts_deletions=accepts_deletions)
+    compare(claim.job, progress, on_page, renew=claim.extend, accepts_deletions=accepts_deletions)
     if not progress.refused:
         claim.end(progress)
     return progress

@@ -120,6 +120,7 @@ class Progress:
             **{name: sorted(getattr(self, name)) for name in _SETS},
             **{name: getattr(self, name) for name in _REASONS},
             **{name: getattr(self, name) for name in _PLAIN},
+            "counted": self.counted + self._known,
         }
 
     @property
@@ -133,6 +134,11 @@ class Progress:
     def refusals(self) -> list[str]:
         """The entities that could not be compared, each with the reason."""
         return [f"{entity}: {why}" for entity, why in sorted(self.refused.items())]
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """The place from which another process would continue."""
+        return len(self.done), len(self.refused), self.stamp, self.looked_up_to, self.gone_again
 
     @property
     def share(self) -> float:
