@@ -14,7 +14,7 @@ from audit.log.record import record
 from audit.models import AuditLogEntry, Reconciliation
 from consumer.reconciliation.evidence import DELETES
 from consumer.reconciliation.judge import Judge, Judgement
-from consumer.reconciliation.salesforce_rows import Row
+from consumer.reconciliation.salesforce_rows import Row, rows_of
 from handlers import tracing
 from handlers.models import HandlerMapping
 from handlers.outbox import publish
@@ -72,7 +72,7 @@ class Backfill:
     def judged(self, rows: Sequence[Row]) -> PartResult:
         """Read the existing records and judge them. Raises what RestClient raises."""
         read = self._read(rows)
-        return PartResult(self.judge.judge(rows, read), refused=_words(read))
+        return PartResult(self.judge.judge(rows, read), refused=self._refusals(rows, read))
 
     def fill(self, suspects: Sequence[Row], renew: Callable[[], None]) -> PartResult:
         """Read the suspected records and record what is missing, until none changes in between.
@@ -95,7 +95,7 @@ class Backfill:
         before = entries.aggregate(newest=Max("id"))["newest"] or 0
         read = self._read(suspects)
         crash_points.reach("read")
-        result.refused |= _words(read)
+        result.refused |= self._refusals(suspects, read)
         again: list[Row] = []
 
         def choose() -> list[AuditLogEntry]:
@@ -134,6 +134,20 @@ class Backfill:
     def _read(self, rows: Sequence[Row]) -> RecordsRead:
         existing = [row.record_id for row in rows if not row.is_deleted]
         return self.rest.read_many(self.entity, existing) if existing else RecordsRead(0)
+
+    def _refusals(self, rows: Sequence[Row], read: RecordsRead) -> dict[str, str]:
+        """Return why existing records could not be read. A record that was not returned may have
+        been deleted meanwhile; if it still exists, it was not compared."""
+        refused = {record_id: str(refusal) for record_id, refusal in read.refused.items()}
+        known = read.records.keys() | refused.keys()
+        absent = [
+            row.record_id for row in rows if not row.is_deleted and row.record_id not in known
+        ]
+        for page in rows_of(self.rest, self.entity, absent):
+            for row in page:
+                if not row.is_deleted:
+                    refused[row.record_id] = "Salesforce lists the record, and does not return it"
+        return refused
 
     def _recorded_since(self, entry_id: int, rows: Sequence[Row]) -> set[str]:
         ids = [row.record_id for row in rows]
@@ -210,7 +224,3 @@ def record_chosen(listener: Listener, choose: Callable[[], Sequence[AuditLogEntr
         tracing.spans.recorded(listener.name, new, began)
     publish.publish_or_leave(ready, database_clock.now())
     return len(new)
-
-
-def _words(read: RecordsRead) -> dict[str, str]:
-    return {record_id: str(refusal) for record_id, refusal in read.refused.items()}

@@ -148,7 +148,7 @@ class Judge:
 
     def _verdict(self, state: LoggedState, fields: Fields, *, by_times: bool) -> Verdict:
         """Return the verdict. `by_times`: whether the log meets the rule."""
-        if fields.differing:
+        if fields.differing or state.is_deleted:  # the record exists: its restore is missing
             return Verdict.MISSING
         if not state.is_whole:
             return Verdict.IN_PART if by_times and not state.is_cut_off else Verdict.MISSING

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from audit.models import AuditLogEntry
-from consumer.reconciliation.evidence import WHOLE
+from consumer.reconciliation.evidence import DELETES, WHOLE
 from handlers.ordering.read_records import Reading
 from handlers.rules.field_paths import overlaid
 from listeners.models import Listener
@@ -37,19 +37,22 @@ class LoggedState:
     """The values of a record according to the log.
 
     `open_fields`: fields whose value the log does not have, as the event carried a diff or no
-    value. `is_cut_off`: the log has the first event of a split transaction, and none of the later
-    ones. `received_at`: when the newest entry was received.
+    value. `is_deleted`: the log has no restore after a deletion. `is_cut_off`: the log has the
+    first event of a split transaction, and none of the later ones. `received_at`: when the newest
+    entry was received.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     is_whole: bool = False
     open_fields: set[str] = field(default_factory=set)
+    is_deleted: bool = False
     is_cut_off: bool = False
     received_at: datetime | None = None
 
     def begin(self, entry: AuditLogEntry) -> None:
         """Take the whole record from an entry."""
         self.values, self.is_whole = dict(entry.changed_data), True
+        self.is_deleted = False
         self.open_fields, self.is_cut_off = _diffs(entry), False
 
     def update(self, entry: AuditLogEntry) -> None:
@@ -61,9 +64,9 @@ class LoggedState:
         carried = {name: value for name, value in body.items() if name not in diffs}
         self.values = overlaid(self.values, carried)
 
-    def forget(self) -> None:
+    def forget(self, *, is_deleted: bool) -> None:
         """Forget all values, after a gap event or a deletion."""
-        self.values, self.is_whole = {}, False
+        self.values, self.is_whole, self.is_deleted = {}, False, is_deleted
         self.open_fields, self.is_cut_off = set(), False
 
 
@@ -100,7 +103,7 @@ def state_after(entries: Sequence[AuditLogEntry]) -> LoggedState:
             is_alone = parts[entry.transaction_key] == 1
             state.is_cut_off |= is_alone and entry.changed_data.keys() <= _STAMPS
         else:
-            state.forget()
+            state.forget(is_deleted=entry.change_type in DELETES)
     return state
 
 

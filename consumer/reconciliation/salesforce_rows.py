@@ -40,7 +40,8 @@ def rows(
     rest: RestClient, entity: str, since: int | None, until: int | None, *, deleted: bool
 ) -> Iterator[list[Row]]:
     """Yield pages of the records last changed from `since` on and before `until`, the oldest change
-    first. With `deleted`, includes the Recycle Bin. Raises what RestClient raises."""
+    first, archived ones included. With `deleted`, includes the Recycle Bin. Raises what RestClient
+    raises."""
     bounds = [
         f"SystemModstamp {sign} {_literal(at)}"
         for sign, at in ((">=", since), ("<", until))
@@ -48,10 +49,14 @@ def rows(
     ]
     where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
     soql = _SELECT.format(entity=entity) + where + _ORDER
-    for page in rest.query(soql, deleted=deleted):
+    for page in rest.query(soql, deleted=True):  # only this resource returns archived records
+        found = (_row(record) for record in page)
         # A server that ignores the bounds would make us record changes outside the window.
-        found = [_row(record) for record in page]
-        yield [row for row in found if _is_between(row.stamp, since, until)]
+        yield [
+            row
+            for row in found
+            if _is_between(row.stamp, since, until) and (deleted or not row.is_deleted)
+        ]
 
 
 def rows_of(rest: RestClient, entity: str, ids: Sequence[str]) -> Iterator[list[Row]]:

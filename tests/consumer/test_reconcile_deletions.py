@@ -362,3 +362,28 @@ def test_a_refused_entity_does_not_restart_the_others(org, entity, monkeypatch):
     assert job.cursor["done"] == [entity.name]
     assert "Another__c: " in job.error
     assert "Unknown__c: " in job.error
+
+
+def test_a_restore_that_the_log_lacks_is_recorded(org, entity):
+    """The record was found deleted, after its last change, while the user could not see it."""
+    [record] = entity.create(Name="Acme")
+    hear(org, entity.listener)
+    [created] = entity.entries()
+    AuditLogEntry.objects.create(
+        listener=entity.listener,
+        channel=entity.listener.channel,
+        entity_name=entity.name,
+        record_id=record,
+        change_type="DELETE",
+        transaction_key="reconcile:1",
+        sequence_number=1,
+        commit_timestamp=created.commit_timestamp + 60_000,
+        source="reconcile",
+        received_at=timezone.now(),
+    )
+
+    job = compare(entity)
+
+    assert entity.added()[1:] == [("UNDELETE", record)]
+    assert (job.compared, job.added, job.known_in_part) == (1, 1, 0)
+    assert compare(entity).added == 0
