@@ -48,7 +48,7 @@ def _switch(listener: Listener, by: Actor, reason: str, now: datetime, *, on: bo
 def obstacle(listener: Listener, now: datetime) -> str:
     """Return why the listener's position cannot be forgotten now; empty if it can."""
     position = position_of(listener)
-    if position is None or not (position.replay_id or position.tip_since):
+    if position is None or not position.has_begun:
         return "There is no position to forget."
     has_failed = position.state == Position.State.FAILED  # it drains, and receives no more
     if listener.enabled and is_held(position, now) and not has_failed:
@@ -84,8 +84,10 @@ def forget(position: Position) -> bool:
     """
     as_read = {"pk": position.pk, "epoch": position.epoch, "replay_id": position.replay_id}
     return bool(
-        Position.objects.filter(**as_read).update(
+        Position.objects.filter(**as_read, newest_id=position.newest_id).update(
             replay_id="",
+            shares_ids=False,
+            **Position.NOT_HELD_BACK,
             named_at=None,
             subscription="",
             tip_since=None,

@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce, Now
 from audit.db.prepared import Param, Prepared, update_query
 from audit.models import AuditLogEntry
 from consumer import incidents
+from consumer.ingest.shared_ids import HeldBack, is_after
 from listeners.leases import Lease, LeaseLost, lease_end
 from listeners.models import Position
 
@@ -45,26 +46,39 @@ def hold(lease: Lease, expected_position: str | None = None, end: str = "") -> P
     """Lock the position for this transaction.
 
     Raises LeaseLost if the lease is not current, and CommitsLost if the position is neither at
-    `expected_position`, where the previous batch left it, nor at `end`, where this batch ends:
-    there the commit succeeded, and only its confirmation was lost.
+    `expected_position` (`Position.left_at`), where the previous batch left it, nor at `end`, the id
+    with which this batch ends: there the commit succeeded, and only its confirmation was lost.
     """
     held = _HELD.objects(**asdict(lease))
     if not held:
         raise LeaseLost
     position: Position = held[0]
-    if expected_position is not None and position.replay_id not in (expected_position, end):
+    if (
+        expected_position is not None
+        and position.left_at not in (expected_position, end)
+        and not is_after(position, expected_position, end)
+    ):
         raise CommitsLost
     return position
 
 
-def advance(lease: Lease, replay_id: str, entries: Sequence[AuditLogEntry]) -> None:
+def advance(
+    lease: Lease,
+    replay_id: str,
+    entries: Sequence[AuditLogEntry],
+    held_back: HeldBack | None = None,
+) -> None:
     """Move the position past the recorded entries, and renew the lease. Inside the caller's
-    transaction. Raises LeaseLost."""
+    transaction. `held_back`: the position on a channel with shared ids. Raises LeaseLost."""
+    last_event_at = None
     if replay_id and entries:
         last_event_at = incidents.utc_of(max(e.commit_timestamp for e in entries))
+    if last_event_at and held_back is None:
         moved = _ADVANCE.execute(**asdict(lease), replay_id=replay_id, last_event_at=last_event_at)
     else:
-        changes = {"replay_id": replay_id} if replay_id else {}
+        changes: dict[str, Any] = {"last_event_at": last_event_at} if last_event_at else {}
+        if replay_id:
+            changes |= {"replay_id": replay_id} if held_back is None else asdict(held_back)
         moved = Position.objects.held(lease).update(
             lease_until=lease_end(), unrecorded_since=None, **changes
         )

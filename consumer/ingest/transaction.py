@@ -24,8 +24,10 @@ from audit.log.record import record
 from audit.models import AuditLogEntry
 from consumer import incidents
 from consumer.gaps import plan
+from consumer.ingest import shared_ids
 from consumer.ingest.position import advance, hold
 from consumer.ingest.quarantine import Unreadable, keep
+from consumer.ingest.shared_ids import HeldBack
 from handlers import tracing
 from handlers.models import HandlerMapping
 from handlers.outbox.handover import DeliveriesToPublish, deliver_batch
@@ -65,7 +67,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """A keep-alive with a replay id: Salesforce had no further event up to it when it arrived."""
+    """Salesforce had no further event up to this replay id when it answered. Without an id, up to
+    the newest event before."""
 
     replay_id: str
     received_at: datetime
@@ -77,7 +80,8 @@ class Ingested:
 
     `entries`, `repeated`, `quarantined`: counts. `to_publish`: the deliveries to publish now.
     `reads`: whether records are to be read over REST. `replay_id`: the new position, empty if it
-    did not move. `first_commit_timestamp`: of the first change, in milliseconds since 1970.
+    did not move. `left_at`: where the position was left (`Position.left_at`), empty if nothing was
+    recorded. `first_commit_timestamp`: of the first change, in milliseconds since 1970.
     """
 
     entries: int = 0
@@ -86,6 +90,7 @@ class Ingested:
     to_publish: DeliveriesToPublish = field(default_factory=DeliveriesToPublish)
     reads: bool = False
     replay_id: str = ""
+    left_at: str = ""
     first_commit_timestamp: int | None = None
 
     def add(self, other: Ingested) -> None:
@@ -95,6 +100,7 @@ class Ingested:
         self.to_publish.add(other.to_publish)
         self.reads |= other.reads
         self.replay_id = other.replay_id or self.replay_id
+        self.left_at = other.left_at or self.left_at
         if self.first_commit_timestamp is None:
             self.first_commit_timestamp = other.first_commit_timestamp
 
@@ -121,7 +127,7 @@ def ingest(
     """Record a batch of messages with their deliveries. Never inside a transaction.
 
     `mappings` replace the listener's own, which are read when the batch is recorded.
-    `expected_position` is the position that the messages come after, if known. `while_writing` is
+    `expected_position` is where the last batch left the position, if known. `while_writing` is
     called while the database writes. `expect_repeats`: entries may have been recorded before.
 
     A batch takes one transaction. A message that cannot be decoded, or that the database refuses,
@@ -141,7 +147,7 @@ def ingest(
             )
     half = len(messages) // 2
     result = ingest(listener, lease, messages[:half], mappings, expected_position, commit=commit)
-    expected_position = result.replay_id or expected_position
+    expected_position = result.left_at or expected_position
     result.add(ingest(listener, lease, messages[half:], mappings, expected_position, commit=commit))
     return result
 
@@ -163,7 +169,8 @@ def _ingest_whole(
         if not message.is_before_start
         for event in events
     ]
-    replay_id = decoded[-1][1][-1].replay_id
+    decoded_events = [events for _, events in decoded]
+    replay_id = decoded_events[-1][-1].replay_id
     began = time_ns()
     # Entries, deliveries and position commit together; `durable`: there is no transaction around.
     with transaction.atomic(durable=True):
@@ -178,16 +185,17 @@ def _ingest_whole(
         )
         reported = incidents.report(listener.pk, new, messages[-1].received_at)
         reads = plan.plan_repairs(listener, reported, messages[-1].received_at)
-        advance(lease, replay_id, entries)
+        held_back = shared_ids.after_batch(position, listener.channel, decoded_events, new)
+        advance(lease, replay_id, entries, held_back)
         throughput.count(listener.pk, messages[-1].received_at, len(messages), len(new))
         crash_points.reach("recorded")
     crash_points.reach("committed")
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
     first_commit_timestamp = entries[0].commit_timestamp if entries else None
-    return Ingested(
-        len(new), len(entries) - len(new), 0, to_publish, reads, replay_id, first_commit_timestamp
-    )
+    result = Ingested(len(new), len(entries) - len(new), 0, to_publish, reads)
+    result.first_commit_timestamp = first_commit_timestamp
+    return _left(result, position, replay_id, held_back)
 
 
 def _quarantine(
@@ -205,25 +213,41 @@ def _quarantine(
         raw, reason = message_text(message.data), f"the database refused it: {describe(error)}"
     unreadable = Unreadable(raw, reason, replay_id, message.received_at)
     with transaction.atomic(durable=True):
-        hold(lease, expected_position, replay_id)
+        position = hold(lease, expected_position, replay_id)
         quarantined = keep(listener, unreadable)
-        advance(lease, unreadable.replay_id, [])
+        held_back = shared_ids.after_unreadable(position, listener.channel, replay_id)
+        advance(lease, replay_id, [], held_back)
         throughput.count(listener.pk, message.received_at, 1, 0)
-    return Ingested(quarantined=quarantined, replay_id=unreadable.replay_id)
+    return _left(Ingested(quarantined=quarantined), position, replay_id, held_back)
 
 
-def move(lease: Lease, keep_alive: KeepAlive, expected_position: str | None = None) -> None:
-    """Move the position to a keep-alive, once every message before it is recorded. Never inside a
-    transaction."""
+def _left(
+    result: Ingested, before: Position, replay_id: str, held_back: HeldBack | None
+) -> Ingested:
+    """Return the result with where the batch left the position."""
+    result.replay_id = result.left_at = replay_id
+    if held_back is not None:
+        result.left_at = held_back.left_at
+        result.replay_id = held_back.replay_id if held_back.replay_id != before.replay_id else ""
+    return result
+
+
+def move(lease: Lease, keep_alive: KeepAlive, expected_position: str | None = None) -> str:
+    """Move the position to a keep-alive, once every message before it is recorded; return the new
+    position. Never inside a transaction."""
+    replay_id = keep_alive.replay_id or shared_ids.newest_of(expected_position or "")
     with transaction.atomic(durable=True):
-        hold(lease, expected_position, keep_alive.replay_id)
+        position = hold(lease, expected_position, replay_id)
+        replay_id = keep_alive.replay_id or position.newest_id or position.replay_id
+        changes: dict[str, Any] = {"replay_id": replay_id, "caught_up_at": keep_alive.received_at}
+        if keep_alive.replay_id:
+            changes["named_at"] = keep_alive.received_at
+        if position.newest_id:
+            changes |= Position.NOT_HELD_BACK
         Position.objects.held(lease).update(
-            replay_id=keep_alive.replay_id,
-            named_at=keep_alive.received_at,
-            caught_up_at=keep_alive.received_at,
-            unrecorded_since=None,
-            lease_until=lease_end(),
+            **changes, unrecorded_since=None, lease_until=lease_end()
         )
+    return replay_id
 
 
 def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, now: datetime) -> int:

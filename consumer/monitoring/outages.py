@@ -37,7 +37,7 @@ def _has_something_to_miss(watched: Watched) -> bool:
     position = watched.position
     if watched.is_live or not position.channel:
         return True
-    return bool(position.replay_id or position.tip_since)
+    return position.has_begun
 
 
 def _since(watched: Watched) -> datetime:

@@ -26,8 +26,10 @@ class Buffer:
 
     def __init__(self, limit: int, most_bytes: int = FULL_BYTES, room: Room = ROOM) -> None:
         """`room` is shared with the other listeners of the process."""
-        #: The position that the next message comes after; None before the first subscription.
+        #: Where the position was left before the next message; None before the first subscription.
         self.expected_position: str | None = None
+        #: Whether the position stays before the newest id (consumer.ingest.shared_ids).
+        self.is_held_back = False
         self._limit = limit
         self._most_bytes = most_bytes
         self._bytes = 0
@@ -39,6 +41,10 @@ class Buffer:
         self._room = room
         self._reserved = 0  # bytes of a response that was not put yet
         self._turn: Turn | None = None
+
+    def begin(self, position: str) -> None:
+        """Expect the messages that come after this stored position."""
+        self.expected_position, self.is_held_back = position, False
 
     def reserve(self, size: int) -> None:
         """Wait until the process has room for a response of `size` bytes that is not parsed yet.

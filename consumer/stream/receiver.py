@@ -180,7 +180,7 @@ class Receiver(threading.Thread):
         self._set(State.CONNECTING, self.status.reason)
         self._buffer.wait_until_recorded()
         position = Position.objects.get(listener=self._listener)
-        self._buffer.expected_position = position.replay_id
+        self._buffer.begin(position.replay_id)
         org_id = self._tokens.get().org_id
         begins = beginning_of(self._listener, position, org_id, timezone.now())
         self._not_before = begins.not_before
@@ -206,9 +206,9 @@ class Receiver(threading.Thread):
             "org_id": self._unstored_org_id,
             "channel": self._listener.channel,
             "subscription": self._listener.subscription,
+            **Position.NOT_HELD_BACK,  # the newest id's events come again
+            **({} if self._tip_since is None else {"tip_since": self._tip_since}),
         }
-        if self._tip_since is not None:
-            changes["tip_since"] = self._tip_since
         if not Position.objects.held(self._lease).update(**changes):
             raise LeaseLost
         self._unstored_org_id = self._tip_since = None
@@ -236,6 +236,8 @@ class Receiver(threading.Thread):
         elif self._stream.newest and time.monotonic() >= self._next_move_at:
             self._next_move_at = time.monotonic() + MOVE_SECONDS
             self._buffer.put([KeepAlive(self._stream.newest, now)])
+        elif self._buffer.is_held_back and self._empty_answers >= 2:
+            self._buffer.put([KeepAlive("", now)])
 
     def _note_caught_up(self, is_empty: bool, now: datetime) -> None:
         """After two empty responses in a row with nothing left to record, the listener has caught
@@ -250,8 +252,7 @@ class Receiver(threading.Thread):
             self.caught_up_at = now
 
     def _note_progress(self, has_messages: bool) -> None:
-        """Forget earlier failures once the session is stable; messages before that only shorten the
-        back-off."""
+        """Forget failures once the session is stable; messages before that shorten the back-off."""
         if time.monotonic() - (self._stream.subscribed_at or 0) >= STABLE_SECONDS:
             self._failures = 0
         elif has_messages:

@@ -139,8 +139,10 @@ class Recorder(threading.Thread):
             commit=self._commit,
         )
         self._expect_repeats = bool(result.repeated)
+        if result.left_at:
+            self._buffer.expected_position = result.left_at
+            self._buffer.is_held_back = result.left_at != result.replay_id
         if result.replay_id:
-            self._buffer.expected_position = result.replay_id
             self._on_commit(result.replay_id)
         metrics.recorded(self._listener.name, result, batch)
         reads_of = self._listener.pk if result.reads else None
@@ -159,9 +161,10 @@ class Recorder(threading.Thread):
 
     def _move(self, keep_alive: KeepAlive) -> None:
         expected_position = self._buffer.expected_position
-        self._commit(lambda: move(self._lease, keep_alive, expected_position))
-        self._buffer.expected_position = keep_alive.replay_id
-        self._on_commit(keep_alive.replay_id)
+        replay_id = self._commit(lambda: move(self._lease, keep_alive, expected_position))
+        self._buffer.expected_position = replay_id
+        self._buffer.is_held_back = False
+        self._on_commit(replay_id)
 
     def _commit(self, write: Callable[[], Result]) -> Result:
         """Call `write` until the database accepts it; return its result. Raises GivenUp.

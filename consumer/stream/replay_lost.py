@@ -58,6 +58,7 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
                 return
         # Salesforce keeps the position of a managed subscription: report the loss only once.
         changes |= {"named_at": None, "subscription": listener.subscription}
+        changes |= Position.NOT_HELD_BACK
         Position.objects.held(lease).update(**changes)
 
 

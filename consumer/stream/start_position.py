@@ -54,8 +54,7 @@ def _refuse_foreign(listener: Listener, position: Position, org_id: str | None) 
     ):
         raise ReplayLost("subscription", "the position belongs to another org or channel")
     wanted = listener.subscription
-    has_begun = bool(position.replay_id or position.tip_since)
-    if wanted and has_begun and position.subscription != wanted:
+    if wanted and position.has_begun and position.subscription != wanted:
         error = f"the managed subscription {wanted} is not where the position is"
         raise ReplayLost("subscription", error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -33,6 +33,13 @@ class Position(models.Model):
     replay_id = models.CharField(
         max_length=255, blank=True, help_text="The replay id of the last recorded event; opaque."
     )
+    # On a channel where events share replay ids (consumer.ingest.shared_ids), the position stays
+    # before the id of the last recorded event. Then that is the newest id, with the number of
+    # batches that ended with it; otherwise they are empty.
+    newest_id = models.CharField(max_length=255, blank=True)
+    newest_batches = models.PositiveIntegerField(default=0)
+    # Events of a standard channel were seen to share replay ids.
+    shares_ids = models.BooleanField(default=False)
     # When Salesforce last reported, without an event, that there are no more events up to the
     # replay id. The position's age counts from then, unless an event was recorded later.
     named_at = models.DateTimeField(null=True, blank=True)
@@ -68,12 +75,25 @@ class Position(models.Model):
     # have left their lane are kept as long as it has deliveries for their former handler.
     lanes = models.JSONField(default=dict, blank=True)
 
+    #: The fields of a position that is not held back.
+    NOT_HELD_BACK: ClassVar = {"newest_id": "", "newest_batches": 0}
+
     objects = PositionQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(epoch__gte=0), name="position_epoch_not_negative"),
         ]
+
+    @property
+    def left_at(self) -> str:
+        """Where the last recording left the position; another text after each recording."""
+        return f"{self.newest_id}#{self.newest_batches}" if self.newest_id else self.replay_id
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a restart continues from somewhere, instead of where the listener begins."""
+        return bool(self.replay_id or self.newest_id or self.tip_since)
 
     def belongs_to(self, org_id: str | None, channel: str) -> bool:
         """Return whether the replay id is valid in the org and channel.

@@ -44,6 +44,11 @@ def entity_of(channel: str) -> str | None:
     return name.removesuffix("ChangeEvent") if name.endswith("ChangeEvent") else None
 
 
+def is_custom(channel: str) -> bool:
+    """Return whether it is a custom channel, which can have filters and enriched fields."""
+    return channel.endswith("__chn")
+
+
 def change_event_of(entity: str) -> str:
     """Return the name of an entity's change event: AccountChangeEvent, Employee__ChangeEvent."""
     if entity.endswith("__c"):

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 
 from simulator.control.requests import Body, ControlError, read_change, read_writer
 from simulator.org.catalogue import Entity
+from simulator.org.channels import Member
 from simulator.org.description import field_names
 from simulator.org.events import HEADER, StoredEvent
 from simulator.org.records import JsonObject, Record
+from simulator.rest.errors import RestError
+from simulator.rest.soql import parse
+from simulator.rest.soql_where import comparisons, holds
 from simulator.simulator import Simulator
 from simulator.traffic.generator import ENTITIES
 
@@ -112,10 +116,34 @@ async def traffic(sim: Simulator, body: Body) -> JsonObject:
 
 
 def channels(sim: Simulator, body: Body) -> JsonObject:
-    """Add a custom channel, or change its objects."""
+    """Add a custom channel, or change its objects, enriched fields and filters."""
     name, names = body.text("name"), body.texts("entities")
-    filters = body.mapping("filters", {})
-    return {"channel": sim.org.channels.define(name, names, filters)}
+    enriched = Body(body.mapping("enriched_fields", {}), "'enriched_fields'")
+    filters = Body(body.mapping("filters", {}), "'filters'")
+    body.done()
+    members = {
+        entity: _member(enriched.texts(entity), filters.text(entity, ""))
+        for entity in names
+        if enriched.has(entity) or filters.has(entity)
+    }
+    enriched.done()
+    filters.done()
+    return {"channel": sim.org.channels.define(name, names, members)}
+
+
+def _member(enriched: tuple[str, ...], text: str) -> Member:
+    """Return the member of a channel. Raises RestError for an invalid filter."""
+    if not text:
+        return Member(enriched)
+    try:
+        where = parse(f"SELECT Id FROM Event WHERE {text}").where  # noqa: S608
+    except RestError as error:
+        raise ControlError(f"invalid filter {text!r}: {error.message}") from None
+    compared = [comparison.name for comparison in comparisons(where)]
+    spelt = {name: name for name in compared}
+    header = f"{HEADER}."
+    fields = {name.partition(".")[0]: None for name in compared if not name.startswith(header)}
+    return Member(enriched, text, tuple(fields), lambda values: holds(where, values, spelt))
 
 
 def clock(sim: Simulator, body: Body) -> JsonObject:

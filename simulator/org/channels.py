@@ -1,16 +1,69 @@
 """Channel names, and the events that each channel carries."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from simulator.org.catalogue import Catalogue
+from simulator.org.events import HEADER
+from simulator.org.records import JsonObject
 
 ALL = "/data/ChangeEvents"
 CUSTOM_SUFFIX = "__chn"
+ENRICHED_TYPES = ("UPDATE", "DELETE")
+#: The types of events with data.
+CHANGED_TYPES = ("CREATE", "UPDATE", "DELETE", "UNDELETE")
 
 
 class SubscriptionRefusedError(Exception):
     """A refused subscription; the text is the Bayeux error string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a custom channel does with an entity's events.
+
+    enriched  fields that updates and deletions carry, changed or not, with their present values
+    filter    the text of the filter, `filtered` the fields that it names, and `admits` the filter
+              itself, which takes values by field name
+    """
+
+    enriched: tuple[str, ...] = ()
+    filter: str = ""
+    filtered: tuple[str, ...] = ()
+    admits: Callable[[JsonObject], bool] = lambda values: True
+
+    def parts(
+        self, payload: JsonObject, fields_of: Callable[[str], JsonObject]
+    ) -> Iterator[JsonObject]:
+        """Yield the payloads that are delivered for an event's payload.
+
+        An enriched event of several records is split into one for each of them. The fields of a
+        filter are enriched too. Events without data pass every filter. `fields_of` returns the
+        present fields of a record.
+        """
+        given = payload.get(HEADER)
+        header: JsonObject = given if isinstance(given, dict) else {}
+        kind, record_ids = header.get("changeType"), header.get("recordIds") or ["*"]
+        if kind not in CHANGED_TYPES or record_ids[0].endswith("*"):
+            yield payload
+            return
+        wanted = (*self.enriched, *self.filtered) if kind in ENRICHED_TYPES else ()
+        for record_id in record_ids if wanted else record_ids[:1]:
+            part = payload
+            if wanted:
+                present = fields_of(record_id)
+                added = {name: present[name] for name in wanted if name in present}
+                part = {**added, **payload, HEADER: {**header, "recordIds": [record_id]}}
+            if self.admits(dict(_named(part))):
+                yield part
+
+
+def _named(payload: JsonObject, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield each value under its name, like `BillingAddress.City` inside compound fields."""
+    for name, value in payload.items():
+        yield prefix + name, value
+        if isinstance(value, dict):
+            yield from _named(value, f"{prefix}{name}.")
 
 
 @dataclass(slots=True)
@@ -19,20 +72,24 @@ class Channels:
 
     catalogue: Catalogue
     custom: dict[str, frozenset[str]] = field(default_factory=dict)
-    #: The filter expressions of members, by channel and entity.
-    filters: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: The members with enriched fields or a filter, by path and entity.
+    members: dict[tuple[str, str], Member] = field(default_factory=dict)
 
     def define(
-        self, name: str, entities: Iterable[str], filters: Mapping[str, str] | None = None
+        self, name: str, entities: Iterable[str], members: Mapping[str, Member] | None = None
     ) -> str:
         """Add or replace a custom channel, and return its path. Raises LookupError, ValueError."""
         if not name.endswith(CUSTOM_SUFFIX):
             raise ValueError(f"a custom channel's name ends with {CUSTOM_SUFFIX}: {name!r}")
         path = "/data/" + name.removeprefix("/data/")
-        self.custom[path] = frozenset(self.catalogue.get(entity).name for entity in entities)
-        for entity in self.custom[path]:
-            self.filters.pop((path, entity), None)
-        self.filters |= {(path, entity): text for entity, text in (filters or {}).items()}
+        names = frozenset(self.catalogue.get(entity).name for entity in entities)
+        for entity in members or {}:
+            if entity not in names:
+                raise ValueError(f"{entity!r} is not an object of the channel {path}")
+        self.custom[path] = names
+        for entity in self.catalogue.entities:
+            self.members.pop((path, entity), None)
+        self.members |= {(path, entity): member for entity, member in (members or {}).items()}
         return path
 
     def check(self, channel: str) -> None:

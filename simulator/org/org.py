@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.options import Options
 from simulator.org.avro.schema import Schema
@@ -191,6 +191,32 @@ class Org:
         for observer in self._observers:
             observer(event)
         return event
+
+    def delivered(self, channel: str, event: StoredEvent) -> list[StoredEvent]:
+        """Return what a subscriber of the channel receives of an event, if anything; enriched
+        fields have their values of now."""
+        if not self.channels.carries(channel, event.entity):
+            return []
+        member = self.channels.members.get((channel, event.entity))
+        if member is None:
+            return [event]
+        parts = member.parts(event.payload, lambda key: self._present(event.entity, key))
+        return [self._part(event, payload) for payload in parts]
+
+    def _present(self, entity: str, record_id: str) -> JsonObject:
+        """Return the fields of a live or deleted record that the user may see."""
+        record = self.store.rows(entity).get(record_id)
+        record = record or self.store.recycle_bin.get(entity, {}).get(record_id)
+        hidden = self.catalogue.get(entity).hidden
+        fields = record.fields if record else {}
+        return {name: value for name, value in fields.items() if name not in hidden}
+
+    def _part(self, event: StoredEvent, payload: JsonObject) -> StoredEvent:
+        if payload is event.payload:
+            return event
+        schema = self.schemas.by_id.get(event.schema)
+        avro = event.avro and schema and self.encode(payload, schema)
+        return replace(event, payload=payload, avro=avro or event.avro)
 
     def header(self, now: int, writer: Writer = SOMEBODY) -> JsonObject:
         """Return the header fields shared by every event of a new transaction."""

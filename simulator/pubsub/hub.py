@@ -126,8 +126,8 @@ class Hub:
     def publish(self, event: StoredEvent) -> None:
         """Queue an event for every stream whose topic carries it."""
         for subscriber in self.subscribers:
-            if self.org.channels.carries(subscriber.topic, event.entity):
-                subscriber.queue.append(event)
+            if parts := self.org.delivered(subscriber.topic, event):
+                subscriber.queue.extend(parts)
                 subscriber.awake.set()
 
     def wake(self) -> None:

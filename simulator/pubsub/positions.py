@@ -77,7 +77,7 @@ def backlog(org: Org, topic: str, preset: int, replay_id: bytes) -> list[StoredE
             events = org.log.after(replay_number(org, replay_id))
         case _:
             raise PubSubError("subscription.fetch.request.invalid", "Unknown replay preset.")
-    return [event for event in events if org.channels.carries(topic, event.entity)]
+    return [part for event in events for part in org.delivered(topic, event)]
 
 
 @dataclass(slots=True)

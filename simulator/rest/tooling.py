@@ -10,7 +10,7 @@ listed, and no event is held back by them.
 from collections.abc import Iterator
 
 from simulator.org.catalogue import CUSTOM_SUFFIX, Catalogue, Entity
-from simulator.org.channels import ALL
+from simulator.org.channels import ALL, Member
 from simulator.org.channels import CUSTOM_SUFFIX as CHANNEL_SUFFIX
 from simulator.org.description import all_definitions
 from simulator.org.ids import POD, base62, with_checksum
@@ -109,26 +109,27 @@ def _channels(request: RestRequest) -> Iterator[JsonObject]:
 def _members(request: RestRequest) -> Iterator[JsonObject]:
     catalogue = request.sim.org.catalogue
     selected = [entity for entity in catalogue.entities.values() if entity.selected]
+    channels = request.sim.org.channels
     members = [(STANDARD, STANDARD, entity) for entity in selected]
-    for number, (path, names) in enumerate(request.sim.org.channels.custom.items(), 1):
+    for number, (path, names) in enumerate(channels.custom.items(), 1):
         channel = path.removeprefix("/data/")
         members += [(channel, _id(CHANNEL, number), catalogue.get(name)) for name in sorted(names)]
     for number, (channel, channel_id, entity) in enumerate(members, 1):
         name = f"{channel}_{entity.change_event}".replace("__", "_")
-        filtered = request.sim.org.channels.filters.get((f"/data/{channel}", entity.name))
+        defined = channels.members.get((f"/data/{channel}", entity.name), Member())
         yield {
             "Id": _id(MEMBER, number),
             "DeveloperName": name,
             "NamespacePrefix": None,
             "EventChannel": channel_id,
             "SelectedEntity": _selected_entity(catalogue, entity),
-            "FilterExpression": filtered,
+            "FilterExpression": defined.filter or None,
             "FullName": name,
             "Metadata": {
                 "eventChannel": channel,
                 "selectedEntity": entity.change_event,
-                "enrichedFields": [],
-                "filterExpression": filtered,
+                "enrichedFields": [{"name": field} for field in defined.enriched],
+                "filterExpression": defined.filter or None,
             },
         }
 

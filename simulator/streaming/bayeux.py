@@ -58,8 +58,8 @@ class Bayeux:
         self.sessions.sweep(event.at)
         for session in self.sessions.by_client.values():
             for channel in sorted(session.subscriptions):
-                if self._org.channels.carries(channel, event.entity):
-                    session.put({"data": event.data(session.api_version), "channel": channel})
+                for part in self._org.delivered(channel, event):
+                    session.put({"data": part.data(session.api_version), "channel": channel})
 
     def inject(self, channel: str, message: JsonObject) -> int:
         """Queue any message for the subscribers of a channel, and return how many there are."""

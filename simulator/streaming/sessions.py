@@ -121,9 +121,9 @@ def backlog(org: Org, message: JsonObject) -> list[StoredEvent]:
         raise SubscriptionRefusedError("400::Channel subscriptions must start with a leading '/'")
     org.channels.check(channel)
     return [
-        event
+        part
         for event in _retained(org, _replay_id(message, channel))
-        if org.channels.carries(channel, event.entity)
+        for part in org.delivered(channel, event)
     ]
 
 

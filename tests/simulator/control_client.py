@@ -146,10 +146,11 @@ class ControlClient:
         """Change the type of a field of all records."""
         return self.post("field-types", entity=entity, field=field, type=kind)
 
-    def channel(self, name: str, *entities: str, filters: dict[str, str] | None = None) -> str:
-        """Make a custom channel `X__chn`, and return its path."""
-        more = {} if filters is None else {"filters": filters}
-        path: str = self.post("channels", name=name, entities=list(entities), **more)["channel"]
+    def channel(self, name: str, *entities: str, **members: Any) -> str:
+        """Make a custom channel `X__chn`, and return its path; `enriched_fields` and `filters` are
+        options."""
+        body = {"name": name, "entities": list(entities), **members}
+        path: str = self.post("channels", **body)["channel"]
         return path
 
     def managed_subscription(self, name: str, topic: str = "", **options: str) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""Holds the stored position back on channels where several events have the same replay id.
+
+Salesforce groups the same change of many records into one event. On a channel with enriched fields
+or a filter it delivers that event as one for each record, all with the replay id of the group. A
+subscription that begins after this id does not receive the rest of the group. So the position, from
+which a new subscription begins, stays before the newest id until an event with another id arrives,
+or Salesforce reports that nothing follows. After a restart the events of the newest id arrive
+again, and those that are recorded add nothing.
+
+Custom channels are always treated so: the first event of a group may look like any other. On the
+standard channels one of these shows that ids are shared, from then on:
+- two events that follow one another have the same id, and are not the same event;
+- an event of /data/ChangeEvents carries a field that did not change (an enriched field).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from audit.models import AuditLogEntry
+from listeners.models import Position
+from listeners.salesforce.channel import is_custom
+from listeners.salesforce.events import ChangeEvent, ChangeKind
+
+_ALL_ENTITIES = "/data/ChangeEvents"
+_ENRICHED = (ChangeKind.UPDATE, ChangeKind.DELETE)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """The fields of a position that stays before its newest id (`Position`)."""
+
+    replay_id: str
+    newest_id: str
+    newest_batches: int
+    shares_ids: bool
+
+    @property
+    def left_at(self) -> str:
+        return f"{self.newest_id}#{self.newest_batches}"
+
+
+def after_batch(
+    position: Position,
+    channel: str,
+    messages: Sequence[Sequence[ChangeEvent]],
+    new: Sequence[AuditLogEntry],
+) -> HeldBack | None:
+    """Return where a recorded batch leaves the locked position; None if ids are not shared.
+
+    `messages` has the events of each message; `new` are the entries that the batch added.
+    """
+    if not (
+        position.shares_ids
+        or is_custom(channel)
+        or _repeats_an_id(position, messages, new)
+        or (channel == _ALL_ENTITIES and _is_enriched(messages[-1][-1]))
+    ):
+        return None
+    return _held_back(position, channel, [events[-1].replay_id for events in messages])
+
+
+def after_unreadable(position: Position, channel: str, replay_id: str) -> HeldBack | None:
+    """Return where an event that cannot be read leaves the locked position, like `after_batch`."""
+    if replay_id and (position.shares_ids or is_custom(channel)):
+        return _held_back(position, channel, [replay_id])
+    return None
+
+
+def _held_back(position: Position, channel: str, ids: Sequence[str]) -> HeldBack:
+    newest = ids[-1]
+    before = next((replay_id for replay_id in reversed(ids) if replay_id != newest), None)
+    if before is None:
+        recorded = position.newest_id or position.replay_id
+        before = position.replay_id if newest == recorded else recorded
+    batches = position.newest_batches + 1 if newest == position.newest_id else 1
+    return HeldBack(before, newest, batches, position.shares_ids or not is_custom(channel))
+
+
+def _repeats_an_id(
+    position: Position, messages: Sequence[Sequence[ChangeEvent]], new: Sequence[AuditLogEntry]
+) -> bool:
+    ids = [events[-1].replay_id for events in messages]
+    # An event that Salesforce sends again has the same id, but adds no entry.
+    if ids[0] == position.replay_id and any(entry.replay_id == ids[0] for entry in new):
+        return True
+    if len(set(ids)) == len(ids):
+        return False
+    return any(
+        first[-1].replay_id == second[-1].replay_id and first[-1] != second[-1]
+        for first, second in pairwise(messages)
+    )
+
+
+def _is_enriched(event: ChangeEvent) -> bool:
+    """Return whether an event has a field that did not change; unknown without `changedFields`."""
+    changed = event.changed_fields
+    if changed is None or event.change_type not in _ENRICHED:
+        return False
+    unchanged = event.changed_data.keys() - changed
+    return bool(unchanged) and not unchanged <= {name.partition(".")[0] for name in changed}
+
+
+def is_after(position: Position, before: str, newest: str) -> bool:
+    """Return whether a held back position is where a batch that ends with the id `newest` leaves
+    it, if it was at `before` (`Position.left_at`)."""
+    if position.newest_id != newest:
+        return False
+    batches = position.newest_batches
+    if batches > 1:
+        return before == f"{newest}#{batches - 1}"
+    return not before.startswith(f"{newest}#")
+
+
+def newest_of(left_at: str) -> str:
+    """Return the newest id in a `Position.left_at` that is held back."""
+    return left_at.rpartition("#")[0]

@@ -1,0 +1,313 @@
+"""Where events share a replay id, the position stays before the newest id, so that a restart
+between two of them receives the rest."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from audit.models import AuditLogEntry, Quarantined
+from consumer import listener_control
+from consumer.ingest.position import CommitsLost
+from consumer.ingest.transaction import KeepAlive, Message, ingest, move
+from consumer.stream.buffer import Buffer
+from consumer.stream.publisher import Publisher
+from consumer.stream.recorder import Recorder
+from listeners.models import Position
+from tests.sample_data import change, lease_of, make_listener, received
+from tests.servers import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CUSTOM, ALL, ACCOUNTS = "/data/Sales__chn", "/data/ChangeEvents", "/data/AccountChangeEvent"
+
+
+def part(replay: int, record: str, **fields):
+    """Return a part of an event: the same transaction and id for each record."""
+    header = {"transaction": f"t{replay}", "commitTimestamp": 1_764_000_000_000 + replay}
+    return change("UPDATE", [record], replay=replay, **header, **fields)
+
+
+def unreadable(replay: int):
+    return {"channel": CUSTOM, "data": {"event": {"replayId": replay}}}
+
+
+class Listening:
+    """Records batches, each from where the one before left the position."""
+
+    def __init__(self, channel: str) -> None:
+        self.listener = make_listener(channel=channel)
+        self.lease = lease_of(self.listener)
+        self.left_at = ""
+
+    def record(self, *messages):
+        result = ingest(self.listener, self.lease, received(*messages), [], self.left_at)
+        self.left_at = result.left_at
+        return result
+
+    @property
+    def position(self) -> Position:
+        return Position.objects.get(listener=self.listener)
+
+
+@pytest.fixture
+def custom():
+    return Listening(CUSTOM)
+
+
+def test_a_restart_between_two_parts_resumes_before_them(custom):
+    custom.record(part(1, "001A"))
+    custom.record(part(2, "001A"))
+
+    custom.record(part(2, "001B"))
+
+    assert custom.position.replay_id == "1"
+    assert custom.position.newest_id == "2"
+
+
+def test_before_its_second_id_a_listener_resumes_where_it_began(custom):
+    custom.record(part(1, "001A"))
+
+    assert custom.position.replay_id == ""
+    assert custom.position.has_begun
+
+
+def test_an_event_with_another_id_moves_the_position_with_one_event_in_each_batch(custom):
+    moves = [custom.record(part(number, "001A")).replay_id for number in (1, 2, 3, 4)]
+
+    assert moves == ["", "1", "2", "3"]
+    assert custom.position.replay_id == "3"
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"), [([2, 3, 3], "2"), ([3, 3], "1"), ([1, 3], "1"), ([1, 1], "5")]
+)
+def test_the_position_after_a_batch_is_the_id_before_its_last_one(custom, ids, expected):
+    custom.record(part(5, "001X"), part(1, "001X"))
+
+    custom.record(*(part(number, f"001{place}") for place, number in enumerate(ids)))
+
+    assert custom.position.replay_id == expected
+    assert custom.position.newest_id == str(ids[-1])
+
+
+def test_each_part_is_recorded_once_however_often_it_arrives(custom):
+    custom.record(part(1, "001A"))
+
+    again = custom.record(part(1, "001A"), part(1, "001B"))
+
+    assert (again.entries, again.repeated) == (1, 1)
+    records = AuditLogEntry.objects.order_by("id").values_list("record_id", "replay_id")
+    assert list(records) == [("001A", "1"), ("001B", "1")]
+
+
+def test_the_last_change_is_the_newest_one_although_the_position_is_before_it(custom):
+    custom.record(part(1, "001A"), part(2, "001A"))
+
+    assert custom.position.last_event_at.timestamp() * 1000 == 1_764_000_000_002
+
+
+def rewind(state: dict) -> None:
+    """Lose commits: the database has an older position."""
+    Position.objects.update(**{name: state[name] for name in ("replay_id", "newest_id")})
+    Position.objects.update(newest_batches=state["newest_batches"])
+
+
+@pytest.mark.parametrize("following", [2, 3])
+@pytest.mark.parametrize("lost", [part(2, "001A"), part(1, "001B")], ids=["another id", "same id"])
+def test_lost_commits_are_noticed_although_the_position_stood_still(custom, lost, following):
+    custom.record(part(1, "001A"))
+    older = Position.objects.values().get()
+    custom.record(lost)
+    rewind(older)
+
+    for message in (part(following, "001C"), unreadable(following)):
+        with pytest.raises(CommitsLost):
+            custom.record(message)
+
+    assert custom.position.left_at == "1#1"
+
+
+@pytest.mark.parametrize("second", [part(1, "001B"), part(2, "001B"), unreadable(1), unreadable(2)])
+def test_a_batch_that_was_committed_without_an_answer_is_no_loss(custom, second):
+    custom.record(part(1, "001A"))
+    left_at = custom.left_at
+    first_time = custom.record(second)
+    replay_id = custom.position.replay_id
+    custom.left_at = left_at
+
+    again = custom.record(second)
+
+    assert first_time.entries + first_time.quarantined == 1
+    assert again.entries + again.quarantined == 0
+    assert custom.position.replay_id == replay_id
+    custom.record(part(3, "001C"))
+
+
+def test_a_part_that_cannot_be_read_does_not_move_the_position_past_the_others(custom):
+    custom.record(part(1, "001A"), part(2, "001A"))
+
+    custom.record(unreadable(2))
+    assert custom.position.replay_id == "1"
+    result = custom.record(part(2, "001B"), unreadable(3), part(3, "001A"))
+
+    assert (result.entries, result.quarantined) == (2, 1)
+    assert Quarantined.objects.count() == 2
+    assert (custom.position.replay_id, custom.position.newest_id) == ("2", "3")
+
+
+# Standard channels
+
+
+@pytest.mark.parametrize("channel", [ALL, ACCOUNTS])
+def test_two_events_with_one_id_show_that_ids_are_shared(channel):
+    listening = Listening(channel)
+    listening.record(part(1, "001A"))
+    assert listening.position.replay_id == "1"
+
+    listening.record(part(2, "001A"), part(2, "001B"))
+
+    assert listening.position.shares_ids
+    assert listening.position.replay_id == "1"
+    listening.record(part(3, "001A"))
+    listening.record(part(4, "001A"))
+    assert listening.position.replay_id == "3"
+
+
+def test_two_events_with_one_id_in_two_batches_show_it_too():
+    listening = Listening(ALL)
+    listening.record(part(1, "001A"))
+
+    listening.record(part(1, "001B"))
+
+    assert listening.position.shares_ids
+    assert listening.position.left_at == "1#1"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_event_that_arrives_twice_shows_nothing(times):
+    listening, message = Listening(ALL), part(1, "001A")
+    listening.record(message)
+
+    listening.record(*[message] * times)
+
+    assert not listening.position.shares_ids
+    assert listening.position.left_at == "1"
+
+
+ENRICHED = {"data": {"Phone": "1", "Industry": "Energy"}, "changedFields": ["Phone"]}
+
+
+@pytest.mark.parametrize(
+    ("channel", "fields", "is_shown"),
+    [
+        (ALL, ENRICHED, True),
+        (ACCOUNTS, ENRICHED, False),  # Salesforce does not enrich events of one object's channel
+        (ALL, {"data": {"Phone": "1"}, "changedFields": ["Phone", "Fax"]}, False),
+        (ALL, {"data": {"Name": {"LastName": "A"}}, "changedFields": ["Name.LastName"]}, False),
+        (ALL, {"data": {"Phone": "1", "Industry": "Energy"}}, False),  # unknown
+    ],
+)
+def test_a_field_that_did_not_change_shows_that_ids_are_shared(channel, fields, is_shown):
+    listening = Listening(channel)
+    listening.record(part(1, "001A"))
+
+    listening.record(part(2, "001A", **fields))
+
+    assert listening.position.shares_ids == is_shown
+    assert listening.position.replay_id == ("1" if is_shown else "2")
+
+
+def test_a_deletion_with_fields_is_enriched_and_a_creation_is_not():
+    listening = Listening(ALL)
+    fields = {"data": {"Name": "Acme"}, "changedFields": []}
+    listening.record(change("CREATE", replay=1, **fields))
+    assert not listening.position.shares_ids
+
+    listening.record(change("DELETE", replay=2, **fields))
+
+    assert listening.position.shares_ids
+
+
+def test_a_usual_channel_is_recorded_with_the_usual_statements():
+    def updates(channel: str) -> list[str]:
+        listening = Listening(channel)
+        with CaptureQueriesContext(connection) as queries:
+            listening.record(part(1, "001A"))
+        statements = [query["sql"] for query in queries]
+        return [sql for sql in statements if sql.startswith('UPDATE "listeners_position"')]
+
+    [usual], [custom] = updates(ALL), updates(CUSTOM)
+    assert "newest_id" not in usual.partition("WHERE")[0]
+    assert "newest_id" in custom.partition("WHERE")[0]
+
+
+# The recording thread
+
+
+@pytest.fixture
+def record():
+    """Records batches as a listener does, and returns the ids that a managed subscription would
+    commit."""
+
+    def recorded(channel: str, *batches: list[Message | KeepAlive]) -> list[str]:
+        listener = make_listener(channel=channel)
+        committed: list[str] = []
+        buffer = Buffer(10)
+        buffer.begin("")
+        recorder = Recorder(listener, lease_of(listener), buffer, Publisher(), committed.append)
+        recorder.start()
+        for batch in batches:
+            buffer.put(batch)
+            buffer.wait_until_recorded()
+        buffer.close()
+        wait_for(lambda: not recorder.is_alive())
+        return committed
+
+    return recorded
+
+
+def test_a_managed_subscription_commits_the_held_back_id(record):
+    batches = [received(part(number, record)) for number, record in ((1, "A"), (1, "B"), (2, "A"))]
+
+    assert record(CUSTOM, *batches) == ["1"]
+    assert record(ACCOUNTS, *batches[:1], *batches[2:]) == ["1", "2"]
+
+
+@pytest.mark.parametrize(("named", "expected"), [("0x09", "0x09"), ("2", "2"), ("", "2")])
+def test_the_position_moves_on_when_nothing_follows(record, named, expected):
+    batches = [received(part(1, "A")), received(part(2, "A")), [KeepAlive(named, timezone.now())]]
+
+    assert record(CUSTOM, *batches) == ["1", expected]
+
+    position = Position.objects.get()
+    assert position.left_at == position.replay_id == expected
+    assert (position.named_at is not None) == bool(named)
+
+
+def test_lost_commits_are_noticed_when_nothing_follows(custom):
+    custom.record(part(1, "001A"))
+    older = Position.objects.values().get()
+    custom.record(part(1, "001B"))
+    nothing = KeepAlive("", timezone.now())
+    rewind(older)
+    with pytest.raises(CommitsLost):
+        move(custom.lease, nothing, custom.left_at)
+
+    rewind({"replay_id": "", "newest_id": "1", "newest_batches": 2})
+    move(custom.lease, nothing, custom.left_at)
+    move(custom.lease, nothing, custom.left_at)  # the answer to the commit was lost
+
+    assert custom.position.left_at == "1"
+
+
+def test_forgetting_a_position_forgets_its_newest_id_and_notices_that_it_moved(custom):
+    custom.record(part(1, "001A"))
+    as_read = custom.position
+    custom.record(part(2, "001A"))
+    Position.objects.update(replay_id=as_read.replay_id)
+
+    assert not listener_control.forget(as_read)
+    assert listener_control.forget(custom.position)
+
+    assert not custom.position.has_begun
