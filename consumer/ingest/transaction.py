@@ -80,8 +80,8 @@ class Ingested:
 
     `entries`, `repeated`, `quarantined`: counts. `to_publish`: the deliveries to publish now.
     `reads`: whether records are to be read over REST. `replay_id`: the new position, empty if it
-    did not move. `left_at`: where the position was left (`Position.left_at`), empty if nothing was
-    recorded. `first_commit_timestamp`: of the first change, in milliseconds since 1970.
+    did not move. `left_at`: where the position was left (`Position.left_at`), empty likewise.
+    `first_commit_timestamp`: of the first change, in milliseconds since 1970.
     """
 
     entries: int = 0
@@ -195,7 +195,7 @@ def _ingest_whole(
     first_commit_timestamp = entries[0].commit_timestamp if entries else None
     result = Ingested(len(new), len(entries) - len(new), 0, to_publish, reads)
     result.first_commit_timestamp = first_commit_timestamp
-    return _left(result, position, replay_id, held_back)
+    return _left(result, replay_id, held_back)
 
 
 def _quarantine(
@@ -218,17 +218,13 @@ def _quarantine(
         held_back = shared_ids.after_unreadable(position, listener.channel, replay_id)
         advance(lease, replay_id, [], held_back)
         throughput.count(listener.pk, message.received_at, 1, 0)
-    return _left(Ingested(quarantined=quarantined), position, replay_id, held_back)
+    return _left(Ingested(quarantined=quarantined), replay_id, held_back)
 
 
-def _left(
-    result: Ingested, before: Position, replay_id: str, held_back: HeldBack | None
-) -> Ingested:
+def _left(result: Ingested, replay_id: str, held_back: HeldBack | None) -> Ingested:
     """Return the result with where the batch left the position."""
-    result.replay_id = result.left_at = replay_id
-    if held_back is not None:
-        result.left_at = held_back.left_at
-        result.replay_id = held_back.replay_id if held_back.replay_id != before.replay_id else ""
+    result.replay_id = held_back.replay_id if held_back else replay_id
+    result.left_at = held_back.left_at if held_back else replay_id
     return result
 
 

@@ -1,6 +1,9 @@
 """Where events share a replay id, the position stays before the newest id, so that a restart
 between two of them receives the rest."""
 
+import queue
+from contextlib import ExitStack
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -12,8 +15,14 @@ from consumer.ingest.position import CommitsLost
 from consumer.ingest.transaction import KeepAlive, Message, ingest, move
 from consumer.stream.buffer import Buffer
 from consumer.stream.publisher import Publisher
+from consumer.stream.receiver import Receiver
 from consumer.stream.recorder import Recorder
+from listeners.connections.open_stream import stream_for
 from listeners.models import Position
+from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
+from tests.listeners.salesforce.pubsub.scripted import ScriptedPubSub, playing
+from tests.listeners.salesforce.pubsub.scripted_events import batch
+from tests.listeners.salesforce.pubsub.streams import NumberedTokens
 from tests.sample_data import change, lease_of, make_listener, received
 from tests.servers import wait_for
 
@@ -257,8 +266,8 @@ def record():
         buffer.begin("")
         recorder = Recorder(listener, lease_of(listener), buffer, Publisher(), committed.append)
         recorder.start()
-        for batch in batches:
-            buffer.put(batch)
+        for messages in batches:
+            buffer.put(messages)
             buffer.wait_until_recorded()
         buffer.close()
         wait_for(lambda: not recorder.is_alive())
@@ -311,3 +320,62 @@ def test_forgetting_a_position_forgets_its_newest_id_and_notices_that_it_moved(c
     assert listener_control.forget(custom.position)
 
     assert not custom.position.has_begun
+
+
+# The receiving thread
+
+
+@pytest.fixture
+def receive():
+    """Starts a receiver of a custom channel on a scripted server, without a recorder."""
+    with ExitStack() as ending:
+
+        def start(server: ScriptedPubSub) -> tuple[Receiver, Buffer]:
+            fields = {"transport": "pubsub", "pubsub_endpoint": server.endpoint}
+            listener = make_listener(channel=CUSTOM, **fields)
+            lease, tokens, buffer = lease_of(listener), NumberedTokens(), Buffer(10)
+            Position.objects.update(replay_id="1", newest_id="2", newest_batches=3)
+            receiver = Receiver(listener, lease, tokens, stream_for(listener, tokens), buffer)
+            ending.callback(wait_for, lambda: not receiver.is_alive())
+            ending.callback(buffer.close)
+            ending.callback(receiver.allow_disconnect)
+            ending.callback(receiver.stop)
+            receiver.start()
+            return receiver, buffer
+
+        yield start
+
+
+def test_a_new_subscription_begins_before_the_newest_id_and_expects_its_events_again(receive):
+    with ScriptedPubSub(playing(batch(2, 2))) as server:
+        receiver, buffer = receive(server)
+        assert buffer.wait(20)
+
+        assert receiver.opened_at
+        position = Position.objects.get()
+        assert buffer.expected_position == position.left_at == position.replay_id == "1"
+
+
+@pytest.mark.parametrize("is_held_back", [True, False])
+def test_two_answers_without_a_change_move_a_position_that_is_held_back(receive, is_held_back):
+    nothing = wire.FetchResponse(pending_num_requested=100)
+    answers = queue.SimpleQueue()
+
+    def script(call):
+        yield from iter(answers.get, None)
+        call.until_hung_up()
+
+    with ScriptedPubSub(script) as server, ExitStack() as ending:
+        ending.callback(answers.put, None)
+        receiver, buffer = receive(server)
+        wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
+        buffer.is_held_back = is_held_back
+        answers.put(nothing)
+        answers.put(nothing)
+        wait_for(lambda: receiver.caught_up_at)
+        answers.put(batch(3, 3))
+
+        first = buffer.take(1, 0)[0]
+
+        assert isinstance(first, KeepAlive) == is_held_back
+        assert not is_held_back or first.replay_id == ""

@@ -2,9 +2,11 @@
 one replay id."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as pb
 from simulator.options import Options
 from simulator.org.changes import Create, Delete, Gap, HardDelete, Update
 from simulator.org.channels import Member
@@ -98,6 +100,14 @@ def test_creations_and_gaps_are_not_enriched(org: Org) -> None:
         assert org.delivered(CHANNEL, event) == [event]
 
 
+def received(client: WireClient, count: int) -> list[Any]:
+    """Return the `data` of so many messages, from as many connects as necessary."""
+    found: list[Any] = []
+    while len(found) < count:
+        found += client.receive()
+    return found
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[SimulatorProcess]:
     with SimulatorProcess("--connect-timeout", "1", grpc=True) as process:
@@ -112,16 +122,17 @@ def test_both_apis_deliver_the_parts_live_and_again(running: SimulatorProcess) -
         live.start("/data/Both__chn")
         running.update("Account", keys, Phone="1")
         running.create("Account", Name="C")
-        events = live.receive()
+        events = received(live, 3)
         late.start("/data/Both__chn", start)
-        again = late.receive()
-        stream = client.subscribe("/data/Both__chn", 10, replay_id=start.to_bytes(8, "big"))
+        again = received(late, 3)
+        position = {"replay_preset": pb.ReplayPreset.CUSTOM, "replay_id": start.to_bytes(8, "big")}
+        stream = client.subscribe("/data/Both__chn", 10, **position)
         decoded = [client.decoded(event) for event in stream.events(3)]
 
-    ids = [event["data"]["event"]["replayId"] for event in events]
+    ids = [event["event"]["replayId"] for event in events]
     assert (ids[0] == ids[1], ids[1] == ids[2]) == (True, False)
-    assert [event["data"] for event in again] == [event["data"] for event in events]
-    payloads = [event["data"]["payload"] for event in events]
+    assert again == events
+    payloads = [event["payload"] for event in events]
     for found in (payloads, decoded):
         assert [one.get("Industry") for one in found] == ["X", None, None]
         assert [one[HEADER]["recordIds"] for one in found[:2]] == [[key] for key in keys]
@@ -139,13 +150,11 @@ def test_a_filter_admits_by_present_values_and_its_fields_are_enriched(
         running.update("Account", other, Industry="Energy")
         running.delete("Account", one)
         [contact] = running.create("Contact", LastName="Doe")
-        received: list[dict[str, object]] = []
-        while len(received) < 4:
-            received += [event["data"]["payload"] for event in client.receive()]
+        payloads = [event["payload"] for event in received(client, 4)]
 
-    records = [payload[HEADER]["recordIds"] for payload in received]  # type: ignore[index]
+    records = [payload[HEADER]["recordIds"] for payload in payloads]
     assert records == [[one], [one], [other], [contact]]
-    assert received[1]["Industry"] == "Energy"
+    assert payloads[1]["Industry"] == "Energy"
 
 
 @pytest.mark.parametrize(
