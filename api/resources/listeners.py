@@ -43,8 +43,9 @@ CHANGE_CONNECTION = "listeners.change_connection"
 class PositionSerializer(serializers.ModelSerializer[Position]):
     """The position of a listener.
 
-    `tip_since`: it started with new events only, and has had none since. `named_at`: when
-    Salesforce gave a replay id that is not an event's, up to which there were no further events.
+    `replay_id`: where its next subscription continues. `tip_since`: it started with new events
+    only, and has had none since. `named_at`: when Salesforce gave a replay id that is not an
+    event's, up to which there were no further events.
     """
 
     class Meta:

@@ -3,6 +3,7 @@ between two of them receives the rest."""
 
 import queue
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -116,7 +117,7 @@ def test_the_last_change_is_the_newest_one_although_the_position_is_before_it(cu
     assert custom.position.last_event_at.timestamp() * 1000 == 1_764_000_000_002
 
 
-def rewind(state: dict) -> None:
+def rewind(state: dict[str, Any]) -> None:
     """Lose commits: the database has an older position."""
     Position.objects.update(**{name: state[name] for name in ("replay_id", "newest_id")})
     Position.objects.update(newest_batches=state["newest_batches"])
@@ -333,7 +334,8 @@ def receive():
         def start(server: ScriptedPubSub) -> tuple[Receiver, Buffer]:
             fields = {"transport": "pubsub", "pubsub_endpoint": server.endpoint}
             listener = make_listener(channel=CUSTOM, **fields)
-            lease, tokens, buffer = lease_of(listener), NumberedTokens(), Buffer(10)
+            lease, buffer = lease_of(listener), Buffer(10)
+            tokens: Any = NumberedTokens()
             Position.objects.update(replay_id="1", newest_id="2", newest_batches=3)
             receiver = Receiver(listener, lease, tokens, stream_for(listener, tokens), buffer)
             ending.callback(wait_for, lambda: not receiver.is_alive())
@@ -370,7 +372,9 @@ def test_two_answers_without_a_change_move_a_position_that_is_held_back(receive,
         receiver, buffer = receive(server)
         wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
         buffer.is_held_back = is_held_back
+        first_at = receiver.last_received_at
         answers.put(nothing)
+        wait_for(lambda: receiver.last_received_at != first_at)  # a poll of its own
         answers.put(nothing)
         wait_for(lambda: receiver.caught_up_at)
         answers.put(batch(3, 3))
