@@ -7,7 +7,7 @@ CommitsLost   the position is not where the previous batch left it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import Any
 
@@ -23,15 +23,23 @@ from listeners.models import Position
 
 _LEASE = {name: Param(name) for name in ("listener_id", "holder", "epoch")}
 _HELD = Prepared(lambda: Position.objects.filter(**_LEASE).locked())
-_ADVANCE = Prepared(
-    lambda: update_query(
-        Position.objects.filter(**_LEASE),
-        lease_until=lease_end(),
-        unrecorded_since=None,
-        replay_id=Param("replay_id"),
-        last_event_at=Param("last_event_at"),
+
+
+def _advance(*names: str) -> Prepared:
+    """Return the update of the fields of a position that moves, and of its lease."""
+    return Prepared(
+        lambda: update_query(
+            Position.objects.filter(**_LEASE),
+            lease_until=lease_end(),
+            unrecorded_since=None,
+            last_event_at=Param("last_event_at"),
+            **{name: Param(name) for name in names},
+        )
     )
-)
+
+
+_ADVANCE = _advance("replay_id")
+_ADVANCE_HELD_BACK = _advance(*(field.name for field in fields(HeldBack)))
 
 
 class CommitsLost(Exception):
@@ -70,15 +78,16 @@ def advance(
 ) -> None:
     """Move the position past the recorded entries, and renew the lease. Inside the caller's
     transaction. `held_back`: the position on a channel with shared ids. Raises LeaseLost."""
-    last_event_at = None
     if replay_id and entries:
         last_event_at = incidents.utc_of(max(e.commit_timestamp for e in entries))
-    if last_event_at and held_back is None:
-        moved = _ADVANCE.execute(**asdict(lease), replay_id=replay_id, last_event_at=last_event_at)
+        given = {**asdict(lease), "last_event_at": last_event_at}
+        if held_back is None:
+            moved = _ADVANCE.execute(**given, replay_id=replay_id)
+        else:
+            moved = _ADVANCE_HELD_BACK.execute(**given, **asdict(held_back))
     else:
-        changes: dict[str, Any] = {"last_event_at": last_event_at} if last_event_at else {}
-        if replay_id:
-            changes |= {"replay_id": replay_id} if held_back is None else asdict(held_back)
+        changes = {"replay_id": replay_id} if replay_id else {}
+        changes |= asdict(held_back) if held_back else {}
         moved = Position.objects.held(lease).update(
             lease_until=lease_end(), unrecorded_since=None, **changes
         )
