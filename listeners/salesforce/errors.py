@@ -272,6 +272,6 @@ def status_reaction(status: int, codes: Sequence[str]) -> Reaction:
         return Reaction.NEW_TOKEN
     if status == 402:
         return Reaction.REHANDSHAKE
-    if status == 403:
+    if status in (403, 409, 423):  # also limits, and conflicts and locks of the org's maintenance
         return Reaction.BACK_OFF_LONG
     return Reaction.CONFIGURATION

@@ -24,8 +24,8 @@ from listeners.salesforce.errors import (
 from listeners.salesforce.http.request import Answer
 from listeners.salesforce.rest.answers import failure_of
 
-#: Besides 408, 429 and 5xx: the edge or a busy server, with an empty or HTML body.
-_TRANSIENT_STATUS = frozenset({406, 409, 420})
+#: Besides those of every API (`Answer.is_unavailable`): a busy server, with an empty or HTML body.
+_TRANSIENT_STATUS = frozenset({409})
 _TRANSIENT_CODES = frozenset({"TXN_SECURITY_METERING_ERROR", "UNABLE_TO_LOCK_ROW"})
 _UNSUPPORTED_CODES = frozenset(
     {"INVALIDENTITY", "FEATURENOTENABLED", "FEATURE_NOT_ENABLED", "API_DISABLED_FOR_ORG"}

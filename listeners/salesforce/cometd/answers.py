@@ -20,8 +20,8 @@ CONNECT = "/meta/connect"
 def bayeux_messages(answer: Answer, channel: str) -> list[dict[str, Any]]:
     """Return the messages of the answer to a request on the meta ``channel``.
 
-    Raises ``MalformedAnswer``, ``TransportFailed`` (5xx, 429, 408) or ``StreamRefused`` (other
-    statuses without a Bayeux refusal in the body).
+    Raises ``MalformedAnswer``, ``TransportFailed`` (5xx, 429, 420 and other passing statuses) or
+    ``StreamRefused`` (other statuses without a Bayeux refusal in the body).
     """
     if 200 <= answer.status < 300:
         return _parsed(answer)

@@ -36,6 +36,9 @@ from listeners.salesforce.http.addresses import host_of
 from listeners.salesforce.http.answer_limits import DEEPEST, LOGIN, AnswerLimit, is_deeper
 
 _CHUNK = 256 * 1024
+#: Statuses below 500 of a server or of Salesforce's edge that cannot answer now. Among them are 420,
+#: while the edge does not know the way to the org, and 406, which it answers without a reason.
+_PASSING = frozenset({406, 408, 420, 421, 425, 429})
 _LONGEST_NUMBER = 4000  # digits; Python parses up to 4300
 # The lowest accepted rate of a body, in bytes per second: a proxy that sends spaces to keep a
 # connection open would otherwise block a request for ever.
@@ -84,7 +87,7 @@ class Answer:
     @property
     def is_unavailable(self) -> bool:
         """Whether the server cannot answer the request now, by the status."""
-        return self.status >= 500 or self.status in {408, 429}
+        return self.status >= 500 or self.status in _PASSING
 
     def unavailable(self) -> TransportFailed:
         return TransportFailed(

@@ -16,6 +16,7 @@ from listeners.salesforce.errors import (
     SalesforceError,
     StreamRefused,
     TransportFailed,
+    status_reaction,
 )
 
 # The statuses that gRPC itself reports when the server does not answer.
@@ -152,6 +153,8 @@ _BY_STATUS: dict[str, Reaction] = {
     "INVALID_ARGUMENT": Reaction.CONFIGURATION,
     "UNIMPLEMENTED": Reaction.CONFIGURATION,
 }
+#: gRPC's text when an HTTP server answered in place of the API, such as a proxy or an edge.
+_HTTP_STATUS = re.compile(r"http2 header with status: (\d{3})\b", re.ASCII | re.IGNORECASE)
 
 
 def classify(status: str, error_code: str | None, details: str) -> Reaction:
@@ -164,7 +167,10 @@ def classify(status: str, error_code: str | None, details: str) -> Reaction:
     if code is None:
         if _says_replay_lost(details):
             return Reaction.REPLAY_LOST
-        return _BY_STATUS.get(status, Reaction.RETRY)
+        reaction = _BY_STATUS.get(status, Reaction.RETRY)
+        if reaction is Reaction.CONFIGURATION and (http := _HTTP_STATUS.search(details)):
+            return status_reaction(int(http[1]), ())
+        return reaction
     return _BY_CODE.get(code) or _of_unknown(status, code)
 
 

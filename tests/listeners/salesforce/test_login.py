@@ -154,7 +154,7 @@ def test_a_passing_refusal_is_worth_another_try(
     assert failure.value.reaction is Reaction.RETRY
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+@pytest.mark.parametrize("status", [406, 408, 420, 421, 425, 429, 500, 502, 503])
 def test_a_server_error_is_worth_another_try(org: ScriptedOrg, status: int) -> None:
     org.tell(TOKEN_PATH, Reply(b"<html>", status, (("Retry-After", "120"),)))
 

@@ -59,6 +59,16 @@ def test_a_token_refused_twice_is_not_tried_a_third_time(org: ScriptedOrg) -> No
     assert len(org.asked(TOKEN_PATH)) == 2
 
 
+@pytest.mark.parametrize("status", [406, 420])
+def test_an_edge_that_cannot_answer_now_is_no_refusal(org: ScriptedOrg, status: int) -> None:
+    org.tell(LIMITS, Reply(b"", status))
+
+    with pytest.raises(TransportFailed) as failure:
+        client(org).limits()
+
+    assert (failure.value.status, failure.value.reaction) == (status, Reaction.RETRY)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "reaction"),
     [

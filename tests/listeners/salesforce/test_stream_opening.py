@@ -169,6 +169,22 @@ def test_events_in_the_answers_of_open_come_with_the_first_poll(org: ScriptedOrg
     assert len(org.asked(CONNECT)) == connects
 
 
+@pytest.mark.parametrize("status", [406, 408, 420, 421, 425, 429])
+@pytest.mark.parametrize("channel", [HANDSHAKE, SUBSCRIBE])
+def test_a_passing_status_of_the_edge_is_tried_again(
+    org: ScriptedOrg, status: int, channel: str
+) -> None:
+    org.tell(channel, Reply(b"<html>We are setting things up</html>", status))
+    stream = org.stream()
+    with pytest.raises(TransportFailed, match=f"HTTP {status}") as failure:
+        stream.open("-1")
+
+    stream.open("-1")
+
+    assert failure.value.reaction is Reaction.RETRY
+    assert stream.is_open
+
+
 def test_open_can_be_called_again_after_a_failure(org: ScriptedOrg) -> None:
     org.tell(HANDSHAKE, Reply(b"<html>down</html>", 503, (("Retry-After", "7"),)))
     stream = org.stream()
@@ -219,6 +235,9 @@ def test_a_closed_stream_does_not_open_again(org: ScriptedOrg) -> None:
         (402, Reaction.REHANDSHAKE),
         (403, Reaction.BACK_OFF_LONG),
         (404, Reaction.CONFIGURATION),
+        (409, Reaction.BACK_OFF_LONG),
+        (410, Reaction.CONFIGURATION),
+        (423, Reaction.BACK_OFF_LONG),
         (413, Reaction.CONFIGURATION),
     ],
 )

@@ -146,7 +146,7 @@ def test_polling_a_stream_that_is_not_open_asks_for_a_handshake(org: ScriptedOrg
     assert org.calls == []
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [406, 408, 420, 421, 425, 429, 500, 502, 503, 504])
 def test_a_failed_poll_is_opened_again_since_its_answer_may_have_held_events(
     org: ScriptedOrg, status: int
 ) -> None:

@@ -16,8 +16,13 @@ UNIMPLEMENTED = "12"
 Misbehaviour = Callable[[H2Connection, int], None]
 
 
-def http_503(wire: H2Connection, stream: int) -> None:
-    wire.send_headers(stream, [(":status", "503")], end_stream=True)
+def of_http(status: int) -> Misbehaviour:
+    """Return what answers as a web server does, with this status."""
+
+    def answer(wire: H2Connection, stream: int) -> None:
+        wire.send_headers(stream, [(":status", str(status))], end_stream=True)
+
+    return answer
 
 
 class OddServer(LoopServer):

@@ -8,7 +8,7 @@ from h2.errors import ErrorCodes
 
 from listeners.salesforce.errors import Reaction, StreamRefused, TransportFailed
 from tests.line import Line
-from tests.listeners.salesforce.pubsub.odd_server import OddServer, http_503
+from tests.listeners.salesforce.pubsub.odd_server import OddServer, of_http
 from tests.listeners.salesforce.pubsub.scripted import Refusal
 from tests.listeners.salesforce.pubsub.scripted_events import batch, shown
 from tests.listeners.salesforce.pubsub.streams import names_of, opened_and_polled, stream_to
@@ -38,7 +38,9 @@ def nothing(wire, stream):
         (refused_stream, False),
         (going_away, True),
         (nothing, True),
-        (http_503, False),
+        (of_http(503), False),
+        (of_http(420), False),
+        (of_http(406), False),
     ],
 )
 def test_what_is_routine_is_tried_again(misbehaviour, hangs_up):
@@ -50,6 +52,19 @@ def test_what_is_routine_is_tried_again(misbehaviour, hangs_up):
 
     assert failed.value.reaction is Reaction.RETRY
     assert not failed.value.is_silence
+
+
+@pytest.mark.parametrize(
+    ("status", "reaction"), [(403, Reaction.BACK_OFF_LONG), (404, Reaction.CONFIGURATION)]
+)
+def test_a_web_server_in_place_of_the_api_is_judged_by_its_status(status, reaction):
+    with OddServer(of_http(status)) as server:
+        stream = stream_to(server.endpoint)
+        with pytest.raises(StreamRefused, match=str(status)) as refused:
+            opened_and_polled(stream, "-1")
+        stream.close()
+
+    assert refused.value.reaction is reaction
 
 
 def refusing(number, refusal):

@@ -13,7 +13,7 @@ import pytest
 
 from listeners.salesforce.errors import Reaction, StreamRefused, TransportFailed
 from listeners.salesforce.http.session import ClientFileMissing, HttpConfig, Proxy, Tls
-from tests.listeners.salesforce.pubsub.odd_server import OddServer, http_503
+from tests.listeners.salesforce.pubsub.odd_server import OddServer, of_http
 from tests.listeners.salesforce.pubsub.scripted import ScriptedPubSub
 from tests.listeners.salesforce.pubsub.scripted_events import batch
 from tests.listeners.salesforce.pubsub.streams import names_of, stream_to
@@ -99,7 +99,7 @@ def test_requests_have_the_servers_own_name(pair):
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair.cert, pair.key)
     context.set_alpn_protocols(["h2"])
-    with OddServer(http_503, tls=context) as server, pytest.raises(TransportFailed):
+    with OddServer(of_http(503), tls=context) as server, pytest.raises(TransportFailed):
         name_through(address(server), tls=Tls(verify=False))
 
     for headers in server.headers:
