@@ -49,7 +49,15 @@ class HostedListener:
         self.fingerprint = listener.fingerprint
         self._buffer = Buffer(limit=2 * settings.CDC_BATCH_MAX)
         self.receiver = Receiver(listener, lease, tokens, stream, self._buffer)
-        self.recorder = Recorder(listener, lease, self._buffer, publisher, stream.recorded)
+        self._mark = self.receiver.session.mark
+        self.recorder = Recorder(
+            listener,
+            lease,
+            self._buffer,
+            publisher,
+            on_commit=stream.recorded,
+            on_commits_lost=self._mark.clear,
+        )
         self._longest_silence = longest_silence(listener)
         self._written: Status | None = None
         self._written_received_at: datetime | None = None
@@ -104,6 +112,7 @@ class HostedListener:
         if self.recorder.is_stuck:  # it may hold the lock on the position's row
             self._note_stuck()
             return True
+        self._mark.sync()
         status = self.receiver.status
         is_due = (
             self.receiver.last_received_at != self._written_received_at
@@ -164,6 +173,7 @@ class HostedListener:
     def release(self) -> None:
         """Release the lease, and write the listener's final state."""
         status = self.receiver.status
+        self._mark.sync()
         final = status if status.state == State.FAILED else Status(State.STOPPED)
         self._write(final, holder="", lease_until=None)
 

@@ -7,7 +7,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import structlog
 from django.db import connection
@@ -21,7 +20,8 @@ from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import GuardedTokens, LoginGivenUp
 from consumer.stream.reconnect_delay import backoff, pause_after
 from consumer.stream.refusal_incidents import Refusals
-from consumer.stream.start_position import beginning_of, is_before_start
+from consumer.stream.session import Session
+from consumer.stream.start_position import is_before_start
 from listeners import crash_points
 from listeners.clock import database_clock
 from listeners.leases import Lease, LeaseLost
@@ -78,13 +78,11 @@ class Receiver(threading.Thread):
         self._buffer = buffer
         self._stream = stream
         stream.admit = buffer.reserve
+        self.session = Session(listener, lease, stream, buffer)
         self._stopping = threading.Event()
         self._failures = 0
         self._empty_answers = 0
         self._refusals = Refusals(listener)
-        self._not_before: datetime | None = None
-        self._tip_since: datetime | None = None
-        self._unstored_org_id: str | None = None
         self._tokens = tokens
         self._next_move_at = 0.0
         self._may_disconnect = threading.Event()
@@ -155,7 +153,7 @@ class Receiver(threading.Thread):
         try:
             if not (self._stream.is_open or self._stream.has_news):
                 self._open()
-            self._store_beginning()
+            self.session.store_beginning()
             self._receive()
         except StreamClosed:
             raise
@@ -179,55 +177,29 @@ class Receiver(threading.Thread):
         """Subscribe from the stored position, once all received messages are recorded."""
         self._set(State.CONNECTING, self.status.reason)
         self._buffer.wait_until_recorded()
-        position = Position.objects.get(listener=self._listener)
-        self._buffer.begin(position.replay_id)
-        org_id = self._tokens.get().org_id
-        begins = beginning_of(self._listener, position, org_id, timezone.now())
-        self._not_before = begins.not_before
         self._empty_answers = 0
-        connection.close()
-        self._stream.open(begins.replay)
+        begun = self.session.open(self._tokens.get().org_id)
         crash_points.reach("subscribed")
         metrics.OPENED.labels(self._listener.name).inc()
         self._refusals.opened(self._stream.has_replay, timezone.now())
-        if begins.replay == "-1" and not self._listener.subscription:
-            self._tip_since = self._stream.server_time or timezone.now()
-        self._unstored_org_id = org_id or position.org_id
         self.opened_at = database_clock.estimate()
-        begun = self._listener.subscription or begins.replay
         log.info("subscribed", listener=self._listener.name, replay=begun)
-
-    def _store_beginning(self) -> None:
-        """Write org, channel and beginning of a new subscription to the position, before anything
-        is received."""
-        if self._unstored_org_id is None:
-            return
-        changes: dict[str, Any] = {
-            "org_id": self._unstored_org_id,
-            "channel": self._listener.channel,
-            "subscription": self._listener.subscription,
-            **Position.NOT_HELD_BACK,  # the newest id's events come again
-            **({} if self._tip_since is None else {"tip_since": self._tip_since}),
-        }
-        if not Position.objects.held(self._lease).update(**changes):
-            raise LeaseLost
-        self._unstored_org_id = self._tip_since = None
 
     def _receive(self) -> None:
         self._set(State.RECEIVING)
         connection.close()  # a poll is held for minutes, and a server takes few connections
-        messages = self._stream.poll()
+        messages = self.session.poll()
         self.last_received_at = now = database_clock.estimate()
         self._note_caught_up(not messages, now)
         self._set(State.RECEIVING)
         self._note_progress(bool(messages))
         self._refusals.received(now)
         received = [
-            Message(message, now, is_before_start(message, self._not_before))
+            Message(message, now, is_before_start(message, self.session.not_before))
             for message in messages
         ]
         if not all(message.is_before_start for message in received) or not received:
-            self._not_before = None  # all later messages are new
+            self.session.not_before = None  # all later messages are new
         if received:
             self.last_message_at = time.monotonic()
             crash_points.reach("received")
@@ -261,7 +233,7 @@ class Receiver(threading.Thread):
     def _handle_replay_lost(self, lost: ReplayLost) -> None:
         """Open an incident for the refused position, then follow the listener's policy."""
         replay_lost.record(self._listener, self._lease, lost, timezone.now())
-        if self._listener.on_replay_lost == Listener.ReplayLost.STOP:
+        if self.session.stops_when_lost:
             self._end(str(lost))
             return
         self._failures += 1

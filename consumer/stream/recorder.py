@@ -20,7 +20,7 @@ from consumer.stream import metrics
 from consumer.stream.buffer import Buffer, Received
 from consumer.stream.publisher import Publisher
 from listeners.leases import Lease, LeaseLost
-from listeners.models import Listener, Position
+from listeners.models import Listener
 
 Result = TypeVar("Result")
 
@@ -50,12 +50,16 @@ class Recorder(threading.Thread):
         lease: Lease,
         buffer: Buffer,
         publisher: Publisher,
+        *,
         on_commit: Callable[[str], None] = lambda replay_id: None,
+        on_commits_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_commit` is called with each new position after its commit."""
+        """`on_commit` is called with each new position after its commit, `on_commits_lost` when the
+        database lost commits."""
         super().__init__(name=f"record {listener.name}", daemon=True)
         self.recorded = 0
         self._on_commit = on_commit
+        self._on_commits_lost = on_commits_lost
         self._listener = listener
         self._lease = lease
         self._buffer = buffer
@@ -91,7 +95,8 @@ class Recorder(threading.Thread):
                 listener=self._listener.name,
             )
         except CommitsLost:
-            self._forget_subscription()
+            with suppress(*TRANSIENT):  # a managed subscription cannot go back to the position
+                self._on_commits_lost()
             log.error(
                 "the position is not where it was left; later changes will be received again",
                 listener=self._listener.name,
@@ -186,8 +191,3 @@ class Recorder(threading.Thread):
         if self.is_stuck:
             with suppress(*TRANSIENT):
                 note_unrecorded(self._lease, self.blocked_for, renew=True)
-
-    def _forget_subscription(self) -> None:
-        """Forget the managed subscription: it cannot go back to the stored position."""
-        with suppress(*TRANSIENT):
-            Position.objects.held(self._lease).update(subscription="")

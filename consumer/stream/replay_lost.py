@@ -34,9 +34,9 @@ _REMEDY = "Nothing, unless the comparison fails: this incident closes when it is
 _REMEDY_STOPPED = "Restart the listener as described above. "
 
 
-def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) -> None:
+def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) -> str:
     """Open an incident, plan the comparison, and reset the position by the policy, in one
-    transaction.
+    transaction. Return the stored replay id.
 
     Raises LeaseLost. Never inside a transaction.
     """
@@ -55,11 +55,11 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
             case Listener.ReplayLost.TIP:
                 changes = {"replay_id": "-1", "tip_since": None}
             case Listener.ReplayLost.STOP:
-                return
-        # Salesforce keeps the position of a managed subscription: report the loss only once.
-        changes |= {"named_at": None, "subscription": listener.subscription}
-        changes |= Position.NOT_HELD_BACK
+                return position.replay_id
+        # The mark of a managed subscription is set again when Salesforce accepts a commit.
+        changes |= {"named_at": None, "subscription": "", **Position.NOT_HELD_BACK}
         Position.objects.held(lease).update(**changes)
+    return str(changes["replay_id"])
 
 
 def complete_until(listener: Listener, position: Position) -> datetime:

@@ -47,7 +47,8 @@ def _refuse_foreign(listener: Listener, position: Position, org_id: str | None) 
     """Raise ReplayLost for a position of another org, channel or managed subscription.
 
     A replay id is valid only for its org and channel: elsewhere it would skip or repeat changes. A
-    managed subscription begins where it was left, whatever the stored position is.
+    managed subscription begins after the last commit that Salesforce accepted and still has, or
+    where it is set up to begin, whatever the stored position is.
     """
     if position.replay_id not in ("", *PRESETS) and not position.belongs_to(
         org_id, listener.channel
@@ -55,7 +56,10 @@ def _refuse_foreign(listener: Listener, position: Position, org_id: str | None) 
         raise ReplayLost("subscription", "the position belongs to another org or channel")
     wanted = listener.subscription
     if wanted and position.has_begun and position.subscription != wanted:
-        error = f"the managed subscription {wanted} is not where the position is"
+        error = (
+            f"the managed subscription {wanted} is not where the position is: Salesforce has not "
+            "accepted it, or has deleted it since"
+        )
         raise ReplayLost("subscription", error)
 
 

@@ -46,7 +46,8 @@ class Position(models.Model):
     # The org and channel of the position; a replay id is not valid in another one.
     org_id = models.CharField(max_length=18, blank=True)
     channel = models.CharField(max_length=255, blank=True)
-    # The managed subscription that the position was committed to.
+    # The managed subscription that keeps a position of ours: Salesforce accepted a commit, and has
+    # not said since that it was deleted. Without one, a next session begins anywhere.
     subscription = models.CharField(max_length=100, blank=True)
     # When the listener subscribed at tip; None once a change was received after that.
     tip_since = models.DateTimeField(null=True, blank=True)

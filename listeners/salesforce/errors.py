@@ -9,7 +9,8 @@
     ├── StreamClosed                this side closed the stream
     ├── MalformedAnswer             an HTTP answer is not an array of Bayeux messages
     ├── StreamRefused               a request of a stream was refused
-    │   └── ReplayLost              the stored position is no longer valid
+    │   ├── ReplayLost              the stored position is no longer valid
+    │   └── PositionDeleted         the position of a managed subscription was deleted
     ├── RestRefused                 the REST API refused a request
     └── Undecodable                 (also a ValueError) a data message is not a change event
 
@@ -239,6 +240,13 @@ class ReplayLost(StreamRefused):
 
     def __init__(self, what: str, error: str) -> None:
         super().__init__(what, error, Reaction.REPLAY_LOST)
+
+
+class PositionDeleted(StreamRefused):
+    """A managed subscription was stopped or deleted, and with it the position that Salesforce kept.
+
+    Once it runs again, it begins as it is set up: record that the position is lost.
+    """
 
 
 class RestRefused(SalesforceError):

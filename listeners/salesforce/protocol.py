@@ -85,6 +85,12 @@ class EventStream(ABC):
         """Whether the next poll returns or raises immediately, because of what already arrived."""
 
     @property
+    def has_committed(self) -> bool:
+        """Whether Salesforce has accepted a commit of the current or last session, and still keeps
+        the position: only with a managed subscription."""
+        return False
+
+    @property
     @abstractmethod
     def server_time(self) -> datetime | None:
         """Salesforce's time at its last answer, to the second; None if it does not send it."""

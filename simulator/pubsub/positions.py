@@ -5,7 +5,7 @@ A replay id is ten bytes: the number that CometD sends, and two zero bytes. Clie
 the zero bytes, as salesforce-pubsub-api-client does.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from simulator.org.channels import SubscriptionRefusedError
 from simulator.org.events import StoredEvent
@@ -119,7 +119,8 @@ class ManagedSubscriptions:
     def define(
         self, name: str, topic: str, replay: str = "latest", state: str = "running"
     ) -> ManagedSubscription:
-        """Add or change a subscription. Raises ValueError for unknown values."""
+        """Add or change a subscription. Stopping or deleting one ends its stream and deletes its
+        committed position, as in Salesforce. Raises ValueError for unknown values."""
         if replay not in PRESETS or state not in STATES:
             known = ", ".join((*PRESETS, *STATES))
             raise ValueError(f"unknown replay {replay!r} or state {state!r}; known are {known}")
@@ -130,7 +131,10 @@ class ManagedSubscriptions:
         subscription.topic = topic or subscription.topic
         subscription.replay = replay
         subscription.state = state
-        return subscription
+        if state != "running":
+            # The stream keeps the old one, and ends even if the new one is started at once.
+            self.by_name[name] = replace(subscription, committed=None, active=False)
+        return self.by_name[name]
 
     def read(self, definition: str) -> None:
         """Add a subscription from `NAME=/data/TOPIC[:earliest]`. Raises ValueError."""

@@ -9,6 +9,7 @@ from audit.models import AuditLogEntry, Throughput
 from consumer.ingest.position import CommitsLost
 from consumer.ingest.transaction import KeepAlive, Message, ingest, move
 from consumer.stream.buffer import Buffer
+from consumer.stream.commit_mark import CommitMark
 from consumer.stream.publisher import Publisher
 from consumer.stream.recorder import Recorder
 from consumer.stream.start_position import Beginning, beginning_of
@@ -16,6 +17,7 @@ from listeners.leases import LeaseLost
 from listeners.listener_state import has_outlived, longest_silence, runway
 from listeners.models import Position
 from listeners.salesforce.errors import ReplayLost
+from listeners.salesforce.pubsub.stream import PubSubStream
 from tests.sample_data import change, lease_of, make_listener, received
 from tests.servers import wait_for
 
@@ -40,7 +42,7 @@ def record(transactional_db, listener):
             told.append((replay_id, Position.objects.get().replay_id, entries))
 
         buffer = Buffer(10)
-        recorder = Recorder(listener, lease_of(listener), buffer, Publisher(), tell)
+        recorder = Recorder(listener, lease_of(listener), buffer, Publisher(), on_commit=tell)
         for batch in batches:
             buffer.put(batch)
         buffer.close()
@@ -112,7 +114,8 @@ def test_a_managed_subscription_past_lost_commits_is_not_resumed(listener):
     buffer = Buffer(10)
     buffer.expected_position = "9"
     buffer.put(received(change(replay=10)))
-    recorder = Recorder(listener, lease, buffer, Publisher())
+    mark = CommitMark(lease, PubSubStream(None, "", endpoint=""), "Crm")
+    recorder = Recorder(listener, lease, buffer, Publisher(), on_commits_lost=mark.clear)
 
     recorder.start()
 

@@ -218,4 +218,4 @@ def test_a_position_that_was_not_committed_leads_to_a_comparison(org, run, pubsu
     incident = Incident.objects.get(kind=Kind.REPLAY_LOST)
     assert "continues where the managed subscription Later begins" in incident.summary
     assert Reconciliation.objects.get().window_start < known
-    assert Position.objects.get().subscription == "Later"
+    wait_for(lambda: Position.objects.get().subscription == "Later", what="an accepted commit")

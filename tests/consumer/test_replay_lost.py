@@ -109,7 +109,8 @@ def test_where_a_managed_subscription_begins_is_not_the_policys_to_say(db, polic
 
     assert "continues where the managed subscription Crm begins" in incident.summary
     stands = Position.objects.get()
-    assert (stands.replay_id, stands.subscription) == (position, "Crm")  # named only once
+    # Salesforce has accepted no commit of it yet.
+    assert (stands.replay_id, stands.subscription) == (position, "")
     assert Reconciliation.objects.count() == 1
 
 

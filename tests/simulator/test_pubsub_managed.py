@@ -110,6 +110,29 @@ def test_an_administrator_can_end_it(
     assert not client.manage(developer_name=name).next().events
 
 
+@pytest.mark.parametrize("state", ["stopped", "deleted"])
+def test_its_end_deletes_what_was_committed(
+    org: SimulatorProcess, client: PubSubClient, state: str
+) -> None:
+    name = f"Begun_again_after_{state}"
+    org.managed_subscription(name, "/data/AccountChangeEvent")
+    stream = client.manage(developer_name=name)
+    stream.next()
+    org.create("Account", {"Name": "a"}, {"Name": "b"})
+    commit(stream, stream.events(2)[0])
+
+    org.managed_subscription(name, state=state)
+    line = org.managed_subscription(name, state="running")
+
+    assert ended(stream)[1] == MANAGED + f"config.{state}"
+    assert (line["committed"], line["active"]) == (None, False)
+    again = client.manage(developer_name=name)
+    assert not again.next().events
+    org.create("Account", {"Name": "c"})
+    assert names(again.events(1), client) == ["c"]
+    left(org, again)
+
+
 @pytest.mark.parametrize(
     ("named", "code"),
     [

@@ -36,8 +36,8 @@ from listeners.salesforce.http.addresses import host_of
 from listeners.salesforce.http.answer_limits import DEEPEST, LOGIN, AnswerLimit, is_deeper
 
 _CHUNK = 256 * 1024
-#: Statuses below 500 of a server or of Salesforce's edge that cannot answer now. Among them are 420,
-#: while the edge does not know the way to the org, and 406, which it answers without a reason.
+#: Statuses below 500 of a server or of Salesforce's edge that cannot answer now. The edge sends 420
+#: while it does not know the way to the org, and sometimes 406, with an empty or HTML body.
 _PASSING = frozenset({406, 408, 420, 421, 425, 429})
 _LONGEST_NUMBER = 4000  # digits; Python parses up to 4300
 # The lowest accepted rate of a body, in bytes per second: a proxy that sends spaces to keep a

@@ -75,6 +75,8 @@ class Subscribe:
     """The requests of a Subscribe call, which starts from our position."""
 
     method = "Subscribe"
+    #: Whether Salesforce has accepted a commit of this call, and still has its position.
+    has_committed = False
 
     def __init__(self, channel: str, replay: str) -> None:
         """Raises ReplayLost if the position has no Pub/Sub form."""
@@ -110,6 +112,9 @@ class Subscribe:
     def wait(self, now: float) -> float | None:
         """Return the seconds until a request is due without another event; None for never."""
         return None
+
+    def position_deleted(self) -> None:
+        """Note that Salesforce has deleted the position."""
 
     @property
     def is_settled(self) -> bool:
@@ -155,9 +160,13 @@ class ManagedSubscribe(Subscribe):
         if answer.HasField("error"):
             code = f"error {answer.error.code}"
             raise StreamRefused("the commit", answer.error.msg, Reaction.REHANDSHAKE, code=code)
+        self.has_committed = True
 
     def is_news(self, response: Any) -> bool:
         return bool(response.events) or not response.HasField("commit_response")
+
+    def position_deleted(self) -> None:
+        self.has_committed = False
 
     @property
     def is_settled(self) -> bool:

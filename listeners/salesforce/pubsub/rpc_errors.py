@@ -11,6 +11,7 @@ import grpc
 from grpc.aio import AioRpcError
 
 from listeners.salesforce.errors import (
+    PositionDeleted,
     Reaction,
     ReplayLost,
     SalesforceError,
@@ -68,9 +69,8 @@ class CallFailed(Exception):
             return ReplayLost(self.method, reason)
         if reaction is Reaction.RETRY and not self.code:
             return TransportFailed(f"{self.method}: {self.status.name}: {self.details}")
-        return StreamRefused(
-            self.method, self.details, reaction, code=self.code or self.status.name
-        )
+        kind = PositionDeleted if deletes_position(self.code, self.details) else StreamRefused
+        return kind(self.method, self.details, reaction, code=self.code or self.status.name)
 
 
 def failure_of(method: str, error: AioRpcError, secret: str) -> CallFailed:
@@ -129,6 +129,16 @@ _BY_CODE: dict[str, Reaction] = {
     "managed.subscription.subscription.id.invalid": Reaction.CONFIGURATION,
 }
 
+#: Salesforce deletes the committed position of a subscription that is stopped or deleted. One that
+#: is not found may be created again, under the same name.
+_DELETES_POSITION = frozenset(
+    {
+        "managed.subscription.config.stopped",
+        "managed.subscription.config.deleted",
+        "managed.subscription.developer.name.not.found",
+    }
+)
+
 # Words in unknown codes, such as those of later releases: the first match wins.
 _BY_WORDS: tuple[tuple[str, Reaction], ...] = (
     ("unavailable", Reaction.RETRY),
@@ -172,6 +182,11 @@ def classify(status: str, error_code: str | None, details: str) -> Reaction:
             return status_reaction(int(http[1]), ())
         return reaction
     return _BY_CODE.get(code) or _of_unknown(status, code)
+
+
+def deletes_position(error_code: str | None, details: str) -> bool:
+    """Return whether a refusal says that Salesforce keeps no position of a managed subscription."""
+    return _code(error_code, details) in _DELETES_POSITION
 
 
 def _code(error_code: str | None, details: str) -> str | None:

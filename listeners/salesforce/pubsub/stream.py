@@ -63,6 +63,7 @@ class PubSubStream(EventStream):
         self._managed = managed_subscription
         self._guard = threading.Lock()  # protects _current; never held while waiting
         self._current: _Current | None = None
+        self._requests: Subscribe | None = None  # of the current or last subscription
         self._refused_tokens = 0  # since the last received message
 
     @property
@@ -74,6 +75,11 @@ class PubSubStream(EventStream):
     def has_news(self) -> bool:
         current = self._current
         return current is not None and current.subscription.inbox.has_news
+
+    @property
+    def has_committed(self) -> bool:
+        requests = self._requests
+        return requests is not None and requests.has_committed
 
     @property
     def server_time(self) -> datetime | None:
@@ -146,6 +152,7 @@ class PubSubStream(EventStream):
             if self._closed.is_set():
                 raise StreamClosed
             self._current = _Current(token, subscription, SchemaSource(calls))
+            self._requests = requests
         try:
             LOOP.submit(subscription.open()).result()
         except CancelledError:

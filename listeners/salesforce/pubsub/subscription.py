@@ -15,6 +15,7 @@ from typing import Any
 from grpc import aio
 
 from listeners.salesforce.errors import (
+    PositionDeleted,
     Reaction,
     SalesforceError,
     StreamClosed,
@@ -128,7 +129,10 @@ class Subscription:
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             ended = done.pop()
-            self.inbox.fail(ended.exception() or ended.result())
+            failure = ended.exception() or ended.result()
+            if isinstance(failure, PositionDeleted):
+                self._requests.position_deleted()
+            self.inbox.fail(failure)
             self._began.set()
         finally:
             for part in parts:

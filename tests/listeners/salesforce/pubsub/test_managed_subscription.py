@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 
+import grpc
 import pytest
 
-from listeners.salesforce.errors import Reaction, StreamRefused
+from listeners.salesforce.errors import PositionDeleted, Reaction, StreamRefused
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
-from tests.listeners.salesforce.pubsub.scripted import idle
+from tests.listeners.salesforce.pubsub.scripted import Refusal, idle, playing
 from tests.listeners.salesforce.pubsub.scripted_events import event, replay_id, shown
-from tests.listeners.salesforce.pubsub.streams import names_of
+from tests.listeners.salesforce.pubsub.streams import names_of, opened_and_polled
 from tests.servers import wait_for
 
 
@@ -111,6 +112,56 @@ def test_a_failed_commit_restarts_the_stream(serve, connect):
 
     assert refused.value.reaction is Reaction.REHANDSHAKE
     assert not stream.is_open
+
+
+def committing(call):
+    yield events(1)
+    yield committed(commit_of(call))
+    yield events(2)
+    call.until_hung_up()
+
+
+def test_an_accepted_commit_is_known(serve, connect):
+    stream = opened(connect, serve(committing))
+    stream.poll()
+    assert not stream.has_committed
+    stream.recorded(shown(1))
+    stream.poll()
+
+    assert stream.has_committed
+    stream.close()
+    assert stream.has_committed
+
+
+def test_a_new_session_has_committed_nothing_yet(serve, connect):
+    stream = opened(connect, serve(committing, idle))
+    stream.poll()
+    stream.recorded(shown(1))
+    stream.poll()
+    stream.open(shown(1))
+
+    assert not stream.has_committed
+
+
+@pytest.mark.parametrize("code", ["config.stopped", "config.deleted", "developer.name.not.found"])
+def test_the_end_of_the_subscription_is_known_to_delete_its_position(serve, connect, code):
+    refusal = Refusal(grpc.StatusCode.FAILED_PRECONDITION, f"managed.subscription.{code}")
+
+    def script(call):
+        yield events(1)
+        yield committed(commit_of(call))
+        yield events(2)
+        call.refuse(refusal)
+
+    stream = opened(connect, serve(script, playing(then=refusal)))
+    stream.poll()
+    stream.recorded(shown(1))
+    stream.poll()
+    with pytest.raises(PositionDeleted):
+        stream.poll()
+    assert not stream.has_committed
+    with pytest.raises(PositionDeleted):
+        opened_and_polled(stream, shown(1))
 
 
 def test_the_last_commit_goes_out_before_the_stream_is_closed(serve, connect):
