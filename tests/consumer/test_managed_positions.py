@@ -184,18 +184,13 @@ def test_what_was_recorded_and_never_committed_is_a_lost_position(transactional_
 def test_a_salesforce_that_refuses_each_commit_is_noticed(transactional_db, settings):
     settings.CDC_RECONNECT_CAP_SECONDS = 0.1
 
-    def refusing(number):
-        def script(call):
-            yield keep_alive(number)
-            yield commit_answer(call, error=wire.Error(code=wire.ErrorCode.COMMIT, msg="no"))
-            call.until_hung_up()
+    def refusing(call):
+        yield keep_alive(1)
+        yield commit_answer(call, error=wire.Error(code=wire.ErrorCode.COMMIT, msg="no"))
+        call.until_hung_up()
 
-        return script
-
-    with ScriptedPubSub(refusing(1), refusing(5)) as server:
-        listener = managed(server)
-        with running(listener):
-            wait_for(Position.objects.filter(replay_id=shown(5)).exists)
+    with ScriptedPubSub(refusing, playing(keep_alive(5))) as server, running(managed(server)):
+        wait_for(lost, what="the incident")
 
     [incident] = lost()
     assert incident.window_start < incident.window_end

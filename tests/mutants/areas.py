@@ -18,6 +18,8 @@ AREAS: dict[str, tuple[str, ...]] = {
         "consumer/ingest/position.py",
         "consumer/stream/start_position.py",
         "consumer/stream/replay_lost.py",
+        "consumer/stream/session.py",
+        "consumer/stream/commit_mark.py",
     ),
     "leases": (
         "listeners/leases.py",
