@@ -55,10 +55,10 @@ class Seen:
         over = row.stamp + SECOND
         if self.as_of is not None:
             return self._was_read_after(row)
-        if self.change_type in DELETES:
-            return Certainty.NO  # the record exists, so it was restored after this entry
         if self.commit >= over:
             return Certainty.SURE
+        if self.change_type in DELETES:
+            return Certainty.NO  # the record exists, so it was restored after this entry
         if self.modified is not None:
             # A stamp after the LastModifiedDate is Salesforce's housekeeping, without an event.
             return Certainty.SAME_SECOND if self.modified == row.modified else Certainty.NO
