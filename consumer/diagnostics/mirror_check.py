@@ -12,6 +12,7 @@ from handlers.listener_rest_client import CANNOT_READ, rest_of
 from listeners.listener_state import standing_now
 from listeners.models import Position
 from mirror.load.fields import ReadFields
+from mirror.load.reader import RestReader
 from mirror.models import Mirror
 from mirror.requirements import Refused, check_local, check_org, field_names
 
@@ -19,7 +20,6 @@ from mirror.requirements import Refused, check_local, check_org, field_names
 _NAMED = 6
 #: Fields that every mirrored model keeps in columns of its own, or does not need.
 _KEPT_ELSEWHERE = ("Id", "IsDeleted", "LastModifiedDate", "SystemModstamp")
-_COUNT = "SELECT COUNT(Id) total FROM {}"
 
 
 def check_mirror(mirror: Mirror) -> Iterator[Finding]:
@@ -35,9 +35,10 @@ def check_mirror(mirror: Mirror) -> Iterator[Finding]:
         description = check_org(listener, columns)
         yield Finding(f"object: {name} can be read by the connection's user", step=Step.ORG)
         held = columns.against(field_names(description)).fields
-        read = ReadFields.of(description).names
-        yield _fields(len(held), [one for one in read if one not in {*held, *_KEPT_ELSEWHERE}])
-        yield _records(rest_of(listener).query(_COUNT.format(name)))
+        read = ReadFields.of(description)
+        others = [one for one in read.names if one not in {*held, *_KEPT_ELSEWHERE}]
+        yield _fields(len(held), others)
+        yield _records(RestReader(rest_of(listener), read).count(deleted=False))
     except Refused as refused:
         yield Finding(str(refused), is_failure=True)
     except CANNOT_READ as error:
@@ -61,8 +62,6 @@ def _fields(held: int, others: Sequence[str]) -> Finding:
     return Finding(f"fields: {held} have a column{rest}", step=Step.ORG)
 
 
-def _records(pages: Iterator[list[dict[str, object]]]) -> Finding:
-    rows = [row for page in pages for row in page]
-    total = rows[0].get("total", rows[0].get("expr0")) if rows else None
-    shown = f"{total:,}" if isinstance(total, int) else "an unknown number"
+def _records(total: int | None) -> Finding:
+    shown = "an unknown number" if total is None else f"{total:,}"
     return Finding(f"records: {shown} to load", step=Step.ORG)

@@ -5,6 +5,8 @@ from django.utils import timezone
 
 from audit.models import Incident, OperatorAction, Trouble
 from handlers.models import HandlerMapping
+from listeners.salesforce.errors import TransportFailed
+from listeners.salesforce.rest.client import RestClient
 from mirror.models import Mirror, MirrorRun
 from tests.mirror.adding import add, in_sync
 from tests.sample_data import make_listener, make_mapping
@@ -248,8 +250,7 @@ def test_a_mirror_is_added_once_the_org_knows_its_object(admin_client, org_liste
     form = {"model": "crm.Account", "listener": org_listener.pk, "database": "default"}
     form |= {"deletes": "soft", "verify": "daily"}
 
-    findings = admin_client.post(f"{MIRRORS}check/", form)
-    lines = [json.loads(line) for line in b"".join(findings.streaming_content).splitlines()]
+    lines = checked(admin_client, form)
     assert lines[-1] == {"end": True, "works": True}, lines
     assert any(line.get("text", "").startswith("records: ") for line in lines)
 
@@ -259,6 +260,28 @@ def test_a_mirror_is_added_once_the_org_knows_its_object(admin_client, org_liste
     assert response.url == page(mirror, "change/")
     assert mirror.salesforce_object == "Account"
     assert OperatorAction.objects.filter(action="add", object_type="mirror").count() == 1
+
+
+def checked(admin_client, form) -> list[dict]:
+    findings = admin_client.post(f"{MIRRORS}check/", form)
+    return [json.loads(line) for line in b"".join(findings.streaming_content).splitlines()]
+
+
+def test_records_that_salesforce_does_not_count_in_time_are_no_reason_against_a_mirror(
+    admin_client, org_listener, broker, monkeypatch
+):
+    form = {"model": "crm.Account", "listener": org_listener.pk, "database": "default"}
+    form |= {"deletes": "soft", "verify": "daily"}
+
+    def silent(*_, **__):
+        raise TransportFailed("the org sent nothing for 10 s", is_silence=True)
+
+    monkeypatch.setattr(RestClient, "query", silent)
+
+    lines = checked(admin_client, form)
+
+    assert lines[-1] == {"end": True, "works": True}, lines
+    assert lines[-2]["text"] == "records: an unknown number to load"
 
 
 def test_an_org_that_does_not_answer_is_said_at_the_listener(admin_client, transactional_db):
