@@ -3,8 +3,7 @@ objects.
 
 The channel of all entities has members but no row of its own. A custom object's change event is
 named by the id of its definition, as Salesforce does; its name is left in DeveloperName, in which
-double underscores are single ones. Members have filter expressions since API version 56; they are
-listed, and no event is held back by them.
+double underscores are single ones. Members have filter expressions since API version 56.
 """
 
 from collections.abc import Iterator

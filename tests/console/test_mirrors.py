@@ -262,7 +262,7 @@ def test_a_mirror_is_added_once_the_org_knows_its_object(admin_client, org_liste
     assert OperatorAction.objects.filter(action="add", object_type="mirror").count() == 1
 
 
-def checked(admin_client, form) -> list[dict]:
+def checked(admin_client, form) -> list[dict[str, str]]:
     findings = admin_client.post(f"{MIRRORS}check/", form)
     return [json.loads(line) for line in b"".join(findings.streaming_content).splitlines()]
 

@@ -11,7 +11,7 @@ from consumer.reconciliation import job as reconciliation_job
 from handlers.models import Delivery
 from listeners.salesforce.rest.client import RestClient
 from tests.consumer.hearing import hear
-from tests.consumer.losing import asked, run
+from tests.consumer.losing import Entity, asked, run
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]

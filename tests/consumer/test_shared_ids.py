@@ -265,7 +265,8 @@ def record():
         committed: list[str] = []
         buffer = Buffer(10)
         buffer.begin("")
-        recorder = Recorder(listener, lease_of(listener), buffer, Publisher(), committed.append)
+        lease, publisher = lease_of(listener), Publisher()
+        recorder = Recorder(listener, lease, buffer, publisher, on_commit=committed.append)
         recorder.start()
         for messages in batches:
             buffer.put(messages)

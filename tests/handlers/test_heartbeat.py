@@ -12,6 +12,7 @@ from handlers.models import Delivery
 from handlers.worker import claim as claims
 from handlers.worker.claim import Heartbeat, claim, renew
 from handlers.worker.time_limit import GRACE, deadline
+from listeners.clock import database_clock
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import PATIENCE_SECONDS, wait_for
 
@@ -54,7 +55,7 @@ class Renewal:
         self.outlasted: list[bool] = []
         monkeypatch.setattr(claims, "renew", self._renew)
         monkeypatch.setattr(claims, "connection", self)
-        monkeypatch.setattr(claims.database_clock, "read", timezone.now)
+        monkeypatch.setattr(database_clock, "read", timezone.now)
 
     def _renew(self, *_) -> None:
         self._thread = threading.current_thread()

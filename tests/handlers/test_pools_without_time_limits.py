@@ -25,11 +25,11 @@ from tests.handlers.leaving import on_postgresql
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
 
-class EnforcingPool(TaskPool):
+class EnforcingPool(TaskPool):  # type: ignore[misc]
     """A pool of the user's own."""
 
 
-class OtherPool(BasePool):
+class OtherPool(BasePool):  # type: ignore[misc]
     pass
 
 
