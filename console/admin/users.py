@@ -11,6 +11,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import AbstractUser, Group
 from django.db.models import QuerySet
 from django.db.models.constants import LOOKUP_SEP
+from django.forms import HiddenInput, ModelMultipleChoiceField
 from django.http import HttpRequest
 from rest_framework.authtoken.models import Token
 from unfold.admin import TabularInline
@@ -78,6 +79,17 @@ class GroupConnections(_Grants):
     verbose_name_plural = _CONNECTIONS
 
 
+class _OneInput(HiddenInput):
+    """The chosen rows in one input: with one for each, a group with many permissions would have
+    more than DATA_UPLOAD_MAX_NUMBER_FIELDS."""
+
+    def format_value(self, value: Any) -> str:
+        return ",".join(str(one) for one in value or ())
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        return [one for one in data.get(name, "").split(",") if one]
+
+
 class _SavesOwnChanges(_LoggedAdmin):
     """A page whose form may be open for long: a field that its user has not changed keeps what
     others have changed since the form was opened. The form carries the values that it showed."""
@@ -91,7 +103,10 @@ class _SavesOwnChanges(_LoggedAdmin):
             key.startswith("initial-") for key in request.POST
         )
         for name in form.base_fields.keys() - form.declared_fields.keys():  # not the password
-            form.base_fields[name].show_hidden_initial = bool(obj) and carries
+            field = form.base_fields[name]
+            field.show_hidden_initial = bool(obj) and carries
+            if isinstance(field, ModelMultipleChoiceField):
+                field.hidden_widget = _OneInput
         return form
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -77,8 +77,11 @@ def match(items: Sequence[Item], stored: Sequence[HandlerMapping], problems: Pro
     """Match items with stored mappings. Ambiguous matches are added to `problems`."""
     matching = Matching(items, list(stored))
     _pair(matching, lambda item, one: bool(one.name) and one.name == value_of(item, "name"))
+    # Of equal ones those that run, since the others may be removed with what waits.
+    matching.left.sort(key=lambda one: one.paused_at is not None)
     _pair(matching, lambda item, one: one.name == value_of(item, "name") and _is_equal(item, one))
     _pair(matching, _is_equal)
+    matching.left.sort(key=lambda one: one.pk)
     is_clear = _by_handler(matching, problems)
     if is_clear and not any(item.refused_keys.intersection(_IDENTITY) for item in items):
         _by_position(matching, problems)

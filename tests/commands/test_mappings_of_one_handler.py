@@ -269,6 +269,16 @@ def test_a_paused_one_and_an_equal_one_are_not_interchangeable(apply):
     assert "2 mappings of create Account to tests.remember differ in max_attempts" in problem
 
 
+def test_of_two_equal_ones_the_one_that_runs_stays(apply):
+    apply(SHOP, SHOP)
+    paused = HandlerMapping.objects.filter(queue="shop").earliest("pk")
+    HandlerMapping.objects.filter(pk=paused.pk).update(paused_at=timezone.now(), paused_by="me")
+
+    apply(SHOP, options=("--prune",))
+
+    assert HandlerMapping.objects.get(queue="shop").paused_at is None
+
+
 def test_an_invalid_value_is_the_only_problem(apply):
     apply(SHOP, BILLING)
 

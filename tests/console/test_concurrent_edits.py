@@ -134,6 +134,20 @@ def test_a_program_that_posts_the_fields_alone_changes_all_of_them(admin_client,
     assert (ann.email, ann.is_active) == ("", False)
 
 
+def test_a_group_with_many_permissions_can_be_saved(admin_client, settings):
+    group = Group.objects.create(name="everything")
+    group.permissions.set(Permission.objects.all())
+    page = f"/admin/auth/group/{group.pk}/change/"
+    form = opened(admin_client, page)
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = group.permissions.count() + 10
+
+    assert admin_client.post(page, form | {"name": "all"}).status_code == 302
+
+    group.refresh_from_db()
+    assert group.name == "all"
+    assert group.permissions.count() == Permission.objects.count()
+
+
 def test_the_form_of_a_user_shows_no_password(admin_client, ann):
     assert ann.password not in admin_client.get(page_of(ann)).content.decode()
 
