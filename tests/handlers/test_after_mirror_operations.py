@@ -120,11 +120,11 @@ def test_a_delivery_that_is_retried_waits_for_the_mirror_once_its_mapping_says_s
 
 
 def test_deliveries_that_move_to_another_lane_wait_on(listener, mirror):
-    other = make_mapping(listener, "create", "tests.note_record")
+    other = make_mapping(listener, "update", "tests.remember", changed_fields=["Fax"])
     make_follower(listener)
     record(listener, update())
     [before] = followers()
-    other.delete()
+    HandlerMapping.objects.filter(pk=other.pk).update(handler="tests.note_record")
 
     record(listener, update())
 
