@@ -138,9 +138,13 @@ class ReconciliationClaim(Claim[Reconciliation]):
 
     def give_up(self, error: str, attempts: int, *, needs_decision: bool = False) -> None:
         """Mark the comparison as failed, and open an incident. `needs_decision`: the error says
-        what an operator can decide, and nothing has to be corrected."""
+        what an operator can decide, and nothing has to be corrected. Once resumed, it also tries
+        the refused entities again."""
+        progress = Progress.of(self.job.cursor)
+        progress.retry_refused()
+        cursor = self.job.cursor | progress.cursor()
         with self.step():
-            self.finish(State.FAILED, error=error, attempts=attempts)
+            self.finish(State.FAILED, error=error, attempts=attempts, cursor=cursor)
             self._set_action(
                 f"The comparison of Salesforce with the audit log was given up: {error}"
             )

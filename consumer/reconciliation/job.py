@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 
 from audit.jobs.claim import ClaimLost
 from audit.models import Reconciliation
@@ -24,6 +25,8 @@ from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 
 log = structlog.get_logger(__name__)
+
+State = Reconciliation.State
 
 #: Seconds after which the comparison continues in another task.
 BUDGET = 120.0
@@ -198,14 +201,26 @@ def requested(
     )
 
 
-def ignore_filter(listener: Listener, entity: str) -> None:
-    """Let the listener's given-up comparisons compare an entity although the channel filters it.
-    Inside any transaction."""
-    for job in Reconciliation.objects.filter(listener=listener, state=Reconciliation.State.FAILED):
-        progress = Progress.of(job.cursor)
-        progress.unfiltered.add(entity)
-        job.cursor |= progress.cursor()
-        job.save(update_fields=["cursor"])
+def ignore_filter(listener: Listener, entity: str, now: datetime) -> None:
+    """Let the listener's unfinished and given-up comparisons compare an entity although the channel
+    filters it. Inside any transaction.
+
+    A worker that runs one of them loses its claim, and another one continues. Another operator's
+    comparison in the foreground is not changed.
+    """
+    jobs = (
+        Reconciliation.objects.filter(listener=listener, entity_name__in=("", entity))
+        .exclude(state=State.DONE)
+        .exclude(state=State.RUNNING, reason=Reconciliation.Reason.ASKED)
+    )
+    with transaction.atomic():
+        for job in jobs.select_for_update().order_by("pk"):
+            progress = Progress.of(job.cursor)
+            progress.ignore_filter(entity)
+            job.cursor |= progress.cursor()
+            if job.state == State.RUNNING:  # its process would write its own cursor
+                job.state, job.claimed_until, job.due_at = State.WAITING, None, now
+            job.save(update_fields=["cursor", "state", "claimed_until", "due_at"])
 
 
 def run_requested(

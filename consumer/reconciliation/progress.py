@@ -222,6 +222,13 @@ class Progress:
         self.refused[entity] = why
         self.filtered.add(entity)
 
+    def ignore_filter(self, entity: str) -> None:
+        """Let an entity be compared although the channel filters it."""
+        self.unfiltered.add(entity)
+        if entity in self.filtered:
+            self.filtered.discard(entity)
+            self.refused.pop(entity, None)
+
     def leave_out(self, entity: str, why: str) -> None:
         """Do not begin an entity that the channel does not carry."""
         self.left_out[entity] = why

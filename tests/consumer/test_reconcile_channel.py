@@ -6,9 +6,13 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
+from audit.jobs.claim import ClaimLost
 from audit.models import Incident, Reconciliation
+from consumer.reconciliation import compare, schedule
 from consumer.reconciliation import job as reconciliation_job
-from consumer.reconciliation import schedule
+from consumer.reconciliation.claim import ReconciliationClaim
+from consumer.reconciliation.progress import Progress
+from listeners.salesforce.errors import TransportFailed
 from tests.commands.running import run as run_command
 from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run, unseen_setup
@@ -116,6 +120,94 @@ def test_an_operator_can_have_it_compared_despite_the_filter(org, entity):
     assert f"excludes: {entity.name}" in job.report
     assert incident_of(entity, "replay_lost").closed_at
     assert incident_of(entity, "reconciliation").closed_at
+
+
+@pytest.fixture
+def half_done(org, entity, monkeypatch):
+    """A comparison after a failure, in which one of two entities is filtered; returns the filtered
+    entity and the job, which is given up after `most` failures."""
+
+    def fail(most: int):
+        first, second = sorted((entity, Entity(org)), key=lambda made: made.name)
+        for made in (first, second):
+            make_mapping(entity.listener, entity=made.name)
+            made.create(Name="lost")
+        on_channel(entity, first.name, second.name, filters={first.name: FILTER})
+        job = entity.lose()
+        with monkeypatch.context() as patch:
+            patch.setattr(reconciliation_job, "MOST_ATTEMPTS", most)
+            patch.setattr(compare, "_known_records", unanswered)
+            reconciliation_job.run(job.pk)
+        job.refresh_from_db()
+        return first, job
+
+    return fail
+
+
+def decide_to_compare(entity, filtered) -> None:
+    reconciliation_job.ignore_filter(entity.listener, filtered.name, timezone.now())
+
+
+def unanswered(*_) -> None:
+    raise TransportFailed("HTTP 503")
+
+
+def test_the_decision_counts_for_a_comparison_that_waits_for_its_next_attempt(entity, half_done):
+    filtered, job = half_done(most=2)
+    assert (job.state, list(job.cursor["refused"])) == ("waiting", [filtered.name])
+
+    decide_to_compare(entity, filtered)
+
+    assert filtered.name in run(job).report
+    assert filtered.name in {entry.entity_name for entry in entity.entries(source="reconcile")}
+
+
+def test_the_decision_counts_for_a_comparison_that_failed_for_another_reason(entity, half_done):
+    filtered, job = half_done(most=1)
+    assert job.state == "failed"
+
+    decide_to_compare(entity, filtered)
+    assert schedule.retry(entity.listener, timezone.now()) == 1
+
+    run(job)
+    assert incident_of(entity, "replay_lost").closed_at
+    assert incident_of(entity, "reconciliation").closed_at
+
+
+def test_a_removed_filter_counts_for_a_comparison_that_failed_for_another_reason(entity, half_done):
+    filtered, job = half_done(most=1)
+    on_channel(entity, *job.cursor["figures"], filtered.name)
+
+    assert schedule.retry(entity.listener, timezone.now()) == 1
+
+    run(job)
+    assert incident_of(entity, "replay_lost").closed_at
+
+
+def test_the_decision_counts_for_a_comparison_that_runs(entity):
+    on_channel(entity, entity.name, filters={entity.name: FILTER})
+    entity.create(Name="lost")
+    job = entity.lose()
+    claim = ReconciliationClaim.of(job.pk, timezone.now())
+
+    decide_to_compare(entity, entity)
+
+    with pytest.raises(ClaimLost):
+        claim.keep(Progress())
+    assert run(job).added == 1
+
+
+def test_the_decision_leaves_another_operators_comparison_alone(entity):
+    claim = ReconciliationClaim.of_new(
+        reconciliation_job.requested(
+            entity.listener, "", *reconciliation_job.window(None, None, timezone.now()), "another"
+        ),
+        timezone.now(),
+    )
+
+    decide_to_compare(entity, entity)
+
+    claim.keep(Progress())
 
 
 def test_a_filter_that_was_removed_no_longer_holds_up_the_comparison(org, entity):

@@ -88,7 +88,7 @@ class Command(BaseCommand):
             details = {**span, "entity": entity, "ignores_filter": options["ignore_filter"]}
             note(by, Action.RECONCILE, listener, details=details)
             if options["ignore_filter"]:
-                ignore_filter(listener, entity)
+                ignore_filter(listener, entity, timezone.now())
             if again := schedule.retry(listener, timezone.now()):
                 self.stdout.write(f"{name}: failed comparisons queued for another try: {again}")
         self.stdout.write(
