@@ -136,6 +136,9 @@ def _changed_records(
     since = scope.since if progress.stamp is None else progress.stamp
     pages = rows(backfill.rest, backfill.entity, since, scope.until, deleted=scope.deleted)
     for page in pages:
+        if not page:  # a server that ignores the query's condition may return many of them
+            spare_requests(backfill.rest)
+            renew()
         for start in range(0, len(page), CHUNK):
             part = page[start : start + CHUNK]
             spare_requests(backfill.rest)

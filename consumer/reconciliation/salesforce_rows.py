@@ -47,11 +47,13 @@ def rows(
         for sign, at in ((">=", since), ("<", until))
         if at is not None
     ]
+    if not deleted:
+        bounds.append("IsDeleted = false")
     where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
     soql = _SELECT.format(entity=entity) + where + _ORDER
     for page in rest.query(soql, deleted=True):  # only this resource returns archived records
         found = (_row(record) for record in page)
-        # A server that ignores the bounds would make us record changes outside the window.
+        # A server that ignores the condition would make us record changes outside the window.
         yield [
             row
             for row in found

@@ -17,6 +17,7 @@ class Org(RestClient):
         self._answer = page
 
     def query(self, soql, *, deleted=False):
+        self.soql = soql
         return iter([list(self._answer)])
 
 
@@ -38,6 +39,17 @@ def test_rows_outside_of_the_bounds_are_left_out():
     assert [row.record_id for row in asked(*page, since=1_500)] == ["1", "2"]
     assert [row.record_id for row in asked(*page, since=2_000)] == ["2"]
     assert [row.record_id for row in asked(*page, until=2_000)] == ["1"]
+
+
+def test_only_a_comparison_with_deleted_records_asks_for_them():
+    """After a mass deletion, their pages would come before those of records that exist."""
+    org = Org({"Id": "1", "SystemModstamp": AT_ONE, "IsDeleted": True})
+
+    assert list(rows(org, "Account", None, None, deleted=False)) == [[]]
+    assert " WHERE IsDeleted = false ORDER BY " in org.soql
+    [[row]] = rows(org, "Account", None, None, deleted=True)
+    assert row.is_deleted
+    assert "IsDeleted =" not in org.soql
 
 
 @pytest.mark.parametrize("row", [{"SystemModstamp": AT_ONE}, {"Id": "1"}, None])

@@ -78,6 +78,23 @@ def test_a_claim_is_renewed_between_the_reads_of_one_part(entity):
     assert len(entity.added()) == 1
 
 
+def test_pages_without_a_row_to_compare_renew_the_claim_and_spare_requests(entity, monkeypatch):
+    job = entity.lose()
+    renewed: list[int] = []
+
+    def pages(rest, *_, **__):
+        yield []
+        yield []
+        rest.usage = (95_000, 100_000)
+        yield []
+
+    monkeypatch.setattr(compare, "rows", pages)
+    with pytest.raises(compare.RequestsUsedUp):
+        compare.compare(job, Progress(), lambda _: None, renew=lambda: renewed.append(0))
+
+    assert len(renewed) == 2
+
+
 def test_a_second_that_is_compared_again_and_again_is_counted_once(entity, monkeypatch):
     """Its process dies twice, the second time before it is where the first one was."""
     entity.create(*[{"Name": f"{n}"} for n in range(4)])
