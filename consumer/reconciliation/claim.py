@@ -126,7 +126,10 @@ class ReconciliationClaim(Claim[Reconciliation]):
 
     def retry_at(self, due_at: datetime, error: str, attempts: int) -> None:
         """Release the comparison after a failure, for another attempt."""
-        self.release(due_at, attempts=attempts, error=error)
+        progress = Progress.of(self.job.cursor)
+        progress.read_members_again()
+        cursor = self.job.cursor | progress.cursor()
+        self.release(due_at, attempts=attempts, error=error, cursor=cursor)
         self._set_action(
             "The comparison of Salesforce with the audit log failed, and will be retried at "
             f"{due_at:%Y-%m-%d %H:%M:%S} UTC: {error}"

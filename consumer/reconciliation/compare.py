@@ -82,25 +82,29 @@ def compare(
     """Compare the remaining entities, and record missing changes unless `records` is False.
 
     `on_page` is called after each page, and may raise to stop; `renew` is called between the reads
-    of a page, which may take minutes together. Entities that Salesforce refuses, or that need a
-    decision of an operator, are in `progress.refused` afterwards; those that the channel does not
-    carry in `progress.left_out`. Raises NothingToCompare, NotCarried and CANNOT_READ. Never inside
-    a transaction.
+    of a page or of the channel's members, which may take minutes together. Entities that Salesforce
+    refuses, or that need a decision of an operator, are in `progress.refused` afterwards; those
+    that the channel does not carry in `progress.left_out`, where another slice finds them. Raises
+    NothingToCompare, NotCarried and CANNOT_READ. Never inside a transaction.
     """
     entities = [job.entity_name] if job.entity_name else entities_of(job.listener)
     if not entities:
         raise NothingToCompare(job.listener.channel)
     scope, rest = scope_of(job), rest_of(job.listener)
-    members = ChannelMembers(rest, job.listener.channel)
-    progress.left_out = {}  # the channel may carry them by now
+
+    def before_request() -> None:
+        spare_requests(rest)
+        renew()
+
+    members = ChannelMembers(rest, job.listener.channel, before_request)
     progress.entities, progress.since, progress.until = len(entities), scope.since, scope.until
     for entity in entities:
-        if entity in progress.done or entity in progress.refused:
+        if progress.is_ended(entity):
             continue
         if not _NAME.fullmatch(entity):  # it becomes a part of the query
             progress.refuse(entity, "this is not a valid entity name")
             continue
-        if not is_admitted(job, members, entity, progress):
+        if not (progress.is_begun_in_doubt(entity) or is_admitted(job, members, entity, progress)):
             continue
         judge = Judge(job, entity, scope.rule, rest)
         backfill = Backfill(job, entity, judge, rest, records, accepts_deletions)

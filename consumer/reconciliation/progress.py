@@ -155,6 +155,14 @@ class Progress:
         span = self.until - self.since
         return min(max((self.stamp - self.since) / span, 0.0), 1.0) if span > 0 else 0.0
 
+    def is_ended(self, entity: str) -> bool:
+        """Return whether this attempt has nothing more to do for an entity."""
+        return entity in self.done or entity in self.refused or entity in self.left_out
+
+    def is_begun_in_doubt(self, entity: str) -> bool:
+        """Return whether this attempt continues an entity that the channel may carry or not."""
+        return entity == self.entity and entity in self.doubts
+
     def begin(self, entity: str) -> None:
         """Begin an entity, or continue it where it was left."""
         if self.entity != entity:
@@ -236,6 +244,12 @@ class Progress:
     def retry_refused(self) -> None:
         """Let the next attempt compare the refused entities: the cause may be fixed by then."""
         self.refused, self.filtered = {}, set()
+        self.read_members_again()
+
+    def read_members_again(self) -> None:
+        """Let the next attempt ask again what the channel carries: it may have changed."""
+        self.left_out = {}
+        self.doubts.pop(self.entity, None)
 
     @property
     def needs_decision(self) -> bool:

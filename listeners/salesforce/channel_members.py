@@ -7,7 +7,7 @@ member's metadata has the name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -57,13 +57,21 @@ def flat(name: str) -> str:
     return name.replace("__", "_")
 
 
+def _nothing() -> None:
+    """Do nothing before a request."""
+
+
 @dataclass(slots=True)
 class Setup:
-    """The channels in the org's Setup: custom ones (name → label), and the members of all."""
+    """The channels in the org's Setup: custom ones (name → label), and the members of all.
+
+    `before_request` is called before each request for one member, and may raise to stop.
+    """
 
     rest: RestClient
     labels: Mapping[str, str]
     members: Collection[Member]
+    before_request: Callable[[], None] = _nothing
     _events: dict[str, str | None] = field(default_factory=dict)
 
     @classmethod
@@ -100,6 +108,7 @@ class Setup:
         return sorted(member.name for member in among if self.event_of(member) is None)
 
     def _event_by_metadata(self, member: Member) -> str | None:
+        self.before_request()
         try:
             rows = self.rest.query_setup(_METADATA_QUERY.format(row_id=member.row_id))
         except RestRefused as refused:
@@ -128,10 +137,14 @@ class Coverage:
 
 @dataclass
 class ChannelMembers:
-    """The members of one channel, read from the org's Setup when they are first needed."""
+    """The members of one channel, read from the org's Setup when they are first needed.
+
+    `before_request` is called before each request for one member, and may raise to stop.
+    """
 
     rest: RestClient
     channel: str
+    before_request: Callable[[], None] = _nothing
 
     def coverage(self, entity: str) -> Coverage:
         """Return whether the channel carries the entity, and with which filter.
@@ -160,7 +173,7 @@ class ChannelMembers:
     def _setup(self) -> Setup | str:
         """The Setup, or why the user may not see it."""
         try:
-            return Setup.read(self.rest)
+            setup = Setup.read(self.rest)
         except RestRefused as refused:
             if not _is_for_good(refused):
                 raise
@@ -168,6 +181,8 @@ class ChannelMembers:
                 "this user cannot see the members of channels, which requires the permission View "
                 f"Setup and Configuration ({code_of(refused)})"
             )
+        setup.before_request = self.before_request
+        return setup
 
 
 def is_carried(rest: RestClient, channel: str, entity: str) -> bool | None:

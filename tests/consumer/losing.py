@@ -13,7 +13,7 @@ from audit.models import AuditLogEntry, Reconciliation
 from consumer.reconciliation import job as reconciliation_job
 from consumer.stream import replay_lost
 from listeners.models import Listener
-from listeners.salesforce.errors import ReplayLost
+from listeners.salesforce.errors import ReplayLost, TransportFailed
 from tests.consumer.hearing import begin_now
 from tests.sample_data import lease_of, listener_of
 from tests.settings_on_the_wire.stored import stream_of
@@ -64,6 +64,18 @@ class Entity:
     def added(self) -> list[tuple[str, str]]:
         """Return the change types and records of the entries that comparisons recorded."""
         return [(one.change_type, one.record_id) for one in self.entries(source="reconcile")]
+
+
+def on_channel(made, *names, **fields) -> None:
+    """Move the listener to a custom channel of these entities."""
+    listener = made.listener
+    listener.channel = made.org.channel(f"{made.name.removesuffix('__c')}__chn", *names, **fields)
+    listener.save()
+
+
+def unanswered(*_) -> None:
+    """Stand in for a step of a comparison, in which Salesforce does not answer."""
+    raise TransportFailed("HTTP 503")
 
 
 @contextmanager

@@ -12,10 +12,9 @@ from consumer.reconciliation import compare, schedule
 from consumer.reconciliation import job as reconciliation_job
 from consumer.reconciliation.claim import ReconciliationClaim
 from consumer.reconciliation.progress import Progress
-from listeners.salesforce.errors import TransportFailed
 from tests.commands.running import run as run_command
 from tests.consumer.hearing import hear
-from tests.consumer.losing import Entity, asked, run, unseen_setup
+from tests.consumer.losing import Entity, asked, on_channel, run, unanswered, unseen_setup
 from tests.sample_data import make_mapping
 from tests.simulator.process import SimulatorProcess
 
@@ -38,13 +37,6 @@ def entity(org):
     made.create(Name="heard")
     hear(org, made.listener)
     return made
-
-
-def on_channel(made, *names, **fields) -> None:
-    """Move the listener to a custom channel of these entities."""
-    listener = made.listener
-    listener.channel = made.org.channel(f"{made.name.removesuffix('__c')}__chn", *names, **fields)
-    listener.save()
 
 
 def incident_of(entity, kind) -> Incident:
@@ -146,10 +138,6 @@ def half_done(org, entity, monkeypatch):
 
 def decide_to_compare(entity, filtered) -> None:
     reconciliation_job.ignore_filter(entity.listener, filtered.name, timezone.now())
-
-
-def unanswered(*_) -> None:
-    raise TransportFailed("HTTP 503")
 
 
 def test_the_decision_counts_for_a_comparison_that_waits_for_its_next_attempt(entity, half_done):

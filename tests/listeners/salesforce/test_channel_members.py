@@ -112,6 +112,22 @@ def test_an_unrecognized_member_may_be_any_entity(org: ScriptedOrg) -> None:
     assert "Sales_chn_SomethingNew" in found.unknown
 
 
+def test_a_caller_is_asked_before_each_request_for_one_member(org: ScriptedOrg) -> None:
+    rest = client(
+        org,
+        ("0YL1", "ContactChangeEvent", "Sales_chn_ContactChangeEvent", None),
+        ("0YL1", "01I1", "Sales_chn_A_ChangeEvent", "A__ChangeEvent"),
+        ("0YL1", "01I2", "Sales_chn_B_ChangeEvent", "B__ChangeEvent"),
+    )
+    requests: list[int] = []
+    members = ChannelMembers(rest, SALES, lambda: requests.append(1))
+
+    members.coverage("Contact")
+    assert not requests
+    members.coverage("Account")
+    assert len(requests) == 2
+
+
 def test_a_platform_event_is_no_entity(org: ScriptedOrg) -> None:
     rest = client(
         org,
