@@ -94,6 +94,8 @@ def state_after(entries: Sequence[AuditLogEntry]) -> LoggedState:
         if entry.as_of is not None:
             reading = Reading.of(entry)
             state.begin(entry)
+        elif state.is_deleted and entry.change_type == "UNDELETE":
+            state.begin(entry)  # a reading may hold the restore, and not its deletion
         elif reading is not None and entry.source == Source.STREAM and reading.holds(entry):
             pass  # older than the record that was read
         elif entry.change_type in WHOLE:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from audit.models import AuditLogEntry
 from consumer.reconciliation.backfill import PartResult
 from consumer.reconciliation.evidence import Certainty, Rule, Seen
+from consumer.reconciliation.logged_state import state_after
 from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.salesforce_rows import Row
 
@@ -88,3 +90,38 @@ def test_a_second_that_is_compared_again_is_counted_once():
 
     assert (resumed.total.compared, resumed.total.missing) == (5, 1)
     assert (resumed.stamp, resumed.counted) == (3000, 1)
+
+
+def entry(change_type: str, second: int, **fields) -> AuditLogEntry:
+    data = {"Name": "Acme", "LastModifiedDate": "1970-01-01T00:00:10.000Z"}
+    return AuditLogEntry(
+        source="stream",
+        change_type=change_type,
+        commit_timestamp=second * 1000,
+        transaction_key=f"{second}",
+        sequence_number=1,
+        changed_data={} if change_type == "DELETE" else data,
+        **fields,
+    )
+
+
+def test_a_restore_counts_though_the_record_was_read_before_its_deletion_came():
+    """The record was read at second 40, and the restore did not change its LastModifiedDate."""
+    read = entry("UPDATE", 10, as_of=10_000, read_at=40_000)
+
+    deleted = state_after([read, entry("DELETE", 20)])
+    restored = state_after([read, entry("DELETE", 20), entry("UNDELETE", 30)])
+
+    assert deleted.is_deleted
+    assert not restored.is_deleted
+    assert restored.is_whole
+    assert restored.values["Name"] == "Acme"
+
+
+def test_a_restore_that_a_record_read_later_contains_does_not_replace_it():
+    read = entry("UPDATE", 35, as_of=35_000, read_at=40_000)
+    read.changed_data["Name"] = "renamed since"
+
+    state = state_after([read, entry("DELETE", 20), entry("UNDELETE", 30)])
+
+    assert state.values["Name"] == "renamed since"
