@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from enum import StrEnum
+from itertools import count
 from typing import NamedTuple
 
 from audit.models import AuditLogEntry
@@ -18,6 +19,8 @@ from handlers.rules.ignored_authors import left_out
 ON = {"CREATE": "create", "UPDATE": "update", "DELETE": "delete", "UNDELETE": "restore"}
 #: The mappings' `on` value for each type of gap event.
 GAPS = {f"GAP_{change_type}": on for change_type, on in ON.items()}
+#: More mappings than there will ever be.
+_BEYOND_IDS = 2**40
 
 
 class Routed(NamedTuple):
@@ -146,14 +149,18 @@ def _belong_together(
 
 def _numbered(groups: Iterable[list[int]], known: Mapping[int, int]) -> dict[int, int]:
     """Return the number of each mapping's lane: the lowest that a mapping of the lane has already,
-    or the lowest id of its mappings, unless another lane has or had that number."""
+    or the lowest id of its mappings, unless another lane has or had that number.
+
+    Then a multiple of `_BEYOND_IDS` is added to an id. As the chains of all listeners are named
+    alike, the number must not be the id of another listener's mapping, nor of a future one.
+    """
     lane_of: dict[int, int] = {}
     given: set[int] = set()
     unusable = {*known.values()}
     for ids in sorted(groups):
         had = {known[pk] for pk in ids if pk in known} - given
-        unused = {*ids} - unusable
-        number = min(had or unused) if had or unused else max({*ids} | unusable) + 1
+        own = (pk + times * _BEYOND_IDS for times in count() for pk in ids)
+        number = min(had) if had else next(number for number in own if number not in unusable)
         lane_of |= dict.fromkeys(ids, number)
         given.add(number)
         unusable.add(number)

@@ -17,7 +17,7 @@ from handlers.worker.settle import settle
 from listeners.models import Position
 from tests.redelivering import redeliver
 from tests.running import run_delivery
-from tests.sample_data import ANN, change, lease_of, make_mapping, received
+from tests.sample_data import ANN, change, lease_of, make_listener, make_mapping, received
 from tests.sample_handlers import read_journal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
@@ -206,6 +206,28 @@ def test_a_mapping_that_comes_back_gets_a_number_of_its_own(listener):
     assert lanes[str(second.pk)] == first.pk
     assert lanes[str(first.pk)] != first.pk
     assert states() == ["queued", "blocked", "queued", "blocked"]
+
+
+def test_its_number_is_that_of_no_mapping_of_another_listener(listener):
+    """Neither of an existing one nor of the next one: chains are named without the listener."""
+    other = make_listener(name="other")
+    make_mapping(listener, options={"n": 1})
+    moved = make_mapping(listener, options={"n": 2})
+    make_mapping(other)
+    stays = make_mapping(listener, options={"n": 2})
+    record(listener, change())
+    for options in ({"n": 1}, {"n": 3}):
+        edit(moved, options=options)
+        record(listener, change())
+    make_mapping(other, handler="tests.skip")
+
+    record(other, change())
+
+    ours, theirs = (Position.objects.get(listener=one).lanes for one in (listener, other))
+    assert ours[str(stays.pk)] == moved.pk
+    assert (len({*ours.values()}), len({*theirs.values()})) == (3, 2)
+    assert {*ours.values()}.isdisjoint(theirs.values())
+    assert states()[-2:] == ["queued", "queued"]
 
 
 def test_a_lane_is_forgotten_with_the_end_of_what_was_left_behind(

@@ -217,6 +217,16 @@ def test_of_two_lanes_that_become_one_the_lower_number_stays_and_is_given_to_no_
     assert lane_of[third.pk] not in known.values()
 
 
+def test_a_lane_that_cannot_have_its_own_id_gets_a_number_that_no_mapping_has():
+    """Nor may another listener's lane get it: the number is made of the mapping's id."""
+    first, second, third = (mapping(handler=handler) for handler in "abc")
+    known = {first.pk: third.pk, second.pk: third.pk + 2**40}
+
+    lane_of = lanes([first, second, third], known)
+
+    assert lane_of == known | {third.pk: third.pk + 2 * 2**40}
+
+
 def test_what_a_mapping_left_behind_keeps_its_lane_together():
     """It had the handler of one and goes to the handler of the other."""
     moved, other, one_more = mapping(handler="b"), mapping(handler="a"), mapping(handler="c")
