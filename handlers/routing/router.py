@@ -22,6 +22,9 @@ GAPS = {f"GAP_{change_type}": on for change_type, on in ON.items()}
 #: More mappings than there will ever be.
 _BEYOND_IDS = 2**40
 
+#: A mirror, our handlers, or the tasks of one destination: lanes do not reach beyond it.
+_Place = tuple[bool, bool, int | None]
+
 
 class Routed(NamedTuple):
     """A mapping that a change matches. `skipped` says why the mapping ignores the change, if so."""
@@ -117,7 +120,8 @@ def lanes(
     Mappings to the same handler share a lane, and so do handlers that never get the same change: a
     record's update waits for its create, whether one function handles both or two do. Handlers of
     the same change have separate lanes, so a failing handler does not hold up another one. So do
-    our handlers and the tasks of each destination, so that none waits for another project.
+    our handlers and the tasks of each destination, so that none waits for another project, and the
+    mirrors, which would wait for handlers that wait for them.
 
     known        the lanes until now, by mapping id: a lane keeps its number
     left_behind  mappings as they were for deliveries that have not ended (`with_target`). They keep
@@ -211,9 +215,9 @@ def overtakable_mappings(mappings: Collection[HandlerMapping]) -> frozenset[int]
 
 
 def _by_target(mappings: Iterable[HandlerMapping]) -> list[list[HandlerMapping]]:
-    """Group mappings by handler or task, and merge groups that never get the same change, among
-    our handlers and among the tasks of each destination."""
-    by_place: dict[tuple[bool, int | None], dict[str, list[HandlerMapping]]] = {}
+    """Group mappings by handler or task, and merge groups of one place that never get the same
+    change."""
+    by_place: dict[_Place, dict[str, list[HandlerMapping]]] = {}
     for mapping in sorted(mappings, key=lambda mapping: mapping.pk):
         group = by_place.setdefault(_place(mapping), {})
         group.setdefault(_identity(mapping), []).append(mapping)
@@ -225,8 +229,9 @@ def _identity(mapping: HandlerMapping) -> str:
     return f"{name} {json.dumps(mapping.options, sort_keys=True)}"
 
 
-def _place(mapping: HandlerMapping) -> tuple[bool, int | None]:
-    return bool(mapping.task), mapping.destination_id if mapping.task else None
+def _place(mapping: HandlerMapping) -> _Place:
+    is_task = bool(mapping.task)
+    return mapping.is_of_mirror, is_task, mapping.destination_id if is_task else None
 
 
 def _merged(groups: Iterable[list[HandlerMapping]]) -> list[list[HandlerMapping]]:

@@ -9,18 +9,22 @@ from django.utils import timezone
 from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
+from handlers.models.mapping import MIRROR_HANDLER
 from handlers.ordering.rechain import follow
 from handlers.redelivery.request import RedeliveryRequest
 from handlers.sdk.outcomes import Succeeded
 from handlers.worker.claim import claim
 from handlers.worker.settle import settle
 from listeners.models import Position
+from tests.mirrored import MIRROR, end_mirror, make_follower, make_mirror, update
 from tests.redelivering import redeliver
 from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_listener, make_mapping, received
 from tests.sample_handlers import read_journal
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+
+CONTACT = "003000000000001AAA"
 
 
 def record(listener, *messages):
@@ -45,6 +49,12 @@ def start(delivery):
 
 def end(running):
     settle(running, Succeeded())
+
+
+def kill(delivery):
+    """End a delivery as a dead letter that halts its chain."""
+    dead = {"state": "dead", "halts": True, "attempts": 1, "awaits_mirror": False}
+    Delivery.objects.filter(pk=delivery.pk).update(**dead)
 
 
 def run_all():
@@ -228,6 +238,55 @@ def test_its_number_is_that_of_no_mapping_of_another_listener(listener):
     assert (len({*ours.values()}), len({*theirs.values()})) == (3, 2)
     assert {*ours.values()}.isdisjoint(theirs.values())
     assert states()[-2:] == ["queued", "queued"]
+
+
+def test_a_mirror_does_not_wait_for_its_follower_that_had_another_handler(listener):
+    """The follower was another handler of another entity, whose run has not ended."""
+    edited = make_mapping(listener, "update", entity="Contact")
+    make_mirror(listener)
+    running = start(record(listener, change("UPDATE", [CONTACT], entity="Contact"))[0])
+    edit(edited, handler="tests.note_record", entity="Account", after="mirror")
+
+    record(listener, update())
+
+    _, *later = Delivery.objects.order_by("id")
+    assert {one.handler: one.state for one in later} == {
+        MIRROR_HANDLER: "queued",
+        "tests.note_record": "blocked",
+    }
+    end(running)
+
+
+def test_a_mirror_does_not_wait_for_its_new_follower(listener):
+    """The follower has the handler of a deleted mapping whose run has not ended."""
+    deleted = make_mapping(listener, "update", "tests.note_record", entity="Contact")
+    make_mirror(listener, is_loaded=False)
+    start(record(listener, change("UPDATE", [CONTACT], entity="Contact"))[0])
+    deleted.delete()
+    make_follower(listener)
+    record(listener, update())
+    end_mirror()
+
+    record(listener, update())
+
+    assert Delivery.objects.filter(**MIRROR).latest("id").state == "queued"
+
+
+def test_a_mirror_does_not_wait_behind_the_dead_letter_of_its_follower(listener):
+    """The follower has the handler that another mapping lost while a dead letter halted it."""
+    lost = make_mapping(listener, "update", "tests.note_record", entity="Contact", on_dead="halt")
+    make_mirror(listener)
+    halted, _ = record(listener, *(change("UPDATE", [CONTACT], entity="Contact") for _ in "12"))
+    kill(halted)
+    edit(lost, handler="")
+    follower = make_follower(listener, on_dead="halt")
+    record(listener, update())
+    end_mirror()
+    kill(Delivery.objects.get(mapping=follower))
+
+    record(listener, update())
+
+    assert Delivery.objects.filter(**MIRROR).latest("id").state == "queued"
 
 
 def test_a_lane_is_forgotten_with_the_end_of_what_was_left_behind(

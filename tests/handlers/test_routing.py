@@ -34,6 +34,7 @@ def mapping(on="update", entity="*", handler="h", task="", changed_fields=(), tr
             "options": {},
             "destination_id": None,
             "has_outcomes": bool(handler) or track,
+            "is_of_mirror": False,
             **more,
         }
     )
@@ -198,6 +199,18 @@ def test_no_handler_or_task_waits_for_a_task_of_another_destination():
 
     assert len(set(lane_of.values())) == 4
     assert lane_of[shop.pk] == lane_of[shop_update.pk] == lane_of[shop_delete.pk]
+
+
+def test_a_mirror_shares_its_lane_with_mirrors_only():
+    account, contact = (
+        mapping(entity=name, handler="mirror", options={"of": name}, is_of_mirror=True)
+        for name in ("Account", "Contact")
+    )
+    handler = mapping(entity="Lead")
+
+    lane_of = lanes([account, contact, handler])
+
+    assert lane_of[account.pk] == lane_of[contact.pk] != lane_of[handler.pk]
 
 
 def test_a_lane_keeps_its_number_without_the_mapping_that_gave_it():
