@@ -4,8 +4,8 @@ A delivery is checked when it runs, since changes are recorded and handled betwe
 its run. First attempts of a chain arrive in order and cost nothing here. Checked are
 
 - redeliveries, and attempts after the first, against all changes recorded since;
-- first attempts of unordered mappings, or after a change of lanes, once a later change of the same
-  record has begun for the same target.
+- first attempts of unordered mappings, of mappings that have lost their handler, or after a change
+  of lanes, once a later change of the same record has begun for the same target.
 
 Their fields get the values from before the next change that will arrive in order: that change and
 the ones after it are still to be delivered, and must not be visible earlier.
