@@ -120,7 +120,7 @@ def test_a_delivery_that_is_retried_waits_for_the_mirror_once_its_mapping_says_s
 
 
 def test_deliveries_that_move_to_another_lane_wait_on(listener, mirror):
-    other = make_mapping(listener, "update", "tests.remember", changed_fields=["Fax"])
+    other = make_mapping(listener, "update", "tests.skip", changed_fields=["Name"])
     make_follower(listener)
     record(listener, update())
     [before] = followers()
