@@ -18,13 +18,32 @@ from handlers.routing.router import with_target
 
 State = Delivery.State
 _BEGUN = Q(state="running") | AWAITS_REPORT
-#: The waiting states, each with the order of its partial index, so that no ended row is read.
-_WAITING = {
-    State.BLOCKED: ("-id",),
-    State.RETRYING: ("-id",),
-    State.QUEUED: ("queued_at",),
-    State.READY: ("paused", "mapping_id", "id"),
-}
+#: The states of waiting and begun deliveries, each with the order of its partial index, so that no
+#: ended row is read.
+_WAITING = (
+    (Q(state=State.BLOCKED), ("-id",)),
+    (Q(state=State.RETRYING), ("-id",)),
+    (Q(state=State.QUEUED), ("queued_at",)),
+    (Q(state=State.READY), ("paused", "mapping_id", "id")),
+)
+_RUNNING = (
+    (Q(state=State.RUNNING), ("claim_deadline",)),
+    (Q(state=State.QUEUED, is_tracked=True), ("destination_id", "claim_deadline")),
+)
+
+
+def holding_on(
+    mappings: Sequence[HandlerMapping], known: Mapping[int, int], ordered: Collection[int]
+) -> list[HandlerMapping]:
+    """Return some of the mappings of `left_behind`, without a look at all begun deliveries: those
+    that were deleted or have lost their handler, each with one of its targets."""
+    current = {mapping.pk for mapping in mappings}
+    found = HandlerMapping.with_deleted.filter(handler="", task="").in_bulk(
+        known.keys() - {*ordered}
+    )
+    ids = _first(found.keys(), _RUNNING) + _first(found.keys() & current, _WAITING)
+    rows = _targets(Q(pk__in=ids)) if ids else set()
+    return _as_they_were(rows, found)
 
 
 def left_behind(
@@ -44,9 +63,15 @@ def left_behind(
     left = known.keys() - {*ordered}
     lost = {pk for pk in left & current.keys() if not (current[pk].handler or current[pk].task)}
     if lost:
-        rows |= _targets(Q(pk__in=_first_waiting(lost)))
+        rows |= _targets(Q(pk__in=_first(lost, _WAITING)))
     deleted = {pk for pk, *_ in rows} - current.keys()
     found = current | (HandlerMapping.with_deleted.in_bulk(deleted) if deleted else {})
+    return _as_they_were(rows, found)
+
+
+def _as_they_were(
+    rows: Collection[tuple[int, str, bool]], found: Mapping[int, HandlerMapping]
+) -> list[HandlerMapping]:
     return [
         with_target(found[pk], name, is_external=is_external)
         for pk, name, is_external in sorted(rows)
@@ -67,16 +92,19 @@ def _targets(condition: Q) -> set[tuple[int, str, bool]]:
     return {*rows.values_list("mapping_id", "handler", "is_external").distinct()}
 
 
-def _first_waiting(mapping_ids: Collection[int]) -> list[int]:
-    """Return the id of a waiting delivery of each of these mappings that has one."""
+def _first(
+    mapping_ids: Collection[int], searches: Sequence[tuple[Q, tuple[str, ...]]]
+) -> list[int]:
+    """Return the id of a delivery of each of these mappings that one of the searches finds."""
     each = (
         Subquery(
-            Delivery.objects.filter(mapping=OuterRef("pk"), state=state)
+            Delivery.objects.filter(condition, mapping=OuterRef("pk"))
             .exclude(chain="")
             .order_by(*order)
             .values("pk")[:1]
         )
-        for state, order in _WAITING.items()
+        for condition, order in searches
     )
-    rows = HandlerMapping.objects.filter(pk__in=mapping_ids).values_list(Coalesce(*each), flat=True)
+    mappings = HandlerMapping.with_deleted.filter(pk__in=mapping_ids)
+    rows = mappings.values_list(Coalesce(*each), flat=True)
     return [pk for pk in rows if pk is not None]

@@ -18,7 +18,7 @@ from django.db.models.functions import Concat
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import IN_CHAIN, OPEN
-from handlers.ordering.left_behind import left_behind
+from handlers.ordering.left_behind import holding_on, left_behind
 from handlers.routing.router import lanes
 from listeners.models import Position
 
@@ -52,6 +52,9 @@ def follow(
     ordered = lanes(mappings, before)
     if ordered == before and not entering:
         return ordered
+    lane_of = lanes(mappings, before, holding_on(mappings, before, ordered))
+    if lane_of == before and not entering:  # nothing else has entered or left a lane
+        return {pk: lane_of[pk] for pk in ordered}
     lane_of = lanes(mappings, before, left_behind(mappings, before, ordered))
     if lane_of != before or entering:
         moved = {

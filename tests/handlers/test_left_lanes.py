@@ -4,6 +4,8 @@ left behind."""
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from consumer import relay
@@ -305,3 +307,30 @@ def test_a_lane_is_forgotten_with_the_end_of_what_was_left_behind(
     assert Position.objects.get().lanes == {str(second.pk): first.pk}
     with django_assert_num_queries(1):
         assert follow(listener.pk, [second]) == {second.pk: first.pk}
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_no_batch_reads_all_runs_as_long_as_something_is_left_behind(listener, is_deleted):
+    """Tracked tasks that run may be many."""
+    left = make_mapping(listener, "create", on_dead="halt")
+    second = make_mapping(listener, "update")
+    first, _ = record(listener, change(), change())
+    if is_deleted:
+        start(first)
+        left.delete()
+    else:
+        kill(first)
+        edit(left, handler="")
+    record(listener, change("UPDATE"))
+    before = Position.objects.get().lanes
+    mappings = list(HandlerMapping.objects.all())
+
+    with CaptureQueriesContext(connection) as queries:
+        assert follow(listener.pk, mappings) == {second.pk: left.pk}
+
+    assert (
+        before == Position.objects.get().lanes == {str(pk): left.pk for pk in (left.pk, second.pk)}
+    )
+    reads = [query["sql"] for query in queries if 'FROM "handlers_delivery"' in query["sql"]]
+    assert reads
+    assert all("LIMIT 1" in sql or '"handlers_delivery"."id" IN' in sql for sql in reads)
