@@ -5,8 +5,9 @@ from django.utils import timezone
 
 from consumer.ingest.transaction import ingest
 from handlers import EventData, Skipped, cdc_handler
-from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
+from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
 from handlers.sdk.outcomes import Failed
+from handlers.superseded.masking import masked_reports
 from handlers.tracking import settle
 from handlers.tracking.reports import Report
 from handlers.tracking.tokens import Reported, Token
@@ -128,15 +129,81 @@ def test_an_external_task_that_was_sent_as_recorded_keeps_its_error(listener, mo
     assert stored(pk) == [f"cannot use {RECORDED}"] * 3  # masked for those who may not see it
 
 
-def test_an_error_is_withheld_if_the_present_values_cannot_be_read(listener, monkeypatch):
-    pk = overtaken(listener, handler="", task="shop.sync")
-    monkeypatch.setattr(
-        "handlers.superseded.masking.present_of",
-        lambda deliveries: {delivery.pk: Failed("not read") for delivery in deliveries},
-    )
+@pytest.fixture
+def reads(monkeypatch):
+    """The listeners whose records were to be read over REST."""
+    found = []
+    monkeypatch.setattr("handlers.superseded.prepare.rest_of", found.append)
+    return found
+
+
+def overtaken_by_a_gap(listener, data):
+    """Return the id of a delivery after which a change was recorded without its values."""
+    mapping = make_mapping(listener, "update", handler="", task="shop.sync", ordering="unordered")
+    for message in (change("UPDATE", data=data), change("GAP_UPDATE", data={})):
+        ingest(listener, lease_of(listener), received(message), [mapping])
+    pk = Delivery.objects.order_by("id").values_list("pk", flat=True)[0]
+    Delivery.objects.exclude(pk=pk).update(state="succeeded", attempts=1, awaits_record=False)
+    return pk
+
+
+def test_an_error_is_withheld_if_the_present_values_are_not_recorded(listener, monkeypatch, reads):
+    pk = overtaken_by_a_gap(listener, {"Phone": RECORDED, "Name": NAME})
 
     report_failure(pk, monkeypatch, "cannot use a value of the org")
 
     delivery_error, attempt_error = stored(pk)
     assert delivery_error == attempt_error
     assert "not stored" in delivery_error
+    assert reads == []
+
+
+def test_an_error_is_kept_if_only_other_values_are_not_recorded(listener, monkeypatch, reads):
+    pk = overtaken_by_a_gap(listener, {"Name": NAME})
+
+    report_failure(pk, monkeypatch, f"cannot use {NAME}")
+
+    assert stored(pk) == [f"cannot use {NAME}"] * 3
+    assert reads == []
+
+
+def test_an_error_of_a_redelivery_as_recorded_is_kept(listener, monkeypatch):
+    pk = overtaken(listener, handler="", task="shop.sync")
+    redelivery = Redelivery.objects.create(as_recorded=True, requested_at=timezone.now())
+    Delivery.objects.filter(pk=pk).update(redelivery=redelivery)
+
+    report_failure(pk, monkeypatch, f"cannot use {RECORDED}")
+
+    assert stored(pk) == [f"cannot use {RECORDED}"] * 3
+
+
+def test_failures_of_many_changes_cost_as_many_queries_as_one(
+    listener, django_assert_max_num_queries
+):
+    overtaken(listener, handler="", task="shop.sync")
+    records = [f"0010000000000{number:02d}AAA" for number in range(20)]
+    message = change("UPDATE", data={"Phone": "555"}, records=records)
+    for _ in range(2):
+        mappings = list(HandlerMapping.objects.all())
+        ingest(listener, lease_of(listener), received(message), mappings)
+    deliveries = list(Delivery.objects.select_related("entry__listener", "mapping"))
+    failures = {delivery.pk: Failed(f"cannot use {PRESENT}, 555") for delivery in deliveries}
+
+    with django_assert_max_num_queries(4):
+        found = masked_reports(failures, deliveries)
+
+    assert found.keys() == failures.keys()
+    assert PRESENT not in found[min(found)].error
+
+
+def test_a_first_attempt_of_a_chain_costs_no_query(listener, django_assert_num_queries):
+    mapping = make_mapping(listener, "update", handler="", task="shop.sync")
+    for phone in (RECORDED, PRESENT):
+        message = change("UPDATE", data={"Phone": phone})
+        ingest(listener, lease_of(listener), received(message), [mapping])
+    delivery = Delivery.objects.select_related("entry__listener", "mapping").order_by("id")[0]
+    delivery.attempts = 1
+    failures = {delivery.pk: Failed(f"cannot use {RECORDED}")}
+
+    with django_assert_num_queries(0):
+        assert masked_reports(failures, [delivery]) == failures
