@@ -14,14 +14,16 @@ from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from handlers.models import Delivery
 from handlers.models.delivery_queryset import DeliveryQuerySet
+from listeners.models import Position
 
 log = structlog.get_logger(__name__)
 
+State = Delivery.State
 #: The columns of a delivery that waits for its first attempt.
 _WAITING: dict[str, Any] = dict.fromkeys(
     ("due_at", "queued_at", "started_at", "finished_at", "claim_deadline")
@@ -33,7 +35,7 @@ def keep(ids: Collection[int], moments: Collection[datetime], span: timedelta) -
     hold. Attempts that were ended as lost do not count. Never inside a transaction."""
     begun = Delivery.objects.filter(started_at__in=moments)
     with transaction.atomic(durable=True):
-        running = begun.filter(pk__in=ids, state=Delivery.State.RUNNING)
+        running = begun.filter(pk__in=ids, state=State.RUNNING)
         held = set(running.locked().values_list("pk", flat=True))
         Delivery.objects.filter(pk__in=held).update(claim_deadline=Now() + span)
     discount(set(ids) - held, moments)
@@ -45,16 +47,28 @@ def discount(ids: Collection[int], moments: Collection[datetime]) -> None:
     their handlers were called. Never inside a transaction."""
     if not ids:
         return
-    ended = Delivery.objects.filter(state__in=(Delivery.State.RETRYING, Delivery.State.DEAD))
+    ended = Delivery.objects.filter(state__in=(State.RETRYING, State.DEAD))
     lost = ended.filter(pk__in=ids, started_at__in=moments)
-    for pk in lost.order_by("id").values_list("pk", flat=True):
-        if _discount(lost.filter(pk=pk)):
+    rows = lost.order_by("id").values_list("pk", "entry__listener_id", "chain")
+    for pk, listener_id, chain in rows:
+        if _discount(lost.filter(pk=pk), listener_id, chain):
             log.warning("claim lost before its run: the attempt does not count", delivery=pk)
 
 
-def _discount(lost: DeliveryQuerySet) -> int:
-    """Make a delivery ready, or blocked if later ones of its chain have started since."""
-    for state in (Delivery.State.READY, Delivery.State.BLOCKED):
-        with suppress(IntegrityError), transaction.atomic(durable=True):
-            return lost.update(state=state, attempts_before=F("attempts_before") + 1, **_WAITING)
-    return 0
+def _discount(lost: DeliveryQuerySet, listener_id: int, chain: str) -> bool:
+    """Make a delivery ready; a dead one of a chain first waits for its turn in it.
+
+    A dead one may have left its chain free, and only who has locked the position may start a free
+    chain. If the process dies between the two steps, the relay promotes the delivery.
+    """
+    again = {"attempts_before": F("attempts_before") + 1, **_WAITING}
+    needs_no_turn = Q(state=State.RETRYING) | Q(chain="")
+    with transaction.atomic(durable=True):
+        if lost.filter(needs_no_turn).update(state=State.READY, **again):
+            return True
+        if not lost.update(state=State.BLOCKED, **again):
+            return False
+    with suppress(IntegrityError), transaction.atomic(durable=True):
+        Position.objects.lock_listener(listener_id)
+        Delivery.objects.promote([chain])
+    return True

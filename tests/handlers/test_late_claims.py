@@ -13,6 +13,7 @@ from handlers.worker import claim as claims
 from handlers.worker import hot_sql, message_run, run
 from handlers.worker.run import run_deliveries
 from listeners.clock import database_clock
+from listeners.leases import PositionQuerySet
 from tests.handlers.bundling import deliver, record_id, states, without_haste
 from tests.sample_data import change, lease_of, received
 from tests.sample_handlers import read_journal
@@ -200,6 +201,37 @@ def test_later_changes_of_the_record_that_started_meanwhile_end_first(listener, 
     assert [line["id"] for line in read_journal()] == list(
         Delivery.objects.order_by("-id").values_list("entry", flat=True)
     )
+
+
+def test_a_dead_delivery_starts_its_chain_only_under_the_lock_of_the_position(
+    listener, monkeypatch, time
+):
+    """The process that has the lock may just have found the chain free."""
+    [pk] = deliver(listener, HANDLER, 1, max_attempts=1)
+    dead = Delivery.objects.get()
+    lock_listener = PositionQuerySet.lock_listener
+    locked = []
+
+    def commit_first(self, listener_id):
+        Delivery.objects.exclude(pk=pk).update(chain=dead.chain)
+        locked.append(rows())
+        lock_listener(self, listener_id)
+
+    def answer_too_late():
+        end_as_lost()
+        message = change(records=[record_id(0)])
+        ingest(listener, lease_of(listener), received(message), [dead.mapping])
+        # As if it were not committed yet.
+        Delivery.objects.exclude(pk=pk).update(chain="uncommitted", state="ready")
+        monkeypatch.setattr(PositionQuerySet, "lock_listener", commit_first)
+        time[0] += 100
+
+    after_begin(monkeypatch, answer_too_late)
+
+    run_deliveries([pk])
+
+    assert locked == [[("blocked", 1, 1), ("ready", 0, 0)]]
+    assert rows() == locked[0]
 
 
 def test_an_attempt_that_called_its_handler_counts(listener):
