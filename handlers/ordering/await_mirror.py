@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 
 from audit.db.prepared import Param, Prepared
 from audit.models import AuditLogEntry
@@ -94,9 +94,9 @@ def release_entries(entry_ids: Collection[int]) -> list[int]:
 
     Inside the caller's transaction. The rows are committed.
     """
-    found = changes_of(waiting_for_mirror().filter(entry__in=list(entry_ids)))
+    found = loaded_among(changes_of(waiting_for_mirror().filter(entry__in=list(entry_ids))))
     dead = lacking(found, (State.DEAD,))
-    return _release([one for one in loaded_among(found) if not is_behind(one, dead)])
+    return _release([one for one in found if not is_behind(one, dead)])
 
 
 def release_records(listener_id: int, entity: str, read_to: Mapping[str, int]) -> list[int]:
@@ -132,10 +132,16 @@ def overdue(after: int = 0) -> tuple[list[int], int]:
     own = Delivery.objects.filter(
         entry=OuterRef("entry"), mapping__in=mappings_of_mirrors(), state__in=UNAPPLIED
     )
+    loading = mirrored.reader.unloaded()
     unloaded = Q()
-    for listener_id, entity in mirrored.reader.unloaded():
+    for listener_id, entity in loading:
         unloaded |= Q(entry__listener_id=listener_id, entry__entity_name=entity)
     free = waiting_for_mirror().filter((~Exists(own) & ~unloaded) | Q(mapping__after=""))
+    if left_out := _mappings_of_loads(loading):
+        others = HandlerMapping.with_deleted.exclude(pk__in=left_out).order_by()
+        # Both conditions for the index by mapping.
+        examined = list(others.values_list("pk", flat=True))
+        free = free.filter(mapping__in=examined, state=State.BLOCKED)
     ids: list[int] = []
     for _ in range(PAGES):
         found = changes_of(free.filter(pk__gt=after), ROWS)
@@ -144,6 +150,21 @@ def overdue(after: int = 0) -> tuple[list[int], int]:
             return ids, 0
         after = found[-1].pk
     return ids, after
+
+
+def _mappings_of_loads(loading: Collection[mirrored.Copied]) -> list[int]:
+    """Return the ids of the mappings of one object whose deliveries all wait for its first load: a
+    million may wait, and each sweep of the relay would read them in vain.
+
+    A mapping may have deliveries from before its entity was changed; its oldest one is one of them.
+    """
+    after = HandlerMapping.with_deleted.exclude(after="").order_by()
+    rows = after.values_list("pk", "listener_id", "entity") if loading else ()
+    ids = [pk for pk, *copied in rows if tuple(copied) in loading]
+    waiting = waiting_for_mirror().filter(mapping=OuterRef("pk"), state=State.BLOCKED)
+    oldest = Subquery(waiting.order_by("pk").values("entry__entity_name")[:1])
+    same = after.filter(pk__in=ids).annotate(oldest=oldest).filter(oldest=F("entity"))
+    return list(same.values_list("pk", flat=True))
 
 
 def release(delivery_ids: Sequence[int]) -> list[int]:

@@ -63,7 +63,8 @@ def apply(events: Sequence[EventData]) -> Skipped | None:
     crash_points.reach("marking")
     dirty.mark_all(mirror, [*moved, *decided.marks])
     problem.clear_writing(mirror)
-    release.applied(decided.applied)
+    if mirror.in_sync_since is not None:  # else the end of the first load releases, or the relay
+        release.applied(decided.applied)
     return None
 
 

@@ -1,13 +1,17 @@
 """Handlers that run after the mirror wait for the end of its first load, also those of changes that
 were queued before a further mirror was added."""
 
+import re
+
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from consumer import relay
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping
+from handlers.ordering import await_mirror
 from handlers.reporting.wait_reason import waits_for
 from handlers.sdk import mirrored
 from mirror import runs, service
@@ -28,11 +32,13 @@ from tests.mirrored import (
     followers,
     make_follower,
     make_mirror,
+    make_row,
     record,
     run_followers,
     states_of_followers,
     update,
 )
+from tests.running import run_delivery
 from tests.sample_data import ANN, make_mapping
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
@@ -212,3 +218,50 @@ def test_mirrors_are_unloaded_until_their_first_load_has_ended(listener, loading
 
     in_sync(Mirror.objects.get())
     assert event_rows.unloaded() == {}
+
+
+def test_a_sweep_reads_no_changes_that_wait_for_the_load_of_their_mappings_object(
+    listener, loading
+):
+    follower = make_follower(listener, entity="Account")
+    record(listener, update(), update())
+    end_mirror()
+
+    with CaptureQueriesContext(connection) as queries:
+        assert await_mirror.overdue() == ([], 0)
+
+    [page] = [one["sql"] for one in queries if f"LIMIT {await_mirror.ROWS}" in one["sql"]]
+    [examined] = re.findall(r'"mapping_id" IN \(([\d, ]+)\) AND "handlers_delivery"."state"', page)
+    assert str(follower.pk) not in examined.split(", ")
+    in_sync(loading)
+    release.loaded()
+    assert states_of_followers() == [RELEASED, BEHIND]
+
+
+def test_a_mapping_that_has_another_object_now_leaves_no_change_behind(listener, loading):
+    make_mirror(listener, "crm.Contact")
+    make_follower(listener, entity="Contact")
+    record(listener, update(entity="Contact", records=[CONTACT]))
+    end_mirror()
+    HandlerMapping.objects.filter(after="mirror").update(entity="Account")
+    record(listener, update())
+
+    release.overdue()
+
+    assert states_of_followers() == [RELEASED, WAITING]
+
+
+def test_applying_a_change_during_the_load_looks_for_no_changes_to_release(
+    listener, loading, monkeypatch
+):
+    make_row(is_complete=True)
+    make_follower(listener)
+    record(listener, update())
+    released = []
+    monkeypatch.setattr(release, "applied", released.append)
+    own = Delivery.objects.get(**MIRROR)
+
+    run_delivery(own.pk)
+
+    assert Delivery.objects.get(pk=own.pk).state == "succeeded"
+    assert released == []
