@@ -96,11 +96,11 @@ def _trouble(
         f"The listener continues where the managed subscription {listener.subscription} begins."
     )
     next_step = managed if listener.subscription and not stops else _NEXT_STEP[policy]
+    place = position.replay_id or position.newest_id or listener.replay_from
     return Trouble(
         Incident.Kind.REPLAY_LOST,
         "",
-        f"The position {position.replay_id or listener.replay_from} cannot be resumed: "
-        f"changes since it may be missing. {next_step}",
+        f"The position {place} cannot be resumed: changes since it may be missing. {next_step}",
         (_REMEDY_STOPPED if stops else _REMEDY) + quoted(lost.error),
         start,
         now,

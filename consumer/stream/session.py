@@ -79,8 +79,9 @@ class Session:
         changes: dict[str, Any] = {
             "org_id": self._unstored_org_id,
             "channel": self._listener.channel,
-            **Position.NOT_HELD_BACK,  # the newest id's events come again
         }
+        if self._lost is None:  # a loss that is to be recorded is also known by the newest id
+            changes |= Position.NOT_HELD_BACK  # its events come again
         if self._lost is not None or not self._listener.subscription:
             changes["subscription"] = ""  # Salesforce keeps no position that follows the stored one
         if self._tip_since is not None:

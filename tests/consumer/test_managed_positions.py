@@ -1,98 +1,31 @@
 """A managed session that does not begin after what was recorded is a lost position."""
 
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
 
-import grpc
 import pytest
-from django.db import OperationalError
 from django.utils import timezone
 
-from audit.models import AuditLogEntry, Incident, Reconciliation
+from audit.models import AuditLogEntry, Reconciliation
 from consumer.reconciliation import job as reconciliation_job
 from consumer.reconciliation import schedule
-from consumer.stream.buffer import Buffer
-from consumer.stream.commit_mark import CommitMark
-from consumer.stream.publisher import Publisher
-from consumer.stream.receiver import Receiver
-from consumer.stream.recorder import Recorder
-from listeners.connections.open_stream import stream_for
-from listeners.leases import Lease
 from listeners.models import Position
-from listeners.salesforce.errors import PositionDeleted, Reaction
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
-from tests.listeners.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, idle, playing
-from tests.listeners.salesforce.pubsub.scripted_events import replay_id, shown
-from tests.listeners.salesforce.pubsub.streams import NumberedTokens
-from tests.sample_data import lease_of, listener_of, make_listener
+from tests.consumer.managed_sessions import (
+    IN_USE,
+    commit_answer,
+    keep_alive,
+    lost,
+    managed,
+    running,
+    stands,
+)
+from tests.listeners.salesforce.pubsub.scripted import ScriptedPubSub, idle, playing
+from tests.listeners.salesforce.pubsub.scripted_events import shown
+from tests.sample_data import lease_of, listener_of
 from tests.servers import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-MANAGED = "managed.subscription."
-STOPPED = Refusal(grpc.StatusCode.FAILED_PRECONDITION, MANAGED + "config.stopped")
-IN_USE = Refusal(grpc.StatusCode.ALREADY_EXISTS, MANAGED + "already.active")
-
-
-def keep_alive(number):
-    return wire.ManagedFetchResponse(latest_replay_id=replay_id(number), pending_num_requested=100)
-
-
-def commit_answer(call, **said):
-    """Answer the next commit."""
-    while not (request := call.request()).HasField("commit_replay_id_request"):
-        pass
-    number = request.commit_replay_id_request.commit_request_id
-    answer = wire.CommitReplayResponse(commit_request_id=number, **said)
-    return wire.ManagedFetchResponse(commit_response=answer)
-
-
-@contextmanager
-def running(listener):
-    """Run the threads of a listener, and drain them at the end as its process does."""
-    lease, tokens, buffer = lease_of(listener), NumberedTokens(), Buffer(1000)
-    stream = stream_for(listener, tokens)
-    receiver = Receiver(listener, lease, tokens, stream, buffer)
-    mark = receiver.session.mark
-    recorder = Recorder(
-        listener,
-        lease,
-        buffer,
-        Publisher(),
-        on_commit=stream.recorded,
-        on_commits_lost=mark.clear,
-    )
-    receiver.start()
-    recorder.start()
-    try:
-        yield receiver
-    finally:
-        receiver.stop()
-        wait_for(lambda: not receiver.is_alive())
-        buffer.close()
-        wait_for(lambda: not recorder.is_alive())
-        receiver.allow_disconnect()
-        wait_for(lambda: receiver.has_disconnected)
-        mark.sync()
-
-
-def managed(server, **fields):
-    return make_listener(
-        transport="pubsub",
-        pubsub_endpoint=server.endpoint,
-        managed_subscription="Crm",
-        channel="/data/AccountChangeEvent",
-        **fields,
-    )
-
-
-def stands(listener) -> Position:
-    return Position.objects.get(listener=listener)
-
-
-def lost() -> list[Incident]:
-    return list(Incident.objects.filter(kind=Incident.Kind.REPLAY_LOST))
 
 
 def recorded() -> list[str]:
@@ -211,7 +144,14 @@ def test_a_new_listener_that_is_restarted_before_its_first_message_has_lost_noth
     assert not stands(listener).replay_id
 
 
-def test_a_refusal_after_the_opening_leaves_the_position_as_it_is(transactional_db, settings):
+@pytest.mark.parametrize(
+    "position",
+    [{"replay_id": shown(7)}, {"newest_id": shown(7), "newest_batches": 1}],
+    ids=["named", "first id of a custom channel"],
+)
+def test_a_refusal_after_the_opening_leaves_the_position_as_it_is(
+    transactional_db, settings, position
+):
     settings.CDC_RECONNECT_CAP_SECONDS = 0.1
     may_begin, refused = threading.Event(), threading.Event()
 
@@ -228,14 +168,14 @@ def test_a_refusal_after_the_opening_leaves_the_position_as_it_is(transactional_
         listener = managed(server)
         lease_of(listener, "before")
         known = timezone.now() - timedelta(hours=1)
-        Position.objects.update(replay_id=shown(7), last_event_at=known, holder="")
-        Position.objects.update(lease_until=None)
+        Position.objects.update(**position, last_event_at=known, holder="", lease_until=None)
+        left_at = stands(listener).left_at
         with running(listener):
             for _ in range(2):
                 assert refused.wait(20)
                 refused.clear()
             assert not lost()
-            assert stands(listener).replay_id == shown(7)
+            assert stands(listener).left_at == left_at
 
             began = timezone.now()
             may_begin.set()
@@ -245,6 +185,23 @@ def test_a_refusal_after_the_opening_leaves_the_position_as_it_is(transactional_
     [incident] = lost()
     assert incident.window_start < known
     assert incident.window_end > began
+    assert f"The position {shown(7)} cannot be resumed" in incident.summary
+
+
+def test_a_loss_is_noticed_after_a_second_restart_before_the_first_message(transactional_db):
+    with ScriptedPubSub(idle, playing(keep_alive(9))) as server:
+        listener = managed(server)
+        lease_of(listener, "before")
+        held_back = {"newest_id": shown(7), "newest_batches": 1, "last_event_at": timezone.now()}
+        Position.objects.update(**held_back, holder="", lease_until=None)
+        with running(listener) as receiver:
+            wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
+        assert not lost()
+
+        with running(listener):
+            wait_for(lambda: stands(listener).replay_id == shown(9))
+
+    assert len(lost()) == 1
 
 
 def test_a_listener_that_stops_when_its_position_is_lost_opens_no_session(transactional_db):
@@ -258,38 +215,3 @@ def test_a_listener_that_stops_when_its_position_is_lost_opens_no_session(transa
         assert server.count("ManagedSubscribe") == 0
     assert "has stopped" in lost()[0].summary
     assert stands(listener).replay_id == shown(7)
-
-
-class Stream:
-    has_committed = True
-
-
-def test_a_deletion_that_the_database_did_not_take_is_stored_later(listener, monkeypatch):
-    mark = CommitMark(lease_of(listener), Stream(), "Crm")
-    mark.sync()
-    assert stands(listener).subscription == "Crm"
-
-    def away(lease: Lease):
-        raise OperationalError("away")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Position.objects, "held", away)
-        with pytest.raises(OperationalError), mark.watched():
-            raise PositionDeleted("ManagedSubscribe", "stopped", Reaction.BACK_OFF_LONG)
-    assert stands(listener).subscription == "Crm"
-
-    mark.sync()
-    assert stands(listener).subscription == ""
-    mark.opened()
-    mark.sync()
-    assert stands(listener).subscription == "Crm"
-
-
-def test_without_the_lease_the_mark_stays_as_it_is(listener):
-    lease = lease_of(listener)
-    Position.objects.update(lease_until="2020-01-01T00:00Z", subscription="Crm")
-    assert lease_of(listener, "another process")
-
-    CommitMark(lease, Stream(), "Crm").clear()
-
-    assert stands(listener).subscription == "Crm"

@@ -1,0 +1,48 @@
+"""The mark of a managed position is set once Salesforce accepts a commit, and cleared by a loss."""
+
+import pytest
+from django.db import OperationalError
+
+from consumer.stream.commit_mark import CommitMark
+from listeners.leases import Lease
+from listeners.models import Position
+from listeners.salesforce.errors import PositionDeleted, Reaction
+from tests.consumer.managed_sessions import stands
+from tests.sample_data import lease_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Stream:
+    has_committed = True
+
+
+def test_a_deletion_that_the_database_did_not_take_is_stored_later(listener, monkeypatch):
+    mark = CommitMark(lease_of(listener), Stream(), "Crm")
+    mark.sync()
+    assert stands(listener).subscription == "Crm"
+
+    def away(lease: Lease):
+        raise OperationalError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Position.objects, "held", away)
+        with pytest.raises(OperationalError), mark.watched():
+            raise PositionDeleted("ManagedSubscribe", "stopped", Reaction.BACK_OFF_LONG)
+    assert stands(listener).subscription == "Crm"
+
+    mark.sync()
+    assert stands(listener).subscription == ""
+    mark.opened()
+    mark.sync()
+    assert stands(listener).subscription == "Crm"
+
+
+def test_without_the_lease_the_mark_stays_as_it_is(listener):
+    lease = lease_of(listener)
+    Position.objects.update(lease_until="2020-01-01T00:00Z", subscription="Crm")
+    assert lease_of(listener, "another process")
+
+    CommitMark(lease, Stream(), "Crm").clear()
+
+    assert stands(listener).subscription == "Crm"
