@@ -44,9 +44,10 @@ class CommitMark:
         self.sync()
 
     def opened(self) -> None:
-        """Note that a session was opened, whose commits count again."""
+        """Note that a session was opened, after `sync`: its accepted commits set the mark, also
+        after a recorded loss has cleared it."""
         with self._guard:
-            self._is_lost = False
+            self._is_lost, self._wanted, self._written = False, None, None
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -2,11 +2,13 @@
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
+from consumer.stream import replay_lost
 from consumer.stream.commit_mark import CommitMark
 from listeners.leases import Lease
 from listeners.models import Position
-from listeners.salesforce.errors import PositionDeleted, Reaction
+from listeners.salesforce.errors import PositionDeleted, Reaction, ReplayLost
 from tests.consumer.managed_sessions import stands
 from tests.sample_data import lease_of
 
@@ -15,6 +17,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 class Stream:
     has_committed = True
+
+    def recorded(self, replay_id: str) -> None: ...
 
 
 def test_a_deletion_that_the_database_did_not_take_is_stored_later(listener, monkeypatch):
@@ -35,6 +39,19 @@ def test_a_deletion_that_the_database_did_not_take_is_stored_later(listener, mon
     assert stands(listener).subscription == ""
     mark.opened()
     mark.sync()
+    assert stands(listener).subscription == "Crm"
+
+
+def test_the_next_session_sets_the_mark_again_after_a_loss_was_recorded(listener):
+    lease = lease_of(listener)
+    mark = CommitMark(lease, Stream(), "Crm")
+    mark.sync()
+
+    replay_lost.record(listener, lease, ReplayLost("ManagedSubscribe", "refused"), timezone.now())
+    assert stands(listener).subscription == ""
+    mark.opened()
+    mark.sync()
+
     assert stands(listener).subscription == "Crm"
 
 
