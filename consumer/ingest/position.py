@@ -50,12 +50,19 @@ class CommitsLost(Exception):
     """
 
 
-def hold(lease: Lease, expected_position: str | None = None, end: str = "") -> Position:
+def hold(
+    lease: Lease,
+    expected_position: str | None = None,
+    end: str = "",
+    *,
+    nothing_follows: bool = False,
+) -> Position:
     """Lock the position for this transaction.
 
     Raises LeaseLost if the lease is not current, and CommitsLost if the position is neither at
-    `expected_position` (`Position.left_at`), where the previous batch left it, nor at `end`, the id
-    with which this batch ends: there the commit succeeded, and only its confirmation was lost.
+    `expected_position` (`Position.left_at`), where the previous batch left it, nor where this
+    batch, which ends with the id `end`, leaves it: there the commit succeeded, and only its
+    confirmation was lost. `nothing_follows`: the batch is a keep-alive.
     """
     held = _HELD.objects(**asdict(lease))
     if not held:
@@ -63,8 +70,8 @@ def hold(lease: Lease, expected_position: str | None = None, end: str = "") -> P
     position: Position = held[0]
     if (
         expected_position is not None
-        and position.left_at not in (expected_position, end)
-        and not is_after(position, expected_position, end)
+        and position.left_at != expected_position
+        and not is_after(position, expected_position, end, nothing_follows=nothing_follows)
     ):
         raise CommitsLost
     return position

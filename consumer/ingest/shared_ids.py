@@ -105,15 +105,21 @@ def _is_enriched(event: ChangeEvent) -> bool:
     return not (names <= {*changed} or names <= {name.partition(".")[0] for name in changed})
 
 
-def is_after(position: Position, before: str, newest: str) -> bool:
-    """Return whether a held back position is where a batch that ends with the id `newest` leaves
-    it, if it was at `before` (`Position.left_at`)."""
+def is_after(
+    position: Position, before: str, newest: str, *, nothing_follows: bool = False
+) -> bool:
+    """Return whether the position is where a batch that ends with the id `newest` leaves it, if it
+    was at `before` (`Position.left_at`). `nothing_follows`: the batch is a keep-alive."""
+    repeats = before.startswith(f"{newest}#")
+    if not position.newest_id:
+        # Only a keep-alive moves a position to the id before which it is held back. A bare id where
+        # ids are not known to be shared is from before the first batch that repeated it.
+        is_shared = position.shares_ids or is_custom(position.channel)
+        return position.replay_id == newest and (not repeats or (nothing_follows and is_shared))
     if position.newest_id != newest:
         return False
     batches = position.newest_batches
-    if batches > 1:
-        return before == f"{newest}#{batches - 1}"
-    return not before.startswith(f"{newest}#")
+    return before == f"{newest}#{batches - 1}" if batches > 1 else not repeats
 
 
 def newest_of(left_at: str) -> str:

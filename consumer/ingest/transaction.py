@@ -233,7 +233,7 @@ def move(lease: Lease, keep_alive: KeepAlive, expected_position: str | None = No
     position. Never inside a transaction."""
     replay_id = keep_alive.replay_id or shared_ids.newest_of(expected_position or "")
     with transaction.atomic(durable=True):
-        position = hold(lease, expected_position, replay_id)
+        position = hold(lease, expected_position, replay_id, nothing_follows=True)
         replay_id = keep_alive.replay_id or position.newest_id or position.replay_id
         changes: dict[str, Any] = {"replay_id": replay_id, "caught_up_at": keep_alive.received_at}
         if keep_alive.replay_id:

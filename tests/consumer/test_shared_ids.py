@@ -48,6 +48,7 @@ class Listening:
     def __init__(self, channel: str) -> None:
         self.listener = make_listener(channel=channel)
         self.lease = lease_of(self.listener)
+        Position.objects.filter(listener=self.listener).update(channel=channel)
         self.left_at = ""
 
     def record(self, *messages):
@@ -192,6 +193,34 @@ def test_two_events_with_one_id_in_two_batches_show_it_too():
 
     assert listening.position.shares_ids
     assert listening.position.left_at == "1#1"
+
+
+def test_a_lost_commit_of_the_batch_that_showed_it_is_noticed():
+    listening = Listening(ACCOUNTS)
+    listening.record(part(1, "001A"))
+    older = Position.objects.values().get()
+    listening.record(part(1, "001B"))
+    rewind(older)
+    Position.objects.update(shares_ids=False)
+
+    for message in (part(1, "001C"), unreadable(1)):
+        with pytest.raises(CommitsLost):
+            listening.record(message)
+    for named in ("", "1"):
+        with pytest.raises(CommitsLost):
+            move(listening.lease, KeepAlive(named, timezone.now()), listening.left_at)
+
+
+@pytest.mark.parametrize("second", [part(1, "001C"), unreadable(1)], ids=["read", "unreadable"])
+def test_a_commit_that_is_lost_after_the_position_moved_on_is_noticed(custom, second):
+    custom.record(part(1, "001A"))
+    custom.left_at = move(custom.lease, KeepAlive("", timezone.now()), custom.left_at)
+    older = Position.objects.values().get()
+    custom.record(part(1, "001B"))
+    rewind(older)
+
+    with pytest.raises(CommitsLost):
+        custom.record(second)
 
 
 @pytest.mark.parametrize("times", [1, 2])
