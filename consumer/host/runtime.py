@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
 from django.conf import settings
 
+from audit.db.retry import TRANSIENT
 from consumer import incidents
 from consumer.ingest.position import note_unrecorded
 from consumer.stream.buffer import Buffer
@@ -151,6 +153,11 @@ class HostedListener:
         self._written_received_at, self._written_at = received_at, time.monotonic()
         return True
 
+    def note_lease_lost(self) -> None:
+        """Note that the lease is lost: the database may have lost commits with it."""
+        with suppress(*TRANSIENT):  # the release tries again
+            self._mark.clear()
+
     def drain(self, by: float) -> None:
         """Stop receiving; record and publish what was received, until `by`."""
         self.drain_by = by
@@ -175,7 +182,8 @@ class HostedListener:
         status = self.receiver.status
         self._mark.sync()
         final = status if status.state == State.FAILED else Status(State.STOPPED)
-        self._write(final, holder="", lease_until=None)
+        if not self._write(final, holder="", lease_until=None):
+            self.note_lease_lost()
 
 
 class DrainingListeners:

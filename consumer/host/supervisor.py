@@ -214,6 +214,7 @@ class Supervisor:
             elif hosted.lease_is_lost or not hosted.note_status():
                 log.warning("another process has the listener", listener=hosted.listener.name)
                 metrics.LEASES_LOST.labels(hosted.listener.name).inc()
+                hosted.note_lease_lost()
                 self._drain([hosted])
 
     # Draining

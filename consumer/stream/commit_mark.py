@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.db.models import QuerySet
+
 from listeners.leases import Lease
 from listeners.models import Position
 from listeners.salesforce.errors import PositionDeleted
@@ -34,11 +36,14 @@ class CommitMark:
             if self._stream.has_committed and not self._is_lost:
                 self._wanted = self._subscription
             if self._wanted is not None and self._wanted != self._written:
-                Position.objects.held(self._lease).update(subscription=self._wanted)
+                self._positions().update(subscription=self._wanted)
                 self._written = self._wanted
 
     def clear(self) -> None:
-        """Clear the mark: the next session does not begin after what was recorded."""
+        """Clear the mark: the next session does not begin after what was recorded.
+
+        Without the lease, only if the database has lost it together with other commits.
+        """
         with self._guard:
             self._is_lost, self._wanted = True, ""
         self.sync()
@@ -57,3 +62,15 @@ class CommitMark:
         except PositionDeleted:
             self.clear()
             raise
+
+    def _positions(self) -> QuerySet[Position]:
+        """Return the lease's position, to write the wanted mark to.
+
+        To clear the mark, it may also have a lower epoch. The epoch only grows: then the database
+        has lost the lease and later commits, and Salesforce may have accepted a later position.
+        """
+        positions = Position.objects.held(self._lease)
+        if not self._wanted:
+            mine = Position.objects.filter(listener_id=self._lease.listener_id)
+            positions |= mine.filter(epoch__lt=self._lease.epoch)
+        return positions

@@ -55,7 +55,7 @@ class Recorder(threading.Thread):
         on_commits_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_commit` is called with each new position after its commit, `on_commits_lost` when the
-        database lost commits."""
+        database lost commits, or the lease: it may have lost commits with it."""
         super().__init__(name=f"record {listener.name}", daemon=True)
         self.recorded = 0
         self._on_commit = on_commit
@@ -88,6 +88,7 @@ class Recorder(threading.Thread):
             while self._record_next():
                 pass
         except LeaseLost:
+            self._note_commits_lost()
             log.info("recording ended: the lease was lost", listener=self._listener.name)
         except GivenUp:
             log.warning(
@@ -95,8 +96,7 @@ class Recorder(threading.Thread):
                 listener=self._listener.name,
             )
         except CommitsLost:
-            with suppress(*TRANSIENT):  # a managed subscription cannot go back to the position
-                self._on_commits_lost()
+            self._note_commits_lost()
             log.error(
                 "the position is not where it was left; later changes will be received again",
                 listener=self._listener.name,
@@ -105,6 +105,10 @@ class Recorder(threading.Thread):
         finally:
             self._buffer.discard()
             connection.close()
+
+    def _note_commits_lost(self) -> None:
+        with suppress(*TRANSIENT):  # a managed subscription cannot go back to the position
+            self._on_commits_lost()
 
     def _record_next(self) -> bool:
         """Record the next batch; return False if there is none, since the buffer is closed.
