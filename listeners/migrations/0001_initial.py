@@ -690,7 +690,7 @@ class Migration(migrations.Migration):
                     "replay_id",
                     models.CharField(
                         blank=True,
-                        help_text="The replay id of the last recorded event; opaque.",
+                        help_text="Where the next subscription continues: a replay id, opaque.",
                         max_length=255,
                     ),
                 ),

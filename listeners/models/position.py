@@ -31,7 +31,9 @@ class Position(models.Model):
         Listener, models.CASCADE, related_name="position", primary_key=True
     )
     replay_id = models.CharField(
-        max_length=255, blank=True, help_text="The replay id of the last recorded event; opaque."
+        max_length=255,
+        blank=True,
+        help_text="Where the next subscription continues: a replay id, opaque.",
     )
     # On a channel where events share replay ids (consumer.ingest.shared_ids), the position stays
     # before the id of the last recorded event. Then that is the newest id, with the number of
