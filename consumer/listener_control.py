@@ -88,6 +88,7 @@ def forget(position: Position) -> bool:
             replay_id="",
             shares_ids=False,
             **Position.NOT_HELD_BACK,
+            replay_id_at=None,
             named_at=None,
             subscription="",
             tip_since=None,

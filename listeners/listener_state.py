@@ -85,12 +85,15 @@ def runway(position: Position, now: datetime) -> timedelta | None:
     """Return the time left until Salesforce refuses the stored position; None without a position.
 
     The retention window starts at the commit of the position's event, at a later time until which
-    Salesforce reported no newer event, or at the subscription with `tip`. While the stream is
+    Salesforce reported no newer event, or at the subscription with `tip`. The position
+    may be before the last recorded event (`replay_id_at`). While the stream is
     open, a position may grow older than the window without loss, but Salesforce refuses it at the
     next subscription.
     """
     named = position.replay_id not in ("", *PRESETS)
-    since = _latest(position.last_event_at, position.named_at) if named else position.tip_since
+    since = position.replay_id_at if named else position.tip_since
+    if named and since is None and not position.newest_id:
+        since = _latest(position.last_event_at, position.named_at)
     return None if since is None else max(timedelta(0), since + RETENTION - now)
 
 

@@ -16,10 +16,12 @@ standard channels one of these shows that ids are shared, from then on:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import pairwise
 
 from audit.models import AuditLogEntry
+from consumer import incidents
 from listeners.models import Position
 from listeners.salesforce.channel import is_custom
 from listeners.salesforce.events import ChangeEvent, ChangeKind
@@ -37,6 +39,7 @@ class HeldBack:
     newest_id: str
     newest_batches: int
     shares_ids: bool
+    replay_id_at: datetime | None
 
     @property
     def left_at(self) -> str:
@@ -60,24 +63,37 @@ def after_batch(
         or (channel == _ALL_ENTITIES and _is_enriched(messages[-1][-1]))
     ):
         return None
-    return _held_back(position, channel, [events[-1].replay_id for events in messages])
+    return _held_back(position, channel, [events[-1] for events in messages])
 
 
 def after_unreadable(position: Position, channel: str, replay_id: str) -> HeldBack | None:
     """Return where an event that cannot be read leaves the locked position, like `after_batch`."""
     if replay_id and (position.shares_ids or is_custom(channel)):
-        return _held_back(position, channel, [replay_id])
+        return _behind_recorded(position, channel, replay_id)
     return None
 
 
-def _held_back(position: Position, channel: str, ids: Sequence[str]) -> HeldBack:
-    newest = ids[-1]
-    before = next((replay_id for replay_id in reversed(ids) if replay_id != newest), None)
+def _held_back(position: Position, channel: str, events: Sequence[ChangeEvent]) -> HeldBack:
+    newest = events[-1].replay_id
+    held_back = _behind_recorded(position, channel, newest)
+    before = next((event for event in reversed(events) if event.replay_id != newest), None)
     if before is None:
-        recorded = position.newest_id or position.replay_id
-        before = position.replay_id if newest == recorded else recorded
+        return held_back
+    committed_at = incidents.utc_of(before.commit_timestamp)
+    return replace(held_back, replay_id=before.replay_id, replay_id_at=committed_at)
+
+
+def _behind_recorded(position: Position, channel: str, newest: str) -> HeldBack:
+    """Return the position before an id that follows, or is, the last recorded one."""
+    before, before_at = position.replay_id, position.replay_id_at
+    if position.newest_id not in ("", newest):
+        before, before_at = position.newest_id, position.last_event_at
+    elif not position.newest_id and before_at is None:
+        moments = (position.last_event_at, position.named_at)
+        before_at = max((moment for moment in moments if moment is not None), default=None)
     batches = position.newest_batches + 1 if newest == position.newest_id else 1
-    return HeldBack(before, newest, batches, position.shares_ids or not is_custom(channel))
+    shares_ids = position.shares_ids or not is_custom(channel)
+    return HeldBack(before, newest, batches, shares_ids, before_at)
 
 
 def _repeats_an_id(

@@ -238,8 +238,8 @@ def move(lease: Lease, keep_alive: KeepAlive, expected_position: str | None = No
         changes: dict[str, Any] = {"replay_id": replay_id, "caught_up_at": keep_alive.received_at}
         if keep_alive.replay_id:
             changes["named_at"] = keep_alive.received_at
-        if position.newest_id:
-            changes |= Position.NOT_HELD_BACK
+        if position.newest_id or position.replay_id_at:
+            changes |= {**Position.NOT_HELD_BACK, "replay_id_at": None}
         Position.objects.held(lease).update(
             **changes, unrecorded_since=None, lease_until=lease_end()
         )

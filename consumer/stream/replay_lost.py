@@ -57,7 +57,8 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
             case Listener.ReplayLost.STOP:
                 return position.replay_id
         # The mark of a managed subscription is set again when Salesforce accepts a commit.
-        changes |= {"named_at": None, "subscription": "", **Position.NOT_HELD_BACK}
+        changes |= {"named_at": None, "replay_id_at": None, "subscription": ""}
+        changes |= Position.NOT_HELD_BACK
         Position.objects.held(lease).update(**changes)
     return str(changes["replay_id"])
 

@@ -696,6 +696,7 @@ class Migration(migrations.Migration):
                 ),
                 ("newest_id", models.CharField(blank=True, max_length=255)),
                 ("newest_batches", models.PositiveIntegerField(default=0)),
+                ("replay_id_at", models.DateTimeField(blank=True, null=True)),
                 ("shares_ids", models.BooleanField(default=False)),
                 ("named_at", models.DateTimeField(blank=True, null=True)),
                 ("org_id", models.CharField(blank=True, max_length=18)),

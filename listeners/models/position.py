@@ -40,6 +40,8 @@ class Position(models.Model):
     # batches that ended with it; otherwise they are empty.
     newest_id = models.CharField(max_length=255, blank=True)
     newest_batches = models.PositiveIntegerField(default=0)
+    # When the event of a replay id was committed that is before the last recorded event's.
+    replay_id_at = models.DateTimeField(null=True, blank=True)
     # Events of a standard channel were seen to share replay ids.
     shares_ids = models.BooleanField(default=False)
     # When Salesforce last reported, without an event, that there are no more events up to the

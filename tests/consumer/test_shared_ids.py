@@ -3,6 +3,7 @@ between two of them receives the rest."""
 
 import queue
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from consumer.stream.buffer import Buffer
 from consumer.stream.publisher import Publisher
 from consumer.stream.receiver import Receiver
 from consumer.stream.recorder import Recorder
+from consumer.stream.session import Session
 from listeners.connections.open_stream import stream_for
+from listeners.listener_state import runway
 from listeners.models import Position
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.listeners.salesforce.pubsub.scripted import ScriptedPubSub, playing
@@ -40,6 +43,15 @@ def part(replay: int, record: str, **fields):
 
 def unreadable(replay: int):
     return {"channel": CUSTOM, "data": {"event": {"replayId": replay}}}
+
+
+class ScriptedStream:
+    """A stream that Salesforce accepts."""
+
+    has_committed = False
+    server_time = None
+
+    def open(self, replay: str) -> None: ...
 
 
 class Listening:
@@ -116,6 +128,55 @@ def test_the_last_change_is_the_newest_one_although_the_position_is_before_it(cu
     custom.record(part(1, "001A"), part(2, "001A"))
 
     assert custom.position.last_event_at.timestamp() * 1000 == 1_764_000_000_002
+
+
+def at(replay: int, committed_at: datetime, record: str = "001A") -> dict[str, Any]:
+    message = part(replay, record)
+    header = message["data"]["payload"]["ChangeEventHeader"]
+    header["commitTimestamp"] = int(committed_at.timestamp() * 1000)
+    return message
+
+
+def begin_again(listening: Listening) -> None:
+    """Start another session, as after a restart."""
+    buffer, stream = Buffer(10), ScriptedStream()
+    session = Session(listening.listener, listening.lease, stream, buffer)
+    session.open("")
+    session.store_beginning()
+    listening.left_at = buffer.expected_position
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+def test_the_time_left_counts_from_the_event_of_the_position_and_not_from_the_last_one(
+    custom, in_one_batch
+):
+    now = timezone.now().replace(microsecond=0)
+    messages = [at(1, now - 70 * HOUR), at(2, now, "001B")]
+    for several in [messages] if in_one_batch else [[message] for message in messages]:
+        custom.record(*several)
+    custom.record(at(2, now, "001C"))
+    assert runway(custom.position, now) == 2 * HOUR
+
+    begin_again(custom)
+    assert runway(custom.position, now) == 2 * HOUR
+    custom.record(at(2, now, "001D"))
+    assert runway(custom.position, now) == 2 * HOUR
+
+    custom.record(at(3, now + HOUR))
+    assert runway(custom.position, now) == 72 * HOUR
+
+
+def test_the_time_left_counts_from_the_last_event_again_once_nothing_follows(custom):
+    now = timezone.now().replace(microsecond=0)
+    custom.record(at(1, now - 70 * HOUR), at(2, now))
+    begin_again(custom)
+
+    move(custom.lease, KeepAlive("2", now), custom.left_at)
+
+    assert runway(custom.position, now) == 72 * HOUR
 
 
 def rewind(state: dict[str, Any]) -> None:
