@@ -139,11 +139,12 @@ def at(replay: int, committed_at: datetime, record: str = "001A") -> dict[str, A
 
 def begin_again(listening: Listening) -> None:
     """Start another session, as after a restart."""
-    buffer, stream = Buffer(10), ScriptedStream()
+    buffer = Buffer(10)
+    stream: Any = ScriptedStream()
     session = Session(listening.listener, listening.lease, stream, buffer)
     session.open("")
     session.store_beginning()
-    listening.left_at = buffer.expected_position
+    listening.left_at = buffer.expected_position or ""
 
 
 HOUR = timedelta(hours=1)
