@@ -41,7 +41,9 @@ def holding_on(
     found = HandlerMapping.with_deleted.filter(handler="", task="").in_bulk(
         known.keys() - {*ordered}
     )
-    ids = _first(found.keys(), _RUNNING) + _first(found.keys() & current, _WAITING)
+    # Waiting ones first: the search for a running one may pass over many tracked tasks.
+    ids = _first(found.keys() & current, _WAITING + _RUNNING)
+    ids += _first(found.keys() - current, _RUNNING)
     rows = _targets(Q(pk__in=ids)) if ids else set()
     return _as_they_were(rows, found)
 
