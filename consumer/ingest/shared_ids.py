@@ -7,10 +7,9 @@ which a new subscription begins, stays before the newest id until an event with 
 or Salesforce reports that nothing follows. After a restart the events of the newest id arrive
 again, and those that are recorded add nothing.
 
-Custom channels are always treated so: the first event of a group may look like any other. On the
-standard channels one of these shows that ids are shared, from then on:
-- two events that follow one another have the same id, and are not the same event;
-- an event of /data/ChangeEvents carries a field that did not change (an enriched field).
+Custom channels are always treated so: the first event of a group may look like any other. Standard
+channels are treated so once two events that follow one another have the same id, and are not the
+same event.
 """
 
 from __future__ import annotations
@@ -24,11 +23,7 @@ from audit.models import AuditLogEntry
 from consumer import incidents
 from listeners.models import Position
 from listeners.salesforce.channel import is_custom
-from listeners.salesforce.events import ChangeEvent, ChangeKind
-
-_ALL_ENTITIES = "/data/ChangeEvents"
-#: Compared with events as text, which is faster.
-_ENRICHED = (ChangeKind.UPDATE.value, ChangeKind.DELETE.value)
+from listeners.salesforce.events import ChangeEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +51,7 @@ def after_batch(
 
     `messages` has the events of each message; `new` are the entries that the batch added.
     """
-    if not (
-        position.shares_ids
-        or is_custom(channel)
-        or _repeats_an_id(position, messages, new)
-        or (channel == _ALL_ENTITIES and _is_enriched(messages[-1][-1]))
-    ):
+    if not (position.shares_ids or is_custom(channel) or _repeats_an_id(position, messages, new)):
         return None
     return _held_back(position, channel, [events[-1] for events in messages])
 
@@ -109,16 +99,6 @@ def _repeats_an_id(
         first[-1].replay_id == second[-1].replay_id and first[-1] != second[-1]
         for first, second in pairwise(messages)
     )
-
-
-def _is_enriched(event: ChangeEvent) -> bool:
-    """Return whether an event has a field that did not change; unknown without `changedFields`."""
-    changed = event.changed_fields
-    if changed is None or event.change_type not in _ENRICHED:
-        return False
-    names = event.changed_data.keys()
-    # A changed part of a compound field is named like BillingAddress.City.
-    return not (names <= {*changed} or names <= {name.partition(".")[0] for name in changed})
 
 
 def is_after(
