@@ -8,7 +8,7 @@ from audit.models import AuditLogEntry
 from consumer.management import mirror_progress
 from handlers.models import Delivery, HandlerMapping
 from mirror import service
-from mirror.models import Mirror
+from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import columns_of
 from mirror.sweeps import request_ids
 from tests.commands.running import run
@@ -142,8 +142,10 @@ def test_removed_it_is_gone_and_its_table_stays(mirror):
 
 
 def all_is_handled():
+    """Return whether each change is in its row; of the second of a load, its record is read."""
     unended = Delivery.objects.filter(state__in=Delivery.UNENDED)
-    return AuditLogEntry.objects.exists() and not unended.exists()
+    is_handled = AuditLogEntry.objects.exists() and not unended.exists()
+    return is_handled and not DirtyRow.objects.exists()
 
 
 @pytest.mark.timeout(900)
