@@ -20,7 +20,7 @@ class SubscriptionRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What a custom channel does with an entity's events.
+    """The enriched fields and the filter of an entity in a custom channel.
 
     enriched  fields that updates and deletions carry, changed or not, with their present values
     filter    the text of the filter, `filtered` the fields that it names, and `admits` the filter

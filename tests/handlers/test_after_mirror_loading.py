@@ -197,7 +197,7 @@ def test_changes_of_before_a_further_mirror_wait_for_its_load(listener, mirror):
 
 
 def test_changes_of_before_a_mirror_do_not_wait_without_a_reason(listener, mirror):
-    """Of another handler, of another object, and of another listener's mirror."""
+    """These are deliveries to another handler, for another object, and of another listener."""
     make_mapping(listener, "update", "tests.remember")
     make_follower(listener, entity="*")
     record(listener, update(entity="Opportunity", records=["006000000000001AAA"]))

@@ -167,7 +167,7 @@ def test_a_new_mapping_to_another_handler_does_not_wait(listener):
 
 
 def test_a_run_of_the_former_handler_holds_back_both_lanes_until_it_ends(listener):
-    """Of two mappings to one handler, one gets another handler while it runs."""
+    """Two mappings share a handler, and one of them is given another handler during its run."""
     edited = make_mapping(listener, "update", entity="Account")
     make_mapping(listener, "update", entity="*")
     first, _ = record(listener, change("UPDATE"))
