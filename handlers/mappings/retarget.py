@@ -6,7 +6,6 @@ new handler; running and ended ones are left unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -59,25 +58,20 @@ def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
     known = held[0].lanes if held else {}
     mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
     lock_lanes(mappings, known, {mapping.pk})
-    moved = _move(mapping, mappings, known, now)
+    moved = _move(mapping, now)
+    follow(mapping.listener_id, mappings, known, entering={mapping.pk} if moved else ())
     if mapping.after:
         await_mirror.block_until_applied(waiting_of(mapping, now))
     return moved
 
 
-def _move(
-    mapping: HandlerMapping,
-    mappings: Sequence[HandlerMapping],
-    known: Mapping[str, int],
-    now: datetime,
-) -> int:
+def _move(mapping: HandlerMapping, now: datetime) -> int:
     rows = to_move(mapping, now)
     Delivery.objects.lock_occupied_chains(set(rows.values_list("chain", flat=True)))
     ids = list(rows.locked().values_list("pk", flat=True))
     if not ids:
         return 0
     rows.update(**_address(mapping), queued_at=None, **_place(mapping))
-    follow(mapping.listener_id, mappings, known, entering={mapping.pk})
     log.info("waiting deliveries moved", mapping=str(mapping), deliveries=len(ids))
     return len(ids)
 

@@ -35,13 +35,15 @@ def follow(
     mappings: Sequence[HandlerMapping],
     known: Mapping[str, int] | None = None,
     *,
-    entering: Collection[int] = (),
+    entering: Collection[int] | None = None,
 ) -> dict[int, int]:
     """Move waiting deliveries to the current lanes; return the lane of each ordered mapping.
 
     mappings  all mappings of the listener
     known     the lanes stored with the position, if the caller has read them
-    entering  ids of mappings that named a task before: their deliveries have no chain yet
+    entering  given after an edit: ids of mappings that named a task before, whose deliveries have
+              no chain yet. An edit that changes no lane can still bring a mapping to a handler that
+              another one has left behind in its run
 
     Inside the caller's transaction, which has locked the listener's position.
     """
@@ -50,12 +52,13 @@ def follow(
         known = positions.values_list("lanes", flat=True).first() or {}
     before = _by_id(known)
     ordered = lanes(mappings, before)
-    if ordered == before and not entering:
+    if ordered == before and entering is None:
         return ordered
     lane_of = lanes(mappings, before, holding_on(mappings, before, ordered))
-    if lane_of == before and not entering:  # nothing else has entered or left a lane
+    if lane_of == before and entering is None:  # nothing else has entered or left a lane
         return {pk: lane_of[pk] for pk in ordered}
     lane_of = lanes(mappings, before, left_behind(mappings, before, ordered))
+    entering = entering or ()
     if lane_of != before or entering:
         moved = {
             pk: lane for pk, lane in lane_of.items() if before.get(pk) != lane or pk in entering

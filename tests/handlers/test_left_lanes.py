@@ -4,12 +4,13 @@ left behind."""
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from consumer import relay
 from consumer.ingest.transaction import ingest
+from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.mapping import MIRROR_HANDLER
 from handlers.ordering.rechain import follow
@@ -334,3 +335,33 @@ def test_no_batch_reads_all_runs_as_long_as_something_is_left_behind(listener, i
     reads = [query["sql"] for query in queries if 'FROM "handlers_delivery"' in query["sql"]]
     assert reads
     assert all("LIMIT 1" in sql or '"handlers_delivery"."id" IN' in sql for sql in reads)
+
+
+def retarget(mapping, handler):
+    """Edit a mapping as the console, the API and the file do."""
+    with transaction.atomic():
+        mapping.handler = handler
+        mapping.save()
+        move_waiting(mapping, timezone.now())
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_the_next_change_waits_for_the_run_of_a_handler_that_went_to_another_mapping(
+    listener, is_first
+):
+    """No mapping enters or leaves a lane by these edits."""
+    handlers = ("tests.remember", "tests.skip") if is_first else ("tests.skip", "tests.remember")
+    pair = [make_mapping(listener, "update", handler) for handler in handlers]
+    giving, taking = pair if is_first else reversed(pair)
+    deliveries = record(listener, change("UPDATE"))
+    running = start(next(one for one in deliveries if one.mapping_id == giving.pk))
+    Delivery.objects.filter(mapping=taking).update(state="succeeded")
+    retarget(giving, "tests.fail")
+    retarget(taking, "tests.remember")
+
+    record(listener, change("UPDATE"))
+
+    assert states()[2:] == ["blocked", "blocked"]
+    end(running)
+    relay.promote_stranded()
+    assert states()[2:].count("ready") == 1
