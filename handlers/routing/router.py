@@ -125,13 +125,17 @@ def lanes(
 
     known        the lanes until now, by mapping id: a lane keeps its number
     left_behind  mappings as they were for deliveries that have not ended (`with_target`). They keep
-                 the mappings of their former lane together, and with those of the same handler
+                 the mappings of their former lane together, and with those of the same handler. If
+                 no mapping has that handler now, the lane gets the number of another one of these:
+                 of two running deliveries of a record, the next change waits for the one that is in
+                 the lane already, which must be the one of its handler
     """
     known = known or {}
     ordered = (
         mapping for mapping in mappings if mapping.has_outcomes and mapping.ordering == "per_record"
     )
     groups = _by_target(ordered)
+    current = {_target(mapping) for group in groups for mapping in group}
     for former in left_behind:
         together, apart = [former], []
         for group in groups:
@@ -140,20 +144,29 @@ def lanes(
             else:
                 apart.append(group)
         groups = [*apart, together]
-    return _numbered([sorted({mapping.pk for mapping in group}) for group in groups], known)
+    lost = {one.pk for one in left_behind} - {
+        one.pk for one in left_behind if _target(one) in current
+    }
+    return _numbered([sorted({mapping.pk for mapping in group}) for group in groups], known, lost)
 
 
 def _belong_together(
     former: HandlerMapping, mapping: HandlerMapping, known: Mapping[int, int]
 ) -> bool:
     shared_a_lane = mapping.pk in known and known[mapping.pk] == known.get(former.pk)
-    is_same = (_place(mapping), _identity(mapping)) == (_place(former), _identity(former))
-    return mapping.pk == former.pk or shared_a_lane or is_same
+    return mapping.pk == former.pk or shared_a_lane or _target(mapping) == _target(former)
 
 
-def _numbered(groups: Iterable[list[int]], known: Mapping[int, int]) -> dict[int, int]:
+def _target(mapping: HandlerMapping) -> tuple[_Place, str]:
+    return _place(mapping), _identity(mapping)
+
+
+def _numbered(
+    groups: Iterable[list[int]], known: Mapping[int, int], lost: Collection[int]
+) -> dict[int, int]:
     """Return the number of each mapping's lane: the lowest that a mapping of the lane has already,
-    or the lowest id of its mappings, unless another lane has or had that number.
+    preferably one that is not `lost`, or the lowest id of its mappings, unless another lane has or
+    had that number.
 
     Then a multiple of `_BEYOND_IDS` is added to an id. As the chains of all listeners are named
     alike, the number must not be the id of another listener's mapping, nor of a future one.
@@ -163,6 +176,7 @@ def _numbered(groups: Iterable[list[int]], known: Mapping[int, int]) -> dict[int
     unusable = {*known.values()}
     for ids in sorted(groups):
         had = {known[pk] for pk in ids if pk in known} - given
+        had = {known[pk] for pk in ids if pk in known and pk not in lost} & had or had
         own = (pk + times * _BEYOND_IDS for times in count() for pk in ids)
         number = min(had) if had else next(number for number in own if number not in unusable)
         lane_of |= dict.fromkeys(ids, number)

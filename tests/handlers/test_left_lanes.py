@@ -365,3 +365,27 @@ def test_the_next_change_waits_for_the_run_of_a_handler_that_went_to_another_map
     end(running)
     relay.promote_stranded()
     assert states()[2:].count("ready") == 1
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_of_two_runs_in_merged_lanes_the_next_change_waits_for_that_of_its_handler(
+    listener, is_first, goes_on
+):
+    handlers = ("tests.remember", "tests.skip") if is_first else ("tests.skip", "tests.remember")
+    pair = [make_mapping(listener, "update", handler) for handler in handlers]
+    giving, taking = pair if is_first else reversed(pair)
+    deliveries = record(listener, change("UPDATE"))
+    runs = {one.mapping_id: start(one) for one in deliveries}
+    if not goes_on:
+        retarget(giving, "tests.fail")
+    retarget(taking, "tests.remember")
+
+    record(listener, change("UPDATE"))
+    end(runs[taking.pk])
+    record(listener, change("UPDATE"))
+    relay.promote_stranded()
+
+    assert set(states()[2:]) == {"blocked"}
+    end(runs[giving.pk])
+    assert states()[2:].count("ready") == 1
