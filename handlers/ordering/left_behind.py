@@ -13,11 +13,9 @@ from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.routing.router import with_target
 
 State = Delivery.State
-_BEGUN = Q(state="running") | AWAITS_REPORT
 #: The states of waiting and begun deliveries, each with the order of its partial index, so that no
 #: ended row is read.
 _WAITING = (
@@ -35,16 +33,20 @@ _RUNNING = (
 def holding_on(
     mappings: Sequence[HandlerMapping], known: Mapping[int, int], ordered: Collection[int]
 ) -> list[HandlerMapping]:
-    """Return some of the mappings of `left_behind`, without a look at all begun deliveries: those
-    that were deleted or have lost their handler, each with one of its targets."""
-    current = {mapping.pk for mapping in mappings}
-    found = HandlerMapping.with_deleted.filter(handler="", task="").in_bulk(
+    """Return some of the mappings of `left_behind`, without a look at all tracked tasks that were
+    sent: those with a running delivery, and those that were deleted or have lost their handler,
+    each with one of its targets."""
+    current = {mapping.pk: mapping for mapping in mappings}
+    lost = HandlerMapping.with_deleted.filter(handler="", task="").in_bulk(
         known.keys() - {*ordered}
     )
+    found = current | lost
+    rows = _targets(Q(state=State.RUNNING), known.keys() & found.keys())
+    unseen = lost.keys() - {pk for pk, *_ in rows}
     # Waiting ones first: the search for a running one may pass over many tracked tasks.
-    ids = _first(found.keys() & current, _WAITING + _RUNNING)
-    ids += _first(found.keys() - current, _RUNNING)
-    rows = _targets(Q(pk__in=ids)) if ids else set()
+    ids = _first(unseen & current.keys(), _WAITING + _RUNNING)
+    ids += _first(unseen - current.keys(), _RUNNING)
+    rows |= _targets(Q(pk__in=ids), known) if ids else set()
     return _as_they_were(rows, found)
 
 
@@ -60,12 +62,14 @@ def left_behind(
     Waiting deliveries count only if they will run for the former handler: those of a deleted
     mapping are skipped, and those of a mapping with another handler move to it.
     """
-    rows = _targets(Q(_BEGUN, mapping__in=[*known]))
+    # Running ones last: a task that was sent may begin to run between the two queries.
+    rows = {row for condition, _ in reversed(_RUNNING) for row in _targets(condition, known)}
     current = {mapping.pk: mapping for mapping in mappings}
     left = known.keys() - {*ordered}
     lost = {pk for pk in left & current.keys() if not (current[pk].handler or current[pk].task)}
     if lost:
-        rows |= _targets(Q(pk__in=_first(lost, _WAITING)))
+        # Running ones too: a waiting delivery may have begun to run since.
+        rows |= _targets(Q(pk__in=_first(lost, _WAITING + _RUNNING)), known)
     deleted = {pk for pk, *_ in rows} - current.keys()
     found = current | (HandlerMapping.with_deleted.in_bulk(deleted) if deleted else {})
     return _as_they_were(rows, found)
@@ -88,10 +92,14 @@ def _is_left(mapping: HandlerMapping, name: str, *, is_external: bool) -> bool:
     return is_ordered and target != (name, is_external)
 
 
-def _targets(condition: Q) -> set[tuple[int, str, bool]]:
-    """Return the mapping and the handler or task of the deliveries in a chain."""
+def _targets(condition: Q, known: Collection[int]) -> set[tuple[int, str, bool]]:
+    """Return the mapping and the handler or task of the deliveries in a chain, of these mappings.
+
+    Compares the mappings here: SQLite would use their index, which has all ended deliveries.
+    """
     rows = Delivery.objects.filter(condition).exclude(chain="").order_by()
-    return {*rows.values_list("mapping_id", "handler", "is_external").distinct()}
+    targets = rows.values_list("mapping_id", "handler", "is_external").distinct()
+    return {(pk, name, is_external) for pk, name, is_external in targets if pk in known}
 
 
 def _first(

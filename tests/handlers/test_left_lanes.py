@@ -13,6 +13,8 @@ from consumer.ingest.transaction import ingest
 from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.mapping import MIRROR_HANDLER
+from handlers.ordering import left_behind as left_behind_module
+from handlers.ordering.left_behind import left_behind
 from handlers.ordering.rechain import follow
 from handlers.redelivery.request import RedeliveryRequest
 from handlers.sdk.outcomes import Succeeded
@@ -310,31 +312,80 @@ def test_a_lane_is_forgotten_with_the_end_of_what_was_left_behind(
         assert follow(listener.pk, [second]) == {second.pk: first.pk}
 
 
-@pytest.mark.parametrize("is_deleted", [False, True])
-def test_no_batch_reads_all_runs_as_long_as_something_is_left_behind(listener, is_deleted):
-    """Tracked tasks that run may be many."""
+@pytest.mark.parametrize("end", ["lost", "deleted", "edited"])
+def test_no_batch_reads_all_sent_tasks_as_long_as_something_is_left_behind(listener, end):
+    """Tracked tasks that wait for a worker may be many."""
     left = make_mapping(listener, "create", on_dead="halt")
     second = make_mapping(listener, "update")
     first, _ = record(listener, change(), change())
-    if is_deleted:
-        start(first)
-        left.delete()
-    else:
+    if end == "lost":
         kill(first)
         edit(left, handler="")
+    else:
+        start(first)
+    if end == "deleted":
+        left.delete()
+    if end == "edited":
+        edit(left, handler="tests.skip", on="update")
     record(listener, change("UPDATE"))
     before = Position.objects.get().lanes
     mappings = list(HandlerMapping.objects.all())
 
     with CaptureQueriesContext(connection) as queries:
-        assert follow(listener.pk, mappings) == {second.pk: left.pk}
+        assert follow(listener.pk, mappings)[second.pk] == left.pk
 
     assert (
         before == Position.objects.get().lanes == {str(pk): left.pk for pk in (left.pk, second.pk)}
     )
     reads = [query["sql"] for query in queries if 'FROM "handlers_delivery"' in query["sql"]]
     assert reads
-    assert all("LIMIT 1" in sql or '"handlers_delivery"."id" IN' in sql for sql in reads)
+    assert all(
+        "LIMIT 1" in sql or '"handlers_delivery"."id" IN' in sql or "is_tracked" not in sql
+        for sql in reads
+    )
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the choice of SQLite's planner")
+def test_a_search_for_what_is_left_behind_reads_no_ended_delivery(listener):
+    """SQLite reads all deliveries of mappings that the condition names."""
+    edited = make_mapping(listener, "update", entity="Account")
+    make_mapping(listener, "update", entity="*")
+    start(record(listener, change("UPDATE"))[0])
+    edit(edited, handler="tests.skip")
+    mappings = list(HandlerMapping.objects.all())
+    known = dict.fromkeys((mapping.pk for mapping in mappings), edited.pk)
+
+    with CaptureQueriesContext(connection) as queries:
+        assert [one.handler for one in left_behind(mappings, known, known)] == ["tests.remember"]
+
+    with connection.cursor() as cursor:
+        plans = [
+            str(cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}").fetchall())
+            for query in queries
+        ]
+    assert all("delivery_running" in plan or "delivery_queued" in plan for plan in plans)
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_delivery_that_begins_to_run_during_the_search_is_found(listener, monkeypatch, is_lost):
+    target = {"handler": "tests.remember"} if is_lost else {"handler": "", "task": "elsewhere.run"}
+    mapping = make_mapping(listener, "update", **target)
+    record(listener, change("UPDATE"))
+    until = timezone.now() + timedelta(hours=1)
+    Delivery.objects.update(state="queued", attempts=1, claim_deadline=until)
+    edit(mapping, handler="" if is_lost else "tests.skip", task="")
+
+    def targets(*args):
+        found = search(*args)
+        Delivery.objects.update(state="running")
+        return found
+
+    search = left_behind_module._targets
+    monkeypatch.setattr(left_behind_module, "_targets", targets)
+    mappings = list(HandlerMapping.objects.all())
+    found = left_behind(mappings, {mapping.pk: 1}, [] if is_lost else [mapping.pk])
+
+    assert [one.handler or one.task for one in found] == list(target.values())[-1:]
 
 
 def retarget(mapping, handler):
