@@ -91,7 +91,8 @@ def runway(position: Position, now: datetime) -> timedelta | None:
     next subscription.
     """
     named = position.replay_id not in ("", *PRESETS)
-    since = position.replay_id_at if named else position.tip_since
+    tip_since = None if position.replay_id == "-2" else position.tip_since
+    since = position.replay_id_at if named else tip_since
     if named and since is None and not position.newest_id:
         since = _latest(position.last_event_at, position.named_at)
     return None if since is None else max(timedelta(0), since + RETENTION - now)
@@ -113,7 +114,7 @@ def has_outlived(position: Position, now: datetime) -> bool:
         latest = _latest(*recorded)
         return latest is not None and now - latest > RETENTION
     begun = position.tip_since or (position.caught_up_at if not position.replay_id else None)
-    if begun is None or position.replay_id not in ("", "-1"):
+    if begun is None or position.replay_id not in ("", *PRESETS):
         return False
     known = max(begun, position.caught_up_at or begun)
     return now - known > RETENTION

@@ -51,7 +51,7 @@ def record(listener: Listener, lease: Lease, lost: ReplayLost, now: datetime) ->
         schedule.plan(listener, reason, start, now, incident, now=now)
         match policy:
             case Listener.ReplayLost.EARLIEST:
-                changes: dict[str, Any] = {"replay_id": "-2"}
+                changes: dict[str, Any] = {"replay_id": "-2", "tip_since": now}
             case Listener.ReplayLost.TIP:
                 changes = {"replay_id": "-1", "tip_since": None}
             case Listener.ReplayLost.STOP:
@@ -68,20 +68,19 @@ def complete_until(listener: Listener, position: Position) -> datetime:
 
     It is the latest of these, since each of them proves that: the commit of the last recorded
     change, as changes come in commit order; an empty response when all messages before it were
-    recorded; the keep-alive that the position names; the tip at which the listener began. The last
-    response alone (`last_received_at`) proves nothing: more changes may have been on their way, or
-    received and not recorded when the process died.
+    recorded; the keep-alive that the position names; the tip at which the listener began, or the
+    last loss, which has its own incident, while no event follows. The last response alone
+    (`last_received_at`) proves nothing: more changes may have been on their way, or received and
+    not recorded when the process died.
 
     For a listener that begins at a replay id of unknown age, it is the oldest time that Salesforce
     retains.
     """
-    known = (
-        position.last_event_at,
-        position.caught_up_at,
-        position.named_at,
-        position.tip_since,
-    )
-    latest = max((moment for moment in known if moment is not None), default=None)
+    moments = (position.last_event_at, position.caught_up_at, position.named_at)
+    known = [moment for moment in moments if moment is not None]
+    if position.tip_since and (position.replay_id in ("", *PRESETS) or not known):
+        known.append(position.tip_since)
+    latest = max(known, default=None)
     if latest is not None:
         return latest - schedule.MARGIN
     begins_at_id = listener.first_replay not in PRESETS

@@ -53,7 +53,8 @@ class Position(models.Model):
     # The managed subscription that keeps a position of ours: Salesforce accepted a commit, and has
     # not said since that it was deleted. Without one, a next session begins anywhere.
     subscription = models.CharField(max_length=100, blank=True)
-    # When the listener subscribed at tip; None once a change was received after that.
+    # Of a position without an event: when the listener subscribed at tip, or when its last position
+    # was recorded as lost and it was to continue at the earliest event.
     tip_since = models.DateTimeField(null=True, blank=True)
     holder = models.CharField(max_length=200, blank=True)
     epoch = models.BigIntegerField(default=0)

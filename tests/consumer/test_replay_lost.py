@@ -11,6 +11,7 @@ from django.utils import timezone
 from audit.models import Incident, Reconciliation
 from consumer.reconciliation import schedule
 from consumer.stream import replay_lost
+from consumer.stream.start_position import beginning_of
 from listeners.leases import LeaseLost
 from listeners.models import Position
 from listeners.salesforce.errors import ReplayLost
@@ -50,6 +51,36 @@ def test_the_window_begins_where_everything_before_is_surely_recorded(listener, 
     assert incident.window_start == job.window_start == NOON - schedule.MARGIN
     assert job.window_end == incident.window_end
     assert (job.incident, job.reason, job.state) == (incident, "replay_lost", "waiting")
+
+
+def test_one_that_is_away_again_before_any_event_followed_loses_its_position_again(listener):
+    """It continues at the earliest event, which Salesforce never refuses."""
+    lost_at = timezone.now()
+    lose(listener, last_event_at=NOON)
+    position = Position.objects.get()
+    assert beginning_of(listener, position, "", lost_at + timedelta(hours=71)).replay == "-2"
+
+    later = lost_at + timedelta(hours=80)
+    with pytest.raises(ReplayLost, match="over 72 hours") as lost:
+        beginning_of(listener, position, "", later)
+    Incident.objects.update(closed_at=lost_at)  # the first window was compared meanwhile
+    Reconciliation.objects.update(state=Reconciliation.State.DONE)
+    replay_lost.record(listener, lease_of(listener), lost.value, later)
+
+    window = Incident.objects.latest("id")
+    assert lost_at - timedelta(minutes=3) < window.window_start <= position.tip_since
+    assert window.window_end == later
+    assert beginning_of(listener, Position.objects.get(), "", later).replay == "-2"
+
+
+def test_the_last_loss_proves_nothing_once_an_event_followed(listener):
+    lease = lease_of(listener)
+    Position.objects.update(replay_id="8", tip_since=NOON, last_event_at=NOON - timedelta(days=2))
+
+    replay_lost.record(listener, lease, LOST, timezone.now())
+
+    window = Incident.objects.get()
+    assert window.window_start == NOON - timedelta(days=2) - schedule.MARGIN
 
 
 def test_a_listener_that_never_recorded_a_change_is_compared_since_it_exists(listener):
