@@ -44,8 +44,8 @@ class PositionSerializer(serializers.ModelSerializer[Position]):
     """The position of a listener.
 
     `replay_id`: where its next subscription continues. `tip_since`: it started with new events
-    only, or at the earliest one after a loss, and has had none since. `named_at`: when Salesforce gave a replay id that is not an
-    event's, up to which there were no further events.
+    only, or at the earliest one after a loss, and has had none since. `named_at`: when Salesforce
+    gave a replay id that is not an event's, up to which there were no further events.
     """
 
     class Meta:

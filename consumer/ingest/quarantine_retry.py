@@ -24,6 +24,7 @@ from handlers import tracing
 from handlers.models import HandlerMapping
 from handlers.outbox import publish
 from handlers.outbox.create import deliver
+from handlers.redelivery.late import redeliver_late
 from handlers.sdk.outcomes import storable
 from listeners.models import Listener, Position
 from listeners.salesforce.decode import decode
@@ -88,6 +89,7 @@ def _record(
         new = record(entries)
         mappings = list(HandlerMapping.objects.filter(listener=listener))
         ready = deliver(new, mappings, gap_policy=listener.gap_policy)
+        redeliver_late(new, by, {"quarantined": quarantined.pk}, now)
         details = {"changes": len(new)}
         note(by, Action.READ_AGAIN, quarantined, name=str(quarantined.pk), details=details)
         # The relay starts the reads and comparisons that this plans.

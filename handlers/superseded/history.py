@@ -25,7 +25,7 @@ _OVERFLOW = "000000000000000AAA"
 _NEEDED = (
     *("listener_id", "entity_name", "record_id", "change_type", "transaction_key", "source"),
     *("sequence_number", "commit_timestamp", "changed_data", "changed_fields", "nulled_fields"),
-    *("as_of", "read_at"),
+    *("as_of", "read_at", "received_at", "commit_number"),
 )
 #: An entity and a record.
 Key = tuple[str, str]
@@ -113,6 +113,8 @@ def _entries(
     record_ids = {record_id for _, record_id in keys}
     others = {_wildcard(record_id) for record_id in record_ids} | {_OVERFLOW}
     later = Q(pk__gte=min(entry.pk for entry in oldest)) | AuditLogEntry.FOUND_OUT
+    # A change from quarantine was recorded after later ones.
+    later |= Q(received_at__gte=min(entry.received_at for entry in oldest))
     if compared := [entry for entry in oldest if entry.source != AuditLogEntry.Source.STREAM]:
         first = min(entry.commit_timestamp for entry in compared)
         later |= Q(commit_timestamp__gte=first - _MARGIN)

@@ -1,6 +1,7 @@
 """The recorded changes of one record in the order of their commits, and the state after them. Pure.
 
-Changes of the stream keep the order of their entries. A record that was read over REST includes all
+Changes of the stream keep the order of their entries, except for those from quarantine, which were
+recorded after later ones. A record that was read over REST includes all
 changes committed before the read, whenever they were recorded, so its entry comes after the last
 change that it includes.
 """
@@ -37,6 +38,7 @@ class Timeline:
         found = {entry.pk: entry for entry in entries}
         self._gaps = {_event(entry): entry.pk for entry in found.values() if is_gap(entry)}
         self._completed = {_event(entry) for entry in found.values() if not is_gap(entry)}
+        self._late = _late_places(found.values())
         streamed = [entry for entry in found.values() if not _is_compared(entry)]
         places = {entry.pk: (self._position(entry), 0, 0, 0, entry.pk) for entry in streamed}
         for entry in found.values():
@@ -77,7 +79,7 @@ class Timeline:
         of its gap event, or 0 when that event is older than this timeline."""
         if entry.source == AuditLogEntry.Source.GAP:
             return self._gaps.get(_event(entry), 0)
-        return entry.pk
+        return self._late.get(entry.pk, entry.pk)
 
     def _place_among(self, entry: AuditLogEntry, streamed: Iterable[AuditLogEntry]) -> _Place:
         held = [self._position(change) for change in streamed if self._holds(entry, change)]
@@ -95,6 +97,35 @@ class Timeline:
         if change.change_type == "CREATE" or change.commit_timestamp < (entry.read_at or 0):
             return True
         return Reading.of(entry).holds(change)
+
+
+def _late_places(entries: Iterable[AuditLogEntry]) -> dict[int, int]:
+    """Return the positions of streamed changes that were recorded after later ones: that of the
+    last change before them, or 0 when that is older than this timeline."""
+    places: dict[int, int] = {}
+    in_order: list[AuditLogEntry] = []
+    for entry in sorted(entries, key=lambda entry: entry.pk):
+        if entry.source != AuditLogEntry.Source.STREAM:
+            continue
+        if in_order and _is_overtaken(entry, in_order[-1]):
+            earlier = (one.pk for one in reversed(in_order) if not _is_overtaken(entry, one))
+            places[entry.pk] = next(earlier, 0)
+        else:
+            in_order.append(entry)
+    return places
+
+
+def _is_overtaken(entry: AuditLogEntry, other: AuditLogEntry) -> bool:
+    """Return whether a change that was recorded before an entry was received with it or later, and
+    committed later."""
+    if entry.received_at is None or entry.received_at > other.received_at:
+        return False
+    if entry.transaction_key == other.transaction_key:
+        return entry.sequence_number < other.sequence_number
+    if entry.commit_number is None or other.commit_number is None:
+        return entry.commit_timestamp < other.commit_timestamp
+    is_numbered_before = entry.commit_number < other.commit_number
+    return is_numbered_before and entry.commit_timestamp <= other.commit_timestamp
 
 
 def is_gap(entry: AuditLogEntry) -> bool:
