@@ -3,6 +3,7 @@ deliveries are treated like redelivered ones, so that they do not undo what late
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from audit.action_log import Actor
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, Redelivery
+from handlers.redelivery.request import Row, Verdict, stored
 
 
 def redeliver_late(
@@ -23,12 +25,9 @@ def redeliver_late(
     """
     changed = _changed_since(entries)
     late = [entry.pk for entry in entries if entry.record_id in changed]
-    ids = list(
-        Delivery.objects.filter(entry__in=late)
-        .exclude(state=Delivery.State.SKIPPED)
-        .values_list("pk", flat=True)
-    )
-    if not ids:
+    deliveries = Delivery.objects.filter(entry__in=late).exclude(state=Delivery.State.SKIPPED)
+    handlers = list(deliveries.values_list("handler", flat=True))
+    if not handlers:
         return None
     redelivery = Redelivery.objects.create(
         requested_by=str(by)[:150],
@@ -37,11 +36,12 @@ def redeliver_late(
         requested_at=now,
         started_at=now,
         finished_at=now,
-        total=len(ids),
-        done=len(ids),
-        count=len(ids),
+        total=len(handlers),
+        done=len(handlers),
+        count=len(handlers),
+        counts=stored(Counter(Row(handler, "", Verdict.FIRST_TIME) for handler in handlers)),
     )
-    Delivery.objects.filter(pk__in=ids).update(redelivery=redelivery)
+    deliveries.update(redelivery=redelivery)
     return redelivery
 
 

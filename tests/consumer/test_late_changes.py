@@ -67,6 +67,7 @@ def test_its_fields_have_the_values_that_later_changes_gave_them(copied):
     assert late.redelivery.requested_by == str(ANN)
     assert late.redelivery.criteria == {"quarantined": row.pk}
     assert (late.redelivery.state, late.redelivery.count) == (Redelivery.State.DONE, 1)
+    assert late.redelivery.counts == [["tests.note_fields", "", "first_time", "", 1]]
 
 
 def test_it_counts_as_earlier_although_it_came_in_the_same_response(copied):
