@@ -25,7 +25,7 @@ _PLACE = (
     *("Latitude", "Longitude", "GeocodeAccuracy"),
 )
 PLACE_IN_REST = {part[0].lower() + part[1:]: part for part in _PLACE}
-PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
+PERSON = ("Salutation", "FirstName", "MiddleName", "LastName", "InformalName", "Suffix")
 _REST_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
 _SHORT, _LONG = 15, 18  # characters of an id without and with those that encode its capitals
 _CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"

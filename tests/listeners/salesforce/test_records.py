@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from listeners.salesforce.rest.records import event_body, last_modified_ms, milliseconds
+from listeners.salesforce.rest.records import (
+    event_body,
+    event_paths,
+    last_modified_ms,
+    milliseconds,
+)
 
 
 def record(**fields: Any) -> dict[str, Any]:
@@ -119,6 +124,14 @@ def test_a_persons_name_is_one_field_with_the_parts_that_are_there() -> None:
     assert event_body(read, "CREATE") == {
         "Name": {"Salutation": "Dr.", "FirstName": "Mei", "LastName": "Ito"}
     }
+
+
+def test_an_informal_name_is_a_part_of_the_name() -> None:
+    read = record(Name="Mei Ito", FirstName="Mei", LastName="Ito", InformalName="May")
+
+    parts = {"FirstName": "Mei", "LastName": "Ito", "InformalName": "May"}
+    assert event_body(read, "CREATE") == {"Name": parts}
+    assert event_paths("InformalName") == [("InformalName",), ("Name", "InformalName")]
 
 
 def test_a_company_among_person_accounts_has_a_plain_name() -> None:
