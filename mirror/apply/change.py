@@ -183,13 +183,15 @@ def merged(
             for name, column in columns.columns.items()
         }
         return values | found.values | {"raw": found.raw}
-    values = {name: kept[name] for name in columns.columns} | found.values
+    values: dict[str, Any] = {name: kept[name] for name in columns.columns} | found.values
     raw = {
         name: value
         for name, value in (kept["raw"] or {}).items()
         if not (name in columns.fields and columns.fields[name].attname in found.values)
     }
     values["raw"] = raw | found.raw
+    if _is_person_account(columns, values):
+        return None
     return values if not found.unknown or _put_name(columns, values) else None
 
 
@@ -215,18 +217,25 @@ def _empty(column: Any) -> Any:
     return None if column.null else column.get_default()
 
 
+def _is_person_account(columns: Columns, values: Mapping[str, Any]) -> bool:
+    """Return whether the row is of a person account. The update of one may lack what is stored in
+    its contact, such as PersonEmail, whose change then only shows as a newer LastModifiedDate."""
+    return columns.salesforce_object == "Account" and bool(_value(columns, values, "LastName"))
+
+
+def _value(columns: Columns, values: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a field in a row, with or without a column."""
+    column = columns.fields.get(name)
+    return values["raw"].get(name) if column is None else values[column.attname]
+
+
 def _put_name(columns: Columns, values: dict[str, Any]) -> bool:
     """Set a person's whole name from its parts in the row; return False if that is not possible."""
-    raw = values["raw"]
-    parts = {
-        part: values[columns.fields[part].attname] if part in columns.fields else raw.get(part)
-        for part in PERSON
-    }
-    name = person_name(parts)
+    name = person_name({part: _value(columns, values, part) for part in PERSON})
     if name is None:
         return False
     if "Name" in columns.fields:
         values[columns.fields["Name"].attname] = name
     else:
-        raw["Name"] = name
+        values["raw"]["Name"] = name
     return True

@@ -11,7 +11,16 @@ from mirror.apply import upsert
 from mirror.apply.guard import read_time
 from mirror.models import DirtyRow, Mirror
 from mirror.schema.columns import columns_of
-from tests.mirror.apply.changing import ACME, START, a_mirror, apply, event, record, time_of
+from tests.mirror.apply.changing import (
+    ACCOUNT,
+    ACME,
+    START,
+    a_mirror,
+    apply,
+    event,
+    record,
+    time_of,
+)
 from tests.mirror.apply.refusing import refusing
 from tests.mirror.crm.models import Account
 
@@ -241,6 +250,45 @@ def test_a_whole_name_is_derived_from_its_parts(listener):
     assert (contact.first_name, contact.last_name, contact.name) == ("Ann", "Berg", "Ann Berg")
     apply(listener, event(at=20_000, entity="Contact", Name={"Suffix": "Jr."}))
     assert dirty() == {ACME: ("field", 20_000)}
+
+
+def test_every_part_of_a_name_is_applied(listener):
+    from tests.mirror.crm.models import Contact
+
+    names = ("FirstName", "LastName", "InformalName", "Name")
+    a_mirror(listener, "crm.Contact", dict.fromkeys((*names, "LastModifiedDate"), "string"))
+    apply(
+        listener,
+        event("CREATE", entity="Contact", Name={"LastName": "Ito", "InformalName": "Annie"}),
+    )
+    contact = Contact.objects.get()
+    assert (contact.name, contact.raw) == ("Ito", {"InformalName": "Annie"})
+
+    apply(listener, event(at=10, entity="Contact", Name={"InformalName": "Nan"}))
+    contact.refresh_from_db()
+    assert (contact.name, contact.raw) == ("Ito", {"InformalName": "Nan"})
+
+
+PERSONS = ACCOUNT | dict.fromkeys(("FirstName", "LastName", "PersonEmail"), "string")
+
+
+def test_an_update_of_a_person_account_is_read_since_it_lacks_what_its_contact_has(listener):
+    a_mirror(listener, described=PERSONS)
+    load(ACME, name="Ann Ito")
+    Account.objects.update(raw={"LastName": "Ito", "PersonEmail": "old@example.com"})
+
+    apply(listener, event(at=90_000))  # PersonEmail was changed
+
+    row = Account.objects.get()
+    assert row.version == time_of(START)
+    assert dirty() == {ACME: ("field", 90_000)}
+
+
+def test_an_update_of_a_company_among_person_accounts_is_applied(listener):
+    a_mirror(listener, described=PERSONS)
+    apply(listener, event("CREATE", Name="Acme"), event(at=10, Phone="1"))
+    assert Account.objects.get().phone == "1"
+    assert not dirty()
 
 
 def test_the_deliveries_of_a_removed_mirror_are_skipped(listener, mirror):
