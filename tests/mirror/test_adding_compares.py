@@ -55,3 +55,12 @@ def test_an_object_that_the_channel_does_not_carry_is_refused(listener, org):
     finally:
         org.access(view_setup=True)
         org.entity("Opportunity", selected=True)
+
+
+def test_an_object_of_which_the_channel_carries_only_some_records_is_refused(listener, org):
+    listener.channel = org.channel(
+        "Few__chn", "Opportunity", filters={"Opportunity": "Amount > 1000"}
+    )
+    listener.save()
+    with pytest.raises(service.Refused, match=r"meet a filter \(Amount > 1000\)"):
+        service.add("crm.Opportunity", listener, by=ANN)
