@@ -4,6 +4,7 @@ only."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, Exists, OuterRef, Q, When
@@ -25,6 +26,9 @@ _MENDED_BY = {
 }
 #: The key of the report of a verification or repair that did not apply the deletions it found.
 REFUSED = "refused_deletions"
+#: The key of the report of a refresh of formulas that found that the channel does not carry all
+#: changes of the object: what to do.
+NOT_CARRIED = "not_carried"
 #: Failed reads of a record after which an operator should know.
 _READS = 3
 
@@ -36,14 +40,16 @@ def problem_of(mirror: Mirror, differences: Mapping[str, int]) -> str:
 
 
 def receives_changes(mirror: Mirror) -> bool:
-    """Return whether the object's changes come to the mirror, as far as its settings say."""
-    return not (_channel(mirror) or _mappings(mirror))
+    """Return whether the object's changes come to the mirror, as far as its settings and the last
+    look at the org's channels say."""
+    return not (_channel(mirror) or _mappings(mirror) or _not_carried(mirror))
 
 
 def _problems(mirror: Mirror, differences: Mapping[str, int]) -> Iterator[str]:
     yield str(mirror.problem)
     yield _channel(mirror)
     yield _mappings(mirror)
+    yield _not_carried(mirror)
     if (failed := _failures(mirror).order_by("rank", "-id").first()) is not None:
         yield f"{failed.title} failed: {failed.error}"
     yield _cancelled(mirror)
@@ -71,6 +77,26 @@ def _mappings(mirror: Mirror) -> str:
         "Handler mappings of the mirror were deleted or paused, so changes do not arrive. Remove "
         f"the mirror and add it again: manage.py mirror remove {mirror.model}"
     )
+
+
+def _not_carried(mirror: Mirror) -> str:
+    last = _looks(mirror).first()
+    return str(last.report.get(NOT_CARRIED, "")) if last else ""
+
+
+def not_carried_since(mirror: Mirror) -> datetime | None:
+    """Return since when the channel may not carry all changes of the object; None if it carried
+    them at the last look."""
+    if not _not_carried(mirror):
+        return None
+    before = _looks(mirror).exclude(report__has_key=NOT_CARRIED).first()
+    found: datetime | None = before.started_at if before else mirror.load_started_at
+    return found
+
+
+def _looks(mirror: Mirror) -> Any:
+    """Return the refreshes of formulas, which look at the org's channels, the last one first."""
+    return mirror.runs.filter(kind=Kind.FORMULAS, state=State.DONE).order_by("-id")
 
 
 def _failures(mirror: Mirror) -> Any:

@@ -2,7 +2,7 @@
 
 Only those columns are written, and only in rows without a later change: a row's version and the
 time up to which it is complete stay as they are. Every run first looks for changes of the object's
-fields.
+fields, and whether the channel still carries the object's changes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import Any
 from listeners.clock import database_clock
 from listeners.salesforce.rest.answers import CLOCK_ERROR
 from mirror.models import Mirror
+from mirror.problems import NOT_CARRIED, not_carried_since
 from mirror.runs import Finished, Later, RunClaim
+from mirror.schema.carried import not_carried
 from mirror.schema_changes import check_schema
+from mirror.sweeps import request_sweep
 from mirror.verify.pages import read_pages
 from mirror.verify.session import Session
 
@@ -26,6 +29,7 @@ def refresh(claim: RunClaim) -> Finished | Later:
     """
     session = Session(claim)
     check_schema(session.mirror, session.comparison.described, database_clock.now())
+    uncarried = _check_channel(session)
     names = _names(session)
     if names and not claim.job.options.get("schema_only"):
         # Rows with changes since the query began are left alone.
@@ -37,7 +41,20 @@ def refresh(claim: RunClaim) -> Finished | Later:
         Mirror.objects.filter(pk=session.mirror.pk).update(
             formulas_refreshed_at=claim.job.started_at
         )
-    return Finished(True, {"compared": claim.job.done, "formulas": session.counts["formulas"]})
+    report = {"compared": claim.job.done, "formulas": session.counts["formulas"]}
+    return Finished(not uncarried, report | ({NOT_CARRIED: uncarried} if uncarried else {}))
+
+
+def _check_channel(session: Session) -> str:
+    """Return what to do if the channel does not carry all changes of the object. Once it does
+    again, request a sweep of the time in which it did not."""
+    mirror = session.mirror
+    text = not_carried(session.comparison.rest, mirror.listener.channel, mirror.salesforce_object)
+    since = not_carried_since(mirror)
+    if since is not None and not text:
+        now = database_clock.now()
+        request_sweep(mirror, since, now, "The channel left changes out", with_ids=True)
+    return text
 
 
 def _names(session: Session) -> list[str]:

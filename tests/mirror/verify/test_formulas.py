@@ -6,6 +6,8 @@ import pytest
 from django.utils import timezone
 
 from mirror import budget, kinds, runs
+from mirror.models import Mirror
+from mirror.status import status_of
 from mirror.words import result_of
 from tests.mirror.verify.verifying import Mirrored
 from tests.simulator.process import SimulatorProcess
@@ -101,3 +103,27 @@ def test_reading_all_records_leaves_a_tenth_of_the_daily_calls_to_others(
         kinds.work(run.pk)
         run.refresh_from_db()
     assert run.state == "done"
+
+
+def test_a_mirror_whose_object_is_no_longer_selected_is_not_in_sync(mirrored, org, contact):
+    def status():
+        return status_of(Mirror.objects.get(), timezone.now())
+
+    mirrored.run("formulas", schema_only=True)
+    assert status().in_sync_as_of is not None
+    before = mirrored.mirror.runs.filter(kind="formulas").latest("id")
+
+    org.entity("Contact", selected=False)
+    run = mirrored.run("formulas", schema_only=True)
+
+    assert run.is_right is False
+    assert (status().state, status().in_sync_as_of) == ("attention", None)
+    assert "does not carry changes of Contact" in status().reason
+
+    org.entity("Contact", selected=True)
+    mirrored.run("formulas", schema_only=True)
+
+    assert status().state != "attention"
+    sweep = mirrored.mirror.runs.get(kind="sweep")
+    assert sweep.options["since"] == before.started_at.isoformat()
+    assert sweep.options["ids"]
