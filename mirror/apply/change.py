@@ -183,7 +183,7 @@ def merged(
             for name, column in columns.columns.items()
         }
         return values | found.values | {"raw": found.raw}
-    values: dict[str, Any] = {name: kept[name] for name in columns.columns} | found.values
+    values = {name: kept[name] for name in columns.columns} | found.values
     raw = {
         name: value
         for name, value in (kept["raw"] or {}).items()
