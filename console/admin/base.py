@@ -15,6 +15,7 @@ from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
 
 from audit.action_log import Action, Actor, note, note_change
+from console.admin.concurrent_form import ConcurrentForm
 from listeners.values import is_same, save_fields
 
 
@@ -123,6 +124,9 @@ class ConsoleAdmin(ModelAdmin):
 
 class LoggedAdmin(ConsoleAdmin):
     """A page that edits rows: it writes the action log in the transaction that saves the change."""
+
+    form = ConcurrentForm
+    change_form_before_template = "console/shown_values.html"
 
     def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Remember the values that the row was loaded with."""

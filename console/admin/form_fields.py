@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from unfold.widgets import INPUT_CLASSES
 
+from console.admin.concurrent_form import ConcurrentForm
 from listeners.secrets.encrypted_field import REFERENCES, Secret, described
 
-if TYPE_CHECKING:
-    ModelForm = forms.ModelForm[Any]
-else:
-    ModelForm = forms.ModelForm
 
-
-class FormWithDefaults(ModelForm):
+class FormWithDefaults(ConcurrentForm):
     """A form whose empty fields get their defaults."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -27,7 +23,7 @@ class FormWithDefaults(ModelForm):
             self.fields[name].required = False
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
+        cleaned = super().clean()
         for name, default in self._defaults().items():
             if name in cleaned and cleaned[name] in (None, ""):
                 cleaned[name] = default
@@ -49,6 +45,8 @@ class NamesField(forms.CharField):
         return ", ".join(map(str, value)) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return value
         return [name for part in str(value or "").split(",") if (name := part.strip())]
 
     def has_changed(self, initial: Any, data: Any) -> bool:

@@ -11,13 +11,13 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import AbstractUser, Group
 from django.db.models import QuerySet
 from django.db.models.constants import LOOKUP_SEP
-from django.forms import HiddenInput, ModelMultipleChoiceField
 from django.http import HttpRequest
 from rest_framework.authtoken.models import Token
 from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from console.admin.base import LoggedAdmin
+from console.admin.concurrent_form import ConcurrentForm
 from listeners.models import (
     ConnectionGroupGrant,
     ConnectionUserGrant,
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
     _UserAdmin = DjangoUserAdmin[User]
-    _LoggedAdmin = LoggedAdmin
 else:
     _UserAdmin = DjangoUserAdmin
-    _LoggedAdmin = object
 
 _LISTENERS, _CONNECTIONS = "Listener permissions (API)", "Connection permissions (API)"
 
@@ -79,47 +77,13 @@ class GroupConnections(_Grants):
     verbose_name_plural = _CONNECTIONS
 
 
-class _OneInput(HiddenInput):
-    """The chosen rows in one input: with one for each, a group with many permissions would have
-    more than DATA_UPLOAD_MAX_NUMBER_FIELDS."""
-
-    def format_value(self, value: Any) -> str:
-        return ",".join(str(one) for one in value or ())
-
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
-        return [one for one in data.get(name, "").split(",") if one]
+class UserForm(ConcurrentForm, UserChangeForm):
+    """Shows no password, and keeps what others change."""
 
 
-class _SavesOwnChanges(_LoggedAdmin):
-    """A page whose form may be open for long: a field that its user has not changed keeps what
-    others have changed since the form was opened. The form carries the values that it showed."""
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> Any:
-        form = super().get_form(request, obj, change=change, **kwargs)
-        # A program that posts the fields alone means all of them.
-        carries = request.method != "POST" or any(
-            key.startswith("initial-") for key in request.POST
-        )
-        for name in form.base_fields.keys() - form.declared_fields.keys():  # not the password
-            field = form.base_fields[name]
-            field.show_hidden_initial = bool(obj) and carries
-            if isinstance(field, ModelMultipleChoiceField):
-                field.hidden_widget = _OneInput
-        return form
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        for name in form.fields.keys() - {*form.changed_data} if change else ():
-            form.cleaned_data.pop(name, None)  # many-to-many fields are saved from here
-            if name in obj.as_loaded:
-                setattr(obj, name, obj.as_loaded[name])
-        super().save_model(request, obj, form, change)
-
-
-class UserAdmin(_SavesOwnChanges, _UserAdmin, LoggedAdmin):
+class UserAdmin(_UserAdmin, LoggedAdmin):  # type: ignore[misc]  # stubs of Django and unfold differ
     inlines = (UserListeners, UserConnections)
-    form = UserChangeForm
+    form = UserForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     get_action_choices = LoggedAdmin.get_action_choices
@@ -169,7 +133,7 @@ def _without(lines: list[Any], keys: set[str]) -> list[Any]:
     ]
 
 
-class GroupAdmin(_SavesOwnChanges, DjangoGroupAdmin, LoggedAdmin):
+class GroupAdmin(DjangoGroupAdmin, LoggedAdmin):  # type: ignore[misc]  # as above
     inlines = (GroupListeners, GroupConnections)
     get_action_choices = LoggedAdmin.get_action_choices
 

@@ -1,7 +1,5 @@
 """A form saves what its user changed, and keeps what others change meanwhile."""
 
-from html.parser import HTMLParser
-
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.forms import BaseForm
@@ -9,40 +7,8 @@ from django.utils import timezone
 
 from handlers.models import HandlerMapping
 from listeners.models import Connection
+from tests.console.opened_form import opened
 from tests.sample_data import make_listener, make_mapping
-
-
-class _Inputs(HTMLParser):
-    """Collects what a browser would post of the page's large form."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: dict[str, list[str]] = {}
-        self._form = self._select = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "form":
-            self._form = given.get("id") or ""
-        if tag == "select":
-            self._select = given.get("name") or ""
-        if not self._form.endswith("_form"):
-            return
-        if tag == "option" and "selected" in given:
-            self.found.setdefault(self._select, []).append(given.get("value") or "")
-        is_box = given.get("type") == "checkbox"
-        if tag == "input" and given.get("name") and (not is_box or "checked" in given):
-            value = given.get("value") or ("on" if is_box else "")
-            self.found.setdefault(given["name"] or "", []).append(value)
-
-
-def opened(client, page: str) -> dict[str, list[str]]:
-    """Open a form, and return what a browser posts if its user changes nothing."""
-    found = _Inputs(client.get(page).content.decode()).found
-    for button in ("_save", "_addanother", "_continue"):
-        found.pop(button, None)
-    return found
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from console.admin.form_fields import ModelForm, NamesField, ObjectField
+from console.admin.concurrent_form import ConcurrentForm
+from console.admin.form_fields import NamesField, ObjectField
 from handlers.external.inspection import TaskCheck
 from handlers.models import HandlerMapping
 from handlers.rules.conditions import EXAMPLE
@@ -115,7 +116,7 @@ def unused_fields(values: Mapping[str, Any]) -> tuple[str, ...]:
     return () if values.get("track") else ("report_timeout", "on_unknown", "max_attempts")
 
 
-class HandlerMappingForm(ModelForm):
+class HandlerMappingForm(ConcurrentForm):
     handler = forms.ChoiceField(required=False, widget=UnfoldAdminSelectWidget)
     changed_fields = NamesField(
         required=False,
@@ -184,7 +185,7 @@ class HandlerMappingForm(ModelForm):
             handler.choices = list(handler_choices(self.instance.handler))
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
+        cleaned = super().clean()
         for name in unused_fields(cleaned):
             if name in self.fields:
                 cleaned[name] = default_of(HandlerMapping, name)

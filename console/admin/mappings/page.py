@@ -23,7 +23,7 @@ from console.labels import joined, label
 from handlers.checks import unregistered_message
 from handlers.external.inspection import TaskCheck, survey
 from handlers.mappings import retarget
-from handlers.models import Destination, HandlerMapping
+from handlers.models import HandlerMapping
 from handlers.sdk import registry
 
 
@@ -137,7 +137,9 @@ class HandlerMappingAdmin(PausingAdmin):
         if request.method == "POST":
             stored = self.get_object(request, object_id) if object_id else None
             if self._may_save(request, stored):
-                request.task_check = _task_check(request, stored)  # type: ignore[attr-defined]
+                form = self.get_form(request, stored, change=bool(stored))
+                checked = _task_check(form(request.POST, instance=stored))
+                request.task_check = checked  # type: ignore[attr-defined]
         response: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)
         return response
 
@@ -213,15 +215,14 @@ class HandlerMappingAdmin(PausingAdmin):
         return HttpResponseRedirect(links.listener(obj.listener_id))
 
 
-def _task_check(request: HttpRequest, stored: HandlerMapping | None) -> TaskCheck:
+def _task_check(form: HandlerMappingForm) -> TaskCheck:
     """Return what the workers know about the posted task; nothing if it is the stored one."""
-    task, queue = (str(request.POST.get(name, "")).strip() for name in ("task", "queue"))
-    pk = links.whole_number(request.POST.get("destination"))
-    is_stored = stored and (stored.task, stored.queue, stored.destination_id) == (task, queue, pk)
+    form.full_clean()
+    task, queue = (form.cleaned_data.get(name) or "" for name in ("task", "queue"))
+    is_stored = form.instance.pk and {"task", "queue", "destination"}.isdisjoint(form.changed_data)
     if not task or is_stored:
         return TaskCheck()
-    destination = Destination.objects.filter(pk=pk).first() if pk else None
-    return survey(destination).check(task, queue)
+    return survey(form.cleaned_data.get("destination")).check(task, queue)
 
 
 def _is_managed(mapping: Any) -> bool:
