@@ -81,7 +81,7 @@ class Session:
             "channel": self._listener.channel,
         }
         if self._lost is None:  # a loss that is to be recorded is also known by the newest id
-            changes |= Position.NOT_HELD_BACK  # its events come again
+            changes["newest_id"] = ""  # its events come again
         if self._lost is not None or not self._listener.subscription:
             changes["subscription"] = ""  # Salesforce keeps no position that follows the stored one
         if self._tip_since is not None:

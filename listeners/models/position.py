@@ -37,7 +37,8 @@ class Position(models.Model):
     )
     # On a channel where events share replay ids (consumer.ingest.shared_ids), the position stays
     # before the id of the last recorded event. Then that is the newest id, with the number of
-    # batches that ended with it; otherwise they are empty.
+    # batches that ended with it; otherwise they are empty. A new session, to which the events of
+    # the newest id come again, clears only the id.
     newest_id = models.CharField(max_length=255, blank=True)
     newest_batches = models.PositiveIntegerField(default=0)
     # When the event of a replay id was committed that is before the last recorded event's.
@@ -98,8 +99,9 @@ class Position(models.Model):
 
     @property
     def has_begun(self) -> bool:
-        """Whether a restart continues from somewhere, instead of where the listener begins."""
-        return bool(self.replay_id or self.newest_id or self.tip_since)
+        """Whether the listener has begun at the tip, recorded a change or caught up: a restart
+        must not miss what came since."""
+        return bool(self.replay_id or self.newest_batches or self.tip_since or self.caught_up_at)
 
     def belongs_to(self, org_id: str | None, channel: str) -> bool:
         """Return whether the replay id is valid in the org and channel.

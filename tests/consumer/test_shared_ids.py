@@ -95,6 +95,19 @@ def test_before_its_second_id_a_listener_resumes_where_it_began(custom):
     assert custom.position.has_begun
 
 
+def test_before_its_second_id_a_listener_has_a_position_after_a_restart_too(custom):
+    custom.record(part(1, "001A"))
+
+    begin_again(custom)
+
+    assert custom.position.left_at == ""
+    assert custom.position.has_begun
+    assert not listener_control.obstacle(custom.listener, timezone.now() + HOUR)
+
+    assert listener_control.forget(custom.position)
+    assert not custom.position.has_begun
+
+
 def test_an_event_with_another_id_moves_the_position_with_one_event_in_each_batch(custom):
     moves = [custom.record(part(number, "001A")).replay_id for number in (1, 2, 3, 4)]
 

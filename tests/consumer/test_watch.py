@@ -123,6 +123,15 @@ def test_a_listener_that_never_received_and_no_longer_runs_is_an_outage(listener
     assert opened(Kind.OUTAGE)
 
 
+def test_a_listener_that_caught_up_without_a_change_and_no_longer_runs_is_an_outage(listener, now):
+    """Nothing was recorded, so it has no replay id: it began with the earliest change."""
+    ago = now - timedelta(hours=2)
+    stand(listener, now, last_received_at=ago, caught_up_at=ago, holder="", lease_until=None)
+    Position.objects.update(channel="/data/ChangeEvents")
+    watch(now)
+    assert opened(Kind.OUTAGE)
+
+
 def test_a_subscription_that_is_taken_again_and_again_is_no_sign_of_life(listener, now):
     """Each poll is refused, and the listener subscribes again between two looks."""
     ago = now - timedelta(minutes=6)
