@@ -35,7 +35,7 @@ _SHARED = (
 )
 _OF_TLS = ("ssl_",)
 #: Schemes of URLs whose path is the number of a Redis database.
-_BY_NUMBER = {"redis", "rediss", "sentinel"}
+_BY_NUMBER = {"redis", "rediss"}
 _CELERYS_WORDS = {"CERT_NONE": "none", "CERT_OPTIONAL": "optional", "CERT_REQUIRED": "required"}
 
 
@@ -176,6 +176,11 @@ def _brokers(url: str) -> list[str]:
         scheme, separator, _ = address.partition("://")
         if len(addresses) == 1:  # kombu knows redis+socket:// and the like for a single one only
             scheme = scheme.partition("+")[0]
+        if separator and scheme == "sentinel":  # it needs the master's name, which no URL carries
+            stop(
+                "CELERY_BROKER_URL: sentinel:// is not supported. Give the redis:// URL of the "
+                "server, or of a proxy that follows the master."
+            )
         if separator and scheme not in TRANSPORT_ALIASES:
             stop("CELERY_BROKER_URL must start with redis://, amqp:// or another broker of Celery.")
     return addresses

@@ -32,11 +32,7 @@ def install(on_dropped: Callable[[str], None]) -> None:
     """
     global _on_dropped  # noqa: PLW0603
     _on_dropped = on_dropped
-    TRANSPORT_ALIASES.update(
-        redis=f"{_MODULE}:Transport",
-        rediss=f"{_MODULE}:Transport",
-        sentinel=f"{_MODULE}:SentinelTransport",
-    )
+    TRANSPORT_ALIASES.update(redis=f"{_MODULE}:Transport", rediss=f"{_MODULE}:Transport")
 
 
 def report_dropped(reason: str) -> None:

@@ -47,11 +47,3 @@ class Channel(_Tolerant, redis.Channel):
 
 class Transport(redis.Transport):
     Channel = Channel
-
-
-class SentinelChannel(_Tolerant, redis.SentinelChannel):
-    pass
-
-
-class SentinelTransport(redis.SentinelTransport):
-    Channel = SentinelChannel

@@ -85,8 +85,12 @@ def start(**environment: str | None) -> subprocess.CompletedProcess[str]:
             "CELERY_BROKER_URL: the database of Redis must be a number",
         ),
         (
-            {"CELERY_BROKER_URL": "sentinel://a/0;sentinel://b/celery"},
+            {"CELERY_BROKER_URL": "redis://a/0;rediss://b/celery"},
             "CELERY_BROKER_URL: the database of Redis must be a number",
+        ),
+        (
+            {"CELERY_BROKER_URL": "sentinel://:hunter2@a:26379/0;sentinel://b:26379/0"},
+            "CELERY_BROKER_URL: sentinel:// is not supported",
         ),
         ({"REDIS_URL": "rediss://:hunter2@h/tokens"}, "REDIS_URL: the database of Redis must be"),
         ({"DATABASE_URL": "postgres://cdc:hunter2@h"}, "DATABASE_URL names no database"),
