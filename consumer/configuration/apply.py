@@ -31,6 +31,7 @@ from listeners.models import Connection, Listener, Position
 from listeners.models.connection_rules import warnings as connection_warnings
 from listeners.salesforce.events import PRESETS
 from listeners.values import save_fields
+from mirror.models import Mirror
 from mirror.requirements import Refused
 
 
@@ -54,7 +55,8 @@ def apply_file(
     """Apply the file in one transaction, never inside another. Raises ConfigurationRefused, and
     then changes nothing.
 
-    Locks the stored configuration, and writes only rows that differ from the file.
+    Locks the stored configuration, and writes only rows that differ from the file. A dry run that
+    adds or removes mirrors writes too, and rolls back.
     """
     problems = Problems()
     wanted = wanted_of(parse(_text(path), problems), problems)
@@ -65,10 +67,13 @@ def apply_file(
             plan.make(prune=prune, allow_unknown_handlers=allow_unknown_handlers)
             if problems:
                 raise ConfigurationRefused(path, problems.sorted())
-            if not dry_run:
+            costs = list(plan.costs(timezone.now())) if dry_run else []
+            # The steps before one of a mirror decide whether it can be added or removed.
+            if not dry_run or any(isinstance(step.row, Mirror) for step in plan.steps):
                 by = Actor.at_the_shell()
                 for step in plan.steps:
                     step.noted(by)
+            transaction.set_rollback(dry_run)
     except (IntegrityError, ProtectedError):
         changed = Problem(1, "the database changed at the same time; apply the file again")
         raise ConfigurationRefused(path, [changed]) from None
@@ -76,7 +81,6 @@ def apply_file(
         raise ConfigurationRefused(path, [Problem(1, str(refused))]) from None
     lines = [step.text for step in plan.steps if step.text] or ["= nothing to change"]
     warnings = [f"{path}:{warning.line}: {warning.text}" for warning in sorted(plan.warnings)]
-    costs = plan.costs(timezone.now()) if dry_run else ()
     return Applied([*lines, *plan.kept], [*warnings, *plan.notes, *costs])
 
 

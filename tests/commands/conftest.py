@@ -14,9 +14,9 @@ def file(db, tmp_path):
 def refusal(file):
     """Applies a text that must be refused, and returns the errors without the file's name."""
 
-    def apply(text: str) -> list[str]:
+    def apply(text: str, *options: str) -> list[str]:
         with pytest.raises(CommandError) as refused:
-            file.apply(text)
+            file.apply(text, *options)
         assert refused.value.returncode == 1
         prefix = f"{file.path}:"
         return [line.removeprefix(prefix) for line in str(refused.value).splitlines()[1:]]

@@ -117,3 +117,40 @@ def test_a_handler_runs_after_a_mirror_of_the_same_file(file):
     file.apply(MIRRORS.replace("    connection: prod\n", handlers))
 
     assert HandlerMapping.objects.get(after="mirror").handler == "tests.remember"
+
+
+FOLLOWED = MIRRORS.replace(
+    "    connection: prod\n",
+    "    connection: prod\n    handlers:\n"
+    "      - {on: update, entity: Account, handler: tests.remember, after: mirror}\n",
+)
+
+
+@pytest.mark.parametrize("options", [["--prune"], ["--prune", "--dry-run"]])
+def test_a_mirror_that_a_handler_follows_is_not_removed_nor_said_to_be(file, refusal, options):
+    file.apply(FOLLOWED)
+
+    [found] = refusal(LISTENER, *options)
+
+    assert "crm.Account is used by handlers that run after the mirror" in found
+    assert Mirror.objects.exists()
+
+
+def test_a_dry_run_removes_a_mirror_whose_handler_the_file_removes_too(file):
+    file.apply(FOLLOWED)
+    without = LISTENER + "    handlers: []\n"
+
+    dry = file.apply(without, "--prune", "--dry-run")
+
+    assert "- mirror crm.Account (its table stays)" in dry.lines
+    assert Mirror.objects.exists()
+    assert HandlerMapping.objects.filter(after="mirror").exists()
+    assert file.apply(without, "--prune").lines == dry.lines[:-1]
+
+
+def test_a_dry_run_adds_no_mirror(file):
+    dry = file.apply(MIRRORS, "--dry-run")
+
+    assert dry.lines[-2] == "+ mirror crm.Account by crm"
+    assert not Mirror.objects.exists()
+    assert not Listener.objects.exists()
