@@ -35,14 +35,19 @@ WITHHELD = (
 )
 
 
-def hidden_values(claims: Iterable[Claim]) -> set[str]:
-    """Return the sensitive values of the overtaken changes, both the recorded and the present."""
-    return {
-        value
-        for claim in claims
-        if isinstance(claim.overtaken, Present)
-        for value in _values(claim.delivery.entry, [claim.overtaken.changed_data])
-    }
+def hidden_values(claims: Sequence[Claim]) -> set[str]:
+    """Return the sensitive values that errors of a call with these changes must not show: of
+    overtaken changes the recorded and the present ones, and of a batch the recorded ones of every
+    change, since an error may quote another record than its reader's masking knows."""
+    is_batch = len(claims) > 1
+    found: set[str] = set()
+    for claim in claims:
+        present_data = (
+            claim.overtaken.changed_data if isinstance(claim.overtaken, Present) else None
+        )
+        if present_data is not None or is_batch:
+            found |= _values(claim.delivery.entry, [present_data or {}])
+    return found
 
 
 def masked(outcome: Result, values: Collection[str]) -> Result:

@@ -16,7 +16,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from audit.db.retry import retry
 from handlers.models.chain_heads import Follower
-from handlers.sdk.outcomes import Outcome, failed
+from handlers.sdk.outcomes import Outcome, Succeeded, failed
 from handlers.superseded.masking import hidden_values, masked
 from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.worker.claim import CLAIM_SECONDS, give_back
@@ -185,9 +185,14 @@ def _settle(ended: Sequence[Ended]) -> list[Follower]:
 def ended_of(unit: Unit, outcomes: Sequence[Outcome], began: datetime) -> list[Ended]:
     """Return the ends of a unit's runs, which began at `began` and end now."""
     now = database_clock.now()
-    values = hidden_values(unit)
+    values: set[str] = set()
+    if not all(isinstance(outcome, Succeeded) for outcome in outcomes):
+        values = hidden_values(unit)
+    # A batch that failed as a whole has one outcome, many times.
+    by_id = {id(outcome): outcome for outcome in outcomes}
+    shown = {key: masked(outcome, values) for key, outcome in by_id.items()}
     pairs = zip(unit, outcomes, strict=True)
-    return [Ended(claim, masked(outcome, values), began, now) for claim, outcome in pairs]
+    return [Ended(claim, shown[id(outcome)], began, now) for claim, outcome in pairs]
 
 
 def _separate_hooks() -> None:

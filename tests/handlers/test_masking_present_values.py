@@ -4,13 +4,14 @@ import pytest
 from django.utils import timezone
 
 from consumer.ingest.transaction import ingest
-from handlers import EventData, Skipped, cdc_handler
+from handlers import BatchFailed, EventData, Skipped, cdc_handler
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
 from handlers.sdk.outcomes import Failed
 from handlers.superseded.masking import masked_reports
 from handlers.tracking import settle
 from handlers.tracking.reports import Report
 from handlers.tracking.tokens import Reported, Token
+from handlers.worker.run import run_deliveries
 from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
@@ -207,3 +208,40 @@ def test_a_first_attempt_of_a_chain_costs_no_query(listener, django_assert_num_q
 
     with django_assert_num_queries(0):
         assert masked_reports(failures, [delivery]) == failures
+
+
+@cdc_handler(name="tests.quote_each", batch=10)
+def quote_each(events: list[EventData]) -> None:
+    quoted = text_of(events[0])
+    raise BatchFailed(dict.fromkeys(events[1:], quoted))
+
+
+@pytest.mark.parametrize(("handler", "failing"), [("tests.quote_all", 3), ("tests.quote_each", 2)])
+def test_what_a_batch_handler_quotes_of_other_records_is_masked(listener, handler, failing):
+    """The masking of a reader knows only the values of the delivery's own change."""
+    mapping = make_mapping(listener, "update", handler=handler)
+    for number in range(3):
+        data = {"Phone": f"secret-{number}", "Name": NAME}
+        message = change("UPDATE", [f"001A0000000000{number}"], data=data)
+        ingest(listener, lease_of(listener), received(message), [mapping])
+
+    run_deliveries(list(Delivery.objects.values_list("pk", flat=True)), handler)
+
+    failed = Delivery.objects.exclude(state="succeeded")
+    assert failed.count() == failing
+    for pk in failed.values_list("pk", flat=True):
+        for text in stored(pk):
+            assert "secret-" not in text
+            assert "***" in text
+            assert NAME in text
+
+
+def test_what_a_batch_handler_quotes_of_one_change_is_stored(listener):
+    mapping = make_mapping(listener, "update", handler="tests.quote_all")
+    message = change("UPDATE", data={"Phone": RECORDED})
+    ingest(listener, lease_of(listener), received(message), [mapping])
+    [pk] = Delivery.objects.values_list("pk", flat=True)
+
+    run_delivery(pk)
+
+    assert all(RECORDED in text for text in stored(pk))  # masked for those who may not see it
