@@ -50,9 +50,13 @@ class CommitMark:
 
     def opened(self) -> None:
         """Note that a session was opened, after `sync`: its accepted commits set the mark, also
-        after a recorded loss has cleared it."""
+        after a recorded loss has cleared it.
+
+        Not if the database did not take a `clear` of another thread since: `sync` repeats it.
+        """
         with self._guard:
-            self._is_lost, self._wanted, self._written = False, None, None
+            if self._wanted != "" or self._written == "":
+                self._is_lost, self._wanted, self._written = False, None, None
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -47,6 +47,25 @@ def test_a_deletion_that_the_database_did_not_take_is_stored_later(listener, mon
     assert stands(listener).subscription == "Crm"
 
 
+def test_a_loss_that_the_database_did_not_take_while_a_session_opened_is_stored_later(
+    listener, monkeypatch
+):
+    mark = CommitMark(lease_of(listener), Stream(), "Crm")
+    mark.sync()
+
+    def away(lease: Lease):
+        raise OperationalError("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Position.objects, "held", away)
+        with pytest.raises(OperationalError):
+            mark.clear()  # as the recording thread does
+    mark.opened()
+    mark.sync()
+
+    assert stands(listener).subscription == ""
+
+
 def test_the_next_session_sets_the_mark_again_after_a_loss_was_recorded(listener):
     lease = lease_of(listener)
     mark = CommitMark(lease, Stream(), "Crm")
