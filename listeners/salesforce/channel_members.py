@@ -185,20 +185,25 @@ class ChannelMembers:
         return setup
 
 
-def is_carried(rest: RestClient, channel: str, entity: str) -> bool | None:
-    """Return whether the channel receives changes of the entity; None if that cannot be seen.
+def coverage_of(rest: RestClient, channel: str, entity: str) -> Coverage:
+    """Return whether the channel receives changes of the entity, and with which filter.
 
     Raises any error of the login or the REST client but a refusal for good.
     """
     if entity_of(channel) is None:
-        return ChannelMembers(rest, channel).coverage(entity).is_carried
+        return ChannelMembers(rest, channel).coverage(entity)
+    return Coverage(_is_selected(rest, entity))
+
+
+def _is_selected(rest: RestClient, entity: str) -> bool | None:
+    """Return whether any channel selects the entity, which is enough for the channel of the entity;
+    None if that cannot be seen."""
     try:
         setup = Setup.read(rest)
     except RestRefused as refused:
         if not _is_for_good(refused):
             raise
         return None
-    # Any selection is enough for the channel of one entity.
     if setup.carrying(change_event_of(entity), setup.members) is not None:
         return True
     return None if not setup.members or setup.unrecognized(setup.members) else False

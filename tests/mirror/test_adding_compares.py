@@ -57,10 +57,17 @@ def test_an_object_that_the_channel_does_not_carry_is_refused(listener, org):
         org.entity("Opportunity", selected=True)
 
 
-def test_an_object_of_which_the_channel_carries_only_some_records_is_refused(listener, org):
+def test_an_object_that_the_channel_filters_is_refused(listener, org):
     listener.channel = org.channel(
-        "Few__chn", "Opportunity", filters={"Opportunity": "Amount > 1000"}
+        "Filtered__chn", "Opportunity", filters={"Opportunity": "StageName = 'Won'"}
     )
     listener.save()
-    with pytest.raises(service.Refused, match=r"meet a filter \(Amount > 1000\)"):
+
+    with pytest.raises(
+        service.Refused, match=r"filters changes of Opportunity \(StageName = 'Won'\)"
+    ):
         service.add("crm.Opportunity", listener, by=ANN)
+
+    listener.channel = org.channel("Unfiltered__chn", "Opportunity")
+    listener.save()
+    assert service.add("crm.Opportunity", listener, by=ANN).pk

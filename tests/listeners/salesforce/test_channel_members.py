@@ -11,7 +11,7 @@ from listeners.salesforce.channel_members import (
     CHANNELS_QUERY,
     MEMBERS_QUERY,
     ChannelMembers,
-    is_carried,
+    coverage_of,
 )
 from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.client import RestClient
@@ -68,9 +68,11 @@ def test_an_entity_whose_name_ends_another_ones_is_not_taken_for_it(org: Scripte
 
 
 def test_a_mirror_is_not_offered_an_entity_whose_name_ends_another_ones(org: ScriptedOrg) -> None:
-    assert is_carried(client(org, ORDER_LINE), SALES, "Line__c") is False
-    assert is_carried(client(org, ORDER_LINE), "/data/Line__ChangeEvent", "Line__c") is False
-    assert is_carried(client(org, ORDER_LINE), "/data/Order_Line__ChangeEvent", "Order_Line__c")
+    assert coverage_of(client(org, ORDER_LINE), SALES, "Line__c").is_carried is False
+    rest = client(org, ORDER_LINE)
+    assert coverage_of(rest, "/data/Line__ChangeEvent", "Line__c").is_carried is False
+    rest = client(org, ORDER_LINE)
+    assert coverage_of(rest, "/data/Order_Line__ChangeEvent", "Order_Line__c").is_carried
 
 
 def test_names_that_differ_only_in_underscores_are_told_apart(org: ScriptedOrg) -> None:

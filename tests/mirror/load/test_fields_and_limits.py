@@ -61,6 +61,19 @@ def test_the_first_load_of_an_object_without_changes_fails(org):
     assert "/data/ChangeEvents does not carry changes of Account" in run.error
 
 
+def test_the_first_load_of_an_object_whose_changes_are_filtered_fails(org):
+    mirror = mirror_of(org)
+    mirror.listener.channel = org.channel(
+        "Filtered__chn", "Account", filters={"Account": "Name = 'Acme'"}
+    )
+    mirror.listener.save()
+
+    run = loaded(mirror)
+
+    assert run.state == "failed"
+    assert "filters changes of Account (Name = 'Acme')" in run.error
+
+
 def test_a_field_that_is_hidden_later_does_not_stop_a_load(org):
     [record_id] = org.create("Account", Name="Acme", Phone="1")
     mirror = mirror_of(org)
