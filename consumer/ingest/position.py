@@ -59,8 +59,8 @@ def hold(
 ) -> Position:
     """Lock the position for this transaction.
 
-    Raises LeaseLost if the lease is not current, and CommitsLost if the position is neither at
-    `expected_position` (`Position.left_at`), where the previous batch left it, nor where this
+    Raises LeaseLost if the lease is not current, and CommitsLost if the position is neither where
+    the previous batch left it, at `expected_position` (a `Position.position_token`), nor where this
     batch, which ends with the id `end`, leaves it: there the commit succeeded, and only its
     confirmation was lost. `nothing_follows`: the batch is a keep-alive.
     """
@@ -70,7 +70,7 @@ def hold(
     position: Position = held[0]
     if (
         expected_position is not None
-        and position.left_at != expected_position
+        and position.position_token != expected_position
         and not is_after(position, expected_position, end, nothing_follows=nothing_follows)
     ):
         raise CommitsLost

@@ -19,7 +19,7 @@ from audit.log.record import record
 from audit.models import AuditLogEntry, Quarantined
 from consumer import incidents
 from consumer.gaps import plan
-from consumer.ingest.transaction import entry_of
+from consumer.ingest.entry import entry_of
 from handlers import tracing
 from handlers.models import HandlerMapping
 from handlers.outbox import publish

@@ -1,4 +1,5 @@
-"""Holds the stored position back on channels where several events have the same replay id.
+"""Holds the stored position back on channels where several events have the same replay id: a
+subscription that began at such an id would miss the rest of its events.
 
 Salesforce groups the same change of many records into one event. On a channel with enriched fields
 or a filter it delivers that event as one for each record, all with the replay id of the group. A
@@ -37,7 +38,7 @@ class HeldBack:
     replay_id_at: datetime | None
 
     @property
-    def left_at(self) -> str:
+    def position_token(self) -> str:
         return f"{self.newest_id}#{self.newest_batches}"
 
 
@@ -105,7 +106,7 @@ def is_after(
     position: Position, before: str, newest: str, *, nothing_follows: bool = False
 ) -> bool:
     """Return whether the position is where a batch that ends with the id `newest` leaves it, if it
-    was at `before` (`Position.left_at`). `nothing_follows`: the batch is a keep-alive."""
+    was at `before` (`Position.position_token`). `nothing_follows`: the batch is a keep-alive."""
     repeats = before.startswith(f"{newest}#")
     if not position.newest_id:
         # Only a keep-alive moves a position to the id before which it is held back. A bare id where
@@ -118,6 +119,6 @@ def is_after(
     return before == f"{newest}#{batches - 1}" if batches > 1 else not repeats
 
 
-def newest_of(left_at: str) -> str:
-    """Return the newest id in a `Position.left_at` that is held back."""
-    return left_at.rpartition("#")[0]
+def newest_of(position_token: str) -> str:
+    """Return the newest id in the token of a position that is held back."""
+    return position_token.rpartition("#")[0]

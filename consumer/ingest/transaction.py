@@ -1,13 +1,13 @@
 """The ingest transaction: a batch's audit log entries, its deliveries and the new position are
 written together or not at all, and only while this process holds the listener's lease.
 
-Raises LeaseLost and CommitsLost (`consumer.ingest.position`); then the current transaction wrote
-nothing.
+Its functions raise LeaseLost and CommitsLost (`consumer.ingest.position`). The transaction that
+raised one wrote nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any
 
 from django.db import DataError, transaction
 
-from audit.db.bulk_insert import no_op, object_factory
+from audit.db.bulk_insert import no_op
 from audit.db.prepared import Param, Prepared
 from audit.db.retry import describe
 from audit.log import throughput
@@ -25,6 +25,7 @@ from audit.models import AuditLogEntry
 from consumer import incidents
 from consumer.gaps import plan
 from consumer.ingest import shared_ids
+from consumer.ingest.entry import entry_of
 from consumer.ingest.position import advance, hold
 from consumer.ingest.quarantine import Unreadable, keep
 from consumer.ingest.shared_ids import HeldBack
@@ -79,8 +80,8 @@ class Ingested:
     """The counts and results of a recorded batch.
 
     `entries`, `repeated`, `quarantined`: counts. `to_publish`: the deliveries to publish now.
-    `reads`: whether records are to be read over REST. `replay_id`: the new position, empty if it
-    did not move. `left_at`: where the position was left (`Position.left_at`), empty likewise.
+    `reads_planned`: whether records are to be read over REST. `replay_id`: the new position, empty
+    if it did not move. `position_token`: the new `Position.position_token`, empty likewise.
     `first_commit_timestamp`: of the first change, in milliseconds since 1970.
     """
 
@@ -88,9 +89,9 @@ class Ingested:
     repeated: int = 0
     quarantined: int = 0
     to_publish: DeliveriesToPublish = field(default_factory=DeliveriesToPublish)
-    reads: bool = False
+    reads_planned: bool = False
     replay_id: str = ""
-    left_at: str = ""
+    position_token: str = ""
     first_commit_timestamp: int | None = None
 
     def add(self, other: Ingested) -> None:
@@ -98,9 +99,9 @@ class Ingested:
         self.repeated += other.repeated
         self.quarantined += other.quarantined
         self.to_publish.add(other.to_publish)
-        self.reads |= other.reads
+        self.reads_planned |= other.reads_planned
         self.replay_id = other.replay_id or self.replay_id
-        self.left_at = other.left_at or self.left_at
+        self.position_token = other.position_token or self.position_token
         if self.first_commit_timestamp is None:
             self.first_commit_timestamp = other.first_commit_timestamp
 
@@ -126,19 +127,22 @@ def ingest(
 ) -> Ingested:
     """Record a batch of messages with their deliveries. Never inside a transaction.
 
-    `mappings` replace the listener's own, which are read when the batch is recorded.
-    `expected_position` is where the last batch left the position, if known. `while_writing` is
-    called while the database writes. `expect_repeats`: entries may have been recorded before.
+    `mappings`: the handler mappings to deliver to; None: those of the listener, read when the batch
+    is recorded. `expected_position`: the position token that the last batch left, if known.
+    `while_writing` is called while the database writes. `expect_repeats`: whether some entries have
+    probably been recorded before; the result is the same, but a right guess is faster.
 
     A batch takes one transaction. A message that cannot be decoded, or that the database refuses,
     is quarantined raw; then the rest of the batch is recorded in several transactions, in order.
     `commit` calls each of the transactions, and may retry it.
     """
     record_entries = partial(record, while_writing=while_writing, expect_repeats=expect_repeats)
-    whole = partial(_ingest_whole, listener, lease, messages, mappings)
+    ingest_messages = partial(_ingest_in_one_transaction, listener, lease, messages, mappings)
     try:
         return commit(
-            partial(whole, expected_position=expected_position, record_entries=record_entries)
+            partial(
+                ingest_messages, expected_position=expected_position, record_entries=record_entries
+            )
         )
     except (DataError, Undecodable, UnicodeError) as error:
         if len(messages) == 1:
@@ -147,12 +151,12 @@ def ingest(
             )
     half = len(messages) // 2
     result = ingest(listener, lease, messages[:half], mappings, expected_position, commit=commit)
-    expected_position = result.left_at or expected_position
+    expected_position = result.position_token or expected_position
     result.add(ingest(listener, lease, messages[half:], mappings, expected_position, commit=commit))
     return result
 
 
-def _ingest_whole(
+def _ingest_in_one_transaction(
     listener: Listener,
     lease: Lease,
     messages: Sequence[Message],
@@ -172,7 +176,8 @@ def _ingest_whole(
     decoded_events = [events for _, events in decoded]
     replay_id = decoded_events[-1][-1].replay_id
     began = time_ns()
-    # Entries, deliveries and position commit together; `durable`: there is no transaction around.
+    # Entries, deliveries and position commit together. `durable` raises an error if the caller has
+    # opened a transaction: then leaving this block would not commit.
     with transaction.atomic(durable=True):
         position = hold(lease, expected_position, replay_id)
         crash_points.reach("recording")
@@ -183,8 +188,9 @@ def _ingest_whole(
         to_publish = deliver_batch(
             new, mappings, database_clock.estimate(), gap_policy=policy, lanes=position.lanes
         )
+        # Gap, overflow and unknown changes open incidents; the repairs are planned from these.
         reported = incidents.report(listener.pk, new, messages[-1].received_at)
-        reads = plan.plan_repairs(listener, reported, messages[-1].received_at)
+        reads_planned = plan.plan_repairs(listener, reported, messages[-1].received_at)
         held_back = shared_ids.after_batch(position, listener.channel, decoded_events, new)
         advance(lease, replay_id, entries, held_back)
         throughput.count(listener.pk, messages[-1].received_at, len(messages), len(new))
@@ -193,9 +199,9 @@ def _ingest_whole(
     if tracing.spans is not None:
         tracing.spans.recorded(listener.name, new, began)
     first_commit_timestamp = entries[0].commit_timestamp if entries else None
-    result = Ingested(len(new), len(entries) - len(new), 0, to_publish, reads)
+    result = Ingested(len(new), len(entries) - len(new), 0, to_publish, reads_planned)
     result.first_commit_timestamp = first_commit_timestamp
-    return _left(result, replay_id, held_back)
+    return _set_position(result, replay_id, held_back)
 
 
 def _quarantine(
@@ -218,17 +224,19 @@ def _quarantine(
         held_back = shared_ids.after_unreadable(position, listener.channel, replay_id)
         advance(lease, replay_id, [], held_back)
         throughput.count(listener.pk, message.received_at, 1, 0)
-    return _left(Ingested(quarantined=quarantined), replay_id, held_back)
+    return _set_position(Ingested(quarantined=quarantined), replay_id, held_back)
 
 
-def _left(result: Ingested, replay_id: str, held_back: HeldBack | None) -> Ingested:
-    """Return the result with where the batch left the position."""
+def _set_position(result: Ingested, replay_id: str, held_back: HeldBack | None) -> Ingested:
+    """Set the result's new position, and return the result."""
     result.replay_id = held_back.replay_id if held_back else replay_id
-    result.left_at = held_back.left_at if held_back else replay_id
+    result.position_token = held_back.position_token if held_back else replay_id
     return result
 
 
-def move(lease: Lease, keep_alive: KeepAlive, expected_position: str | None = None) -> str:
+def move_to_keep_alive(
+    lease: Lease, keep_alive: KeepAlive, expected_position: str | None = None
+) -> str:
     """Move the position to a keep-alive, once every message before it is recorded; return the new
     position. Never inside a transaction."""
     replay_id = keep_alive.replay_id or shared_ids.newest_of(expected_position or "")
@@ -254,38 +262,3 @@ def quarantine_answer(listener: Listener, lease: Lease, raw: str, error: str, no
     with transaction.atomic(durable=True):
         hold(lease)
         return keep(listener, Unreadable(raw, error, "", now, is_answer=True))
-
-
-_entry = object_factory(AuditLogEntry)
-
-
-def entry_of(listener: Listener, event: ChangeEvent, received_at: datetime) -> AuditLogEntry:
-    """Return the unsaved audit log entry of a change event."""
-    return _entry(
-        {
-            "listener_id": listener.pk,
-            "channel": event.channel,
-            "entity_name": event.entity_name,
-            "record_id": event.record_id,
-            "change_type": event.change_type,
-            "change_origin": event.change_origin or "",
-            "transaction_key": event.transaction_key,
-            "sequence_number": event.sequence_number,
-            "commit_timestamp": event.commit_timestamp,
-            "commit_number": event.commit_number,
-            "commit_user": event.commit_user or "",
-            "replay_id": event.replay_id,
-            "event_uuid": event.event_uuid or "",
-            "record_count": len(event.record_ids),
-            "changed_fields": _list(event.changed_fields),
-            "nulled_fields": _list(event.nulled_fields),
-            "diff_fields": _list(event.diff_fields),
-            "header_extra": event.header_extra,
-            "changed_data": event.changed_data,
-            "received_at": received_at,
-        }
-    )
-
-
-def _list(names: Iterable[str] | None) -> list[str] | None:
-    return None if names is None else list(names)

@@ -33,7 +33,7 @@ class Publisher(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="publish", daemon=True)
         self._to_publish = DeliveriesToPublish()
-        self._reads: set[int] = set()
+        self._listeners_to_read: set[int] = set()
         self._no_broker_before = 0.0
         self._is_over = False
         self._changed = threading.Condition()
@@ -45,17 +45,19 @@ class Publisher(threading.Thread):
             self._is_over = True
             self._changed.notify_all()
 
-    def publish(self, to_publish: DeliveriesToPublish, *, reads_of: int | None = None) -> None:
-        """Publish these deliveries soon, and start reading the records of the listener `reads_of`.
-        Returns at once."""
-        if not to_publish and reads_of is None:
+    def publish(
+        self, to_publish: DeliveriesToPublish, *, read_records_of: int | None = None
+    ) -> None:
+        """Publish these deliveries soon, and start the planned reads of records of the listener
+        `read_records_of`. Returns at once."""
+        if not to_publish and read_records_of is None:
             return
         with self._changed:
             if self._is_over or len(self._to_publish) > MOST:
                 return
             self._to_publish.add(to_publish)
-            if reads_of is not None:
-                self._reads.add(reads_of)
+            if read_records_of is not None:
+                self._listeners_to_read.add(read_records_of)
             self._changed.notify_all()
 
     def run(self) -> None:
@@ -68,21 +70,21 @@ class Publisher(threading.Thread):
     def _next(self) -> tuple[DeliveriesToPublish, set[int]] | None:
         """Wait for work and return all of it; None once the publisher has ended."""
         with self._changed:
-            while not (self._to_publish or self._reads):
+            while not (self._to_publish or self._listeners_to_read):
                 if self._is_over:
                     return None
                 if not self._changed.wait(IDLE_SECONDS):
                     connection.close()
-            work = self._to_publish, self._reads
-            self._to_publish, self._reads = DeliveriesToPublish(), set()
+            work = self._to_publish, self._listeners_to_read
+            self._to_publish, self._listeners_to_read = DeliveriesToPublish(), set()
         return work
 
-    def _publish(self, to_publish: DeliveriesToPublish, reads: set[int]) -> None:
+    def _publish(self, to_publish: DeliveriesToPublish, listeners_to_read: set[int]) -> None:
         if time.monotonic() < self._no_broker_before:  # other brokers may be up
-            to_publish, reads = DeliveriesToPublish(ready=to_publish.ready), set()
+            to_publish, listeners_to_read = DeliveriesToPublish(ready=to_publish.ready), set()
         try:
             handover.publish(to_publish, database_clock.now())
-            for listener_id in reads:
+            for listener_id in listeners_to_read:
                 plan.start(listener_id, database_clock.now())
         except (BrokerUnavailable, *TRANSIENT) as error:
             self._no_broker_before = time.monotonic() + BROKER_PAUSE_SECONDS

@@ -15,7 +15,7 @@ from django.db import IntegrityError, InternalError, connection
 
 from audit.db.retry import TRANSIENT, retry
 from consumer.ingest.position import CommitsLost, note_unrecorded
-from consumer.ingest.transaction import KeepAlive, Message, ingest, move
+from consumer.ingest.transaction import KeepAlive, Message, ingest, move_to_keep_alive
 from consumer.stream import metrics
 from consumer.stream.buffer import Buffer, Received
 from consumer.stream.publisher import Publisher
@@ -148,14 +148,14 @@ class Recorder(threading.Thread):
             commit=self._commit,
         )
         self._expect_repeats = bool(result.repeated)
-        if result.left_at:
-            self._buffer.expected_position = result.left_at
-            self._buffer.is_held_back = result.left_at != result.replay_id
+        if result.position_token:
+            self._buffer.expected_position = result.position_token
+            self._buffer.is_held_back = result.position_token != result.replay_id
         if result.replay_id:
             self._on_commit(result.replay_id)
         metrics.recorded(self._listener.name, result, batch)
-        reads_of = self._listener.pk if result.reads else None
-        self._publisher.publish(result.to_publish, reads_of=reads_of)
+        read_records_of = self._listener.pk if result.reads_planned else None
+        self._publisher.publish(result.to_publish, read_records_of=read_records_of)
         self.recorded += result.entries
 
     def _decode_next(self) -> None:
@@ -170,7 +170,9 @@ class Recorder(threading.Thread):
 
     def _move(self, keep_alive: KeepAlive) -> None:
         expected_position = self._buffer.expected_position
-        replay_id = self._commit(lambda: move(self._lease, keep_alive, expected_position))
+        replay_id = self._commit(
+            lambda: move_to_keep_alive(self._lease, keep_alive, expected_position)
+        )
         self._buffer.expected_position = replay_id
         self._buffer.is_held_back = False
         self._on_commit(replay_id)

@@ -17,6 +17,19 @@ from listeners.models.listener import Listener
 class Position(models.Model):
     """The position of a listener in its channel, and the lease of the process that runs it.
 
+    replay_id        where the next subscription begins
+    newest_id        the id of the last recorded event, if replay_id stays before it because events
+                     share ids (consumer.ingest.shared_ids); otherwise empty
+    newest_batches   how many batches in a row ended with the newest id; kept when a new session,
+                     to which its events come again, clears that id
+    replay_id_at     when the event of replay_id was committed, if it stays before the last one
+    named_at         when Salesforce last reported, without an event, that nothing follows replay_id
+    last_event_at    when the last recorded change was committed in Salesforce
+    caught_up_at     when Salesforce last had no more events and all received ones were recorded
+    tip_since        of a position without an event: when the listener subscribed at the tip, or
+                     when its last position was lost and it was to continue at the earliest event
+    position_token   a text that changes with each recording; not a column
+
     The epoch grows with every change of holder. Each ingest transaction checks it, so that a former
     holder that was paused or disconnected can no longer write.
     """
@@ -35,18 +48,12 @@ class Position(models.Model):
         blank=True,
         help_text="Where the next subscription continues: a replay id, opaque.",
     )
-    # On a channel where events share replay ids (consumer.ingest.shared_ids), the position stays
-    # before the id of the last recorded event. Then that is the newest id, with the number of
-    # batches that ended with it; otherwise they are empty. A new session, to which the events of
-    # the newest id come again, clears only the id.
     newest_id = models.CharField(max_length=255, blank=True)
     newest_batches = models.PositiveIntegerField(default=0)
-    # When the event of a replay id was committed that is before the last recorded event's.
     replay_id_at = models.DateTimeField(null=True, blank=True)
     # Events of a standard channel were seen to share replay ids.
     shares_ids = models.BooleanField(default=False)
-    # When Salesforce last reported, without an event, that there are no more events up to the
-    # replay id. The position's age counts from then, unless an event was recorded later.
+    # The position's age counts from then, unless an event was recorded later.
     named_at = models.DateTimeField(null=True, blank=True)
     # The org and channel of the position; a replay id is not valid in another one.
     org_id = models.CharField(max_length=18, blank=True)
@@ -54,8 +61,6 @@ class Position(models.Model):
     # The managed subscription that keeps a position of ours: Salesforce accepted a commit, and has
     # not said since that it was deleted. Without one, a next session begins anywhere.
     subscription = models.CharField(max_length=100, blank=True)
-    # Of a position without an event: when the listener subscribed at tip, or when its last position
-    # was recorded as lost and it was to continue at the earliest event.
     tip_since = models.DateTimeField(null=True, blank=True)
     holder = models.CharField(max_length=200, blank=True)
     epoch = models.BigIntegerField(default=0)
@@ -67,8 +72,7 @@ class Position(models.Model):
     last_received_at = models.DateTimeField(
         null=True, blank=True, help_text="When Salesforce last answered, with or without events."
     )
-    # When Salesforce last had no more events and all received ones were recorded: changes committed
-    # until shortly before then are in the audit log.
+    # Changes committed until shortly before then are in the audit log.
     caught_up_at = models.DateTimeField(null=True, blank=True)
     # Since when received changes cannot be recorded; None while recording works.
     unrecorded_since = models.DateTimeField(null=True, blank=True)
@@ -93,8 +97,12 @@ class Position(models.Model):
         ]
 
     @property
-    def left_at(self) -> str:
-        """Where the last recording left the position; another text after each recording."""
+    def position_token(self) -> str:
+        """A text that tells whether the position is where a recording left it.
+
+        It changes with each recording, also where `replay_id` stays: then it is the newest id, and
+        how many batches ended with it.
+        """
         return f"{self.newest_id}#{self.newest_batches}" if self.newest_id else self.replay_id
 
     @property

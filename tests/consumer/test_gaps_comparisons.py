@@ -30,7 +30,7 @@ def test_an_overflow_compares_what_was_saved_from_an_hour_before_it(listener):
     assert timezone.now() - job.window_end < timedelta(minutes=5)
     assert (job.entry, job.incident) == (AuditLogEntry.objects.get(), incident)
     assert "compared with the audit log" in incident.action
-    assert (result.to_publish.ids, result.reads) == ([], False)
+    assert (result.to_publish.ids, result.reads_planned) == ([], False)
 
 
 def test_an_overflow_from_an_org_whose_clock_is_ahead_has_a_window_too(listener):

@@ -29,7 +29,7 @@ def test_until_the_record_is_read_its_delivery_waits_and_what_follows_behind_it(
     assert (waiting.state, waiting.awaits_record) == ("blocked", True)
     assert waiting.error == "waits until its record is read from Salesforce"
     assert (behind.state, behind.chain) == ("blocked", waiting.chain)
-    assert (result.to_publish.ids, result.reads) == ([], True)
+    assert (result.to_publish.ids, result.reads_planned) == ([], True)
     assert DirtyRecord.objects.get().entry_id == waiting.entry_id
 
 

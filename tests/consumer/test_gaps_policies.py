@@ -25,7 +25,7 @@ def test_another_policy_reads_nothing(org, heard, account, policy):
     result = hear(org, heard)
 
     assert not DirtyRecord.objects.exists()
-    assert not result.reads
+    assert not result.reads_planned
     assert Incident.objects.get().is_open
     states = [(one.state, one.entry.change_type) for one in deliveries()]
     assert states == ([("queued", "GAP_UPDATE")] if policy == "deliver" else [])

@@ -169,13 +169,13 @@ def test_a_refusal_after_the_opening_leaves_the_position_as_it_is(
         lease_of(listener, "before")
         known = timezone.now() - timedelta(hours=1)
         Position.objects.update(**position, last_event_at=known, holder="", lease_until=None)
-        left_at = stands(listener).left_at
+        position_token = stands(listener).position_token
         with running(listener):
             for _ in range(2):
                 assert refused.wait(20)
                 refused.clear()
             assert not lost()
-            assert stands(listener).left_at == left_at
+            assert stands(listener).position_token == position_token
 
             began = timezone.now()
             may_begin.set()

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Throughput
 from consumer.ingest.position import CommitsLost
-from consumer.ingest.transaction import KeepAlive, Message, ingest, move
+from consumer.ingest.transaction import KeepAlive, Message, ingest, move_to_keep_alive
 from consumer.stream.buffer import Buffer
 from consumer.stream.commit_mark import CommitMark
 from consumer.stream.publisher import Publisher
@@ -84,7 +84,7 @@ def test_without_the_lease_the_position_does_not_move(listener):
     lease_of(listener, "another process")
 
     with pytest.raises(LeaseLost):
-        move(lease, moment(), "7")
+        move_to_keep_alive(lease, moment(), "7")
 
     assert Position.objects.get().replay_id == "7"
 
@@ -95,11 +95,11 @@ def test_a_database_that_lost_the_commits_before_it_is_not_moved_past_them(liste
     ingest(listener, lease, received(change(replay=7)), [])
 
     with pytest.raises(CommitsLost):
-        move(lease, moment(), expected_position="8")
+        move_to_keep_alive(lease, moment(), expected_position="8")
 
     assert Position.objects.get().replay_id == "7"
-    move(lease, moment(), expected_position="7")
-    move(lease, moment(), expected_position="7")  # the answer to the commit was lost
+    move_to_keep_alive(lease, moment(), expected_position="7")
+    move_to_keep_alive(lease, moment(), expected_position="7")  # the answer to the commit was lost
     assert Position.objects.get().replay_id == NAMED
 
 

@@ -67,4 +67,4 @@ def test_a_gap_is_read_at_once_beside_any_other_message(make_listener, place):
 
     result = ingest(listener, lease_of(listener), received(*messages))
 
-    assert (result.entries, result.quarantined, result.reads) == (1, 1, True)
+    assert (result.entries, result.quarantined, result.reads_planned) == (1, 1, True)

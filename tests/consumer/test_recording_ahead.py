@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from audit.log.record import FEW, record
 from audit.models import AuditLogEntry, Quarantined
+from consumer.ingest.entry import entry_of
 from consumer.ingest.quarantine import keep
-from consumer.ingest.transaction import entry_of, ingest
+from consumer.ingest.transaction import ingest
 from consumer.stream.buffer import Buffer
 from consumer.stream.publisher import Publisher
 from consumer.stream.recorder import Recorder

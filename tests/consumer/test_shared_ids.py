@@ -14,7 +14,7 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, Quarantined
 from consumer import listener_control
 from consumer.ingest.position import CommitsLost
-from consumer.ingest.transaction import KeepAlive, Message, ingest, move
+from consumer.ingest.transaction import KeepAlive, Message, ingest, move_to_keep_alive
 from consumer.stream.buffer import Buffer
 from consumer.stream.publisher import Publisher
 from consumer.stream.receiver import Receiver
@@ -61,11 +61,11 @@ class Listening:
         self.listener = make_listener(channel=channel)
         self.lease = lease_of(self.listener)
         Position.objects.filter(listener=self.listener).update(channel=channel)
-        self.left_at = ""
+        self.position_token = ""
 
     def record(self, *messages):
-        result = ingest(self.listener, self.lease, received(*messages), [], self.left_at)
-        self.left_at = result.left_at
+        result = ingest(self.listener, self.lease, received(*messages), [], self.position_token)
+        self.position_token = result.position_token
         return result
 
     @property
@@ -157,7 +157,7 @@ def begin_again(listening: Listening) -> None:
     session = Session(listening.listener, listening.lease, stream, buffer)
     session.open("")
     session.store_beginning()
-    listening.left_at = buffer.expected_position or ""
+    listening.position_token = buffer.expected_position or ""
 
 
 HOUR = timedelta(hours=1)
@@ -188,7 +188,7 @@ def test_the_time_left_counts_from_the_last_event_again_once_nothing_follows(cus
     custom.record(at(1, now - 70 * HOUR), at(2, now))
     begin_again(custom)
 
-    move(custom.lease, KeepAlive("2", now), custom.left_at)
+    move_to_keep_alive(custom.lease, KeepAlive("2", now), custom.position_token)
 
     assert runway(custom.position, now) == 72 * HOUR
 
@@ -211,16 +211,16 @@ def test_lost_commits_are_noticed_although_the_position_stood_still(custom, lost
         with pytest.raises(CommitsLost):
             custom.record(message)
 
-    assert custom.position.left_at == "1#1"
+    assert custom.position.position_token == "1#1"
 
 
 @pytest.mark.parametrize("second", [part(1, "001B"), part(2, "001B"), unreadable(1), unreadable(2)])
 def test_a_batch_that_was_committed_without_an_answer_is_no_loss(custom, second):
     custom.record(part(1, "001A"))
-    left_at = custom.left_at
+    position_token = custom.position_token
     first_time = custom.record(second)
     replay_id = custom.position.replay_id
-    custom.left_at = left_at
+    custom.position_token = position_token
 
     again = custom.record(second)
 
@@ -267,7 +267,7 @@ def test_two_events_with_one_id_in_two_batches_show_it_too():
     listening.record(part(1, "001B"))
 
     assert listening.position.shares_ids
-    assert listening.position.left_at == "1#1"
+    assert listening.position.position_token == "1#1"
 
 
 def test_a_lost_commit_of_the_batch_that_showed_it_is_noticed():
@@ -283,13 +283,17 @@ def test_a_lost_commit_of_the_batch_that_showed_it_is_noticed():
             listening.record(message)
     for named in ("", "1"):
         with pytest.raises(CommitsLost):
-            move(listening.lease, KeepAlive(named, timezone.now()), listening.left_at)
+            move_to_keep_alive(
+                listening.lease, KeepAlive(named, timezone.now()), listening.position_token
+            )
 
 
 @pytest.mark.parametrize("second", [part(1, "001C"), unreadable(1)], ids=["read", "unreadable"])
 def test_a_commit_that_is_lost_after_the_position_moved_on_is_noticed(custom, second):
     custom.record(part(1, "001A"))
-    custom.left_at = move(custom.lease, KeepAlive("", timezone.now()), custom.left_at)
+    custom.position_token = move_to_keep_alive(
+        custom.lease, KeepAlive("", timezone.now()), custom.position_token
+    )
     older = Position.objects.values().get()
     custom.record(part(1, "001B"))
     rewind(older)
@@ -306,7 +310,7 @@ def test_an_event_that_arrives_twice_shows_nothing(times):
     listening.record(*[message] * times)
 
     assert not listening.position.shares_ids
-    assert listening.position.left_at == "1"
+    assert listening.position.position_token == "1"
 
 
 @pytest.mark.parametrize("channel", [ALL, ACCOUNTS])
@@ -319,7 +323,7 @@ def test_a_field_that_did_not_change_shows_nothing_on_a_standard_channel(channel
     listening.record(part(2, "001A", data=fields, changedFields=["Phone"]))
 
     assert not listening.position.shares_ids
-    assert listening.position.left_at == "2"
+    assert listening.position.position_token == "2"
 
 
 def test_a_usual_channel_is_recorded_with_the_usual_statements():
@@ -375,7 +379,7 @@ def test_the_position_moves_on_when_nothing_follows(record, named, expected):
     assert record(CUSTOM, *batches) == ["1", expected]
 
     position = Position.objects.get()
-    assert position.left_at == position.replay_id == expected
+    assert position.position_token == position.replay_id == expected
     assert (position.named_at is not None) == bool(named)
 
 
@@ -386,13 +390,15 @@ def test_lost_commits_are_noticed_when_nothing_follows(custom):
     nothing = KeepAlive("", timezone.now())
     rewind(older)
     with pytest.raises(CommitsLost):
-        move(custom.lease, nothing, custom.left_at)
+        move_to_keep_alive(custom.lease, nothing, custom.position_token)
 
     rewind({"replay_id": "", "newest_id": "1", "newest_batches": 2})
-    move(custom.lease, nothing, custom.left_at)
-    move(custom.lease, nothing, custom.left_at)  # the answer to the commit was lost
+    move_to_keep_alive(custom.lease, nothing, custom.position_token)
+    move_to_keep_alive(
+        custom.lease, nothing, custom.position_token
+    )  # the answer to the commit was lost
 
-    assert custom.position.left_at == "1"
+    assert custom.position.position_token == "1"
 
 
 def test_forgetting_a_position_forgets_its_newest_id_and_notices_that_it_moved(custom):
@@ -439,7 +445,7 @@ def test_a_new_subscription_begins_before_the_newest_id_and_expects_its_events_a
 
         assert receiver.opened_at
         position = Position.objects.get()
-        assert buffer.expected_position == position.left_at == position.replay_id == "1"
+        assert buffer.expected_position == position.position_token == position.replay_id == "1"
 
 
 @pytest.mark.parametrize("is_held_back", [True, False])

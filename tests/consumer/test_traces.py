@@ -5,8 +5,9 @@ from django.utils import timezone
 
 from audit.models import Quarantined
 from consumer.gaps.complete import complete
+from consumer.ingest.entry import entry_of
 from consumer.ingest.quarantine_retry import ingest_again
-from consumer.ingest.transaction import entry_of, ingest
+from consumer.ingest.transaction import ingest
 from consumer.reconciliation.backfill import record_chosen
 from handlers import tracing
 from listeners.salesforce.decode import decode, message_text

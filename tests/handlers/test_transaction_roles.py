@@ -5,7 +5,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from consumer.ingest.position import note_unrecorded
-from consumer.ingest.transaction import KeepAlive, ingest, move, quarantine_answer
+from consumer.ingest.transaction import KeepAlive, ingest, move_to_keep_alive, quarantine_answer
 from handlers.models import Delivery
 from handlers.sdk.outcomes import Failed, Succeeded
 from handlers.types import Ended
@@ -30,7 +30,7 @@ def ended(claims, outcome):
     [
         lambda listener, lease: ingest(listener, lease, received(change())),
         lambda listener, lease: ingest(listener, lease, received({"channel": "/data/Nothing"})),
-        lambda listener, lease: move(lease, KeepAlive("7", NOW)),
+        lambda listener, lease: move_to_keep_alive(lease, KeepAlive("7", NOW)),
         lambda listener, lease: quarantine_answer(listener, lease, "<html>", "no JSON", NOW),
         lambda listener, lease: note_unrecorded(lease, 1),
     ],
