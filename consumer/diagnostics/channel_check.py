@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from consumer.diagnostics.findings import Finding, Step
 from listeners.connections import listener_warnings
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.models import Listener
 from listeners.salesforce.errors import (
     LoginRefused,
@@ -81,9 +81,9 @@ def _subscribe(tokens: Tokens, listener: Listener) -> None:
 def _await_refusal(stream: EventStream) -> None:
     """Wait for a refusal over gRPC, which may arrive shortly after the stream has opened."""
     deadline = time.monotonic() + REFUSAL_SECONDS
-    while not stream.has_news and time.monotonic() < deadline:
+    while not stream.has_result_ready and time.monotonic() < deadline:
         time.sleep(0.05)
-    if stream.has_news:
+    if stream.has_result_ready:
         stream.poll()
 
 

@@ -15,7 +15,7 @@ from consumer.stream import metrics
 from consumer.stream.login_guard import GuardedTokens, Logins
 from consumer.stream.publisher import Publisher
 from listeners.clock import database_clock
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.leases import Lease
 from listeners.models import Listener, Position
 from listeners.salesforce.errors import SalesforceError

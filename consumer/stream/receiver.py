@@ -151,7 +151,7 @@ class Receiver(threading.Thread):
 
     def _attempt(self) -> None:
         try:
-            if not (self._stream.is_open or self._stream.has_news):
+            if not (self._stream.is_open or self._stream.has_result_ready):
                 self._open()
             self.session.store_beginning()
             self._receive()

@@ -1,4 +1,8 @@
-"""Decodes CometD data messages to change events, without clock, network or state."""
+"""Decodes data messages of either transport to change events, without clock, network or state.
+
+Events of the Pub/Sub API have the form of the Streaming API (CometD) here: `pubsub.to_cometd`
+converts them.
+"""
 
 from __future__ import annotations
 

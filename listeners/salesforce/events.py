@@ -40,7 +40,7 @@ class ChangeEvent(Struct, frozen=True):
     replay_id: str  # opaque: no arithmetic, no order, not unique over time
     event_uuid: str | None
     entity_name: str
-    record_id: str  # ends with * for a change to every record, such as a new field type
+    record_id: str  # a key prefix and * for a change to every record, such as a new field type
     record_ids: tuple[str, ...]  # all records of the message, without duplicates, in its order
     change_type: str  # as sent; ``kind`` is the closed form
     change_origin: str | None

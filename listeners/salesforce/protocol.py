@@ -70,8 +70,8 @@ class EventStream(ABC):
         self._options = options or StreamOptions()
         self._monotonic = monotonic
         self._closed = threading.Event()
-        #: Called by ``poll`` with the size in bytes of what has arrived, before it is parsed, which
-        #: multiplies its size. May wait.
+        #: Called by ``poll`` with the size in bytes of what arrived, before it is parsed: then it
+        #: takes several times as much memory. May wait until there is room.
         self.admit: Callable[[int], None] = lambda size: None
 
     @property
@@ -81,7 +81,7 @@ class EventStream(ABC):
 
     @property
     @abstractmethod
-    def has_news(self) -> bool:
+    def has_result_ready(self) -> bool:
         """Whether the next poll returns or raises immediately, because of what already arrived."""
 
     @property

@@ -9,7 +9,7 @@ from consumer.stream.buffer import Buffer
 from consumer.stream.publisher import Publisher
 from consumer.stream.receiver import Receiver
 from consumer.stream.recorder import Recorder
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.models import Position
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.listeners.salesforce.pubsub.scripted import Refusal

@@ -10,7 +10,7 @@ from audit.models import Incident, Reconciliation
 from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import Logins
 from consumer.stream.receiver import Receiver
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.models import Position
 from tests.listeners.salesforce.pubsub.scripted import ScriptedPubSub
 from tests.listeners.salesforce.pubsub.scripted_events import batch

@@ -17,7 +17,7 @@ from consumer.stream import metrics
 from consumer.stream.buffer import Buffer
 from consumer.stream.receiver import Receiver
 from consumer.stream.reconnect_delay import pause_after
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.models import Position
 from listeners.salesforce.errors import LoginUnavailable, TransportFailed
 from listeners.salesforce.http.request import Answer

@@ -20,7 +20,7 @@ from consumer.stream.publisher import Publisher
 from consumer.stream.receiver import Receiver
 from consumer.stream.recorder import Recorder
 from consumer.stream.session import Session
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.listener_state import runway
 from listeners.models import Position
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire

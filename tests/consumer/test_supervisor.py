@@ -19,7 +19,7 @@ from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
 from consumer.stream.receiver import Receiver
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.models import Listener, Position
 from tests.sample_data import lease_of, listener_of, make_listener, received
 from tests.servers import wait_for

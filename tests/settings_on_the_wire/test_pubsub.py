@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.connections.token_sources import token_source
 from listeners.models import Listener
 from tests.listeners.salesforce.pubsub.scripted import Call, Refusal, ScriptedPubSub

@@ -1,4 +1,4 @@
-"""Interprets the answers of the Streaming API: HTTP errors, and refused Bayeux messages."""
+"""Parses the answers of the Streaming API: Bayeux messages, refusals too, and HTTP errors."""
 
 from __future__ import annotations
 

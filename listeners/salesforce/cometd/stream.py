@@ -55,7 +55,7 @@ class CometdStream(EventStream):
         self.last_answer_at: float | None = None
         self._server_time: datetime | None = None
         self._watch = SilenceWatch(
-            self._options.keep_alive_interval, self._is_somebody_there, self._http.cut
+            self._options.keep_alive_interval, self._is_peer_answering, self._http.cut
         )
 
     @property
@@ -65,7 +65,7 @@ class CometdStream(EventStream):
         return self._current[1].state is SessionState.SUBSCRIBED
 
     @property
-    def has_news(self) -> bool:
+    def has_result_ready(self) -> bool:
         return bool(self._messages) or self._failure is not None
 
     @property
@@ -77,7 +77,7 @@ class CometdStream(EventStream):
         try:
             if not self._messages:
                 self._unpolled_bytes = 0
-                self._next_answer()
+                self._long_poll()
         except StreamRefused as refusal:
             if refusal.reaction is Reaction.NEW_TOKEN and self._current is not None:
                 self._tokens.invalidate(self._current[0])
@@ -119,7 +119,7 @@ class CometdStream(EventStream):
             session.subscribe,
         )
         for step in steps:
-            self._converse(token, session, step())
+            self._exchange(token, session, step())
             self._raise_failure()
         self.has_replay = session.has_replay
 
@@ -129,7 +129,7 @@ class CometdStream(EventStream):
         if failure is not None:
             raise failure
 
-    def _next_answer(self) -> None:
+    def _long_poll(self) -> None:
         if self._closed.is_set():
             raise StreamClosed
         self._raise_failure()
@@ -142,9 +142,9 @@ class CometdStream(EventStream):
         token = self._fresh(self._current)
         request = session.connect(self._monotonic())
         with self._watch.waiting():
-            answer = self._answer(token, session, request)
+            answer = self._send(token, session, request)
         self.admit(len(answer.body))
-        self._take_in(session, request, answer)
+        self._keep_answer(session, request, answer)
         if not self._messages:
             self._raise_failure()
 
@@ -171,17 +171,17 @@ class CometdStream(EventStream):
         self._current = token, session
         return token
 
-    def _is_somebody_there(self) -> bool:
+    def _is_peer_answering(self) -> bool:
         if self._current is None:
             return True
         token, _ = self._current
         return self._http.is_answered(token.instance_url, self._options.connection_timeout)
 
-    def _converse(self, token: Token, session: BayeuxSession, request: Request) -> None:
+    def _exchange(self, token: Token, session: BayeuxSession, request: Request) -> None:
         """Send one request, and keep the messages and the failure of its answer."""
-        self._take_in(session, request, self._answer(token, session, request))
+        self._keep_answer(session, request, self._send(token, session, request))
 
-    def _take_in(self, session: BayeuxSession, request: Request, answer: Answer) -> None:
+    def _keep_answer(self, session: BayeuxSession, request: Request, answer: Answer) -> None:
         try:
             messages = bayeux_messages(answer, str(request[0]["channel"]))
         except SalesforceError:
@@ -195,7 +195,7 @@ class CometdStream(EventStream):
             self.last_answer_at = self._monotonic()
             self._server_time = answer.date()
 
-    def _answer(self, token: Token, session: BayeuxSession, request: Request) -> Answer:
+    def _send(self, token: Token, session: BayeuxSession, request: Request) -> Answer:
         if self._closed.is_set():
             raise StreamClosed
         timeout = (self._options.connection_timeout, self._read_timeout(session, request))

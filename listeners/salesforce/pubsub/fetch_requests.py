@@ -15,8 +15,10 @@ from listeners.salesforce import replay_ids
 from listeners.salesforce.errors import Reaction, StreamRefused
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 
-MOST = 100  # outstanding credits; Salesforce's maximum
-LEAST = 10  # credits in a request, which reduces throughput by a tenth at most
+#: The most outstanding credits, one for each event: Salesforce's maximum.
+MAX_CREDITS = 100
+#: The fewest credits that a request grants, which reduces throughput by a tenth at most.
+MIN_CREDITS_A_REQUEST = 10
 #: How often to grant a credit while the inbox is full: the server closes a stream that has had no
 #: credits for 60 s.
 TRICKLE_SECONDS = 30.0
@@ -39,13 +41,13 @@ class Credits:
         if 0 < pending < self.outstanding and now - self._asked_at >= _SETTLED_SECONDS:
             self.outstanding = pending
 
-    def is_owed(self, pending: int, now: float) -> bool:
-        """Return whether the server has credits that it has not used.
+    def has_open_credits(self, pending: int, now: float) -> bool:
+        """Return whether the server has credits that it has not used: then it holds no event back.
 
         Either it sends their number, or the first request or an old one must have reached it.
         """
         is_seen = now - self._asked_at >= _SETTLED_SECONDS
-        return pending > 0 or (self.outstanding if is_seen else MOST - self._received) > 0
+        return pending > 0 or (self.outstanding if is_seen else MAX_CREDITS - self._received) > 0
 
     def asked(self, events: int, now: float) -> None:
         """Count a request for events."""
@@ -55,8 +57,8 @@ class Credits:
     def due(self, now: float, *, is_full: bool) -> int:
         """Return the credits to grant now; with a full inbox, only enough to keep the stream."""
         if not is_full:
-            used = MOST - self.outstanding
-            return used if used >= LEAST else 0
+            used = MAX_CREDITS - self.outstanding
+            return used if used >= MIN_CREDITS_A_REQUEST else 0
         return 1 if self.wait(is_full=True, now=now) == 0.0 else 0
 
     def wait(self, now: float, *, is_full: bool) -> float | None:
@@ -105,7 +107,7 @@ class Subscribe:
     def answered(self, response: Any) -> None:
         """Process the parts of a response other than events. Raises ``StreamRefused``."""
 
-    def is_news(self, response: Any) -> bool:
+    def has_events_or_keep_alive(self, response: Any) -> bool:
         """Return whether a response has events or is a keep-alive, not only a commit response."""
         return True
 
@@ -162,7 +164,7 @@ class ManagedSubscribe(Subscribe):
             raise StreamRefused("the commit", answer.error.msg, Reaction.REHANDSHAKE, code=code)
         self.has_committed = True
 
-    def is_news(self, response: Any) -> bool:
+    def has_events_or_keep_alive(self, response: Any) -> bool:
         return bool(response.events) or not response.HasField("commit_response")
 
     def position_deleted(self) -> None:

@@ -31,7 +31,7 @@ class Inbox:
         self._has_room = has_room
 
     @property
-    def has_news(self) -> bool:
+    def has_result_ready(self) -> bool:
         with self._changed:
             return self._is_ready()
 

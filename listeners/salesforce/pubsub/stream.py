@@ -25,7 +25,8 @@ from listeners.salesforce.replay_ids import text_of
 from listeners.salesforce.tokens.tokens import Token, Tokens
 
 MOST_A_POLL = 500  # messages
-#: The size in bytes for which an event counts at least: Avro takes less than the JSON of CometD.
+#: The least size in bytes that is counted for an event: its Avro payload is smaller than the JSON
+#: that it becomes, which the limits on memory are made for.
 _LEAST_SIZE = 1024
 
 
@@ -72,9 +73,9 @@ class PubSubStream(EventStream):
         return current is not None and not current.subscription.inbox.has_failed
 
     @property
-    def has_news(self) -> bool:
+    def has_result_ready(self) -> bool:
         current = self._current
-        return current is not None and current.subscription.inbox.has_news
+        return current is not None and current.subscription.inbox.has_result_ready
 
     @property
     def has_committed(self) -> bool:
@@ -173,7 +174,8 @@ class PubSubStream(EventStream):
     def _messages(self, current: _Current, events: Sequence[ConsumerEvent]) -> Messages:
         """Return the messages of the events, up to the first whose schema cannot be read now.
 
-        Salesforce sends the others again after the stream is reopened.
+        That failure is raised by the next poll, or by this one if there is no message before it.
+        Salesforce sends the remaining events again after the stream is reopened.
         """
         messages: Messages = []
         schema: Schema | None = None

@@ -23,7 +23,7 @@ from listeners.salesforce.errors import (
     TransportFailed,
 )
 from listeners.salesforce.protocol import StreamOptions
-from listeners.salesforce.pubsub.fetch_requests import MOST, Credits, Subscribe
+from listeners.salesforce.pubsub.fetch_requests import MAX_CREDITS, Credits, Subscribe
 from listeners.salesforce.pubsub.inbox import FULL, OVERFULL, Inbox
 from listeners.salesforce.pubsub.rpc import UNREADABLE, Calls
 
@@ -50,7 +50,7 @@ class Subscription:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()  # a request may be due
         self._room = asyncio.Event()  # the inbox has room for the next response
-        self._heard = asyncio.Event()  # a response arrived, or the call ended
+        self._response_or_end = asyncio.Event()  # a response arrived, or the call ended
         self._began = asyncio.Event()  # the server has accepted or refused the call
         self._call: Any = None
         self._credits = Credits(0.0)
@@ -140,12 +140,12 @@ class Subscription:
             self._call.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
             self._call = None
-            self._heard.set()
+            self._response_or_end.set()
 
     async def _read(self) -> SalesforceError:
         has_worked = False
         try:
-            self._greeted(await self._call.initial_metadata())
+            self._note_headers(await self._call.initial_metadata())
             # Not ``read()``, which drops received messages once the call has ended.
             async for response in self._call:
                 self._received(response)
@@ -158,7 +158,7 @@ class Subscription:
         why = "the server ended the stream"
         return StreamRefused(self._requests.method, why, Reaction.REHANDSHAKE, code="OK")
 
-    def _greeted(self, headers: aio.Metadata) -> None:
+    def _note_headers(self, headers: aio.Metadata) -> None:
         with suppress(ValueError, TypeError, KeyError):
             date = parsedate_to_datetime(str(headers["date"]))
             self.server_time = date if date.tzinfo else date.replace(tzinfo=UTC)
@@ -171,12 +171,14 @@ class Subscription:
             )
         self._heard_at = self._now()
         self._credits.received(len(response.events), response.pending_num_requested, self._heard_at)
-        if self._requests.is_news(response):
-            # Without open credits the server may hold back events before its latest replay id.
-            is_owed = self._credits.is_owed(response.pending_num_requested, self._heard_at)
-            self.inbox.put(response.events, response.latest_replay_id if is_owed else b"")
+        if self._requests.has_events_or_keep_alive(response):
+            # Without open credits the server may hold back events up to the latest replay id that
+            # it reports: then the position must not move to that id.
+            pending = response.pending_num_requested
+            is_certain = self._credits.has_open_credits(pending, self._heard_at)
+            self.inbox.put(response.events, response.latest_replay_id if is_certain else b"")
         self._changed.set()
-        self._heard.set()
+        self._response_or_end.set()
         self._requests.answered(response)
 
     async def _until_there_is_room(self) -> None:
@@ -187,8 +189,8 @@ class Subscription:
 
     async def _write(self) -> SalesforceError:
         with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # the reader reports the error
-            self._credits.asked(MOST, self._now())
-            await self._call.write(self._requests.first(MOST))
+            self._credits.asked(MAX_CREDITS, self._now())
+            await self._call.write(self._requests.first(MAX_CREDITS))
             while True:
                 self._changed.clear()
                 if not await self._send_what_is_due():
@@ -239,8 +241,8 @@ class Subscription:
 
     async def _until_committed(self) -> None:
         while not (self._requests.is_settled or self._task is None or self._task.done()):
-            self._heard.clear()
-            await self._heard.wait()
+            self._response_or_end.clear()
+            await self._response_or_end.wait()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -25,9 +25,9 @@ from listeners.salesforce.replay_ids import text_of
 if TYPE_CHECKING:
     from listeners.salesforce.pubsub.wire.pubsub_api_pb2 import ConsumerEvent
 
-_LISTS = ("changedFields", "nulledFields", "diffFields")
-_NONE = Named((), {})
-_ENVELOPE = 100_000  # characters, for the parts of a message other than payload and schema
+_FIELD_LISTS = ("changedFields", "nulledFields", "diffFields")
+_NO_FIELDS = Named((), {})
+_OTHER_CHARACTERS = 100_000  # room for the parts of a message other than payload and schema
 
 
 class _Event(NamedTuple):
@@ -101,7 +101,7 @@ def _message(event: _Event, schema: Schema) -> Mapping[str, Any]:
 
 def _undecodable(event: _Event, schema: Schema, flaw: str) -> Mapping[str, Any]:
     payload = base64.b64encode(event.payload).decode("ascii")
-    room = RAW_LIMIT - _ENVELOPE - len(payload)
+    room = RAW_LIMIT - _OTHER_CHARACTERS - len(payload)
     fits = schema.text is not None and len(json.dumps(schema.text)) < room
     return {
         "channel": event.channel,
@@ -121,7 +121,7 @@ def _payload(schema: Schema, record: dict[str, Any]) -> dict[str, Any]:
     header = record.get(HEADER)
     if header is None:
         return record
-    changed, nulled, diff = [_expanded(schema, header, name) for name in _LISTS]
+    changed, nulled, diff = [_expanded(schema, header, name) for name in _FIELD_LISTS]
     explicit = changed | nulled
     payload = record if is_whole(record, explicit) else with_nulls(record, schema.fields, explicit)
     if diff.places:
@@ -133,8 +133,8 @@ def _expanded(schema: Schema, header: dict[str, Any], name: str) -> Named:
     """Replace bitmaps in a list of the header by names, and return the fields that they name."""
     elements = header.get(name)
     if not elements or not isinstance(elements, list):
-        return _NONE
-    named = _NONE
+        return _NO_FIELDS
+    named = _NO_FIELDS
     if set(map(type, elements)) == {str}:
         try:
             named = schema.named(tuple(elements))

@@ -98,12 +98,12 @@ def test_a_refusal_beside_events_is_news_after_them(org: ScriptedOrg) -> None:
     stream = opened(org)
 
     assert replay_ids(stream.poll()) == [1]
-    assert (stream.is_open, stream.has_news) == (False, True)
+    assert (stream.is_open, stream.has_result_ready) == (False, True)
     with pytest.raises(StreamRefused) as refused:
         stream.poll()
 
     assert refused.value.reaction is Reaction.QUOTA
-    assert not stream.has_news
+    assert not stream.has_result_ready
 
 
 def test_a_handshake_without_a_client_id_is_malformed(org: ScriptedOrg) -> None:

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listeners.salesforce.pubsub import fetch_requests, inbox
-from listeners.salesforce.pubsub.fetch_requests import LEAST, MOST, TRICKLE_SECONDS, Credits
+from listeners.salesforce.pubsub.fetch_requests import (
+    MAX_CREDITS,
+    MIN_CREDITS_A_REQUEST,
+    TRICKLE_SECONDS,
+    Credits,
+)
 from tests.listeners.salesforce.pubsub.scripted_events import batch
 from tests.listeners.salesforce.pubsub.streams import names_of, polled
 from tests.servers import wait_for
@@ -22,12 +27,12 @@ def full_of_credits(now=0.0):
 
 def test_used_credits_are_renewed_at_once_and_a_few_at_a_time():
     credits = full_of_credits()
-    assert credits.outstanding == MOST
+    assert credits.outstanding == MAX_CREDITS
     assert credits.due(0.0, is_full=False) == 0
-    credits.received(LEAST - 1, 0, now=1.0)
+    credits.received(MIN_CREDITS_A_REQUEST - 1, 0, now=1.0)
     assert credits.due(1.0, is_full=False) == 0
     credits.received(1, 0, now=1.0)
-    assert credits.due(1.0, is_full=False) == LEAST
+    assert credits.due(1.0, is_full=False) == MIN_CREDITS_A_REQUEST
 
 
 def test_nothing_is_asked_for_while_too_much_waits():
@@ -40,7 +45,7 @@ def test_nothing_is_asked_for_while_too_much_waits():
 
 def test_one_is_asked_for_in_time_so_that_the_stream_stays_open():
     credits = full_of_credits(now=10.0)
-    credits.received(MOST, 0, now=11.0)
+    credits.received(MAX_CREDITS, 0, now=11.0)
     assert credits.due(11.0, is_full=True) == 0
     assert credits.wait(11.0, is_full=True) == TRICKLE_SECONDS - 1
     assert credits.due(10.0 + TRICKLE_SECONDS, is_full=True) == 1
@@ -49,16 +54,18 @@ def test_one_is_asked_for_in_time_so_that_the_stream_stays_open():
 def test_the_servers_count_is_believed_once_every_request_has_reached_it():
     credits = full_of_credits(now=0.0)
     credits.received(0, 60, now=1.0)  # what was asked for may be on its way
-    assert credits.outstanding == MOST
+    assert credits.outstanding == MAX_CREDITS
     credits.received(0, 0, now=270.0)  # it has no count
-    assert credits.outstanding == MOST
+    assert credits.outstanding == MAX_CREDITS
     credits.received(0, 60, now=540.0)
     assert credits.outstanding == 60
 
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, MOST + 5), st.integers(0, 200), st.booleans(), st.floats(0, 40))
+        st.tuples(
+            st.integers(0, MAX_CREDITS + 5), st.integers(0, 200), st.booleans(), st.floats(0, 40)
+        )
     )
 )
 def test_the_outstanding_credits_never_exceed_the_maximum(history):
@@ -70,7 +77,7 @@ def test_the_outstanding_credits_never_exceed_the_maximum(history):
         assert due >= 0
         if due:
             credits.asked(due, now)
-        assert 0 <= credits.outstanding <= MOST
+        assert 0 <= credits.outstanding <= MAX_CREDITS
 
 
 def test_credits_are_topped_up_as_events_arrive_without_a_poll(serve, connect):
@@ -145,7 +152,7 @@ def test_what_is_too_much_to_keep_is_not_read(serve, connect, monkeypatch):
 
     stream = connect(serve(script))
     stream.open("-1")
-    wait_for(lambda: stream.has_news)
+    wait_for(lambda: stream.has_result_ready)
     inbox_of = stream._current.subscription.inbox
     assert inbox_of.fullness < 50  # of the 800 that were sent
 

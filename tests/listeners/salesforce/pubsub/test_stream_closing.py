@@ -69,7 +69,7 @@ def test_what_came_before_it_was_left_is_still_polled(serve, connect):
     server = serve(script)
     stream = connect(server)
     stream.open("-1")
-    wait_for(lambda: stream.has_news)
+    wait_for(lambda: stream.has_result_ready)
     stream.leave()
 
     assert names_of(stream.poll()) == ["1", "2", "3"]

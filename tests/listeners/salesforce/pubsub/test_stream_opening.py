@@ -188,7 +188,7 @@ def test_a_refused_position_is_raised_at_once(serve, connect):
         opened_and_polled(stream, shown(3))
 
     assert not stream.is_open
-    assert not stream.has_news
+    assert not stream.has_result_ready
 
 
 def test_a_login_without_an_org_id_is_a_configuration_error(serve, connect):

@@ -79,7 +79,7 @@ def test_a_keep_alive_that_does_not_count_credits_is_believed_while_there_are_so
 
 def test_a_keep_alive_never_overtakes_events_that_wait(serve, connect):
     stream = opened(connect, serve(playing(batch(1, 2), keep_alive(9))))
-    wait_for(lambda: stream.has_news)
+    wait_for(lambda: stream.has_result_ready)
 
     assert names_of(stream.poll()) == ["1", "2"]
     assert stream.newest is None
@@ -93,7 +93,7 @@ def test_a_keep_alive_that_events_have_overtaken_is_forgotten(serve, connect):
     wait_for(lambda: inbox.fullness)
 
     assert names_of(polled(stream, 2)) == ["2", "3"]
-    assert not stream.has_news
+    assert not stream.has_result_ready
 
 
 def test_what_came_before_a_failure_comes_before_it(serve, connect):
@@ -116,12 +116,12 @@ def test_a_failed_stream_has_news_until_the_failure_is_raised(serve, connect):
     stream = opened(connect, serve(playing(batch(1, 1), then=EXPIRED)))
     wait_for(lambda: not stream.is_open)
 
-    assert stream.has_news
+    assert stream.has_result_ready
     stream.poll()
-    assert stream.has_news
+    assert stream.has_result_ready
     with pytest.raises(StreamRefused):
         stream.poll()
-    assert not stream.has_news
+    assert not stream.has_result_ready
 
 
 def test_a_stream_that_the_server_ends_is_opened_again(serve, connect):

@@ -1,4 +1,4 @@
-"""Creates the event stream of a listener, by its transport."""
+"""Creates the event stream of a listener, by its transport, without opening it."""
 
 from __future__ import annotations
 

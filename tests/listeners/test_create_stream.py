@@ -2,7 +2,7 @@
 
 import pytest
 
-from listeners.connections.open_stream import stream_for
+from listeners.connections.create_stream import stream_for
 from listeners.salesforce.http.session import ClientFileMissing
 from tests.listeners.salesforce.pubsub.streams import NumberedTokens
 
