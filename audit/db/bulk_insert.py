@@ -16,8 +16,8 @@ from audit.db.prepared import prepared_cursor
 from listeners.salesforce.fast_json import encoded
 
 ROWS = 1000
-#: Up to so many rows, one INSERT is faster than fetching ids and a COPY.
-FEW = 4
+#: The most rows for which one INSERT is faster than fetching ids and a COPY.
+INSERT_ROWS = 4
 #: The ids are returned as one text, which is faster to read than one row for each. OFFSET 0 keeps
 #: PostgreSQL from looking up the sequence for each id.
 _NEXT = """
@@ -30,14 +30,14 @@ Values = Callable[[Sequence[Model]], Iterator[Sequence[Any]]]
 
 
 def no_op() -> None:
-    """A no-op, the default for `while_writing`."""
+    """Do nothing: the default for `while_writing`."""
 
 
 def object_factory(model: type[Row], **shared: Any) -> Callable[[dict[str, Any]], Row]:
-    """Return a function that creates an object from values, by attribute, and the fields' defaults.
+    """Return a function that creates an unsaved object from a dict of values by attribute name.
 
-    `shared` are values that all objects have. It bypasses the constructor, as unpickling does,
-    which is ten times as fast.
+    Attributes without a value get those of `shared`, or the field's default. The function bypasses
+    the constructor, as unpickling does, which is ten times as fast.
     """
     blank = {field.attname: field.get_default() for field in model._meta.concrete_fields} | shared
 
@@ -60,7 +60,7 @@ def insert(rows: Sequence[Row], while_writing: Callable[[], None] = no_op) -> Se
         return rows
     if connection.vendor != "postgresql":
         return type(rows[0])._default_manager.bulk_create(rows, batch_size=ROWS)
-    if len(rows) <= FEW:
+    if len(rows) <= INSERT_ROWS:
         _insert_few(rows)
     else:
         _number(rows)

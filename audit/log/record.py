@@ -14,8 +14,8 @@ from audit.db.prepared import Param, Prepared
 from audit.models import AuditLogEntry, Quarantined
 from listeners.models import Listener, Position
 
-#: Looking up so many entries takes no longer than a savepoint.
-FEW = 20
+#: The most entries whose lookup takes no longer than a savepoint.
+LOOKUP_ROWS = 20
 
 
 def record(
@@ -24,16 +24,18 @@ def record(
     *,
     expect_repeats: bool = True,
 ) -> list[AuditLogEntry]:
-    """Insert the entries of one listener that are not recorded yet, in order; return these.
+    """Insert the entries of one listener that are not recorded yet, in order; return the inserted.
 
     Inside the caller's transaction, which has locked the listener's position, so that no other
-    process adds entries. `while_writing`: see `insert`. When `expect_repeats` is false, many
-    entries are looked up only after a unique constraint has refused them.
+    process adds entries. `while_writing`: see `insert`. `expect_repeats`: look up the entries
+    before inserting them. Otherwise more than LOOKUP_ROWS are looked up only after a unique
+    constraint has refused them.
     """
-    if expect_repeats or len(entries) <= FEW:
+    if expect_repeats or len(entries) <= LOOKUP_ROWS:
         return _insert_new(_known(entries), entries, while_writing)
     with suppress(IntegrityError), transaction.atomic():
         return _insert_new(set(), entries, while_writing)
+    # The refused insert may have set ids, and nothing has these ids now.
     for entry in entries:
         entry.pk = None
     return _insert_new(_known(entries), entries, while_writing)

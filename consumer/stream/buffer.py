@@ -26,7 +26,8 @@ class Buffer:
 
     def __init__(self, limit: int, most_bytes: int = FULL_BYTES, room: Room = ROOM) -> None:
         """`room` is shared with the other listeners of the process."""
-        #: Where the position was left before the next message; None before the first subscription.
+        #: The `Position.position_token` that is expected when the next message is recorded; None
+        #: before the first subscription.
         self.expected_position: str | None = None
         #: Whether the position stays before the newest id (consumer.ingest.shared_ids).
         self.is_held_back = False

@@ -109,7 +109,7 @@ class Receiver(threading.Thread):
     def run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._step()
+                self._run_session_step()
             self._receive_rest()
         except (StreamClosed, LeaseLost):
             pass  # stopped, or another process has the listener
@@ -132,9 +132,9 @@ class Receiver(threading.Thread):
             while self.status.state is State.RECEIVING:
                 self._receive()
 
-    def _step(self) -> None:
+    def _run_session_step(self) -> None:
         try:
-            self._attempt()
+            self._open_or_receive()
         except TRANSIENT as error:
             metrics.interrupted(self._listener.name, error)
             connection.close()
@@ -149,7 +149,7 @@ class Receiver(threading.Thread):
             reason = f"unexpected error {type(error).__name__}; see the log of the listener process"
             self._wait(reason, backoff().delay(self._failures))
 
-    def _attempt(self) -> None:
+    def _open_or_receive(self) -> None:
         try:
             if not (self._stream.is_open or self._stream.has_result_ready):
                 self._open()
@@ -160,18 +160,18 @@ class Receiver(threading.Thread):
         except SalesforceError as error:
             metrics.interrupted(self._listener.name, error)
             self._buffer.cancel()
-            self._react(error)
+            self._handle_salesforce_error(error)
 
-    def _react(self, error: SalesforceError) -> None:
+    def _handle_salesforce_error(self, error: SalesforceError) -> None:
         match error:
             case MalformedAnswer():
                 raw, why = error.raw, error.why
                 quarantine_answer(self._listener, self._lease, raw, why, timezone.now())
-                self._recover(error)
+                self._retry_or_fail(error)
             case ReplayLost():
                 self._handle_replay_lost(error)
             case _:
-                self._recover(error)
+                self._retry_or_fail(error)
 
     def _open(self) -> None:
         """Subscribe from the stored position, once all received messages are recorded."""
@@ -195,11 +195,11 @@ class Receiver(threading.Thread):
         self._note_progress(bool(messages))
         self._refusals.received(now)
         received = [
-            Message(message, now, is_before_start(message, self.session.not_before))
+            Message(message, now, is_before_start(message, self.session.listening_since))
             for message in messages
         ]
-        if not all(message.is_before_start for message in received) or not received:
-            self.session.not_before = None  # all later messages are new
+        if not received or not all(message.is_before_start for message in received):
+            self.session.listening_since = None  # all later messages count as new
         if received:
             self.last_message_at = time.monotonic()
             crash_points.reach("received")
@@ -239,7 +239,7 @@ class Receiver(threading.Thread):
         self._failures += 1
         self._wait(str(lost), pause_after(lost, self._failures))
 
-    def _recover(self, error: SalesforceError) -> None:
+    def _retry_or_fail(self, error: SalesforceError) -> None:
         if error.reaction is Reaction.CONFIGURATION:
             self._fail(str(error))
             return

@@ -113,7 +113,8 @@ class Recorder(threading.Thread):
     def _record_next(self) -> bool:
         """Record the next batch; return False if there is none, since the buffer is closed.
 
-        The batch is not referenced afterwards: a quiet listener must not keep its last one.
+        The batch is not referenced afterwards: a quiet listener must not keep its last one in
+        memory.
         """
         batch = self._next()
         if not batch:
@@ -180,8 +181,9 @@ class Recorder(threading.Thread):
     def _commit(self, write: Callable[[], Result]) -> Result:
         """Call `write` until the database accepts it; return its result. Raises GivenUp.
 
-        An IntegrityError means that a row to which the batch refers was deleted (a repeated entry
-        is none: `audit.log.record`); the next attempt reads the rows that are left.
+        An IntegrityError means that a row to which the batch refers, such as a handler mapping, was
+        deleted; the next attempt reads the rows that are left. An entry that is repeated raises
+        none here (`audit.log.record`).
         """
         also = (InternalError, IntegrityError)
         return retry(write, "record", also=also, limit=math.inf, wait=self._wait)

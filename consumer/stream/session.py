@@ -25,8 +25,8 @@ class Session:
         self, listener: Listener, lease: Lease, stream: EventStream, buffer: Buffer
     ) -> None:
         self.mark = CommitMark(lease, stream, listener.subscription)
-        #: Changes committed before this time are not recorded; None: all are recorded.
-        self.not_before: datetime | None = None
+        #: See `Beginning.listening_since`.
+        self.listening_since: datetime | None = None
         self._listener = listener
         self._lease = lease
         self._stream = stream
@@ -46,7 +46,7 @@ class Session:
         position = Position.objects.get(listener=self._listener)
         self._buffer.begin(position.replay_id)
         begins = self._beginning(position, org_id)
-        self.not_before = begins.not_before
+        self.listening_since = begins.listening_since
         connection.close()
         with self.mark.watched():
             self._stream.open(begins.replay)
@@ -80,8 +80,10 @@ class Session:
             "org_id": self._unstored_org_id,
             "channel": self._listener.channel,
         }
-        if self._lost is None:  # a loss that is to be recorded is also known by the newest id
-            changes["newest_id"] = ""  # its events come again
+        # The events of the newest id come again. A loss that is not recorded yet still needs that
+        # id for its incident (`replay_lost`).
+        if self._lost is None:
+            changes["newest_id"] = ""
         if self._lost is not None or not self._listener.subscription:
             changes["subscription"] = ""  # Salesforce keeps no position that follows the stored one
         if self._tip_since is not None:
@@ -91,8 +93,11 @@ class Session:
         self._unstored_org_id = self._tip_since = None
 
     def poll(self) -> Messages:
-        """Return the next messages. The first of a session proves that Salesforce accepted it: then
-        a loss before it is recorded. Raises SalesforceError."""
+        """Return the next messages. Raises SalesforceError.
+
+        The first answer of a session proves that Salesforce accepted it. Then a loss that preceded
+        the session is recorded.
+        """
         with self.mark.watched():
             messages = self._stream.poll()
         if self._lost is not None:

@@ -23,8 +23,9 @@ class Beginning:
     """Where a subscription begins: a replay id, "-1" (tip) or "-2" (earliest)."""
 
     replay: str
-    #: Changes committed before this time are not recorded; None: all are recorded.
-    not_before: datetime | None = None
+    #: When the listener began, at the tip: changes that were committed before, by more than
+    #: TIP_MARGIN, are not recorded. None: all are recorded.
+    listening_since: datetime | None = None
 
 
 def beginning_of(
@@ -63,12 +64,12 @@ def _refuse_foreign(listener: Listener, position: Position, org_id: str | None) 
         raise ReplayLost("subscription", error)
 
 
-def is_before_start(message: Mapping[str, Any], began_at: datetime | None) -> bool:
-    """Return whether a message was committed before its listener began; False if `began_at` is
-    None."""
-    if began_at is None:
+def is_before_start(message: Mapping[str, Any], listening_since: datetime | None) -> bool:
+    """Return whether a message was committed before its listener began, by more than TIP_MARGIN;
+    False if `listening_since` is None."""
+    if listening_since is None:
         return False
-    first = (began_at - TIP_MARGIN).timestamp() * 1000
+    first = (listening_since - TIP_MARGIN).timestamp() * 1000
     return _committed(message, first) < first
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from audit.db.bulk_insert import FEW, insert, object_factory
+from audit.db.bulk_insert import INSERT_ROWS, insert, object_factory
 from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from tests.sample_data import make_mapping
@@ -40,7 +40,7 @@ def stored(row):
 
 
 #: Further rows beside the tested one: PostgreSQL gets few rows by INSERT and many by COPY.
-BESIDE = pytest.mark.parametrize("beside", [0, FEW - 1, FEW])
+BESIDE = pytest.mark.parametrize("beside", [0, INSERT_ROWS - 1, INSERT_ROWS])
 
 
 def others(listener, count):
@@ -68,7 +68,7 @@ def test_every_column_is_kept_as_it_was(listener, beside):
     assert not given._state.adding
 
 
-@pytest.mark.parametrize("count", [FEW, 2500])
+@pytest.mark.parametrize("count", [INSERT_ROWS, 2500])
 def test_ids_follow_the_order_that_was_given(listener, count):
     rows = [entry(listener, number) for number in range(count)]
 

@@ -9,7 +9,7 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.log.record import FEW, record
+from audit.log.record import LOOKUP_ROWS, record
 from audit.models import AuditLogEntry, Quarantined
 from consumer.ingest.entry import entry_of
 from consumer.ingest.quarantine import keep
@@ -25,7 +25,7 @@ from tests.servers import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-MANY = FEW + 10
+MANY = LOOKUP_ROWS + 10
 
 
 def changes(first: int, count: int = MANY) -> list[dict[str, Any]]:
