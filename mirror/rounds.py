@@ -26,7 +26,7 @@ def run_due(now: datetime) -> None:
 #: scheduled verifications and refreshes of formulas, and purges of tombstones. Never inside a
 #: transaction.
 REPAIRS: Sequence[Callable[[datetime], object]] = (
-    lambda now: release.overdue(),
+    lambda now: release.release_overdue(),
     late_events.explain,
     lost_time.request_due,
     schedule.start_due,

@@ -64,7 +64,7 @@ def apply(events: Sequence[EventData]) -> Skipped | None:
     dirty.mark_all(mirror, [*moved, *decided.marks])
     problem.clear_writing(mirror)
     if mirror.in_sync_since is not None:  # else the end of the first load releases, or the relay
-        release.applied(decided.applied)
+        release.release_applied(decided.applied)
     return None
 
 

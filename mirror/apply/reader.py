@@ -160,7 +160,7 @@ def _settle(mirror: Mirror, marks: Sequence[DirtyRow], answer: RecordsRead, resu
     # Not sooner: the next read could not be told from this one.
     dirty.release(others, now + dirty.DELAY)
     read_to = {mark.record_id: answer.read_at - MARGIN_MS for mark in moved}
-    release.read(mirror, read_to | {mark.record_id: mark.since for mark in cleared})
+    release.release_read(mirror, read_to | {mark.record_id: mark.since for mark in cleared})
     log.info(
         "dirty records read",
         mirror=mirror.model,

@@ -1,7 +1,7 @@
 """Release the deliveries that wait for the mirror, once its rows have their changes.
 
-Call these after the rows' commit. A release that a crash prevents is made up for by the relay's
-`overdue`.
+Call these after the rows' commit. If a crash prevents a release, the relay makes it with
+`release_overdue`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from mirror.models import Mirror
 
 log = structlog.get_logger(__name__)
 
-#: Seconds for which a release is retried after a database error; the relay makes up for it.
+#: Seconds for which a release is retried after a database error; then the relay makes it.
 RETRY_SECONDS = 3.0
 #: The delivery up to which this process has examined those that wait for a mirror.
 _examined_to = 0
 
 
-def applied(entry_ids: Collection[int]) -> None:
+def release_applied(entry_ids: Collection[int]) -> None:
     """Release the deliveries of changes that the rows have now: applied, or overtaken by the rows.
 
     Not of changes that made their record dirty. Inside any transaction.
@@ -36,7 +36,7 @@ def applied(entry_ids: Collection[int]) -> None:
         _release(partial(await_mirror.release_entries, entry_ids))
 
 
-def read(mirror: Mirror, read_to: Mapping[str, int]) -> None:
+def release_read(mirror: Mirror, read_to: Mapping[str, int]) -> None:
     """Release the deliveries of records that were read, or found deleted.
 
     `read_to` has, by record id, the time in ms since 1970 up to which the reading contains every
@@ -47,7 +47,7 @@ def read(mirror: Mirror, read_to: Mapping[str, int]) -> None:
         _release(partial(await_mirror.release_records, mirror.listener_id, entity, read_to))
 
 
-def overdue() -> int:
+def release_overdue() -> int:
     """Release deliveries that still wait although the mirror has applied their changes; return how
     many were found.
 
@@ -63,11 +63,11 @@ def overdue() -> int:
     return len(found)
 
 
-def loaded() -> None:
+def release_after_load() -> None:
     """Release the deliveries that waited for a mirror's first load, which has ended: as many as a
     round of the relay does; its next rounds release the others. Never inside a transaction."""
     try:
-        overdue()
+        release_overdue()
     except DatabaseError as error:
         # No failure of the load, which is committed.
         log.warning("deliveries left for the relay to release", reason=str(error).strip())

@@ -96,7 +96,7 @@ def _continue(work: Work) -> Finished | Later:
         work.use_other_fields(refusal)
         return Later()
     _finish(work, sweep)
-    release.loaded()
+    release.release_after_load()
     return Finished(is_right=True, report=_report(work, sweep))
 
 

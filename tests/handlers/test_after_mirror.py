@@ -34,7 +34,7 @@ def test_a_delivery_waits_until_the_mirror_has_applied_its_change(followed):
     record(followed, update())
     assert states_of_followers() == [WAITING]
 
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
 
     assert states_of_followers() == [RELEASED]
 
@@ -60,10 +60,10 @@ def test_deliveries_of_one_record_are_released_in_order(followed):
     record(followed, update(), update())
     first, second = followers()
 
-    release.applied(entries_of(second))
+    release.release_applied(entries_of(second))
     assert states_of_followers() == [WAITING, BEHIND]
 
-    release.applied(entries_of(first))
+    release.release_applied(entries_of(first))
     assert states_of_followers() == [RELEASED, BEHIND]
     run_followers()
     assert [one.state for one in followers()] == ["succeeded", "succeeded"]
@@ -85,10 +85,10 @@ def test_a_delivery_that_waits_holds_its_place_before_later_ones_of_its_chain(li
 def test_a_release_can_be_repeated(followed):
     record(followed, update())
     for _ in range(2):
-        release.applied(entries_of(*followers()))
+        release.release_applied(entries_of(*followers()))
     run_followers()
 
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
 
     assert [one.state for one in followers()] == ["succeeded"]
 
@@ -96,10 +96,10 @@ def test_a_release_can_be_repeated(followed):
 def test_a_record_that_was_read_releases_what_was_committed_before_the_reading(followed, mirror):
     record(followed, update(commitTimestamp=1_000), update(commitTimestamp=5_000))
 
-    release.read(mirror, {RECORD: 4_999})
+    release.release_read(mirror, {RECORD: 4_999})
     assert states_of_followers() == [RELEASED, WAITING]
 
-    release.read(mirror, {RECORD: 5_000})
+    release.release_read(mirror, {RECORD: 5_000})
     assert states_of_followers() == [RELEASED, BEHIND]
 
 
@@ -107,7 +107,7 @@ def test_an_unordered_handler_waits_too(listener, mirror):
     make_follower(listener, ordering="unordered")
     record(listener, update(), update())
 
-    release.applied(entries_of(followers()[1]))
+    release.release_applied(entries_of(followers()[1]))
 
     assert states_of_followers() == [WAITING, RELEASED]
 
@@ -117,7 +117,7 @@ def test_an_external_task_is_sent_after_the_mirror(listener, mirror):
     record(listener, update())
     assert states_of_followers() == [WAITING]
 
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
 
     assert states_of_followers() == [("sent", False)]
 
@@ -142,7 +142,7 @@ def test_a_handler_that_fails_never_holds_up_the_mirror(listener, mirror):
     make_follower(listener, handler="tests.fail", on_dead="halt", max_attempts=1)
     record(listener, update(), update())
     first, _ = followers()
-    release.applied(entries_of(first))
+    release.release_applied(entries_of(first))
     run_followers()
     assert [one.state for one in followers()] == ["dead", "blocked"]
 
@@ -157,7 +157,7 @@ def test_a_handler_that_fails_never_holds_up_the_mirror(listener, mirror):
 def test_the_handler_gets_the_row(followed):
     make_row(name="Acme")
     record(followed, update())
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
 
     run_followers()
 
@@ -182,7 +182,7 @@ def test_the_row_of_a_deleted_record_is_its_tombstone(listener, mirror):
     make_follower(listener, "delete")
     make_row(name="Acme", is_deleted=True)
     record(listener, change("DELETE"))
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
 
     run_followers()
 
@@ -191,7 +191,7 @@ def test_the_row_of_a_deleted_record_is_its_tombstone(listener, mirror):
 
 def test_without_a_row_the_record_is_none(followed):
     record(followed, update())
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
 
     run_followers()
 

@@ -58,16 +58,16 @@ def applied(listener, loading):
     make_follower(listener)
     record(listener, update(), update())
     end_mirror()
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
     return loading
 
 
 def test_applied_changes_wait_until_the_first_load_has_ended(applied):
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [WAITING, WAITING]
 
     in_sync(applied)
-    release.loaded()
+    release.release_after_load()
 
     assert states_of_followers() == [RELEASED, BEHIND]
     run_followers()
@@ -75,7 +75,7 @@ def test_applied_changes_wait_until_the_first_load_has_ended(applied):
 
 
 def test_records_that_are_read_while_the_load_runs_wait_too(applied):
-    release.read(applied, {RECORD: LATE})
+    release.release_read(applied, {RECORD: LATE})
 
     assert states_of_followers() == [WAITING, WAITING]
 
@@ -95,8 +95,8 @@ def test_a_release_that_fails_at_the_end_of_a_load_is_left_to_the_relay(applied,
         raise DatabaseError("no space left on the disk")
 
     with monkeypatch.context() as patch:
-        patch.setattr(release, "overdue", refuse)
-        release.loaded()
+        patch.setattr(release, "release_overdue", refuse)
+        release.release_after_load()
 
     assert states_of_followers() == [WAITING, WAITING]
 
@@ -105,7 +105,7 @@ def test_a_record_that_is_to_be_read_waits_beyond_the_load(applied):
     dirty(applied)
     in_sync(applied)
 
-    release.loaded()
+    release.release_after_load()
 
     assert states_of_followers() == [WAITING, WAITING]
 
@@ -117,7 +117,7 @@ def test_other_objects_and_a_later_load_hold_nothing_back(listener, loading):
     record(listener, update(), update(entity="Contact", records=[CONTACT]))
     end_mirror()
 
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
 
     assert states_of_followers() == [WAITING, RELEASED]
 
@@ -138,7 +138,7 @@ def test_a_mapping_waits_for_the_load_once_it_runs_after_the_mirror(listener, lo
 def test_a_mapping_that_no_longer_runs_after_the_mirror_waits_for_no_load(applied):
     HandlerMapping.objects.filter(**{"after": "mirror"}).update(after="")
 
-    release.overdue()
+    release.release_overdue()
 
     assert Delivery.objects.filter(handler="tests.note_record", state="queued").count() == 1
 
@@ -161,11 +161,11 @@ def test_the_reason_names_the_load(applied):
 def test_a_load_that_failed_holds_back_until_another_succeeds(applied):
     applied.runs.update(state="failed", finished_at=timezone.now())
 
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [WAITING, WAITING]
 
     in_sync(applied)
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [RELEASED, BEHIND]
 
 
@@ -175,7 +175,7 @@ def test_a_removed_mirror_that_was_not_loaded_holds_nothing_back(listener, loadi
     record(listener, update())
 
     service.remove(loading, ANN)
-    release.overdue()
+    release.release_overdue()
 
     assert states_of_followers() == [RELEASED]
 
@@ -189,10 +189,10 @@ def test_changes_of_before_a_further_mirror_wait_for_its_load(listener, mirror):
     contacts = make_mirror(listener, "crm.Contact", is_loaded=False)
 
     assert states_of_followers() == [WAITING, WAITING, WAITING]
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [WAITING, WAITING, WAITING]
     in_sync(contacts)
-    release.loaded()
+    release.release_after_load()
     assert states_of_followers() == [RELEASED, WAITING, BEHIND]
 
 
@@ -234,7 +234,7 @@ def test_a_sweep_reads_no_changes_that_wait_for_the_load_of_their_mappings_objec
     [examined] = re.findall(r'"mapping_id" IN \(([\d, ]+)\) AND "handlers_delivery"."state"', page)
     assert str(follower.pk) not in examined.split(", ")
     in_sync(loading)
-    release.loaded()
+    release.release_after_load()
     assert states_of_followers() == [RELEASED, BEHIND]
 
 
@@ -246,7 +246,7 @@ def test_a_mapping_that_has_another_object_now_leaves_no_change_behind(listener,
     HandlerMapping.objects.filter(after="mirror").update(entity="Account")
     record(listener, update())
 
-    release.overdue()
+    release.release_overdue()
 
     assert states_of_followers() == [RELEASED, WAITING]
 
@@ -258,7 +258,7 @@ def test_applying_a_change_during_the_load_looks_for_no_changes_to_release(
     make_follower(listener)
     record(listener, update())
     released = []
-    monkeypatch.setattr(release, "applied", released.append)
+    monkeypatch.setattr(release, "release_applied", released.append)
     own = Delivery.objects.get(**MIRROR)
 
     run_delivery(own.pk)

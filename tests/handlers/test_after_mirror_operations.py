@@ -43,7 +43,7 @@ def test_a_paused_handler_starts_neither_before_nor_after_the_release(followed):
     record(followed, update())
     assert states_of_followers() == [WAITING]
 
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
 
     [delivery] = followers()
     assert (delivery.state, delivery.paused) == ("ready", True)
@@ -72,7 +72,7 @@ def test_deliveries_that_move_to_another_handler_wait_on(followed):
         move_waiting(mapping, timezone.now())
 
     assert states_of_followers() == [WAITING]
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
     assert [(one.handler, one.state) for one in followers()] == [("tests.remember", "queued")]
 
 
@@ -85,7 +85,7 @@ def test_deliveries_that_move_to_an_external_task_wait_on(followed):
         move_waiting(mapping, timezone.now())
 
     assert states_of_followers() == [WAITING]
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
     assert states_of_followers() == [("sent", False)]
 
 
@@ -102,7 +102,7 @@ def test_waiting_deliveries_of_a_mapping_wait_for_the_mirror_once_it_says_so(lis
 
     assert states_of_followers() == [WAITING, RELEASED, WAITING]
     assert run_delivery(first.pk) == "not claimed"
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
     assert states_of_followers() == [RELEASED, RELEASED, BEHIND]
 
 
@@ -131,7 +131,7 @@ def test_deliveries_that_move_to_another_lane_wait_on(listener, mirror):
     first, _ = followers()
     assert first.chain != before.chain
     assert states_of_followers() == [WAITING, WAITING]
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
     assert states_of_followers() == [RELEASED, BEHIND]
 
 
@@ -141,7 +141,7 @@ def test_a_halting_dead_letter_holds_back_what_the_mirror_released(listener, mir
     first, second = followers()
     Delivery.objects.filter(pk=first.pk).update(state="dead", halts=True, awaits_mirror=False)
 
-    release.applied(entries_of(second))
+    release.release_applied(entries_of(second))
 
     assert states_of_followers() == [("dead", False), BEHIND]
 
@@ -160,7 +160,7 @@ def test_a_gap_event_waits_for_its_record_and_then_for_the_mirror(make_listener)
     delivery.refresh_from_db()
     assert (delivery.awaits_record, delivery.awaits_mirror) == (False, True)
     assert waits_for(delivery).reason.startswith("It waits for the mirror of Account")
-    release.applied(entries_of(delivery))
+    release.release_applied(entries_of(delivery))
     assert states_of_followers() == [RELEASED]
 
 
@@ -172,7 +172,7 @@ def test_a_gap_event_that_the_mirror_released_still_waits_for_its_record(make_li
     record(listener, change("GAP_UPDATE"))
     [delivery] = followers()
 
-    release.applied(entries_of(delivery))
+    release.release_applied(entries_of(delivery))
     assert states_of_followers() == [BEHIND]
 
     with transaction.atomic():
@@ -218,7 +218,7 @@ def again():
 def test_a_redelivery_starts_at_once_where_the_mirror_has_the_change(followed, again):
     record(followed, update())
     end_mirror()
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
     run_followers()
 
     again(*followers())
@@ -229,7 +229,7 @@ def test_a_redelivery_starts_at_once_where_the_mirror_has_the_change(followed, a
 def test_a_redelivery_waits_while_the_mirror_applies_the_change_again(followed, again):
     record(followed, update())
     end_mirror()
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
     run_followers()
 
     Delivery.objects.filter(**MIRROR).update(state="ready")
@@ -237,21 +237,21 @@ def test_a_redelivery_waits_while_the_mirror_applies_the_change_again(followed, 
 
     assert states_of_followers() == [WAITING]
     end_mirror()
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [RELEASED]
 
 
 def test_a_redelivery_waits_for_a_record_that_is_to_be_read(followed, again, mirror):
     record(followed, update())
     end_mirror()
-    release.applied(entries_of(*followers()))
+    release.release_applied(entries_of(*followers()))
     run_followers()
     row = dirty(mirror)
 
     again(*followers())
 
     assert states_of_followers() == [WAITING]
-    release.read(mirror, {RECORD: row.since})
+    release.release_read(mirror, {RECORD: row.since})
     assert states_of_followers() == [RELEASED]
 
 

@@ -29,11 +29,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 def test_the_relay_releases_what_a_process_that_died_has_left(followed):
     record(followed, update())
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [WAITING]
 
     end_mirror()
-    release.overdue()
+    release.release_overdue()
 
     assert states_of_followers() == [RELEASED]
 
@@ -43,11 +43,11 @@ def test_the_relay_releases_nothing_of_a_record_that_is_to_be_read(followed, mir
     end_mirror()
     row = dirty(mirror)
 
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [WAITING]
 
     row.delete()
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [RELEASED]
 
 
@@ -55,7 +55,7 @@ def test_a_change_that_the_mirror_skips_waits_for_the_earlier_one_that_contains_
     record(followed, update(), update())
     end_mirror("skipped", entry=followers()[1].entry_id)
 
-    release.overdue()
+    release.release_overdue()
 
     assert states_of_followers() == [WAITING, WAITING]
 
@@ -64,7 +64,7 @@ def test_a_change_that_the_mirror_never_got_is_released(followed):
     record(followed, update())
     Delivery.objects.filter(**MIRROR).delete()
 
-    release.overdue()
+    release.release_overdue()
 
     assert states_of_followers() == [RELEASED]
 
@@ -84,8 +84,8 @@ def test_a_dead_delivery_of_the_mirror_holds_back_the_change_and_later_ones(foll
     end_mirror("dead", entry=first.entry_id)
     end_mirror("succeeded", entry=second.entry_id)
 
-    release.applied(entries_of(second))
-    release.overdue()
+    release.release_applied(entries_of(second))
+    release.release_overdue()
 
     assert states_of_followers() == [WAITING, WAITING]
     dead = Delivery.objects.get(**MIRROR, entry=first.entry_id)
@@ -102,7 +102,7 @@ def test_a_reading_of_the_record_makes_up_for_the_dead_delivery(followed, mirror
     record(followed, update())
     end_mirror("dead")
 
-    release.read(mirror, {RECORD: LATE})
+    release.release_read(mirror, {RECORD: LATE})
 
     assert states_of_followers() == [RELEASED]
 
@@ -121,7 +121,7 @@ def test_the_reason_names_the_mirror(followed, mirror):
         "It waits for the mirror of Account, which reads the record from Salesforce."
     )
 
-    release.applied(entries_of(second))
+    release.release_applied(entries_of(second))
     second.refresh_from_db()
     assert waits_for(second).reason == (
         f"It waits for delivery {first.pk}, which waits for the mirror of Account."
@@ -138,11 +138,11 @@ def test_a_release_that_the_database_refuses_is_left_to_the_relay(followed, monk
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(refuse):
-        release.applied(entries_of(*followers()))
+        release.release_applied(entries_of(*followers()))
 
     assert states_of_followers() == [WAITING]
     end_mirror()
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [RELEASED]
 
 
@@ -151,7 +151,7 @@ def test_a_mirror_that_was_removed_holds_nothing_back(followed):
     end_mirror("dead")
     HandlerMapping.objects.filter(managed=True).delete()
 
-    release.overdue()
+    release.release_overdue()
 
     assert states_of_followers() == [RELEASED]
 
@@ -166,6 +166,6 @@ def test_a_round_examines_a_limited_number_and_the_next_goes_on(followed, mirror
         dirty(mirror, record_id=one)
 
     for _ in range(3):
-        release.overdue()
+        release.release_overdue()
 
     assert states_of_followers() == [*[WAITING] * 4, RELEASED]

@@ -85,7 +85,7 @@ def test_the_end_of_the_first_load_releases_the_handlers_that_run_after_the_mirr
     record(mirror.listener, update(records=[record_id], commitTimestamp=1_000))
     end_mirror()
 
-    release.overdue()
+    release.release_overdue()
     assert states_of_followers() == [WAITING]
     loaded(mirror)
 
