@@ -26,7 +26,7 @@ AWAITS_RECORD = "waits until its record is read from Salesforce"
 
 GapPolicy = Listener.GapPolicy
 #: A change, a mapping that matches it, and why the mapping ignores it ("" if it does not).
-Pair = tuple[AuditLogEntry, HandlerMapping, str]
+Match = tuple[AuditLogEntry, HandlerMapping, str]
 
 
 def deliver(
@@ -45,12 +45,12 @@ def deliver(
     until the mirror has applied the change.
     """
     saves = saves_among(entries_of_saves(entries)) if needing_saves(mappings) else {}
-    deliveries = planned(entries, mappings, only=only, gap_policy=gap_policy, saves=saves)
+    deliveries = plan_deliveries(entries, mappings, only=only, gap_policy=gap_policy, saves=saves)
     insert(deliveries)
     return [delivery.pk for delivery in deliveries if can_begin(delivery)]
 
 
-def planned(
+def plan_deliveries(
     entries: Sequence[AuditLogEntry],
     mappings: Sequence[HandlerMapping],
     *,
@@ -58,7 +58,7 @@ def planned(
     gap_policy: str = GapPolicy.RECORD,
     lanes: Mapping[str, int] | None = None,
     saves: Saves | None = None,
-    late_matches: Sequence[Pair] = (),
+    late_matches: Sequence[Match] = (),
 ) -> list[Delivery]:
     """Return the deliveries that `deliver` inserts, for insertion in this transaction.
 
@@ -93,14 +93,14 @@ def _routed(
     only: Collection[tuple[int, int]] | None,
     gap_policy: str,
     saves: Saves,
-) -> list[Pair]:
+) -> list[Match]:
     routes = route if gap_policy == GapPolicy.RECORD else route_with_gaps
     kinds = {(entry.change_type, entry.entity_name) for entry in entries}
     mappings_of = {kind: candidates(*kind, mappings) for kind in kinds}
     return [
-        (entry, mapping, skipped)
+        (entry, mapping, skip_reason)
         for entry in entries
-        for mapping, skipped in routes(
+        for mapping, skip_reason in routes(
             entry, mappings_of[entry.change_type, entry.entity_name], saves.get(entry.id)
         )
         if only is None or (entry.id, mapping.id) in only
@@ -109,7 +109,7 @@ def _routed(
 
 def late_matches(
     entries: Sequence[AuditLogEntry], mappings: Sequence[HandlerMapping], saves: Saves
-) -> list[Pair]:
+) -> list[Match]:
     """Pair entries of earlier batches with mappings that match only now and never had them.
 
     More of the entries' saves is known now. One query, or none.
@@ -122,7 +122,7 @@ def late_matches(
     return [pair for pair in pairs if (pair[0].pk, pair[1].pk) not in had]
 
 
-def _deliveries(pairs: Sequence[Pair], lane_of: Mapping[int, int]) -> list[Delivery]:
+def _deliveries(pairs: Sequence[Match], lane_of: Mapping[int, int]) -> list[Delivery]:
     holders_of = stale(list({entry.id: entry for entry, _, _ in pairs}.values()))
     receivers = _receivers(
         {holder.entry_id for holders in holders_of.values() for holder in holders}, lane_of
@@ -130,18 +130,18 @@ def _deliveries(pairs: Sequence[Pair], lane_of: Mapping[int, int]) -> list[Deliv
     mappings = {mapping.id: mapping for _, mapping, _ in pairs}
     make = {pk: _factory(mapping) for pk, mapping in mappings.items()}
     deliveries = []
-    for entry, mapping, left_out in pairs:
+    for entry, mapping, ignored_because in pairs:
         lane = lane_of.get(mapping.id)
-        skipped = left_out
-        if entry.id in holders_of and not skipped:
+        skip_reason = ignored_because
+        if entry.id in holders_of and not skip_reason:
             targets = {lane, mapping.handler or mapping.task} - {None}
             reasons = (
                 holder.reason
                 for holder in holders_of[entry.id]
                 if targets & receivers[holder.entry_id]
             )
-            skipped = next(reasons, "")
-        deliveries.append(make[mapping.id](_values(entry, skipped, lane)))
+            skip_reason = next(reasons, "")
+        deliveries.append(make[mapping.id](_values(entry, skip_reason, lane)))
     return deliveries
 
 

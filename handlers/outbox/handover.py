@@ -22,7 +22,7 @@ from handlers import tracing
 from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.models.delivery_queryset import DeliveryQuerySet
 from handlers.outbox import publish as outbox
-from handlers.outbox.create import can_begin, late_matches, planned
+from handlers.outbox.create import can_begin, late_matches, plan_deliveries
 from handlers.outbox.message_size import look_into
 from handlers.routing.saves import Saves, earlier_parts, needing_saves, saves_among
 from handlers.types import Message
@@ -76,7 +76,7 @@ def deliver_batch(
     mapping matches them only now.
     """
     begun, saves = _saves(entries, mappings)
-    deliveries = planned(
+    deliveries = plan_deliveries(
         entries,
         mappings,
         gap_policy=gap_policy,

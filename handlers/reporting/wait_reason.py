@@ -126,8 +126,10 @@ def _mirror_wait(entity: str, holder: Holder | None, *, is_loading: bool | None)
         return Wait(None, f"{waits}, whose first load has not ended.")
     if is_loading is not None:
         return Wait(None, f"{waits}, whose first load did not succeed: load it again.")
-    if holder is None:
-        return Wait(None, f"{waits}, which reads the record from Salesforce.")
+    if holder is None:  # the record is to be read, or only the release is missing
+        return Wait(
+            None, f"{waits}, which has just applied the change or reads the record from Salesforce."
+        )
     if holder.state == State.DEAD:
         return Wait(
             holder.pk, f"{waits}, whose delivery {holder.pk} failed for good: redeliver that one."

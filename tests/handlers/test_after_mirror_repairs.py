@@ -118,7 +118,8 @@ def test_the_reason_names_the_mirror(followed, mirror):
     end_mirror()
     dirty(mirror)
     assert waits_for(first).reason == (
-        "It waits for the mirror of Account, which reads the record from Salesforce."
+        "It waits for the mirror of Account, "
+        "which has just applied the change or reads the record from Salesforce."
     )
 
     release.release_applied(entries_of(second))
