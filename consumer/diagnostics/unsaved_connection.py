@@ -70,7 +70,7 @@ class SuccessorTokens:
         return token
 
 
-def spent(connection: Connection, token: Secret) -> None:
+def note_spent(connection: Connection, token: Secret) -> None:
     """Mark the token as used up, so that it is never sent again. Inside the saving transaction."""
     LoginLedger(connection).spend(token.reveal())
 

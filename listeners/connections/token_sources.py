@@ -38,7 +38,7 @@ def grant_of(connection: Connection, api_version: str = LAST_SOAP_VERSION) -> Gr
     """
     options = oauth_options(connection)
     token_url = connection.token_url or connection.base_url + TOKEN_PATH
-    client = connection.client_id, _revealed(connection, "client_secret")
+    client_id_and_secret = connection.client_id, _revealed(connection, "client_secret")
     match Auth(connection.auth):
         case Auth.SOAP:
             return Soap(
@@ -51,20 +51,25 @@ def grant_of(connection: Connection, api_version: str = LAST_SOAP_VERSION) -> Gr
             )
         case Auth.PASSWORD:
             password = connection.password.reveal()
-            refresh = _refresh_of(connection, token_url, client)
+            refresh = _refresh_of(connection, token_url, client_id_and_secret)
             return Password(
-                token_url, *client, connection.username, password, refresh, options=options
+                token_url,
+                *client_id_and_secret,
+                connection.username,
+                password,
+                refresh,
+                options=options,
             )
         case Auth.REFRESH_TOKEN:
             refresh_url = connection.refresh_url or connection.base_url + TOKEN_PATH
             token = connection.refresh_token.reveal()
-            return RefreshToken(refresh_url, *client, token, options=options)
+            return RefreshToken(refresh_url, *client_id_and_secret, token, options=options)
         case Auth.CLIENT_CREDENTIALS:
-            return ClientCredentials(token_url, *client, options=options)
+            return ClientCredentials(token_url, *client_id_and_secret, options=options)
         case Auth.JWT_BEARER:
             return JwtBearer(
                 token_url,
-                *client,
+                *client_id_and_secret,
                 connection.username,
                 pem_of(connection.private_key.reveal()),
                 connection.audience or connection.default_login_url,
@@ -75,7 +80,7 @@ def grant_of(connection: Connection, api_version: str = LAST_SOAP_VERSION) -> Gr
 
 
 def _refresh_of(
-    connection: Connection, token_url: str, client: tuple[str, str]
+    connection: Connection, token_url: str, client_id_and_secret: tuple[str, str]
 ) -> RefreshToken | None:
     """Return the grant that uses a password login's refresh token; None without refresh_config.
 
@@ -87,7 +92,7 @@ def _refresh_of(
     options = oauth_options(connection, config)
     url = config.get("refresh_url") or token_url
     http = _login_session(connection, config.get("client_config"))
-    return RefreshToken(url, *client, "", http, options=options)
+    return RefreshToken(url, *client_id_and_secret, "", http, options=options)
 
 
 def token_source(

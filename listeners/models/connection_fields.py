@@ -22,6 +22,8 @@ PRODUCTION, SANDBOX = "https://login.salesforce.com", "https://test.salesforce.c
 
 
 class ConnectionFields(models.Model):
+    """The fields of a connection: its kind of login, its secrets, and its HTTP settings."""
+
     class Auth(models.TextChoices):
         SOAP = "soap", "SOAP login"
         BEARER_TOKEN = "bearer_token", "Bearer token"
@@ -43,7 +45,7 @@ class ConnectionFields(models.Model):
         HTTP = "http", "HTTP"
         HTTPS = "https", "HTTPS"
 
-    #: Write-only in the console, the API and the configuration file.
+    #: Fields with secrets: write-only in the console, the API and the configuration file.
     SECRETS = (
         "client_secret",
         "password",

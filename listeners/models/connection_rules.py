@@ -18,7 +18,7 @@ from listeners.secrets.private_keys import private_key_problem
 from listeners.secrets.reference_rules import sentence
 from listeners.values import is_host, is_storable_text
 
-_OAUTH = (
+_OAUTH_FIELDS = (
     "scopes",
     "default_token_exp_time",
     "clock_skew",
@@ -48,15 +48,17 @@ KINDS: dict[str, Kind] = {
     "bearer_token": Kind(("base_url", "token"), ("client_config",)),
     "password": Kind(
         ("base_url", "username", "password"),
-        ("token_url", "client_id", "client_secret", "refresh_config", *_OAUTH),
+        ("token_url", "client_id", "client_secret", "refresh_config", *_OAUTH_FIELDS),
     ),
     "refresh_token": Kind(
-        ("base_url", "refresh_token", "client_id", "client_secret"), ("refresh_url", *_OAUTH)
+        ("base_url", "refresh_token", "client_id", "client_secret"), ("refresh_url", *_OAUTH_FIELDS)
     ),
-    "client_credentials": Kind(("base_url", "client_id", "client_secret"), ("token_url", *_OAUTH)),
+    "client_credentials": Kind(
+        ("base_url", "client_id", "client_secret"), ("token_url", *_OAUTH_FIELDS)
+    ),
     "jwt_bearer": Kind(
         ("base_url", "client_id", "username", "private_key"),
-        ("token_url", "client_secret", "audience", "is_sandbox", *_OAUTH),
+        ("token_url", "client_secret", "audience", "is_sandbox", *_OAUTH_FIELDS),
     ),
 }
 #: Keys of client_config that a kind of login does not use.

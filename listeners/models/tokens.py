@@ -50,7 +50,7 @@ class KeptTokens(models.Model):
 
     connection = models.ForeignKey(Connection, models.CASCADE, related_name="kept_tokens")
     seed = models.CharField(max_length=64)
-    #: `listeners.salesforce.tokens.store.Kept`, in JSON.
+    #: `listeners.salesforce.tokens.store.StoredTokens`, in JSON.
     kept = EncryptedField()
     kept_at = models.DateTimeField(auto_now=True)
 

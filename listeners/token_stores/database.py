@@ -17,7 +17,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from listeners.models import KeptTokens, TokenState
-from listeners.salesforce.tokens.store import Kept, TokenStoreUnavailable
+from listeners.salesforce.tokens.store import StoredTokens, TokenStoreUnavailable
 from listeners.secrets.encrypted_field import Secret, SecretUnavailable
 
 log = structlog.get_logger(__name__)
@@ -43,11 +43,11 @@ class DatabaseStore:
     def __init__(self, connection_id: int) -> None:
         self._connection_id = connection_id
 
-    def load(self, seed: str) -> Kept:
+    def load(self, seed: str) -> StoredTokens:
         row = answered(
             KeptTokens.objects.filter(connection_id=self._connection_id, seed=seed).first
         )
-        return readable(row.kept) if row else Kept()
+        return readable(row.kept) if row else StoredTokens()
 
     def lock(self, owner: str, seconds: float) -> int | None:
         return answered(lambda: self._lock(owner, seconds))
@@ -55,7 +55,7 @@ class DatabaseStore:
     def extend(self, fence: int, seconds: float) -> bool:
         return self._change(fence, lock_until=Now() + timedelta(seconds=seconds))
 
-    def save(self, fence: int, kept: Kept) -> bool:
+    def save(self, fence: int, kept: StoredTokens) -> bool:
         return answered(lambda: self._save(fence, kept))
 
     def unlock(self, fence: int) -> None:
@@ -81,7 +81,7 @@ class DatabaseStore:
         )
         return self._state().filter(lock_owner=name).values_list("fence", flat=True).first()
 
-    def _save(self, fence: int, kept: Kept) -> bool:
+    def _save(self, fence: int, kept: StoredTokens) -> bool:
         """Store the tokens in one transaction, if the fence is still the current one."""
         with transaction.atomic():
             if not self._state().filter(fence=fence).update(fence=fence):
@@ -99,15 +99,15 @@ class DatabaseStore:
         return bool(answered(lambda: self._state().filter(fence=fence).update(**changes)))
 
 
-def readable(stored: Secret) -> Kept:
+def readable(stored: Secret) -> StoredTokens:
     """Return the stored tokens, decrypted; none if they cannot be read.
 
     It is safe to lose them here: the ledger prevents that a spent refresh token is sent again.
     """
     try:
-        return Kept.from_json(stored.reveal())
+        return StoredTokens.from_json(stored.reveal())
     except SecretUnavailable as unavailable:
         log.error("stored tokens cannot be read", reason=str(unavailable))
     except ValueError:
         log.error("stored tokens cannot be read", reason="the stored JSON is not valid")
-    return Kept()
+    return StoredTokens()

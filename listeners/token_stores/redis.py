@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from listeners.models import TokenState
-from listeners.salesforce.tokens.store import Kept, TokenStoreUnavailable
+from listeners.salesforce.tokens.store import StoredTokens, TokenStoreUnavailable
 from listeners.secrets.encrypted_field import Secret
 from listeners.token_stores.database import answered, readable
 
@@ -72,9 +72,9 @@ class RedisStore:
     def __init__(self, connection_id: int) -> None:
         self._connection_id = connection_id
 
-    def load(self, seed: str) -> Kept:
+    def load(self, seed: str) -> StoredTokens:
         stored = self._asked(lambda: self._redis().hget(self._keys[2], seed))
-        return readable(Secret(str(stored))) if stored else Kept()
+        return readable(Secret(str(stored))) if stored else StoredTokens()
 
     def lock(self, owner: str, seconds: float) -> int | None:
         fence = self._script(_LOCK, round(seconds * 1000))
@@ -83,7 +83,7 @@ class RedisStore:
     def extend(self, fence: int, seconds: float) -> bool:
         return bool(self._script(_EXTEND, fence, round(seconds * 1000)))
 
-    def save(self, fence: int, kept: Kept) -> bool:
+    def save(self, fence: int, kept: StoredTokens) -> bool:
         text = Secret.of(kept.to_json()).stored
         saved = bool(self._script(_SAVE, fence, kept.seed, text))
         # Wait until Redis has written to disk; a server without appendonly refuses the command.

@@ -10,7 +10,7 @@ from handlers.models import Destination
 from listeners import key_rotation
 from listeners.key_rotation import encrypted_fields, rotate
 from listeners.models import Connection, KeptTokens, TokenState
-from listeners.salesforce.tokens.store import Kept
+from listeners.salesforce.tokens.store import StoredTokens
 from listeners.secrets.encrypted_field import Secret
 from listeners.token_stores.redis import RedisStore
 from tests.sample_data import make_listener
@@ -128,7 +128,7 @@ def test_a_secret_whose_key_is_gone_is_named_and_the_keys_are_kept(connection, k
 def test_tokens_in_redis_are_rotated_too(connection, keys, settings, broker):
     store = RedisStore(connection.pk)
     fence = store.lock("this test", 10)
-    store.save(fence, Kept(seed="seed", refresh_token="rotated"))
+    store.save(fence, StoredTokens(seed="seed", refresh_token="rotated"))
     settings.CDC_ENCRYPTION_KEYS = [keys[1], keys[0]]
 
     assert "re-encrypted: 3" in run()
@@ -139,7 +139,7 @@ def test_tokens_in_redis_are_rotated_too(connection, keys, settings, broker):
 
 def test_tokens_in_redis_that_change_during_the_rotation_stay(connection, keys, broker):
     store = RedisStore(connection.pk)
-    store.save(store.lock("this test", 10), Kept(seed="seed", refresh_token="newer"))
+    store.save(store.lock("this test", 10), StoredTokens(seed="seed", refresh_token="newer"))
 
     assert not store.replace("seed", Secret("what was read"), Secret("what was made of it"))
     assert store.load("seed").refresh_token == "newer"

@@ -9,7 +9,7 @@ import redis
 
 from listeners.models import Connection, KeptTokens, Listener
 from listeners.models.connection_rules import KINDS
-from listeners.salesforce.tokens.store import Kept
+from listeners.salesforce.tokens.store import StoredTokens
 from listeners.secrets.encrypted_field import Secret
 from tests.kinds_of_login import kinds_of
 from tests.sample_data import make_listener, make_mapping
@@ -123,7 +123,7 @@ def plant_what_is_kept(planted: Planted, store: redis.Redis) -> int:
     secrets = [row.kept for row in KeptTokens.objects.all()]
     for key in store.scan_iter("salesforce-cdc:*:kept"):
         secrets += [Secret(as_text(text)) for text in store.hvals(key)]
-    for kept in [Kept.from_json(secret.reveal()) for secret in secrets]:
+    for kept in [StoredTokens.from_json(secret.reveal()) for secret in secrets]:
         if kept.token:
             planted.add_token("kept access token", kept.token.access_token)
         planted.add("kept refresh token", kept.refresh_token)

@@ -122,7 +122,7 @@ def visibility_conditions() -> dict[str, str]:
     }
 
 
-def of_kind(fieldsets: Any, auth: str) -> list[Any]:
+def fieldsets_of_kind(fieldsets: Any, auth: str) -> list[Any]:
     """Return the fieldsets reduced to the fields of a kind of login, without empty ones."""
     others = FIELDS_OF_SOME_KINDS - KINDS[auth].used_fields if auth in KINDS else set()
     kept = [

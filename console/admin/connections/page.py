@@ -10,12 +10,12 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from audit.action_log import Actor
-from console.admin.connections.form import ConnectionForm, of_kind, visibility_conditions
+from console.admin.connections.form import ConnectionForm, fieldsets_of_kind, visibility_conditions
 from console.admin.settings_tests import SettingsTestAdmin
 from consumer.diagnostics.connection_check import checked
 from consumer.diagnostics.findings import Finding
 from consumer.diagnostics.short_timeouts import listener_with_short_timeouts, with_short_timeouts
-from consumer.diagnostics.unsaved_connection import SuccessorTokens, spent, try_out
+from consumer.diagnostics.unsaved_connection import SuccessorTokens, note_spent, try_out
 from listeners.models import Connection
 from listeners.models.connection_rules import KINDS, warnings
 from listeners.secrets.encrypted_field import described
@@ -115,24 +115,24 @@ class ConnectionAdmin(SettingsTestAdmin):
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.has_change_permission(request, obj):
             return fieldsets
-        return of_kind(fieldsets, obj.auth)
+        return fieldsets_of_kind(fieldsets, obj.auth)
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
-        used_up = SuccessorTokens(request.session).put_in(obj)
+        replaced_token = SuccessorTokens(request.session).put_in(obj)
         super().save_model(request, obj, form, change)
-        if used_up:
-            spent(obj, used_up)
+        if replaced_token:
+            note_spent(obj, replaced_token)
         for _, text in warnings(obj):
             messages.warning(request, f"{obj}: {text}")
 
     # The test
 
     def test_stored(self, request: HttpRequest, stored: Connection) -> Iterable[Finding]:
-        impatient = with_short_timeouts(stored)
+        tested = with_short_timeouts(stored)
         listeners = [
-            listener_with_short_timeouts(listener, impatient) for listener in _listeners(stored)
+            listener_with_short_timeouts(listener, tested) for listener in _listeners(stored)
         ]
-        return checked(impatient, listeners, Actor.in_console(request))
+        return checked(tested, listeners, Actor.in_console(request))
 
     def test_entered(
         self, request: HttpRequest, form: Any, stored: Connection | None

@@ -192,9 +192,9 @@ class ListenerAdmin(OperatingAdmin):
         if found := flaws(form, ignoring=("name",)):
             return answer(found)
         listener: Listener = form.instance
-        impatient = with_short_timeouts(listener.connection)
-        listeners = [listener_with_short_timeouts(listener, impatient)]
-        return answer(checked(impatient, listeners, Actor.in_console(request)))
+        tested = with_short_timeouts(listener.connection)
+        listeners = [listener_with_short_timeouts(listener, tested)]
+        return answer(checked(tested, listeners, Actor.in_console(request)))
 
     # Saving and deleting
 

@@ -47,7 +47,8 @@ _NOT_THE_TOKEN = (
     "is not approved",
     "hasn't approved",
 )
-# Phrases in error or error_description, with what the operator should do.
+# Phrases in error or error_description, with what the operator should do. The first phrase that
+# occurs counts, so a longer one comes before those that it contains.
 _REMEDIES = (
     ("authentication failure", "Check the user name, and the password with its security token."),
     ("expired access/refresh token", AUTHORIZE_AGAIN),
@@ -72,7 +73,10 @@ class CredentialBearer(StrEnum):
 
 
 class _ClientAuth(AuthBase):
-    """Sends the client by HTTP Basic, or nothing; always set, so that no .netrc entry is sent."""
+    """Sends the client id and secret by HTTP Basic; without a client, sends nothing.
+
+    Set on every request, because ``requests`` would otherwise send an entry of .netrc.
+    """
 
     def __init__(self, client: tuple[str, str] | None) -> None:
         self._client = client
@@ -146,7 +150,7 @@ class OAuthGrant(Grant):
 
 _FORM = "application/x-www-form-urlencoded"
 # Form fields that an error message may quote; every other one is masked.
-_PUBLIC = ("grant_type", "username")
+_FIELDS_SHOWN_IN_ERRORS = ("grant_type", "username")
 
 
 def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
@@ -156,7 +160,7 @@ def _in_body(client: tuple[str, str] | None) -> dict[str, str]:
 
 
 def _secrets(form: Mapping[str, str], client: tuple[str, str] | None) -> Iterator[str]:
-    yield from (value for name, value in form.items() if name not in _PUBLIC)
+    yield from (value for name, value in form.items() if name not in _FIELDS_SHOWN_IN_ERRORS)
     if client:
         yield client[1]
 

@@ -1,4 +1,4 @@
-"""The OAuth grants."""
+"""The OAuth grants: client credentials, JWT bearer, refresh token, and password."""
 
 from __future__ import annotations
 
@@ -58,14 +58,18 @@ class JwtBearer(OAuthGrant):
             return jwt.encode(claims, self.private_key, algorithm="RS256")
         except (ValueError, TypeError, AttributeError, jwt.PyJWTError):
             remedy = "Enter an RSA private key in PEM, without a passphrase."
-        # AttributeError: a public key has no `sign`. Raised outside of the except block, because
-        # the original exception may quote the key.
+        # A public key has no `sign`, hence AttributeError. Raised outside of the except block, so
+        # that its context is not the original exception, which may quote the key.
         raise LoginRefused("the private key cannot sign", remedy=remedy, is_final=True)
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken(OAuthGrant):
-    """OAuth refresh token. With rotation, a second use of one revokes all tokens of the login."""
+    """OAuth refresh token.
+
+    If Salesforce rotates refresh tokens, each may be sent once: a second time revokes all tokens of
+    the login. ``session`` replaces the HTTP session that ``login`` is given.
+    """
 
     refresh_token: str = field(repr=False)
     session: requests.Session | None = field(default=None, repr=False, compare=False)

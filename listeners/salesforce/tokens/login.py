@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import requests
 
 from listeners.salesforce.errors import AUTHORIZE_AGAIN, LoginRefused, LoginUnavailable
-from listeners.salesforce.tokens.store import Kept, Ledger, TokenStore, Trouble, digest
+from listeners.salesforce.tokens.store import Ledger, StoredTokens, TokenStore, Trouble, digest
 from listeners.salesforce.tokens.tokens import Grant, LoginResult
 
 #: Longer than a long poll is held, so that an idle stream renews its token before it expires.
@@ -24,7 +24,7 @@ class Lifetime:
     default: float = 3600.0
     clock_skew: float = 0.0
 
-    def of(self, kept: Kept) -> tuple[float, float]:
+    def of(self, kept: StoredTokens) -> tuple[float, float]:
         """Return when the token expires, and from when to renew it, in seconds since 1970.
 
         It is renewed in the last tenth of its lifetime, but at most 150 s before it expires.
@@ -46,25 +46,27 @@ class Login:
     http: requests.Session
     owner: str
     now: Callable[[], float]
-    is_good: Callable[[Kept], bool]
+    is_good: Callable[[StoredTokens], bool]
 
-    def is_marked(self, kept: Kept) -> bool:
+    def is_marked(self, kept: StoredTokens) -> bool:
         """Return whether the current refresh token was sent, and the outcome is not known."""
         current = kept.refresh_token or self.grant.refresh_token
         return bool(current) and kept.sending == digest(current)
 
-    def make(self, kept: Kept, fence: int) -> tuple[Kept, str]:
+    def log_in(self, kept: StoredTokens, fence: int) -> tuple[StoredTokens, str]:
         """Log in, and return what to store and the refresh token that the login spent."""
         self.ledger.check(self.seed)
         grant = self.grant.with_refresh_token(kept.refresh_token) if kept.refresh_token else None
         try:
-            return self._to_keep(*self._sent(grant or self.grant, kept, fence))
+            return self._tokens_to_store(*self._sent(grant or self.grant, kept, fence))
         except LoginRefused as refused:
             if not refused.is_final:
                 self.ledger.refused(self.seed, str(refused))
             raise
 
-    def _sent(self, grant: Grant, kept: Kept, fence: int) -> tuple[LoginResult, Grant, Kept]:
+    def _sent(
+        self, grant: Grant, kept: StoredTokens, fence: int
+    ) -> tuple[LoginResult, Grant, StoredTokens]:
         """Return the answer, the grant that was used, and the still valid stored values."""
         if not grant.refresh_token:
             return grant.login(self.http), grant, kept
@@ -80,15 +82,17 @@ class Login:
                 raise
             return self.grant.login(self.http), self.grant, kept
 
-    def _cleared(self, grant: Grant, kept: Kept, fence: int, refused: LoginRefused) -> Kept:
+    def _cleared(
+        self, grant: Grant, kept: StoredTokens, fence: int, refused: LoginRefused
+    ) -> StoredTokens:
         """Remove the revoked token from the store, and return the new stored values."""
         if kept.rotates or refused.is_revocation:
             self.ledger.spend(grant.refresh_token)
-        kept = Kept(seed=self.seed, rotates=kept.rotates)
+        kept = StoredTokens(seed=self.seed, rotates=kept.rotates)
         self.store.save(fence, kept)
         return kept
 
-    def _refreshed(self, grant: Grant, kept: Kept, fence: int) -> LoginResult:
+    def _refreshed(self, grant: Grant, kept: StoredTokens, fence: int) -> LoginResult:
         """Refresh once. The attempt is stored before it is sent.
 
         If this process is killed, other processes then know that the token may be spent.
@@ -101,7 +105,7 @@ class Login:
             )
         was_marked = self.is_marked(kept)
         if was_marked:
-            self._found_cut_off(kept)
+            self._report_interrupted_refresh(kept)
         marked = replace(
             kept,
             seed=self.seed,
@@ -118,17 +122,21 @@ class Login:
                 self.store.save(fence, replace(marked, sending=""))
             raise
 
-    def _found_cut_off(self, kept: Kept) -> None:
+    def _report_interrupted_refresh(self, kept: StoredTokens) -> None:
+        """Open an incident if the token may be spent. Raises LoginUnavailable while the access
+        token is good."""
         if kept.rotates:
             self.ledger.trouble(Trouble.CUT_OFF)
         if self.is_good(kept):
             # If the refresh token is spent, sending it again would also revoke the access token.
             raise LoginUnavailable("the last refresh was interrupted")
 
-    def _to_keep(self, granted: LoginResult, grant: Grant, kept: Kept) -> tuple[Kept, str]:
+    def _tokens_to_store(
+        self, granted: LoginResult, grant: Grant, kept: StoredTokens
+    ) -> tuple[StoredTokens, str]:
         new = granted.refresh_token or ""
         spent = grant.refresh_token if new and new != grant.refresh_token else ""
-        return Kept(
+        return StoredTokens(
             seed=self.seed,
             token=granted.token,
             granted_at=self.now(),

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 
 from listeners.salesforce.errors import LoginUnavailable, SalesforceError
 from listeners.salesforce.tokens.store import (
-    Kept,
     Ledger,
+    StoredTokens,
     TokenStore,
     TokenStoreUnavailable,
     Trouble,
@@ -57,14 +57,14 @@ class Safekeeper:
         self._ledger = ledger
         self._owner = owner
         self._seconds = seconds
-        self._held: Kept | None = None
+        self._held: StoredTokens | None = None
 
     @property
-    def held(self) -> Kept | None:
+    def held(self) -> StoredTokens | None:
         """The tokens that are not stored yet."""
         return self._held
 
-    def put(self, fence: int, new: Kept, spent: str) -> bool:
+    def put(self, fence: int, new: StoredTokens, spent: str) -> bool:
         """Store the tokens ``new``, and note that the refresh token ``spent`` was used.
 
         Return False if the tokens are held for a retry. The lock is then kept, so that no other
@@ -82,7 +82,7 @@ class Safekeeper:
         ).start()
         return False
 
-    def _store_all(self, fence: int, new: Kept, spent: str) -> bool:
+    def _store_all(self, fence: int, new: StoredTokens, spent: str) -> bool:
         if not self._store.save(fence, new):
             return False
         self._ledger.accepted(new.seed)
@@ -90,7 +90,7 @@ class Safekeeper:
             self._ledger.spend(spent)
         return True
 
-    def _keep_on(self, fence: int, new: Kept, spent: str) -> None:
+    def _keep_on(self, fence: int, new: StoredTokens, spent: str) -> None:
         pause = threading.Event()
         current: int | None = fence
         is_reported = is_done = False
@@ -115,7 +115,7 @@ class Safekeeper:
             return fence
         return self._store.lock(self._owner, self._seconds)
 
-    def _is_stored(self, fence: int, new: Kept, spent: str) -> bool:
+    def _is_stored(self, fence: int, new: StoredTokens, spent: str) -> bool:
         """Store the tokens unless the store has newer ones; False if the lock was lost."""
         stored = self._store.load(new.seed)
         is_newest = stored.sending == digest(spent) or stored.refresh_token in ("", spent)

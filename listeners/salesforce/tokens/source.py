@@ -25,10 +25,10 @@ from listeners.salesforce.errors import LoginRefused, LoginUnavailable
 from listeners.salesforce.tokens.login import Lifetime, Login
 from listeners.salesforce.tokens.persist import Safekeeper, extended_lock, logging_in
 from listeners.salesforce.tokens.store import (
-    Kept,
     Ledger,
     MemoryLedger,
     MemoryStore,
+    StoredTokens,
     TokenStore,
     TokenStoreUnavailable,
     digest,
@@ -85,7 +85,7 @@ class TokenSource:
         self._lock_seconds = lock_seconds
         self._must_log_in = must_log_in
         self._guard = threading.Lock()  # never held while waiting
-        self._kept = Kept()
+        self._kept = StoredTokens()
         self._refused: dict[str, float] = {}
         self._no_early_renewal_before = 0.0
         self._renewal: Future[Token] | None = None
@@ -136,7 +136,7 @@ class TokenSource:
 
     # Validity
 
-    def _good(self, kept: Kept) -> Token | None:
+    def _good(self, kept: StoredTokens) -> Token | None:
         """Return the token if it is for these credentials, not refused and not expired."""
         token = kept.token
         if token is None or kept.seed != self._seed or self._now() >= self._lifetime.of(kept)[0]:
@@ -144,15 +144,15 @@ class TokenSource:
         refused_of = self._refused.get(digest(token.access_token))
         return None if refused_of is not None and kept.granted_at <= refused_of else token
 
-    def _is_good(self, kept: Kept) -> bool:
+    def _is_good(self, kept: StoredTokens) -> bool:
         with self._guard:
             return self._good(kept) is not None
 
-    def _is_due(self, kept: Kept) -> bool:
+    def _is_due(self, kept: StoredTokens) -> bool:
         now = self._now()
         return now >= self._lifetime.of(kept)[1] and now >= self._no_early_renewal_before
 
-    def _adopted(self, kept: Kept) -> Token | None:
+    def _adopted(self, kept: StoredTokens) -> Token | None:
         """Cache ``kept`` if its token is valid; return the token unless it must be renewed."""
         with self._guard:
             token = self._good(kept)
@@ -198,7 +198,7 @@ class TokenSource:
                 basis = self._basis(stored)
                 if self._is_unsettled(basis):
                     return None
-                new, spent = self._login.make(basis, fence)
+                new, spent = self._login.log_in(basis, fence)
                 is_stored = self._safekeeper.put(fence, new, spent)
         finally:
             if is_stored:
@@ -209,7 +209,7 @@ class TokenSource:
             self._must_log_in = False
         return new.token
 
-    def _basis(self, stored: Kept) -> Kept:
+    def _basis(self, stored: StoredTokens) -> StoredTokens:
         """Return the stored values for the next login, with a refresh token that is not spent.
 
         Searches the store, this process's cache, and former stores: a store may have lost its data.
@@ -220,15 +220,15 @@ class TokenSource:
             is_ours = kept.seed == self._seed and kept.refresh_token
             if is_ours and not self._ledger.is_spent(kept.refresh_token):
                 return kept
-        return stored if stored.seed else Kept(self._seed)
+        return stored if stored.seed else StoredTokens(self._seed)
 
-    def _in_former_store(self, store: TokenStore) -> Kept:
+    def _in_former_store(self, store: TokenStore) -> StoredTokens:
         try:
             return store.load(self._seed)
         except TokenStoreUnavailable:
-            return Kept()
+            return StoredTokens()
 
-    def _is_unsettled(self, kept: Kept) -> bool:
+    def _is_unsettled(self, kept: StoredTokens) -> bool:
         """Return whether another process has sent the token and may still store a result."""
         if not self._login.is_marked(kept) or kept.sender == self._owner:
             return False

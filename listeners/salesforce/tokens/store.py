@@ -31,10 +31,10 @@ def digest(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredTokens:
     """The stored tokens of one set of credentials.
 
-    seed            digest of the credentials
+    seed            digest of the credentials for which they were granted
     granted_at      when the token was granted, in seconds since 1970
     refresh_token   what the next refresh sends; empty to send the configured one
     rotates         Salesforce has replaced a refresh token before
@@ -56,7 +56,7 @@ class Kept:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Kept:
+    def from_json(cls, text: str) -> StoredTokens:
         """Return the tokens from the form of ``to_json``. Raises ValueError for any other text."""
         values = json.loads(text)
         try:
@@ -74,8 +74,9 @@ class TokenStore(Protocol):
     method may raise ``TokenStoreUnavailable``.
     """
 
-    def load(self, seed: str) -> Kept:
-        """Return the tokens stored for the seed; ``Kept()``, without a seed, if there are none."""
+    def load(self, seed: str) -> StoredTokens:
+        """Return the tokens stored for the seed; without any, ``StoredTokens()``, whose seed is
+        empty."""
 
     def lock(self, owner: str, seconds: float) -> int | None:
         """Lock, and return a fence above all earlier ones; None while another holder has it."""
@@ -83,7 +84,7 @@ class TokenStore(Protocol):
     def extend(self, fence: int, seconds: float) -> bool:
         """Extend the lock; False if another holder has taken it."""
 
-    def save(self, fence: int, kept: Kept) -> bool:
+    def save(self, fence: int, kept: StoredTokens) -> bool:
         """Store the tokens of a seed durably; False if another holder has taken the lock."""
 
     def unlock(self, fence: int) -> None:
@@ -99,13 +100,13 @@ class MemoryStore:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._guard = threading.Lock()
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, StoredTokens] = {}
         self._fence = 0
         self._locked_until: float | None = None
 
-    def load(self, seed: str) -> Kept:
+    def load(self, seed: str) -> StoredTokens:
         with self._guard:
-            return self._kept.get(seed, Kept())
+            return self._kept.get(seed, StoredTokens())
 
     def lock(self, owner: str, seconds: float) -> int | None:
         with self._guard:
@@ -123,7 +124,7 @@ class MemoryStore:
             self._locked_until = self._monotonic() + seconds
             return True
 
-    def save(self, fence: int, kept: Kept) -> bool:
+    def save(self, fence: int, kept: StoredTokens) -> bool:
         with self._guard:
             if fence != self._fence:
                 return False

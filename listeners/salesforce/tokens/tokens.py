@@ -35,19 +35,21 @@ def lifetime_of(value: Any) -> float | None:
     return seconds if 0 < seconds < math.inf else None
 
 
-def header_safe(access_token: Any, giver: str) -> str:
-    """Return the token if it is valid in a header; otherwise ``requests`` would quote it."""
+def header_safe(access_token: Any, host: str) -> str:
+    """Return the token if it is valid in a header. Raises LoginRefused otherwise, naming ``host``,
+    because the error of ``requests`` would quote the token."""
     if isinstance(access_token, str) and access_token:
         if access_token.isascii() and access_token.isprintable() and " " not in access_token:
             return access_token
-        why = f"{giver} returned an access_token that cannot be sent in a header"
+        why = f"{host} returned an access_token that cannot be sent in a header"
         raise LoginRefused(why, may_have_worked=True)
-    raise LoginRefused(f"{giver} returned no access_token", may_have_worked=True)
+    raise LoginRefused(f"{host} returned no access_token", may_have_worked=True)
 
 
 @dataclass(frozen=True, slots=True)
 class LoginResult:
-    """The result of a login: the token, and a refresh token that replaces the spent one."""
+    """The result of a login: the token, and a refresh token if the answer has a new one, which
+    replaces the one that was sent."""
 
     token: Token
     refresh_token: str | None = field(default=None, repr=False)

@@ -16,9 +16,9 @@ from listeners.salesforce.tokens import persist
 from listeners.salesforce.tokens.login import Lifetime
 from listeners.salesforce.tokens.source import TokenSource
 from listeners.salesforce.tokens.store import (
-    Kept,
     MemoryLedger,
     MemoryStore,
+    StoredTokens,
     TokenStoreUnavailable,
     Trouble,
 )
@@ -201,7 +201,7 @@ def test_a_revoked_pair_is_cleared_and_not_tried_again(given: Setting) -> None:
             source.get()
 
     assert given.org.sent == ["refresh-0", "refresh-1"]
-    assert given.store.load("configured") == Kept(seed="configured", rotates=True)
+    assert given.store.load("configured") == StoredTokens(seed="configured", rotates=True)
     assert given.ledger.troubles == [Trouble.REVOKED]
 
 
@@ -344,20 +344,20 @@ def test_an_operator_can_ask_for_a_login_though_the_token_is_good(given: Setting
 )
 def test_what_was_never_stored_is_no_value(text: str) -> None:
     with pytest.raises(ValueError, match="stored form of tokens"):
-        Kept.from_json(text)
+        StoredTokens.from_json(text)
 
 
 def test_what_is_stored_is_read_as_it_was() -> None:
-    kept = Kept("seed", Token("a", "https://x.example"), 5.0, "r", True)
+    kept = StoredTokens("seed", Token("a", "https://x.example"), 5.0, "r", True)
 
-    assert Kept.from_json(kept.to_json()) == kept
+    assert StoredTokens.from_json(kept.to_json()) == kept
     assert "refresh" not in repr(kept).replace("refresh_token", "")
 
 
 class Counting(MemoryStore):
     loads = 0
 
-    def load(self, seed: str) -> Kept:
+    def load(self, seed: str) -> StoredTokens:
         self.loads += 1
         return super().load(seed)
 
@@ -372,7 +372,7 @@ class Failing:
     def __getattr__(self, name: str) -> object:
         return getattr(self.store, name)
 
-    def save(self, fence: int, kept: Kept) -> bool:
+    def save(self, fence: int, kept: StoredTokens) -> bool:
         if self.fails_from_save is not None:
             self.fails_from_save -= 1
             if self.fails_from_save < 1:

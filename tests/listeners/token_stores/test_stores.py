@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, connection
 
 from listeners.models import Connection
-from listeners.salesforce.tokens.store import Kept, TokenStore, TokenStoreUnavailable
+from listeners.salesforce.tokens.store import StoredTokens, TokenStore, TokenStoreUnavailable
 from listeners.salesforce.tokens.tokens import Token
 from listeners.token_stores import memory_store
 from listeners.token_stores.database import DatabaseStore
@@ -16,7 +16,7 @@ from tests.sample_data import make_listener
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-KEPT = Kept("seed", Token("access", "https://x.example"), 5.0, "refresh")
+KEPT = StoredTokens("seed", Token("access", "https://x.example"), 5.0, "refresh")
 Make = Callable[[Connection], TokenStore]
 
 
@@ -77,7 +77,7 @@ def test_tokens_belong_to_one_connection_and_one_seed(make: Make, org) -> None:
 
     assert store.save(fence, KEPT)
 
-    assert other.load("seed") == store.load("another seed") == Kept()
+    assert other.load("seed") == store.load("another seed") == StoredTokens()
     assert other.lock("two", 60) is not None
 
 
