@@ -286,8 +286,8 @@ def _publishable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:
     """Leave out deliveries whose handler is not registered, and those whose destination was down or
     whose queue took no tasks a moment ago: they wait, and must not fill the place of others."""
     can_be_sent = deliveries.filter(Q(is_external=True) | Q(handler__in=registry.names()))
-    if paused := apps.paused():
-        mappings = HandlerMapping.with_deleted.filter(destination__in=paused).values("pk")
+    if unreachable := apps.unreachable():
+        mappings = HandlerMapping.with_deleted.filter(destination__in=unreachable).values("pk")
         can_be_sent = can_be_sent.exclude(is_external=True, mapping__in=mappings)
     for destination, queue in closed_queues.closed():
         mappings = HandlerMapping.with_deleted.filter(destination=destination).values("pk")

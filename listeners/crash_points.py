@@ -27,7 +27,7 @@ def reach(name: str) -> None:
     reported      the end of an external task is settled, its report not acknowledged
     mirroring     the mirror's rows are written, not committed
     marking       the mirror's rows are committed, its records to read again are not
-    mirrored      the mirror has applied the change, and deliveries that wait for it are blocked
+    mirrored      the mirror has applied the change, and the deliveries after it still wait
     job_created   by a load: a query job, whose id is not stored
     rows_written  by a load: a part of a page
     page_read     by a load: a page, and the place of the next

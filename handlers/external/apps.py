@@ -120,7 +120,7 @@ def connect(app: Celery) -> None:
         _ = connection.default_channel
 
 
-def paused() -> set[int]:
+def unreachable() -> set[int]:
     """Return the ids of the destinations to which nothing is sent for some seconds, after
     failures."""
     now = time.monotonic()

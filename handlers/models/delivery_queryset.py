@@ -133,9 +133,9 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         Locks the chain heads, so that a worker that finishes one waits for this commit and then
         sees the delivery added behind it. Inside the caller's transaction.
 
-        A chain can be long, so the delivery that holds it is enough. It may end, and another one
-        start, while this transaction waits for its lock. A caller that has locked the listener's
-        position need not look for new chains: no other process starts one.
+        Only the delivery that holds a chain is locked, since a chain can be long. It may end, and
+        the next one start, while this transaction waits for its lock. A caller that has locked the
+        listener's position need not look for new chains: no other process starts one.
         """
         wanted = set(chains) - {""}
         occupied = {chain for (chain,) in _OCCUPIED.rows(chains=list(wanted))} if wanted else set()

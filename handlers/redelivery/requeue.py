@@ -19,7 +19,7 @@ from handlers.redelivery.request import PRUNED, Counts, Row, Verdict, row_for
 State = Delivery.State
 
 #: Fields of a delivery that its mapping determines; the mapping may have changed since.
-_FOLLOWED = ("handler", "is_external", "is_tracked", "queue", "chain")
+_FROM_MAPPING = ("handler", "is_external", "is_tracked", "queue", "chain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,7 @@ class Plan:
     """The ids of the deliveries to change in a step, by their new state.
 
     `others` are blocked deliveries that are not redelivered, but come first in a chain that nothing
-    holds; they become ready. `awaiting` are those blocked
-    ones that run after the mirror.
+    holds; they become ready. `awaiting` are the blocked ones that run after the mirror.
     """
 
     retrying: list[int]
@@ -60,7 +59,7 @@ def requeue(
         counts[row] += 1
         if row.verdict is Verdict.SENT_AGAIN:
             targets.append(delivery)
-    _follow(targets, mappings, chains)
+    _update_from_mappings(targets, mappings, chains)
     _log_first_successes(targets)
     after = {pk for pk, mapping in mappings.items() if mapping.after}
     plan = _plan(targets, rows.values(), after)
@@ -101,7 +100,7 @@ def _locked(ids: Sequence[int], chains: Collection[str]) -> dict[int, Delivery]:
     return {delivery.pk: delivery for delivery in found.defer("error")}
 
 
-def _follow(
+def _update_from_mappings(
     targets: Iterable[Delivery], mappings: dict[int, HandlerMapping], chains: dict[int, str]
 ) -> None:
     """Update the deliveries whose mapping has changed."""
@@ -109,12 +108,12 @@ def _follow(
         delivery
         for delivery in targets
         if delivery.state != State.RETRYING
-        and _followed(delivery, mappings[delivery.mapping_id], chains[delivery.pk])
+        and _update_from_mapping(delivery, mappings[delivery.mapping_id], chains[delivery.pk])
     ]
-    Delivery.objects.bulk_update(changed, _FOLLOWED)
+    Delivery.objects.bulk_update(changed, _FROM_MAPPING)
 
 
-def _followed(delivery: Delivery, mapping: HandlerMapping, chain: str) -> bool:
+def _update_from_mapping(delivery: Delivery, mapping: HandlerMapping, chain: str) -> bool:
     wanted = (
         mapping.handler or mapping.task,
         bool(mapping.task),
@@ -122,9 +121,9 @@ def _followed(delivery: Delivery, mapping: HandlerMapping, chain: str) -> bool:
         mapping.queue,
         chain,
     )
-    if wanted == tuple(getattr(delivery, name) for name in _FOLLOWED):
+    if wanted == tuple(getattr(delivery, name) for name in _FROM_MAPPING):
         return False
-    for name, value in zip(_FOLLOWED, wanted, strict=True):
+    for name, value in zip(_FROM_MAPPING, wanted, strict=True):
         setattr(delivery, name, value)
     return True
 

@@ -61,7 +61,7 @@ def send_external(ids: Sequence[int], now: datetime, is_over: Callable[[], bool]
         "pk", "is_tracked", "mapping__destination_id"
     ):
         tracked_by_destination[destination_id][pk] = is_tracked
-    for destination_id in apps.paused():
+    for destination_id in apps.unreachable():
         tracked_by_destination.pop(destination_id, None)
     destinations = Destination.objects.in_bulk([pk for pk in tracked_by_destination if pk])
     sent, failure, end = 0, None, monotonic() + SECONDS

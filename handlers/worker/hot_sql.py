@@ -88,7 +88,7 @@ FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])
     AS run (id, started_at, finished_at, worker)
 WHERE handlers_delivery.id = run.id
 """
-_IS_FOLLOWED = Prepared(
+_HAS_BLOCKED = Prepared(
     lambda: (
         Delivery.objects.filter(chain=Param("chain"), state="blocked")
         .order_by()
@@ -183,6 +183,6 @@ def succeed_all(successes: Sequence[Success]) -> None:
         )
 
 
-def is_followed(chain: str) -> bool:
+def has_blocked_delivery(chain: str) -> bool:
     """Return whether a delivery is blocked in the chain. Inside the caller's transaction."""
-    return bool(chain and _IS_FOLLOWED.rows(chain=chain))
+    return bool(chain and _HAS_BLOCKED.rows(chain=chain))

@@ -58,8 +58,9 @@ def discount(ids: Collection[int], moments: Collection[datetime]) -> None:
 def _discount(lost: DeliveryQuerySet, listener_id: int, chain: str) -> bool:
     """Make a delivery ready; a dead one of a chain first waits for its turn in it.
 
-    A dead one may have left its chain free, and only who has locked the position may start a free
-    chain. If the process dies between the two steps, the relay promotes the delivery.
+    A dead one may have left its chain without an open delivery. Only a transaction that has locked
+    the listener's position may open one there, so the delivery is first blocked, then promoted. If
+    the process dies between the two steps, the relay promotes it.
     """
     again = {"attempts_before": F("attempts_before") + 1, **_WAITING}
     needs_no_turn = Q(state=State.RETRYING) | Q(chain="")

@@ -124,7 +124,7 @@ class Bundle:
                 self._ended += run.ended
             else:
                 metrics.settled(run.ended)
-                self._follow(run.following)
+                self._keep_next(run.following)
 
     def settle(self) -> None:
         """Settle the ended runs and continue with the next of their chains.
@@ -149,13 +149,13 @@ class Bundle:
 
     def _settle(self) -> None:
         following, lost = settle_runs(self._ended)
-        self._follow(following)
+        self._keep_next(following)
         metrics.settled(ended for ended in self._ended if ended not in lost)
         self._ended = []
         self.counts.subtract(ended.name for ended in lost)
         self.counts["claim lost"] += len(lost)
 
-    def _follow(self, following: Sequence[Follower]) -> None:
+    def _keep_next(self, following: Sequence[Follower]) -> None:
         """Keep the next deliveries of the chains, to run or publish them here.
 
         After a retry they stay ready for the relay, which publishes them in larger messages. Run

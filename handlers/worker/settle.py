@@ -105,8 +105,8 @@ def _settle_one(ended: Ended) -> Settled:
         return [], [ended]
     if ended.has_row:
         insert([attempt_of(ended)])
-    is_followed = hot_sql.is_followed(delivery.chain)
-    following = Delivery.objects.promote([delivery.chain]) if is_followed else []
+    has_blocked_delivery = hot_sql.has_blocked_delivery(delivery.chain)
+    following = Delivery.objects.promote([delivery.chain]) if has_blocked_delivery else []
     crash_points.reach("settled")
     return following, []
 

@@ -236,7 +236,7 @@ def test_an_error_of_our_database_is_no_failure_of_the_destination(shop):
     with pytest.raises(DatabaseError), apps.sending(shop):
         raise DatabaseError("the connection was lost")
 
-    assert apps.paused() == set()
+    assert apps.unreachable() == set()
 
 
 def test_an_error_without_a_text_is_named():
