@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from docs.generator.blocks import table
-from listeners.models import Connection
 from listeners.models.connection_rules import KINDS
 
 #: The order of the kinds in every table and on every page: the recommended ones first.
@@ -34,8 +33,7 @@ def kinds(_argument: str) -> str:
 
 def _oauth() -> list[tuple[str, ...]]:
     """Return the optional fields of each OAuth kind."""
-    choices = Connection.Auth
-    return [kind.optional for auth, kind in KINDS.items() if "OAuth" in choices(auth).label]
+    return [kind.optional for kind in KINDS.values() if kind.is_oauth]
 
 
 def _optional(names: tuple[str, ...], common: list[str]) -> str:

@@ -40,6 +40,10 @@ class Kind:
     def used_fields(self) -> frozenset[str]:
         return frozenset(self.required + self.optional)
 
+    @property
+    def is_oauth(self) -> bool:
+        return set(_OAUTH) <= self.used_fields
+
 
 KINDS: dict[str, Kind] = {
     "soap": Kind(
