@@ -131,9 +131,8 @@ def _mirror_wait(entity: str, holder: Holder | None, *, is_loading: bool | None)
             None, f"{waits}, which has just applied the change or reads the record from Salesforce."
         )
     if holder.state == State.DEAD:
-        return Wait(
-            holder.pk, f"{waits}, whose delivery {holder.pk} failed for good: redeliver that one."
-        )
+        why = f"whose delivery {holder.pk} failed for good: the record is read instead."
+        return Wait(holder.pk, f"{waits}, {why}")
     return Wait(holder.pk, f"{waits}, whose delivery {holder.pk} has not ended.")
 
 

@@ -94,7 +94,7 @@ def test_a_dead_delivery_of_the_mirror_holds_back_the_change_and_later_ones(foll
         assert wait.delivery == dead.pk
         assert wait.reason == (
             f"It waits for the mirror of Account, whose delivery {dead.pk} failed for good: "
-            "redeliver that one."
+            "the record is read instead."
         )
 
 
