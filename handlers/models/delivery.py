@@ -18,9 +18,10 @@ from handlers.sdk.registry import attempts_allowed
 class Delivery(models.Model):
     """One change for one handler: the outbox's row and its state.
 
-    A new delivery is ready, or blocked (`handlers.outbox.create`): behind another delivery of its
-    chain, until its record is read, or until the mirror has applied the change. `promote` makes the
-    next delivery of a chain ready.
+    A new delivery can start, or is blocked (`handlers.outbox.create`): behind another delivery of
+    its chain, until its record is read, or until the mirror has applied the change. One that can
+    start is committed as queued if it is published at once (`handlers.outbox.handover`), else as
+    ready. `promote` makes the next delivery of a chain ready.
 
     blocked → ready → queued → running → succeeded | skipped | dead, with retrying between two
     attempts. The attempt of a tracked external task begins when it is queued. ready → sent for an
