@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from consumer.ingest.transaction import entry_of
+from consumer.ingest.entry import entry_of
 from handlers.external import apps, closed_queues
 from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.reporting.wait_reason import waits_for
