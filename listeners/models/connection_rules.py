@@ -42,7 +42,7 @@ class Kind:
 
     @property
     def is_oauth(self) -> bool:
-        return set(_OAUTH) <= self.used_fields
+        return set(_OAUTH_FIELDS) <= self.used_fields
 
 
 KINDS: dict[str, Kind] = {

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from audit.db.bulk_insert import FEW
+from audit.db.bulk_insert import INSERT_ROWS
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.worker.claim import claim
@@ -177,7 +177,10 @@ def test_a_single_delivery_takes_few_statements(listener):
 
 @pytest.mark.usefixtures("clock_just_read")
 def test_many_deliveries_take_as_many_statements_as_few(listener):
-    few, many = deliver(listener, "tests.batch", FEW + 1), deliver(listener, "tests.batch", 10)
+    few, many = (
+        deliver(listener, "tests.batch", INSERT_ROWS + 1),
+        deliver(listener, "tests.batch", 10),
+    )
 
     with CaptureQueriesContext(connection) as queries_of_few:
         run_deliveries(few, "tests.batch")
