@@ -1,5 +1,6 @@
 import gc
 import os
+import signal
 from collections import defaultdict
 from itertools import chain, islice
 from pathlib import Path
@@ -32,6 +33,8 @@ def pytest_configure():
     # Each test client has middleware of its own: that looks for a static file when one is asked
     # for, not for all of them before the first request. Processes do as they do in production.
     settings.WHITENOISE_AUTOREFRESH = True
+    # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()
 
 

@@ -41,6 +41,7 @@ class Call:
     context: grpc.ServicerContext
     requests: list[Any] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
     _waiting: queue.Queue[Any] = field(default_factory=queue.Queue)
 
     def request(self) -> Any:
@@ -48,6 +49,9 @@ class Call:
         return self._waiting.get(timeout=PATIENCE)
 
     def refuse(self, refusal: Refusal) -> None:
+        """Refuse once the first request has come, as Salesforce does: gRPC's client says INTERNAL
+        if a call ends while it sends."""
+        assert self.begun.wait(PATIENCE)
         refusal.end(self.context)
 
     def until_hung_up(self) -> None:
@@ -58,8 +62,10 @@ class Call:
             for request in requests:
                 self.requests.append(request)
                 self._waiting.put(request)
+                self.begun.set()
         except grpc.RpcError:
             pass  # hung up
+        self.begun.set()
         self.ended.set()
 
 
