@@ -178,6 +178,7 @@ class DirtyRow(models.Model):
         GAP = "gap", "Gap event"
         DIFF = "diff", "The event has only the difference of a long text"
         FIELD = "field", "The event does not tell all values of the row"
+        PERSON = "person", "The update of a person account may lack values of its contact"
         SUPERSEDED = "superseded", "Redelivered after later changes"
         MERGE = "merge", "A merge may have moved it to another parent"
         DIFFERENCE = "difference", "Verification found a difference"

@@ -26,8 +26,8 @@ _MENDED_BY = {
 }
 #: The key of the report of a verification or repair that did not apply the deletions it found.
 REFUSED = "refused_deletions"
-#: The key of the report of a refresh of formulas that found that the channel does not carry all
-#: changes of the object: what to do.
+#: The key of the report of a refresh of formulas that saw whether the channel carries all changes
+#: of the object: what to do, empty if it carries them.
 NOT_CARRIED = "not_carried"
 #: Failed reads of a record after which an operator should know.
 _READS = 3
@@ -81,7 +81,8 @@ def _mappings(mirror: Mirror) -> str:
 
 def _not_carried(mirror: Mirror) -> str:
     last = _looks(mirror).first()
-    return str(last.report.get(NOT_CARRIED, "")) if last else ""
+    text = last.report[NOT_CARRIED] if last else ""
+    return f"{text} The mirror looks again within an hour." if text else ""
 
 
 def not_carried_since(mirror: Mirror) -> datetime | None:
@@ -89,14 +90,15 @@ def not_carried_since(mirror: Mirror) -> datetime | None:
     them at the last look."""
     if not _not_carried(mirror):
         return None
-    before = _looks(mirror).exclude(report__has_key=NOT_CARRIED).first()
+    before = _looks(mirror).filter(**{f"report__{NOT_CARRIED}": ""}).first()
     found: datetime | None = before.started_at if before else mirror.load_started_at
     return found
 
 
 def _looks(mirror: Mirror) -> Any:
-    """Return the refreshes of formulas, which look at the org's channels, the last one first."""
-    return mirror.runs.filter(kind=Kind.FORMULAS, state=State.DONE).order_by("-id")
+    """Return the refreshes of formulas that saw which changes the channel carries, the last one
+    first; also one that has not ended."""
+    return mirror.runs.filter(kind=Kind.FORMULAS, report__has_key=NOT_CARRIED).order_by("-id")
 
 
 def _failures(mirror: Mirror) -> Any:

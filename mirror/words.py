@@ -8,6 +8,7 @@ from datetime import datetime
 from audit.db.row_count import Total
 from audit.jobs.eta import Pace, span
 from mirror.models import MirrorRun
+from mirror.problems import NOT_CARRIED
 
 Kind, State = MirrorRun.Kind, MirrorRun.State
 
@@ -69,6 +70,8 @@ def _processed(run: MirrorRun) -> str:
 
 
 def _refreshed(run: MirrorRun) -> str:
+    if text := run.report.get(NOT_CARRIED):
+        return str(text)
     if run.options.get("schema_only"):
         return "compared with the model"
     if not run.done:

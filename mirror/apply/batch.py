@@ -19,7 +19,7 @@ from audit.db.retry import describe
 from handlers import EventData, Skipped
 from listeners import crash_points
 from mirror.apply import dirty, problem, release, upsert
-from mirror.apply.change import Change, Reason, decode, merged
+from mirror.apply.change import Change, Reason, decode, is_person_account, merged
 from mirror.apply.dirty import Mark
 from mirror.apply.guard import Row, Verdict, milliseconds
 from mirror.apply.row_page import by_bytes
@@ -140,7 +140,7 @@ def decide(
         if verdict is Verdict.READ or (verdict is Verdict.APPLY and new is None):
             known = milliseconds(row.synced_at) if row is not None and row.synced_at else 0
             since = max(change.since, known)
-            reason = change.reason(row) if verdict is Verdict.READ else Reason.FIELD
+            reason = change.reason(row) if verdict is Verdict.READ else _unmerged(columns, values)
             decided.marks.append(Mark(change.record_id, since, change.since, reason))
             new = _placeholder(columns, change) if values is None else None
         else:
@@ -149,6 +149,12 @@ def decide(
             target = decided.inserted if values is None else decided.updated
             target.append([change.record_id, *(new[name] for name in names_of(columns)[1:])])
     return decided
+
+
+def _unmerged(columns: Columns, stored: Mapping[str, Any] | None) -> Reason:
+    """Return why a change that is due could not be put into its row."""
+    is_person = stored is not None and is_person_account(columns, stored)
+    return Reason.PERSON if is_person else Reason.FIELD
 
 
 def _row(

@@ -190,7 +190,7 @@ def merged(
         if not (name in columns.fields and columns.fields[name].attname in found.values)
     }
     values["raw"] = raw | found.raw
-    if _is_person_account(columns, values):
+    if is_person_account(columns, values):
         return None
     return values if not found.unknown or _put_name(columns, values) else None
 
@@ -217,7 +217,7 @@ def _empty(column: Any) -> Any:
     return None if column.null else column.get_default()
 
 
-def _is_person_account(columns: Columns, values: Mapping[str, Any]) -> bool:
+def is_person_account(columns: Columns, values: Mapping[str, Any]) -> bool:
     """Return whether the row is of a person account. The update of one may lack what is stored in
     its contact, such as PersonEmail, whose change then only shows as a newer LastModifiedDate."""
     return columns.salesforce_object == "Account" and bool(_value(columns, values, "LastName"))

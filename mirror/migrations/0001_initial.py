@@ -144,6 +144,10 @@ class Migration(migrations.Migration):
                                 "field",
                                 "The event does not tell all values of the row",
                             ),
+                            (
+                                "person",
+                                "The update of a person account may lack values of its contact",
+                            ),
                             ("superseded", "Redelivered after later changes"),
                             ("merge", "A merge may have moved it to another parent"),
                             ("difference", "Verification found a difference"),

@@ -6,11 +6,11 @@ from listeners.salesforce.channel_members import coverage_of
 from listeners.salesforce.rest.client import RestClient
 
 
-def not_carried(rest: RestClient, channel: str, name: str) -> str:
+def not_carried(rest: RestClient, channel: str, name: str) -> str | None:
     """Return what to do if the channel does not carry the object's changes, or filters them.
 
-    Empty if it carries them all, or if the user may not see the org's Setup. Raises what RestClient
-    raises.
+    Empty if it carries them all; None if that cannot be seen, such as by a user who may not see the
+    org's Setup. Raises what RestClient raises.
     """
     coverage = coverage_of(rest, channel, name)
     if coverage.is_carried is False:
@@ -25,4 +25,4 @@ def not_carried(rest: RestClient, channel: str, name: str) -> str:
             "would miss the others. Remove the filter, or name a listener of a channel that "
             f"carries {name} without one."
         )
-    return ""
+    return "" if coverage.is_carried else None

@@ -29,7 +29,7 @@ def refresh(claim: RunClaim) -> Finished | Later:
     """
     session = Session(claim)
     check_schema(session.mirror, session.comparison.described, database_clock.now())
-    uncarried = _check_channel(session)
+    _check_channel(session)
     names = _names(session)
     if names and not claim.job.options.get("schema_only"):
         # Rows with changes since the query began are left alone.
@@ -42,19 +42,24 @@ def refresh(claim: RunClaim) -> Finished | Later:
             formulas_refreshed_at=claim.job.started_at
         )
     report = {"compared": claim.job.done, "formulas": session.counts["formulas"]}
-    return Finished(not uncarried, report | ({NOT_CARRIED: uncarried} if uncarried else {}))
+    return Finished(not session.remarks.get(NOT_CARRIED), report | session.remarks)
 
 
-def _check_channel(session: Session) -> str:
-    """Return what to do if the channel does not carry all changes of the object. Once it does
+def _check_channel(session: Session) -> None:
+    """Note whether the channel carries all changes of the object, if that can be seen. Once it does
     again, request a sweep of the time in which it did not."""
     mirror = session.mirror
     text = not_carried(session.comparison.rest, mirror.listener.channel, mirror.salesforce_object)
-    since = not_carried_since(mirror)
-    if since is not None and not text:
+    if text is None:
+        session.counts.pop(NOT_CARRIED, None)
+        return
+    since = None if text else not_carried_since(mirror)
+    if since is not None:
         now = database_clock.now()
         request_sweep(mirror, since, now, "The channel left changes out", with_ids=True)
-    return text
+    session.counts.pop(NOT_CARRIED, None)
+    session.remarks[NOT_CARRIED] = text
+    session.keep()
 
 
 def _names(session: Session) -> list[str]:

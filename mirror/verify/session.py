@@ -38,6 +38,8 @@ class Session:
         self.mirror = claim.job.mirror
         self.cursor: dict[str, Any] = dict(claim.job.cursor)
         self.counts: Counter[str] = Counter(claim.job.report)
+        #: Entries of the report besides the counts.
+        self.remarks: dict[str, str] = {}
         self.comparison = Comparison(self.mirror, claim.job.options.get("fields", ()))
 
     @property
@@ -50,7 +52,7 @@ class Session:
 
     def keep(self, **changes: Any) -> None:
         """Save the progress, and renew the claim."""
-        report = {name: count for name, count in self.counts.items() if count}
+        report = {name: count for name, count in self.counts.items() if count} | self.remarks
         self.claim.keep(cursor=self.cursor, report=report, **changes)
 
     def pause(self) -> Later | None:

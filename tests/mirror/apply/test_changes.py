@@ -281,7 +281,7 @@ def test_an_update_of_a_person_account_is_read_since_it_lacks_what_its_contact_h
 
     row = Account.objects.get()
     assert row.version == time_of(START)
-    assert dirty() == {ACME: ("field", 90_000)}
+    assert dirty() == {ACME: ("person", 90_000)}
 
 
 def test_an_update_of_a_company_among_person_accounts_is_applied(listener):

@@ -38,6 +38,12 @@ def contact(org, account):
 
 
 @pytest.fixture
+def several(org, account):
+    for number in range(5):
+        org.create("Contact", Name={"LastName": f"Doe{number}"}, AccountId=account)
+
+
+@pytest.fixture
 def mirrored(org, contact):
     return Mirrored(org, "crm.Contact")
 
@@ -105,18 +111,38 @@ def test_reading_all_records_leaves_a_tenth_of_the_daily_calls_to_others(
     assert run.state == "done"
 
 
-def test_a_mirror_whose_object_is_no_longer_selected_is_not_in_sync(mirrored, org, contact):
-    def status():
-        return status_of(Mirror.objects.get(), timezone.now())
+def status():
+    return status_of(Mirror.objects.get(), timezone.now())
 
+
+def sweeps(mirrored):
+    return mirrored.mirror.runs.filter(kind="sweep")
+
+
+def last_look(mirrored):
+    return mirrored.mirror.runs.filter(kind="formulas").latest("id")
+
+
+def work_on(run, monkeypatch, slices=None):
+    """Work on the run, in slices as short as possible: so many, or until it ends."""
+    with monkeypatch.context() as short:
+        short.setattr(runs, "BUDGET", 0.0)
+        while not run.is_over and slices != 0:
+            kinds.work(run.pk)
+            run.refresh_from_db()
+            slices = None if slices is None else slices - 1
+
+
+def test_a_mirror_whose_object_is_no_longer_selected_is_not_in_sync(mirrored, org, contact):
     mirrored.run("formulas", schema_only=True)
     assert status().in_sync_as_of is not None
-    before = mirrored.mirror.runs.filter(kind="formulas").latest("id")
+    before = last_look(mirrored)
 
     org.entity("Contact", selected=False)
     run = mirrored.run("formulas", schema_only=True)
 
     assert run.is_right is False
+    assert "does not carry changes of Contact" in result_of(run)
     assert (status().state, status().in_sync_as_of) == ("attention", None)
     assert "does not carry changes of Contact" in status().reason
 
@@ -124,6 +150,57 @@ def test_a_mirror_whose_object_is_no_longer_selected_is_not_in_sync(mirrored, or
     mirrored.run("formulas", schema_only=True)
 
     assert status().state != "attention"
-    sweep = mirrored.mirror.runs.get(kind="sweep")
+    sweep = sweeps(mirrored).get()
     assert sweep.options["since"] == before.started_at.isoformat()
     assert sweep.options["ids"]
+
+
+def test_what_cannot_be_seen_does_not_count_as_carried(mirrored, org, contact):
+    mirrored.run("formulas", schema_only=True)
+    before = last_look(mirrored)
+    org.entity("Contact", selected=False)
+    org.access(view_setup=False)
+    mirrored.run("formulas", schema_only=True)
+    assert status().state == "in_sync"  # nothing is known
+
+    org.access(view_setup=True)
+    mirrored.run("formulas", schema_only=True)
+    org.access(view_setup=False)
+    mirrored.run("formulas", schema_only=True)
+
+    assert status().state == "attention"
+    assert not sweeps(mirrored).exists()
+
+    org.access(view_setup=True)
+    org.entity("Contact", selected=True)
+    mirrored.run("formulas", schema_only=True)
+
+    assert sweeps(mirrored).get().options["since"] == before.started_at.isoformat()
+
+
+def test_a_long_refresh_says_at_its_beginning_what_the_channel_leaves_out(
+    several, mirrored, org, monkeypatch
+):
+    mirrored.run("formulas", schema_only=True)
+    org.entity("Contact", selected=False)
+    run, _ = runs.request(mirrored.mirror, "formulas", timezone.now())
+
+    work_on(run, monkeypatch, slices=1)
+
+    assert not run.is_over
+    assert (status().state, status().in_sync_as_of) == ("attention", None)
+
+
+def test_a_long_refresh_requests_the_sweep_once(several, mirrored, org, monkeypatch):
+    mirrored.run("formulas", schema_only=True)
+    org.entity("Contact", selected=False)
+    mirrored.run("formulas", schema_only=True)
+    org.entity("Contact", selected=True)
+    run, _ = runs.request(mirrored.mirror, "formulas", timezone.now())
+    work_on(run, monkeypatch, slices=1)
+    assert not run.is_over
+    work_on(sweeps(mirrored).get(), monkeypatch)
+
+    work_on(run, monkeypatch)
+
+    assert sweeps(mirrored).count() == 1
