@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from django.forms import BaseForm
 from django.http import StreamingHttpResponse
@@ -36,7 +35,7 @@ def _lines(findings: Iterable[Finding]) -> Iterator[str]:
 def flaws(form: BaseForm, *, ignoring: Iterable[str] = ()) -> list[Finding]:
     """Return the errors that keep a form from being tested, except of the fields in `ignoring`."""
     return [
-        Finding(f"{_label(form, name)}{text}", is_failure=True)
+        Finding(labelled(form[name].label, text) if name in form.fields else text, is_failure=True)
         for name, texts in form.errors.items()
         if name not in ignoring
         for text in map(str, texts)
@@ -44,7 +43,6 @@ def flaws(form: BaseForm, *, ignoring: Iterable[str] = ()) -> list[Finding]:
     ]
 
 
-def _label(form: Any, name: str) -> str:
-    if name not in form.fields:
-        return ""
-    return f"{form[name].label}: "
+def labelled(label: object, text: str) -> str:
+    """Return an error of a field with the field's label, which some errors begin with."""
+    return text if text.startswith(f"{label} ") else f"{label}: {text}"

@@ -9,6 +9,7 @@ without the hidden input changes all of them.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,9 @@ class ConcurrentForm(ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        for name in self._untouched & cleaned.keys():
+            if isinstance(stored := getattr(self.instance, name), datetime):
+                cleaned[name] = stored  # a form shows no microseconds
         if self._shown is None:
             self.add_error(None, _UNREADABLE)
         for name in self.changed_data:
@@ -81,7 +85,7 @@ class ConcurrentForm(ModelForm):
 
     def _stored_value(self, name: str) -> Any:
         if isinstance(secret := self.instance.__dict__.get(name), Secret):
-            return salted_hmac(_SALT, secret.stored, algorithm="sha256").hexdigest()
+            return salted_hmac(self._salt, secret.stored, algorithm="sha256").hexdigest()
         value = self.get_initial_for_field(self.fields[name], name)
         if isinstance(self.fields[name], forms.ModelMultipleChoiceField):
             return sorted(row.pk for row in value)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.forms.widgets import Script
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from console.admin.check_stream import labelled
 from console.admin.form_fields import (
     FormWithSecrets,
     NamesField,
@@ -100,16 +101,13 @@ class ConnectionForm(FormWithSecrets):
             self.fields["auth"].widget.attrs["data-kinds"] = FIELDS_BY_KIND_JSON
 
     def report_hidden_errors(self) -> None:
-        used = (
-            KINDS[self.data["auth"]].used_fields
-            if self.data.get("auth") in KINDS
-            else FIELDS_OF_SOME_KINDS
-        )
+        auth = self["auth"].value()  # the stored one if the user has not changed it
+        used = KINDS[auth].used_fields if auth in KINDS else FIELDS_OF_SOME_KINDS
         for name in list(self.errors):
             if name in FIELDS_OF_SOME_KINDS - used:
                 label = self.fields[name].label or name
                 for message in self.errors[name]:
-                    self.add_error(None, f"{label}: {message}")
+                    self.add_error(None, labelled(label, str(message)))
 
 
 def visibility_conditions() -> dict[str, str]:

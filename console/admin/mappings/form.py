@@ -186,7 +186,9 @@ class HandlerMappingForm(ConcurrentForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        for name in unused_fields(cleaned):
+        # A field with an error is not among the cleaned values, and is not empty for that.
+        given = {name: cleaned.get(name, self[name].data) for name in ("task", "track")}
+        for name in unused_fields(given):
             if name in self.fields:
                 cleaned[name] = default_of(HandlerMapping, name)
                 self.errors.pop(name, None)
