@@ -40,7 +40,7 @@ class Timeline:
         self._completed = {_event(entry) for entry in found.values() if not is_gap(entry)}
         self._late = _late_places(found.values())
         streamed = [entry for entry in found.values() if not _is_compared(entry)]
-        places = {entry.pk: (self._position(entry), 0, 0, 0, entry.pk) for entry in streamed}
+        places = {entry.pk: self._place(entry) for entry in streamed}
         for entry in found.values():
             if _is_compared(entry):
                 places[entry.pk] = self._place_among(entry, streamed)
@@ -80,6 +80,13 @@ class Timeline:
         if entry.source == AuditLogEntry.Source.GAP:
             return self._gaps.get(_event(entry), 0)
         return self._late.get(entry.pk, entry.pk)
+
+    def _place(self, entry: AuditLogEntry) -> _Place:
+        """Return the place of a change of the stream. Late ones after the same change are in the
+        order of their commits: they may be read in any order."""
+        if entry.pk not in self._late:
+            return self._position(entry), 0, 0, 0, entry.pk
+        return self._late[entry.pk], 0, entry.commit_timestamp, entry.sequence_number, entry.pk
 
     def _place_among(self, entry: AuditLogEntry, streamed: Iterable[AuditLogEntry]) -> _Place:
         held = [self._position(change) for change in streamed if self._holds(entry, change)]

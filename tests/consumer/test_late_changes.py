@@ -32,8 +32,8 @@ def update(**data):
     return change("UPDATE", data=data)
 
 
-def quarantined(listener, message) -> Quarantined:
-    fields = {"digest": "d", "error": "no decoder", "received_at": timezone.now()}
+def quarantined(listener, message, digest="d") -> Quarantined:
+    fields = {"digest": digest, "error": "no decoder", "received_at": timezone.now()}
     return Quarantined.objects.create(listener=listener, raw=json.dumps(message), **fields)
 
 
@@ -124,3 +124,13 @@ def test_one_that_nothing_has_overtaken_is_delivered_like_any_change(copied):
     assert read_again(row)["data"] == {"Phone": "1"}
     assert not Redelivery.objects.exists()
     assert AuditLogEntry.objects.count() == 3
+
+
+def test_of_two_that_are_read_in_reverse_order_the_older_one_undoes_nothing(copied):
+    recorded(copied, update(Phone="0"))
+    older = quarantined(copied, update(Name="older"))
+    newer = quarantined(copied, update(Name="newer"), "e")
+    recorded(copied, update(Phone="2"))
+
+    assert read_again(newer)["data"] == {"Name": "newer"}
+    assert read_again(older)["data"] == {"Name": "newer"}
