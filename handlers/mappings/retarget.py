@@ -7,6 +7,7 @@ new handler; running and ended ones are left unchanged.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import structlog
 from django.db import transaction
@@ -72,7 +73,8 @@ def _move(mapping: HandlerMapping, now: datetime) -> int:
     if not ids:
         return 0
     rows.update(**_address(mapping), queued_at=None, **_place(mapping))
-    log.info("waiting deliveries moved", mapping=str(mapping), deliveries=len(ids))
+    said = partial(log.info, "waiting deliveries moved", mapping=str(mapping), deliveries=len(ids))
+    transaction.on_commit(said)
     return len(ids)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 
 import structlog
+from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery, Value
 from django.db.models.functions import Concat
 
@@ -178,7 +179,10 @@ def _move_some(goal_of: dict[int, str], chains: set[str]) -> set[int]:
     to_block = _surplus(rows, goals)
     _write(moving, to_block, goals)
     Delivery.objects.promote(chains)  # the relay publishes them
-    log.info("deliveries moved to other lanes", deliveries=len(moving), left=len(staying))
+    said = partial(
+        log.info, "deliveries moved to other lanes", deliveries=len(moving), left=len(staying)
+    )
+    transaction.on_commit(said)
     return {row.mapping_id for row in staying if row.mapping_id}
 
 
