@@ -43,9 +43,10 @@ CHANGE_CONNECTION = "listeners.change_connection"
 class PositionSerializer(serializers.ModelSerializer[Position]):
     """The position of a listener.
 
-    `replay_id`: where its next subscription continues. `tip_since`: it started with new events
-    only, or at the earliest one after a loss, and has had none since. `named_at`: when Salesforce
-    gave a replay id that is not an event's, up to which there were no further events.
+    `replay_id`: where its next subscription continues. `tip_since`: when it last started with
+    new events only, or was set to the earliest one after a loss; it counts as long as `replay_id`
+    is empty, `-1` or `-2`. `named_at`: when Salesforce gave a replay id that is not an event's, up
+    to which there were no further events.
     """
 
     class Meta:

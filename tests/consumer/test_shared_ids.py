@@ -100,7 +100,7 @@ def test_before_its_second_id_a_listener_has_a_position_after_a_restart_too(cust
 
     begin_again(custom)
 
-    assert custom.position.left_at == ""
+    assert custom.position.position_token == ""
     assert custom.position.has_begun
     assert not listener_control.obstacle(custom.listener, timezone.now() + HOUR)
 
