@@ -57,7 +57,9 @@ def test_rabbitmq_confirms_what_arrived(shop_broker, destination, proxy):
     transmit(app, messages, sent)
     assert sent.failure is not None
     arrived = AnyBroker("rabbitmq", shop_broker.url).waiting(reports_queue())
-    assert len(sent.arrived) <= arrived <= len(sent.arrived) + len(sent.uncertain) < NUMBER
+    # How many were written before the connection's end was noticed depends on the machine.
+    assert arrived < NUMBER
+    assert len(sent.arrived) <= arrived <= len(sent.arrived) + len(sent.uncertain) <= NUMBER
 
     transmit(app, messages, again)
     assert (again.arrived, again.failure) == (messages, None)
