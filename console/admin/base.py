@@ -20,6 +20,7 @@ from listeners.values import is_same, save_fields
 
 
 class ConsoleAdmin(ModelAdmin):
+    list_per_page = 50
     #: Further pages: route, name after `app_model_`, method.
     pages: Sequence[tuple[str, str, str]] = ()
     #: What an empty list says: what belongs there, and how to get it.

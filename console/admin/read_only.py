@@ -77,7 +77,6 @@ class ReadOnlyAdmin(ConsoleAdmin):
 
     actions: Any = None
     list_filter_submit = True
-    list_per_page = 50
     list_max_show_all = 0
     paginator = CappedPaginator
     changelist: type[ChangeList] = ReadOnlyChangeList
