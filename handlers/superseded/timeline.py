@@ -1,9 +1,8 @@
 """The recorded changes of one record in the order of their commits, and the state after them. Pure.
 
 Changes of the stream keep the order of their entries, except for those from quarantine, which were
-recorded after later ones. A record that was read over REST includes all
-changes committed before the read, whenever they were recorded, so its entry comes after the last
-change that it includes.
+recorded after later ones. A record that was read over REST includes all changes committed before
+the read, whenever they were recorded, so its entry comes after the last change that it includes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a browser posts of a form that its user has opened."""
+"""Opens a form of the console, and returns the fields that a browser would post from it."""
 
 from html.parser import HTMLParser
 from typing import Any

@@ -1,5 +1,5 @@
-"""What both users of a form changed is named, wherever the form shows it, and nothing else is set
-back."""
+"""If two users change the same field, the form names it, also if the page hides it. A save sets no
+other field back."""
 
 import json
 from datetime import timedelta
