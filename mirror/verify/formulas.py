@@ -50,14 +50,12 @@ def _check_channel(session: Session) -> None:
     again, request a sweep of the time in which it did not."""
     mirror = session.mirror
     text = not_carried(session.comparison.rest, mirror.listener.channel, mirror.salesforce_object)
+    session.counts.pop(NOT_CARRIED, None)  # what an earlier part of the run saw
     if text is None:
-        session.counts.pop(NOT_CARRIED, None)
         return
-    since = None if text else not_carried_since(mirror)
-    if since is not None:
+    if not text and (since := not_carried_since(mirror)) is not None:
         now = database_clock.now()
         request_sweep(mirror, since, now, "The channel left changes out", with_ids=True)
-    session.counts.pop(NOT_CARRIED, None)
     session.remarks[NOT_CARRIED] = text
     session.keep()
 
