@@ -13,6 +13,7 @@ from consumer import relay
 from handlers.models import Delivery
 from tests.handlers.bundling import deliver, publish
 from tests.metrics.scraped import scrape
+from tests.sample_handlers import read_journal
 from tests.servers import free_port, wait_for
 
 
@@ -38,9 +39,9 @@ def test_attempts_and_deliveries_are_counted_however_many_processes_ran_them(pro
 
     def is_over():
         relay.publish_due(timezone.now())
-        Delivery.objects.filter(state="running", handler="tests.die_when_told").update(
-            claim_deadline=timezone.now()
-        )
+        if any(line.get("at") == "begin" for line in read_journal()):
+            first_run = Delivery.objects.filter(handler="tests.die_when_told", attempts=1)
+            first_run.filter(state="running").update(claim_deadline=timezone.now())
         relay.reclaim(timezone.now())
         return ended() == len(ids)
 

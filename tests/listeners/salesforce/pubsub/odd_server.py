@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import RequestReceived
+from h2.events import DataReceived, RequestReceived
 
 from tests.settings_on_the_wire.loop_server import LoopServer
 
@@ -27,7 +27,11 @@ def of_http(status: int) -> Misbehaviour:
 
 class OddServer(LoopServer):
     """Answers GetTopic as unimplemented, misbehaves on each stream as given, and then hangs up if
-    `hangs_up`."""
+    `hangs_up`.
+
+    It misbehaves when the first message has come: gRPC's client says INTERNAL if a call ends while
+    it sends.
+    """
 
     def __init__(
         self,
@@ -49,9 +53,15 @@ class OddServer(LoopServer):
         wire = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         wire.initiate_connection()
         writer.write(wire.data_to_send())
+        subscriptions: set[int] = set()
         while data := await reader.read(65_536):
             for event in wire.receive_data(data):
-                if isinstance(event, RequestReceived) and self._answered(wire, event):
+                if isinstance(event, RequestReceived):
+                    if not self._answered(wire, event):
+                        subscriptions.add(event.stream_id or 0)
+                elif isinstance(event, DataReceived) and event.stream_id in subscriptions:
+                    subscriptions.remove(event.stream_id)
+                    self._misbehave(wire, event.stream_id)
                     writer.write(wire.data_to_send())
                     if self._hangs_up:
                         return
@@ -59,17 +69,15 @@ class OddServer(LoopServer):
             await writer.drain()
 
     def _answered(self, wire: H2Connection, event: RequestReceived) -> bool:
-        """Answer a request, and return whether it was a subscription."""
+        """Answer a request for a topic, and return whether it was one."""
         headers = {str(name): str(value) for name, value in event.headers or ()}
         self.headers.append(headers)
-        stream = event.stream_id or 0
-        if headers[":path"].endswith("GetTopic"):
-            told = [
-                (":status", "200"),
-                ("content-type", "application/grpc"),
-                ("grpc-status", UNIMPLEMENTED),
-            ]
-            wire.send_headers(stream, told, end_stream=True)
+        if not headers[":path"].endswith("GetTopic"):
             return False
-        self._misbehave(wire, stream)
+        told = [
+            (":status", "200"),
+            ("content-type", "application/grpc"),
+            ("grpc-status", UNIMPLEMENTED),
+        ]
+        wire.send_headers(event.stream_id or 0, told, end_stream=True)
         return True
