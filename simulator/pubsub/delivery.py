@@ -13,6 +13,8 @@ from simulator.pubsub.wire import pubsub_api_pb2 as pb
 from simulator.pubsub_codes import PubSubError
 
 MAX_MESSAGE_BYTES = 3_900_000
+#: Seconds until a stream without its first request is closed.
+FIRST_REQUEST_SECONDS = 60.0
 NOTHING_REQUESTED = "No events were requested for too long."
 FETCH_REQUEST = ("topic_name", "replay_preset", "replay_id", "num_requested")
 
@@ -50,7 +52,7 @@ class Stream(Subscriber):
     async def _first(self) -> Any:
         """Return the first request, or None if the client leaves without one."""
         try:
-            async with asyncio.timeout(self._options.grpc_idle_credits):
+            async with asyncio.timeout(FIRST_REQUEST_SECONDS):
                 first = await self._context.read()
         except TimeoutError:
             raise PubSubError("service.unavailable", NOTHING_REQUESTED) from None
