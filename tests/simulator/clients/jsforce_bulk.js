@@ -28,6 +28,11 @@ run(async options => {
     found.deleted = await job.check().catch(error => error.errorCode || error.message);
 
     const aborted = new QueryJobV2(conn, { bodyParams, pollingOptions });
+    await fetch(`${options.url}/_simulator/faults`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify({ kind: 'job_stuck' }),  // or it would be complete before
+    });
     await aborted.open();
     found.aborted = (await aborted.abort()).state;
 
