@@ -136,7 +136,7 @@ class ControlClient:
 
     def clear_faults(self) -> None:
         """Remove the pending faults."""
-        self._checked(self.http.delete(f"{self.url}/_simulator/faults", timeout=10))
+        self._checked(self.http.delete(f"{self.url}/_simulator/faults", timeout=PATIENCE_SECONDS))
 
     def entity(self, name: str, **options: Any) -> dict[str, Any]:
         """Make an entity, or change whether it is `selected` or `visible`."""
@@ -197,18 +197,20 @@ class ControlClient:
     def forget_requests(self) -> None:
         """Empty the logs, and reset the counts of refreshes and reuses."""
         for log in ("requests", "token-requests", "pubsub-calls"):
-            self._checked(self.http.delete(f"{self.url}/_simulator/{log}", timeout=10))
+            self._checked(
+                self.http.delete(f"{self.url}/_simulator/{log}", timeout=PATIENCE_SECONDS)
+            )
 
     def _seen(self, log: str, since: int) -> dict[str, Any]:
         url = f"{self.url}/_simulator/{log}"
-        return self._checked(self.http.get(url, params={"since": since}, timeout=30))
+        return self._checked(self.http.get(url, params={"since": since}, timeout=PATIENCE_SECONDS))
 
     def state(self, *, events: int | None = None, records: int | None = None) -> dict[str, Any]:
         """Return records, events, sessions, token requests and faults; the arguments limit the
         lists."""
         limits = {"events": events, "records": records}
         return self._checked(
-            self.http.get(f"{self.url}/_simulator/state", params=limits, timeout=30)
+            self.http.get(f"{self.url}/_simulator/state", params=limits, timeout=PATIENCE_SECONDS)
         )
 
     def wait_for(
@@ -226,10 +228,14 @@ class ControlClient:
         """Wait until a client's long poll is held."""
         self.wait_for(lambda state: any(session["held"] for session in state["sessions"]))
 
+    def wait_until_no_streams(self) -> None:
+        """Wait until no client has a stream of the Pub/Sub API."""
+        self.wait_for(lambda state: not state["pubsub"]["streams"])
+
     def post(self, action: str, **body: Any) -> dict[str, Any]:
         """Send a request to the control API. Raises ValueError with its error message."""
         return self._checked(
-            self.http.post(f"{self.url}/_simulator/{action}", json=body, timeout=60)
+            self.http.post(f"{self.url}/_simulator/{action}", json=body, timeout=PATIENCE_SECONDS)
         )
 
     def _checked(self, response: requests.Response) -> dict[str, Any]:

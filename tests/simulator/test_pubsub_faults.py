@@ -13,6 +13,7 @@ import pytest
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as pb
 from simulator.pubsub_codes import STATUSES
 from tests.samples import samples_folder
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, Ended, PubSubClient, ended, names
@@ -30,9 +31,10 @@ def org() -> Iterator[SimulatorProcess]:
 
 @pytest.fixture
 def client(org: SimulatorProcess) -> Iterator[PubSubClient]:
-    """A client with a token."""
+    """A client with a token. Its streams end before the next test, whose faults they would use."""
     with PubSubClient(org) as client:
         yield client
+    org.wait_until_no_streams()
 
 
 def test_every_known_code_has_a_status(org: SimulatorProcess, client: PubSubClient) -> None:
@@ -132,7 +134,7 @@ def test_a_keep_alive_passes_over_no_event_that_is_held_back(
 ) -> None:
     org.create("Account", Name="held back")
     [first] = client.subscribe(requested=1, replay_preset=pb.EARLIEST).events(1)
-    org.wait_for(lambda state: not state["pubsub"]["streams"])
+    org.wait_until_no_streams()
     org.fault("grpc_stall", seconds=60, keep_alives=True)
 
     told = client.subscribe(replay_preset=pb.EARLIEST).next().latest_replay_id
@@ -144,16 +146,23 @@ def test_a_keep_alive_passes_over_no_event_that_is_held_back(
 def test_a_stalled_stream_says_nothing_until_it_is_over(
     org: SimulatorProcess, client: PubSubClient
 ) -> None:
-    stream = client.subscribe()
+    stream = client.subscribe(requested=50)
     stream.next()
     org.fault("grpc_stall", seconds=60)
     org.wait_for(lambda state: not state["faults"])
+    stream.send(pb.FetchRequest(num_requested=1))
+    org.wait_for(lambda state: [line["credits"] for line in state["pubsub"]["streams"]] == [51])
     other = client.subscribe()
     assert not [event for _ in range(3) for event in other.next().events]
     org.create("Account", Name="late")
     org.clear_faults()
 
-    assert names(list(stream.next().events), client) == ["late"]
+    responses = [stream.next()]
+    while not responses[-1].events:
+        responses.append(stream.next())
+    *before_the_stall, late = responses
+    assert {one.pending_num_requested for one in before_the_stall} <= {50}
+    assert names(list(late.events), client) == ["late"]
 
 
 def test_positions_age_out(org: SimulatorProcess, client: PubSubClient) -> None:
@@ -246,5 +255,5 @@ def test_over_tls_the_certificate_is_that_of_https(tmp_path: Path) -> None:
         stranger = grpc.secure_channel(org.grpc_endpoint, grpc.ssl_channel_credentials(ca))
         call: Any = stranger.unary_unary("/eventbus.v1.PubSub/GetTopic")
         with stranger, pytest.raises(grpc.RpcError, match="UNAVAILABLE"):
-            call(request, timeout=10)
+            call(request, timeout=PATIENCE_SECONDS)
     assert "://" not in org.grpc_endpoint

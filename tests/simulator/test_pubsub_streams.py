@@ -24,9 +24,10 @@ def org() -> Iterator[SimulatorProcess]:
 
 @pytest.fixture
 def client(org: SimulatorProcess) -> Iterator[PubSubClient]:
-    """A client with a token."""
+    """A client with a token. Its streams end before the next test, which may look at its own."""
     with PubSubClient(org) as client:
         yield client
+    org.wait_until_no_streams()
 
 
 def started(client: PubSubClient, topic: str = ALL, requested: int = 100) -> Stream:
