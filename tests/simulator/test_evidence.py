@@ -1,15 +1,23 @@
 """The control API shows the requests that clients have sent."""
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 import requests
 
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
 pytestmark = pytest.mark.anywhere
+
+
+@pytest.fixture
+def org() -> Iterator[SimulatorProcess]:
+    """A simulator of the test's own, which holds long polls for longer than its clients wait."""
+    with SimulatorProcess("--connect-timeout", "60") as process:
+        yield process
 
 
 def test_a_token_request_is_shown_as_it_came(org: SimulatorProcess, client: WireClient) -> None:
@@ -17,7 +25,7 @@ def test_a_token_request_is_shown_as_it_came(org: SimulatorProcess, client: Wire
     url = f"{org.url}/services/oauth2/token"
     headers = {"X-Mine": "yes"}
 
-    requests.post(url, data=form, auth=("id", "secret"), headers=headers, timeout=10)
+    requests.post(url, data=form, auth=("id", "secret"), headers=headers, timeout=PATIENCE_SECONDS)
 
     [line] = org.token_requests()
     assert (line["path"], line["http_version"]) == ("/services/oauth2/token", "1.1")
@@ -112,7 +120,7 @@ def test_the_logs_can_be_emptied(org: SimulatorProcess, client: WireClient) -> N
 def test_wrong_input_is_named(shared_org: SimulatorProcess) -> None:
     url = f"{shared_org.url}/_simulator/requests"
 
-    response = requests.get(url, params={"since": "noon"}, timeout=10)
+    response = requests.get(url, params={"since": "noon"}, timeout=PATIENCE_SECONDS)
 
     assert (response.status_code, response.json()) == (
         400,
