@@ -16,7 +16,8 @@ pytestmark = pytest.mark.anywhere
 
 @pytest.fixture
 def slow_org() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "3") as process:
+    """A simulator whose refreshes take so long that a busy machine sees them in progress."""
+    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "8") as process:
         yield process
 
 
