@@ -12,12 +12,12 @@ import grpc
 import pytest
 
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as pb
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 
 ALL = "/data/ChangeEvents"
 SERVICE = "/eventbus.v1.PubSub/"
 PREFIX = "sfdc.platform.eventbus.grpc."
-SECONDS = 20
 
 
 class Ended(Exception):
@@ -41,7 +41,8 @@ class Stream:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answer.FromString,
         )
-        self.call = open_stream(iter(self._requests.get, None), metadata=metadata, timeout=SECONDS)
+        requests = iter(self._requests.get, None)
+        self.call = open_stream(requests, metadata=metadata, timeout=PATIENCE_SECONDS)
 
     def send(self, request: Any) -> Self:
         """Send another request; None ends the requests."""
@@ -114,7 +115,7 @@ class PubSubClient:
         form = {name: self._org.credentials[name] for name in ("client_id", "client_secret")}
         url = f"{self._org.url}/services/oauth2/token"
         form["grant_type"] = "client_credentials"
-        answer = self._org.http.post(url, data=form, timeout=10).json()
+        answer = self._org.http.post(url, data=form, timeout=PATIENCE_SECONDS).json()
         self.metadata = {
             "accesstoken": answer["access_token"],
             "instanceurl": answer["instance_url"],
@@ -133,7 +134,7 @@ class PubSubClient:
             return unary(
                 request,
                 metadata=tuple(self.metadata.items()),
-                timeout=SECONDS,
+                timeout=PATIENCE_SECONDS,
                 wait_for_ready=True,
             )
         except grpc.RpcError as error:

@@ -4,6 +4,7 @@ from typing import Any
 
 import requests
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 
 VERSION = "61.0"
@@ -41,5 +42,10 @@ class RestClient:
         url = path if path.startswith("/") else f"/services/data/v{version}/{path}"
         headers = {"Authorization": f"Bearer {self.token if token is None else token}"}
         return self._org.http.request(
-            method, f"{self._org.url}{url}", json=body, params=query, headers=headers, timeout=10
+            method,
+            f"{self._org.url}{url}",
+            json=body,
+            params=query,
+            headers=headers,
+            timeout=PATIENCE_SECONDS,
         )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.bulk_client import BulkClient, rows_of
 from tests.simulator.process import SimulatorProcess
 
@@ -293,7 +294,7 @@ def test_results_are_compressed_if_the_client_accepts_it(
     url = f"{shared_org.url}/services/data/v61.0/jobs/query/{bulk.run('SELECT Id FROM User')}"
     headers = {"Authorization": f"Bearer {bulk.token}", "Accept-Encoding": accepted}
 
-    page = shared_org.http.get(f"{url}/results", headers=headers, timeout=10)
+    page = shared_org.http.get(f"{url}/results", headers=headers, timeout=PATIENCE_SECONDS)
 
     assert page.headers.get("Content-Encoding", "identity") == accepted
     assert page.text.startswith('"Id"\n"005')
@@ -418,7 +419,7 @@ def test_a_large_page_is_the_same_when_it_is_sent_again() -> None:
         def page(job_id: str, accepted: str = "gzip") -> bytes:
             url = f"{org.url}/services/data/v61.0/jobs/query/{job_id}/results"
             headers = {"Authorization": f"Bearer {bulk.token}", "Accept-Encoding": accepted}
-            return org.http.get(url, headers=headers, timeout=30).content
+            return org.http.get(url, headers=headers, timeout=PATIENCE_SECONDS).content
 
         first = bulk.run(query)
         written, kept, plain = page(first), page(first), page(first, "identity")

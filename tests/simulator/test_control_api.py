@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import ALL, WireClient
 
@@ -74,7 +75,9 @@ def test_wrong_input_is_named(
 
 @pytest.mark.parametrize("body", ["{", "[]", '"text"'])
 def test_what_is_not_an_object_is_refused(shared_org: SimulatorProcess, body: str) -> None:
-    response = requests.post(f"{shared_org.url}/_simulator/changes", data=body, timeout=10)
+    response = requests.post(
+        f"{shared_org.url}/_simulator/changes", data=body, timeout=PATIENCE_SECONDS
+    )
 
     assert response.status_code == 400
     assert response.json()["error"]

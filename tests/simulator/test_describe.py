@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.rest_client import RestClient
 
@@ -217,7 +218,7 @@ def test_a_description_is_sent_again_only_if_it_has_changed(
     def read(since: str) -> Any:
         url = f"{shared_org.url}/services/data/v61.0/{path}"
         headers = {"Authorization": f"Bearer {rest.token}", "If-Modified-Since": since}
-        return shared_org.http.get(url, headers=headers, timeout=10)
+        return shared_org.http.get(url, headers=headers, timeout=PATIENCE_SECONDS)
 
     first = read(formatdate(0, usegmt=True))
     known = read(first.headers["Last-Modified"])

@@ -12,6 +12,7 @@ from simulator.org.changes import Create, Delete, Gap, HardDelete, Update
 from simulator.org.channels import Member
 from simulator.org.events import StoredEvent
 from simulator.org.org import Org
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import PubSubClient
 from tests.simulator.wire_client import WireClient
@@ -168,7 +169,9 @@ def test_wrong_definitions_are_refused(
     running: SimulatorProcess, members: dict[str, object], error: str
 ) -> None:
     body = {"name": "Wrong__chn", "entities": ["Account"], **members}
-    answer = running.http.post(f"{running.url}/_simulator/channels", json=body, timeout=10)
+    answer = running.http.post(
+        f"{running.url}/_simulator/channels", json=body, timeout=PATIENCE_SECONDS
+    )
     assert answer.status_code == 400
     assert error in answer.json()["error"]
 

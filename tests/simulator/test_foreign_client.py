@@ -9,6 +9,7 @@ from aiosfstream_ng.client import Client
 from aiosfstream_ng.exceptions import AuthenticationError, ServerError
 from aiosfstream_ng.replay import ReplayMarker, ReplayOption
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = pytest.mark.anywhere
@@ -48,7 +49,7 @@ def password_login(org: SimulatorProcess, password: str = "") -> LocalPassword:
 
 
 async def receive(client: Client, count: int) -> list[Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return [await client.receive() for _ in range(count)]
 
 

@@ -4,6 +4,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.rest_client import RestClient
 
@@ -70,9 +71,9 @@ def test_identity_is_refused_in_plain_text(
 def revoke(org: SimulatorProcess, token: str, *, by_query: bool = False) -> tuple[int, str]:
     url = f"{org.url}/services/oauth2/revoke"
     answer = (
-        org.http.get(url, params={"token": token}, timeout=10)
+        org.http.get(url, params={"token": token}, timeout=PATIENCE_SECONDS)
         if by_query
-        else org.http.post(url, data={"token": token}, timeout=10)
+        else org.http.post(url, data={"token": token}, timeout=PATIENCE_SECONDS)
     )
     return answer.status_code, answer.text
 
@@ -106,6 +107,6 @@ def test_a_revoked_refresh_token_takes_the_access_tokens_with_it(org: SimulatorP
             "client_id": org.credentials["client_id"],
             "client_secret": org.credentials["client_secret"],
         },
-        timeout=10,
+        timeout=PATIENCE_SECONDS,
     )
     assert refused.json()["error_description"] == "expired access/refresh token"

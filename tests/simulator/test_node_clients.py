@@ -16,7 +16,7 @@ from tests.simulator.process import SimulatorProcess
 pytestmark = pytest.mark.anywhere
 
 CLIENTS = Path(__file__).with_name("clients")
-SECONDS = 100
+SECONDS = 500
 Run = Callable[..., Any]
 
 

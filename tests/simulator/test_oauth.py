@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
@@ -35,8 +36,8 @@ def test_the_client_may_use_a_basic_header(shared_client: WireClient) -> None:
     credentials = shared_client.credentials
     pair = (credentials["client_id"], credentials["client_secret"])
 
-    good = shared_client.http.post(url, data=form, auth=pair, timeout=10)
-    bad = shared_client.http.post(url, data=form, auth=(pair[0], "wrong"), timeout=10)
+    good = shared_client.http.post(url, data=form, auth=pair, timeout=PATIENCE_SECONDS)
+    bad = shared_client.http.post(url, data=form, auth=(pair[0], "wrong"), timeout=PATIENCE_SECONDS)
 
     assert good.status_code == 200
     assert bad.json()["error"] == "invalid_client"
@@ -82,7 +83,9 @@ def test_a_refused_token_request(
 def test_a_body_that_is_not_a_form_is_refused(shared_client: WireClient) -> None:
     url = f"{shared_client.url}/services/oauth2/token"
 
-    response = shared_client.http.post(url, json={"grant_type": "password"}, timeout=10)
+    response = shared_client.http.post(
+        url, json={"grant_type": "password"}, timeout=PATIENCE_SECONDS
+    )
 
     assert response.json()["error"] == "unsupported_grant_type"
 

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from tests.nursery import ROOT
+from tests.servers import PATIENCE_SECONDS, wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
@@ -21,7 +22,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_SECONDS,
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -47,7 +48,7 @@ def test_sigterm_ends_it_promptly_although_a_connect_is_held() -> None:
         code = org.stop()
 
         assert code == 0, "it had to be killed"
-        holding.wait(10)
+        holding.wait(PATIENCE_SECONDS)
 
 
 HOLD = """
@@ -84,8 +85,7 @@ def test_it_does_not_outlive_its_parent() -> None:
     pid = int(parent.stdout)
     with suppress(psutil.NoSuchProcess):
         orphan = psutil.Process(pid)
-        psutil.wait_procs([orphan], timeout=10)
-        assert orphan.status() == psutil.STATUS_ZOMBIE
+        wait_for(lambda: orphan.status() == psutil.STATUS_ZOMBIE, what="the end of the orphan")
 
 
 def test_it_announces_itself_to_a_reader() -> None:
@@ -96,7 +96,7 @@ def test_it_announces_itself_to_a_reader() -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 0
     assert "Salesforce simulator at http://localhost:" in output

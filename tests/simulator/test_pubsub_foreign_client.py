@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, PubSubClient
 
@@ -32,7 +33,7 @@ def read(org: SimulatorProcess, modules: Path, count: int) -> list[dict[str, Any
             capture_output=True,
             check=False,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
         )
     assert not done.returncode, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as pb
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.pubsub_client import ALL, Ended, PubSubClient, Stream, ended, names
 
@@ -236,7 +237,9 @@ def test_deliveries_and_calls_are_shown(org: SimulatorProcess, client: PubSubCli
 def limit(org: SimulatorProcess, client: PubSubClient) -> int:
     """Return how many more events are allowed today."""
     headers = {"Authorization": f"Bearer {client.metadata['accesstoken']}"}
-    answer = org.http.get(f"{org.url}/services/data/v60.0/limits", headers=headers, timeout=10)
+    answer = org.http.get(
+        f"{org.url}/services/data/v60.0/limits", headers=headers, timeout=PATIENCE_SECONDS
+    )
     remaining: int = answer.json()["DailyDeliveredPlatformEvents"]["Remaining"]
     return remaining
 

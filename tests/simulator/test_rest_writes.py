@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
@@ -25,7 +26,11 @@ def send(
     known = {"Authorization": f"Bearer {client.token}", "Content-Type": "application/json"}
     data = {"data": body} if isinstance(body, str) else {"json": body}
     return client.http.request(
-        method, f"{client.url}{path}", headers={**known, **headers}, timeout=10, **data
+        method,
+        f"{client.url}{path}",
+        headers={**known, **headers},
+        timeout=PATIENCE_SECONDS,
+        **data,
     )
 
 

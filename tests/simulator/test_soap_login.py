@@ -8,6 +8,7 @@ from xml.dom.minidom import parseString
 import pytest
 import requests
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
@@ -39,7 +40,7 @@ def log_in(
 ) -> requests.Response:
     text = envelope.format(**{**org.credentials, **credentials})
     url = f"{org.url}/services/Soap/u/{version}"
-    return requests.post(url, data=text.encode(), headers=headers, timeout=10)
+    return requests.post(url, data=text.encode(), headers=headers, timeout=PATIENCE_SECONDS)
 
 
 def text_of(response: requests.Response, name: str) -> str:
@@ -192,7 +193,7 @@ def test_a_logout_ends_its_session_alone(shared_org: SimulatorProcess) -> None:
         answer = shared_org.http.get(
             f"{shared_org.url}/services/data/v60.0/limits",
             headers={"Authorization": f"Bearer {session_id}"},
-            timeout=10,
+            timeout=PATIENCE_SECONDS,
         )
         assert answer.status_code == status
 
@@ -208,5 +209,5 @@ def log_out(org: SimulatorProcess, session_id: str | None) -> requests.Response:
         f"{org.url}/services/Soap/u/60.0",
         data=envelope,
         headers={"Content-Type": "text/xml", "SOAPAction": '""'},
-        timeout=10,
+        timeout=PATIENCE_SECONDS,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.certificates import Authority
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.test_process import run
@@ -16,7 +17,7 @@ def token(org: SimulatorProcess, **options):
     form = {name: org.credentials[name] for name in ("client_id", "client_secret")}
     url = f"{org.url}/services/oauth2/token"
     data = {"grant_type": "client_credentials", **form}
-    return requests.post(url, data=data, timeout=10, **options).json()
+    return requests.post(url, data=data, timeout=PATIENCE_SECONDS, **options).json()
 
 
 def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import requests
 
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 
 ALL = "/data/ChangeEvents"
@@ -37,7 +38,9 @@ class WireClient:
         """Send a token request with the client's id and secret, without empty parameters."""
         usual = {name: self.credentials[name] for name in ("client_id", "client_secret")}
         data = {name: value for name, value in {**usual, **form}.items() if value}
-        return self.http.post(f"{self.url}/services/oauth2/token", data=data, timeout=10)
+        return self.http.post(
+            f"{self.url}/services/oauth2/token", data=data, timeout=PATIENCE_SECONDS
+        )
 
     def log_in(self) -> Self:
         """Log in by client credentials, and use the token."""
@@ -47,13 +50,15 @@ class WireClient:
     def get(self, path: str, **params: str) -> requests.Response:
         """Send a REST request."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return self.http.get(f"{self.url}{path}", params=params, headers=headers, timeout=10)
+        return self.http.get(
+            f"{self.url}{path}", params=params, headers=headers, timeout=PATIENCE_SECONDS
+        )
 
     def post(self, messages: Any, path: str = "") -> requests.Response:
         """Send a Bayeux request as it is given."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         url = self.url + (path or f"/cometd/{self.version}")
-        return self.http.post(url, json=messages, headers=headers, timeout=30)
+        return self.http.post(url, json=messages, headers=headers, timeout=PATIENCE_SECONDS)
 
     def send(self, channel: str, **fields: Any) -> list[dict[str, Any]]:
         """Send one message, and return the answers."""
