@@ -1,7 +1,9 @@
 """Listeners, messages and mappings for tests."""
 
 import itertools
+from datetime import timedelta
 
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from audit.action_log import Actor, Through
@@ -45,6 +47,13 @@ def lease_of(listener, holder="this test"):
         return leases[0]
     position = Position.objects.get(listener=listener)
     return Lease(listener.pk, holder, position.epoch) if position.holder == holder else None
+
+
+def long_lease_of(listener, holder="this test"):
+    """Return a lease of the listener that lasts an hour, so that no slow request outlives it."""
+    lease = lease_of(listener, holder)
+    Position.objects.held(lease).update(lease_until=Now() + timedelta(hours=1))
+    return lease
 
 
 def change(

@@ -17,11 +17,11 @@ STATE = Position.State
 @pytest.mark.parametrize(
     ("fields", "state"),
     [
-        ({"state": STATE.RECEIVING, "held": 10, "heard": 0}, "receiving"),
-        ({"state": STATE.RECEIVING, "held": 10, "heard": 140}, "receiving"),
-        ({"state": STATE.RECEIVING, "held": 10, "heard": 200}, "stalled"),
+        ({"state": STATE.RECEIVING, "held": 3600, "heard": 0}, "receiving"),
+        ({"state": STATE.RECEIVING, "held": 3600, "heard": 140}, "receiving"),
+        ({"state": STATE.RECEIVING, "held": 3600, "heard": 200}, "stalled"),
         ({"state": STATE.RECEIVING, "held": -60, "heard": 0}, "stopped"),
-        ({"state": STATE.CONNECTING, "held": 10}, "connecting"),
+        ({"state": STATE.CONNECTING, "held": 3600}, "connecting"),
         ({"state": STATE.CONNECTING, "held": None}, "stopped"),
         ({"state": STATE.FAILED, "held": None, "reason": "the login was refused"}, "failed"),
         ({"state": STATE.STOPPED, "held": None}, "stopped"),

@@ -7,7 +7,7 @@ from audit.models import OperatorAction
 from listeners.models import Listener, Position
 from tests.api.answers import errors, problem
 from tests.api.requests import ACTIONS, CONNECTIONS, LISTENERS, MAPPINGS, connection, proxy
-from tests.sample_data import lease_of
+from tests.sample_data import long_lease_of
 
 
 def actions(api, **filters) -> list[tuple[str, str]]:
@@ -29,7 +29,7 @@ def test_a_listener_is_stopped_once_and_started_once(client_of, listener):
 def test_a_position_is_forgotten_unless_a_process_runs_the_listener(api, listener):
     page = f"{LISTENERS}{listener.pk}/forget-position/"
     assert "no position" in problem(api.post(page), 409)["detail"]
-    lease_of(listener)
+    long_lease_of(listener)
     Position.objects.update(replay_id="52478913")
     assert "A process runs" in problem(api.post(page), 409)["detail"]
     Position.objects.update(lease_until=timezone.now())

@@ -8,12 +8,12 @@ from django.utils import timezone
 from audit.models import Throughput
 from consumer.listener_control import forget
 from listeners.models import Listener, OrgUsage, Position
-from tests.sample_data import lease_of
+from tests.sample_data import long_lease_of
 
 
 @pytest.fixture
 def position(listener):
-    lease_of(listener)
+    long_lease_of(listener)
     Position.objects.update(replay_id="52478913", tip_since=timezone.now())
     return Position.objects.get()
 
@@ -52,7 +52,7 @@ def test_a_process_that_runs_the_listener_is_left_alone(admin_client, path, posi
 def test_a_disabled_listener_forgets_though_its_process_has_not_let_go(
     admin_client, path, position, listener
 ):
-    lease = lease_of(listener) or Position.objects.get()
+    lease = long_lease_of(listener) or Position.objects.get()
     listener.enabled = False
     listener.save()
     admin_client.post(path)
@@ -71,7 +71,7 @@ def test_a_listener_that_failed_forgets_though_its_process_still_drains_it(
 
 
 def test_a_holder_that_was_only_paused_cannot_write_its_position_back(listener):
-    lease = lease_of(listener)
+    lease = long_lease_of(listener)
     Position.objects.update(replay_id="1", lease_until=timezone.now() - timedelta(minutes=1))
     assert forget(Position.objects.get())
     assert not Position.objects.held(lease).update(replay_id="2")

@@ -15,7 +15,7 @@ from console.home import page, tables
 from handlers.mappings.pause import pause
 from handlers.models import Worker
 from listeners.models import Position
-from tests.sample_data import lease_of, make_listener, make_mapping
+from tests.sample_data import long_lease_of, make_listener, make_mapping
 
 HOME = "/admin/"
 FRAGMENT = "/admin/home/"
@@ -37,7 +37,7 @@ def receiving(listener):
 
 
 def receive(listener):
-    lease_of(listener, "host-1:4711")
+    long_lease_of(listener, "host-1:4711")
     now = timezone.now()
     Position.objects.filter(listener=listener).update(
         state="receiving", state_since=now, last_received_at=now
@@ -91,7 +91,7 @@ def test_one_sentence_says_that_everything_is_all_right(home, receiving):
 
 
 def test_what_is_not_all_right_is_named_and_linked(home, listener, make_delivery):
-    lease_of(listener)
+    long_lease_of(listener)
     Position.objects.update(state="failed", reason="invalid_client: <b>no such app</b>")
     make_delivery(state="dead")
     make_incident(listener)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from audit.models import Incident
 from listeners.models import Listener, Position
 from tests.console.conftest import NOW
-from tests.sample_data import lease_of, make_listener
+from tests.sample_data import long_lease_of, make_listener
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_one_that_was_never_started_says_so(page, listing):
 
 
 def test_one_that_receives_says_where_it_stands(page, listener):
-    lease_of(listener, "worker-1:4711")
+    long_lease_of(listener, "worker-1:4711")
     Position.objects.update(state="receiving", replay_id="52478913", state_since=timezone.now())
     html = page()
     assert "Receiving" in html
@@ -45,7 +45,7 @@ def test_one_that_receives_says_where_it_stands(page, listener):
 
 
 def test_one_that_failed_says_why(page, listener):
-    lease_of(listener)
+    long_lease_of(listener)
     Position.objects.update(state="failed", reason="invalid_client: <b>no such app</b>")
     html = page()
     assert "Failed" in html
@@ -53,7 +53,7 @@ def test_one_that_failed_says_why(page, listener):
 
 
 def test_one_whose_process_vanished_is_not_called_receiving(page, listing, listener):
-    lease_of(listener)
+    long_lease_of(listener)
     ago = timezone.now() - timedelta(minutes=1)
     Position.objects.update(state="receiving", lease_until=ago)
     assert "The listener process stopped while receiving" in page()
@@ -61,7 +61,7 @@ def test_one_whose_process_vanished_is_not_called_receiving(page, listing, liste
 
 
 def test_one_that_has_heard_nothing_for_too_long_is_not_called_receiving(page, listing, listener):
-    lease_of(listener)
+    long_lease_of(listener)
     ago = timezone.now() - timedelta(hours=1)
     Position.objects.update(state="receiving", state_since=ago, last_received_at=ago)
     assert re.search(r"Salesforce has sent no message for 36\d\d s", page())
