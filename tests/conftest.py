@@ -144,6 +144,20 @@ def any_broker(request, broker):
 
 
 @pytest.fixture
+def patient_counts(monkeypatch):
+    """Give every count of rows a minute, after which it would be an estimate or missing: a busy
+    machine is slow."""
+    monkeypatch.setattr("audit.db.row_count.SECONDS", 60.0)
+    for module in (
+        "handlers.redelivery.start",
+        "api.resources.redelivering",
+        "console.admin.deliveries.redelivery_page",
+        "console.admin.redeliver_action",
+    ):
+        monkeypatch.setattr(f"{module}.COUNT_SECONDS", 60.0)
+
+
+@pytest.fixture
 def journal() -> Path:
     JOURNAL.unlink(missing_ok=True)
     return JOURNAL

@@ -13,7 +13,10 @@ from tests.running import run_delivery
 from tests.sample_data import ANN, change, make_mapping
 from tests.sample_handlers import read_journal
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "journal", "patient_counts"),
+]
 
 DELIVERIES = "/admin/handlers/delivery/"
 UP_TO_DATE = (

@@ -9,7 +9,10 @@ from tests.api.requests import AUDIT_LOG, DELIVERIES, REDELIVERIES
 from tests.commands.running import record
 from tests.sample_data import change, make_mapping
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "patient_counts"),
+]
 
 NOTHING = {
     "sent_again": 0,

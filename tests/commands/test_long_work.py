@@ -16,7 +16,10 @@ from handlers.redelivery import job
 from tests.commands.running import record, run
 from tests.sample_data import change, make_mapping
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "patient_counts"),
+]
 
 
 @pytest.fixture

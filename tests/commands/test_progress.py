@@ -68,7 +68,9 @@ def test_elsewhere_a_line_in_the_log_says_it_now_and_then(monkeypatch, caplog):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_count_that_takes_too_long_is_given_up_and_the_connection_is_as_before(listener):
+def test_a_count_that_takes_too_long_is_given_up_and_the_connection_is_as_before(
+    listener, patient_counts
+):
     record(listener, *(change(records=[f"001{number}"]) for number in range(3)))
     everything = AuditLogEntry.objects.all()
     assert total_of(everything) == Total(3)

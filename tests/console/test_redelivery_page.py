@@ -13,7 +13,10 @@ from tests.commands.running import record
 from tests.console.test_redelivery import DELIVERIES, REDELIVERIES, act, states, text_of
 from tests.sample_data import ANN, change, make_mapping
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "patient_counts"),
+]
 
 
 @pytest.fixture
