@@ -127,7 +127,7 @@ def test_a_secret_whose_key_is_gone_is_named_and_the_keys_are_kept(connection, k
 
 def test_tokens_in_redis_are_rotated_too(connection, keys, settings, broker):
     store = RedisStore(connection.pk)
-    fence = store.lock("this test", 10)
+    fence = store.lock("this test", 600)
     store.save(fence, StoredTokens(seed="seed", refresh_token="rotated"))
     settings.CDC_ENCRYPTION_KEYS = [keys[1], keys[0]]
 
@@ -139,7 +139,7 @@ def test_tokens_in_redis_are_rotated_too(connection, keys, settings, broker):
 
 def test_tokens_in_redis_that_change_during_the_rotation_stay(connection, keys, broker):
     store = RedisStore(connection.pk)
-    store.save(store.lock("this test", 10), StoredTokens(seed="seed", refresh_token="newer"))
+    store.save(store.lock("this test", 600), StoredTokens(seed="seed", refresh_token="newer"))
 
     assert not store.replace("seed", Secret("what was read"), Secret("what was made of it"))
     assert store.load("seed").refresh_token == "newer"

@@ -148,13 +148,13 @@ def all_is_handled():
     return is_handled and not DirtyRow.objects.exists()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_it_is_loaded_verified_and_repaired_by_workers(processes, org_listener, simulator):
     simulator.create("Account", Name="Acme")
     worker, listener = processes.worker(), processes.listener()
 
     added = processes.born("manage.py", "mirror", "add", "crm.Account", "--wait")
-    assert added.wait() == 0, added.output
+    assert added.wait(400) == 0, added.output
     assert "load done, " in added.output
     assert "in sync as of" in added.output
     assert Account.objects.filter(name="Acme").exists()
@@ -162,11 +162,11 @@ def test_it_is_loaded_verified_and_repaired_by_workers(processes, org_listener, 
 
     Account.objects.update(phone="wrong")
     verified = processes.born("manage.py", "mirror", "verify", "crm.Account", "--wait")
-    assert verified.wait() == 1, verified.output
+    assert verified.wait(400) == 1, verified.output
     assert "found" in verified.output
     assert not Account.objects.filter(phone="wrong").exists()
 
     again = processes.born("manage.py", "mirror", "verify", "crm.Account", "--wait")
-    assert again.wait() == 0, again.output
+    assert again.wait(400) == 0, again.output
     assert "no difference" in again.output
     assert worker, listener
