@@ -63,6 +63,10 @@ class Hosting:
     def is_standing_by(self) -> bool:
         return self._supervisor.is_standing_by()
 
+    def end_when_idle(self, seconds: float) -> None:
+        """Let it end after so many seconds without work, if it was started with `idle_seconds`."""
+        self._supervisor._idle_seconds = seconds
+
     def wait(self) -> int | None:
         """Wait for its end, and return the exit code."""
         self._thread.join(60)
