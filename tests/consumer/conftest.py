@@ -7,9 +7,11 @@ from django.db.backends.signals import connection_created
 from cdcproject.conf.db_timeouts import limit_sessions
 from consumer.host import supervisor
 from consumer.host.supervisor import Supervisor
+from handlers.external import application, apps
 from tests.consumer.hearing import begin_now
 from tests.consumer.losing import Entity
 from tests.sample_data import listener_of
+from tests.servers import PATIENCE_SECONDS
 from tests.simulator.process import SimulatorProcess
 
 
@@ -39,6 +41,14 @@ def account(org, heard):
     [record_id] = org.create("Account", Name="Acme", Phone="1")
     begin_now(org, heard)
     return record_id
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """A broker that is up may take long to accept a connection."""
+    for module in (application, apps):
+        monkeypatch.setattr(module, "CONNECT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(application, "ANSWER_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture

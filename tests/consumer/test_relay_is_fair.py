@@ -32,7 +32,7 @@ def limit(monkeypatch):
 
 
 @pytest.fixture
-def answering(tmp_path):
+def answering(tmp_path, patient):
     with RedisServer(tmp_path) as server:
         yield Destination.objects.create(name="answering", broker=server.url)
     apps.forget()

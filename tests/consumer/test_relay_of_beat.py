@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("is_hosted", [False, True])
 def test_external_tasks_are_left_to_a_listener_process(listener, broker, tmp_path, is_hosted):
     with RedisServer(tmp_path) as server:
@@ -31,6 +32,7 @@ def test_external_tasks_are_left_to_a_listener_process(listener, broker, tmp_pat
         Delivery.objects.update(state="ready", queued_at=None, created_at=long_ago)
         if is_hosted:
             ListenerProcess.objects.beat("another process", [], [], timezone.now())
+            ListenerProcess.objects.update(seen_until=timezone.now() + timedelta(hours=1))
 
         run_relay()
 
