@@ -14,7 +14,7 @@ from consumer.host.assignment import Assignment
 from consumer.host.runtime import HostedListener
 from consumer.host.start import Hosting
 from consumer.host.threads import PeriodicThread
-from consumer.stream import recorder
+from consumer.stream import publisher, recorder
 from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
@@ -81,8 +81,10 @@ def test_commits_that_the_database_lost_come_again(org, run):
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite's connections cost nobody")
-def test_quiet_listeners_keep_no_connections(org, run, monkeypatch):
+def test_quiet_listeners_keep_no_connections(org, run, settings, monkeypatch):
+    settings.CDC_WATCH_SECONDS = 600.0  # so that the watch opens none
     monkeypatch.setattr(recorder, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(publisher, "IDLE_SECONDS", 0.1)
     first = listener_of(org, replay_from="tip")
     for _ in range(8):
         make_listener(connection=first.connection, replay_from="tip")
@@ -91,7 +93,7 @@ def test_quiet_listeners_keep_no_connections(org, run, monkeypatch):
     org.create("Account", Name="Acme")
     wait_for(lambda: AuditLogEntry.objects.count() == 9)
 
-    # The test's own, the process's main one, and those of its leases, its relay and its watch.
+    # The test's own, the process's main one, and those of its leases, its relay and its couriers.
     wait_for(lambda: connections() <= 5, what="the connections given back")
 
 
