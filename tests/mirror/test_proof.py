@@ -29,7 +29,7 @@ def mirror(listener):
     mirror = in_sync(add(listener))
     mirror.in_sync_since = mirror.load_started_at = mirror.created_at = EARLIER - timedelta(days=1)
     mirror.save()
-    live = {"state": "receiving", "lease_until": NOW + timedelta(hours=1), "holder": "a test"}
+    live = {"state": "receiving", "lease_until": NOW + timedelta(days=1), "holder": "a test"}
     Position.objects.update_or_create(listener=listener, defaults={"caught_up_at": NOW, **live})
     return mirror
 
