@@ -71,7 +71,7 @@ def test_responses_are_admitted_in_the_order_in_which_they_arrived(room):
 
     wait_for(lambda: len(admitted) == 5)
     assert admitted == [0, 1, 2, 3, 4]
-    assert room.used == 0
+    wait_for(lambda: room.used == 0)
 
 
 def test_a_listener_that_cannot_record_does_not_stop_the_others(room, monkeypatch):
