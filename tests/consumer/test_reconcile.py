@@ -191,9 +191,9 @@ def test_an_asked_one_adds_what_is_missing_and_trusts_what_is_there(org, entity)
 def test_a_record_that_was_created_before_the_window_is_an_update(org, entity):
     [first] = entity.create(Name="first")
     org.advance(3)
+    since = datetime.fromtimestamp(org.state()["now"] / 1000 - 1, UTC)
     entity.update(first, Phone="1")
     entity.begin()
-    since = datetime.fromtimestamp(org.state()["now"] / 1000 - 2, UTC)
 
     run(asked(entity.listener, since))
 
