@@ -97,7 +97,10 @@ def test_a_secret_that_is_not_there_ends_with_3_and_says_which(org, run):
     assert "NOT_SET_ANYWHERE is not set" in Position.objects.get().reason
 
 
-def test_max_events_ends_it_once_they_are_recorded_and_published(org, run, tip_listener):
+def test_max_events_ends_it_once_they_are_recorded_and_published(
+    org, run, tip_listener, monkeypatch
+):
+    monkeypatch.setattr(supervisor, "JOIN_SECONDS", 60.0)  # more may be recorded while it drains
     running = run(max_events=10)
     wait_for(lambda: is_("receiving"))
 
