@@ -154,6 +154,7 @@ def test_a_part_of_a_batch_that_was_recorded_is_not_recorded_again_after_an_erro
 
 
 def test_it_says_for_how_long_a_batch_is_uncommitted(listener, monkeypatch):
+    monkeypatch.setattr("consumer.stream.recorder.STUCK_SECONDS", 3600.0)
     may_commit = threading.Event()
 
     def wait_and_ingest(*args, **options):

@@ -17,7 +17,7 @@ HERE, ELSEWHERE = "here:1:a", "elsewhere:1:b"
 def seen(listener):
     """Returns whether a process takes the only listener to be served by another process."""
 
-    def see(holder=ELSEWHERE, state="receiving", held_for=timedelta(seconds=5), now=1.0):
+    def see(holder=ELSEWHERE, state="receiving", held_for=timedelta(hours=1), now=1.0):
         Position.objects.update_or_create(
             listener=listener,
             defaults={"holder": holder, "state": state, "lease_until": timezone.now() + held_for},
@@ -56,9 +56,11 @@ def test_it_is_said_once_each_time_that_others_receive_all(listener, caplog):
         Position.objects.update_or_create(
             listener=listener,
             defaults={
-                "holder": holder, "state": "receiving", "lease_until": timezone.now() + LEASE
+                "holder": holder,
+                "state": "receiving",
+                "lease_until": timezone.now() + timedelta(hours=1),
             },
-        )  # fmt: skip
+        )
         positions = {one.listener_id: one for one in Position.objects.with_life()}
         standby.refresh([listener.pk], positions, now=100.0)
         return caplog.text.count("standing by")
