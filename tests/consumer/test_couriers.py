@@ -7,7 +7,7 @@ import pytest
 from consumer.host.couriers import Couriers
 from handlers.models import Destination
 from tests.sample_data import make_mapping
-from tests.servers import free_port
+from tests.servers import PATIENCE_SECONDS, free_port
 
 pytestmark = pytest.mark.anywhere
 
@@ -17,7 +17,7 @@ def couriers():
     hosted = Couriers()
     yield hosted
     hosted.stop()
-    hosted.join(10)
+    hosted.join(PATIENCE_SECONDS)
 
 
 def running() -> set[threading.Thread]:
@@ -42,5 +42,5 @@ def test_a_courier_reads_until_its_destination_changes(listener, couriers):
     destination.save()
     couriers.refresh()
     [second] = running() - {first}
-    first.join(10)
+    first.join(PATIENCE_SECONDS)
     assert running() == {second}

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from consumer.host import supervisor
 from consumer.host.senders import Senders
 from consumer.ingest.transaction import ingest
 from handlers.external import application, apps
@@ -70,6 +71,7 @@ def test_what_was_offered_after_the_end_is_left_to_another_process(listener, sen
 
 def test_a_process_that_ends_waits_for_what_is_being_sent(listener, run, monkeypatch):
     monkeypatch.setattr(application, "ANSWER_SECONDS", 4.0)
+    monkeypatch.setattr(supervisor, "DRAIN_SECONDS", 60.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
         silent = Destination.objects.create(name="silent", broker=url)
