@@ -28,7 +28,7 @@ from tests.listeners.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, 
 from tests.listeners.salesforce.pubsub.scripted_events import batch
 from tests.listeners.salesforce.pubsub.streams import NumberedTokens
 from tests.sample_data import lease_of, make_listener
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,7 +124,15 @@ def test_where_it_subscribed_is_kept_with_its_own_position_alone(receive):
         assert Position.objects.get(listener=other.listener_id).channel == ""
 
 
-def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(receive):
+def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(receive, monkeypatch):
+    handled = queue.SimpleQueue()
+    handle = Receiver._receive
+
+    def handle_and_tell(receiver):
+        handle(receiver)
+        handled.put(None)
+
+    monkeypatch.setattr(Receiver, "_receive", handle_and_tell)
     nothing = wire.FetchResponse(pending_num_requested=100)
     answers = queue.SimpleQueue()
 
@@ -137,10 +145,8 @@ def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(recei
         receiver, buffer = receive(server)
 
         def caught_up_after(answer):
-            before = receiver.last_received_at
             answers.put(answer)
-            wait_for(lambda: receiver.last_received_at != before)
-            time.sleep(0.1)  # it is noted just after that
+            handled.get(timeout=PATIENCE_SECONDS)
             return receiver.caught_up_at
 
         assert caught_up_after(nothing) is None
@@ -148,10 +154,8 @@ def test_two_answers_in_a_row_without_a_change_say_that_nothing_more_waits(recei
         assert [caught_up_after(nothing) for _ in range(3)] == [None] * 3  # one is to be recorded
         buffer.done(len(buffer.take(10, 0)))
         assert caught_up_after(nothing) is None
-        answers.put(nothing)
-        wait_for(lambda: receiver.caught_up_at)
-
-        then = receiver.caught_up_at
+        then = caught_up_after(nothing)
+        assert then
         assert caught_up_after(batch(2, 2)) == then
         buffer.done(len(buffer.take(10, 0)))
         assert caught_up_after(nothing) == then
