@@ -11,6 +11,7 @@ from mirror import kinds, service
 from mirror.models import Mirror, MirrorRun
 from tests.mirror.crm.models import Account
 from tests.sample_data import ANN, listener_of
+from tests.servers import PATIENCE_SECONDS
 
 
 def live(listener) -> None:
@@ -45,17 +46,18 @@ def load_of(mirror) -> MirrorRun:
 _PASSING = ("query job", "to settle", "another attempt")
 
 
-def work_on(run, *, until="", seconds=30) -> MirrorRun:
+def work_on(run, *, until="") -> MirrorRun:
     """Work on a run as one worker would, until it ends, waits for something that does not come by
-    itself, or has a wait that contains `until`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    itself, or has a wait that contains `until`. Raises AssertionError if none of it comes."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
         kinds.work(run.pk)
         run.refresh_from_db()
         if run.is_over or (until and until in run.waits_for):
             break
         if run.waits_for and not any(one in run.waits_for for one in _PASSING):
             break
+        assert time.monotonic() < deadline, (run.state, run.error, run.waits_for)
         time.sleep(0.05)
     return run
 

@@ -237,7 +237,7 @@ def test_a_mirror_is_not_in_sync_after_lost_time_before_all_ids_were_compared(or
     assert Account.objects.filter(pk=ghost).exists()
     assert shown(mirror) == ("catching_up", True)
     Incident.objects.settle(timezone.now(), note="The audit log is complete.")
-    run = work_on(mirror.runs.get(kind="verify"), seconds=60)
+    run = work_on(mirror.runs.get(kind="verify"))
 
     assert run.is_right, run.error
     assert not Account.objects.filter(pk__in=[ghost, deleted]).exists()
@@ -273,7 +273,7 @@ def test_a_load_that_makes_up_for_lost_time_compares_all_ids_and_writes_what_it_
     assert shown(mirror) == ("catching_up", True), "the ids are not compared yet"
     Incident.objects.settle(timezone.now(), note="The audit log is complete.")
     make_old()
-    run = work_on(mirror.runs.get(kind="verify"), seconds=60)
+    run = work_on(mirror.runs.get(kind="verify"))
 
     assert run.is_right, run.error
     assert not Account.objects.filter(pk=ghost).exists()

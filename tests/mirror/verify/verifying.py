@@ -15,6 +15,7 @@ from mirror import kinds, runs
 from mirror.models import Difference, Mirror, MirrorRun
 from mirror.schema.columns import model_named
 from tests.mirror.load.loading import loaded, mirror_of
+from tests.servers import PATIENCE_SECONDS
 
 _numbers = itertools.count(1)
 
@@ -49,10 +50,10 @@ class Mirrored:
         later = timezone.now() + timedelta(minutes=5)
         Position.objects.filter(listener=self.mirror.listener).update(caught_up_at=at or later)
 
-    def run(self, kind: str, *, seconds: float = 60, **options: Any) -> MirrorRun:
+    def run(self, kind: str, **options: Any) -> MirrorRun:
         run, is_new = runs.request(self.mirror, kind, timezone.now(), options=options)
         assert is_new
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not run.is_over and time.monotonic() < deadline:
             kinds.work(run.pk)
             run.refresh_from_db()
