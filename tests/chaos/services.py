@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,8 +73,15 @@ class Service:
         return []
 
     def stop(self, seconds: float) -> int:
-        """Stop the process with SIGTERM, then with SIGKILL, and return its exit code."""
+        """Stop the process with SIGTERM, then with SIGKILL, and return its exit code.
+
+        A process that was restarted just now gets the time to install its signal handler: without
+        one, SIGTERM would kill it.
+        """
         self.tree()
+        by = time.monotonic() + seconds
+        while self._process.poll() is None and not self._handles_stop() and time.monotonic() < by:
+            time.sleep(0.05)
         if self._process.poll() is None:
             self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -81,6 +89,15 @@ class Service:
         for process in self._ours:
             tell(process, signal.SIGKILL)
         return self._process.wait()
+
+    def _handles_stop(self) -> bool:
+        """Return whether the process has a handler of SIGTERM; True where Linux does not say."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:
+            return True
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        return caught is None or bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def tell(process: psutil.Process, number: signal.Signals) -> None:

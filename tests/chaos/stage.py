@@ -31,8 +31,8 @@ _WORKER = [
     *("--without-mingle", "--without-gossip"),
 ]
 _ORG = ("--connect-timeout", "20", "--grpc-keep-alive", "20", "--seed", "1")
-START_SECONDS = 60.0
-STOP_SECONDS = 15.0
+START_SECONDS = 300.0
+STOP_SECONDS = 60.0
 _CONNECTION = """\
   - name: {name}
     auth: client_credentials

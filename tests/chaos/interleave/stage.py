@@ -20,8 +20,8 @@ from tests.chaos.services import ROOT, Service, wait_until_logged
 from tests.servers import PostgresServer
 from tests.simulator.process import SimulatorProcess
 
-START_SECONDS = 120.0
-STOP_SECONDS = 15.0
+START_SECONDS = 300.0
+STOP_SECONDS = 60.0
 _CONFIGURATION = """\
 connections:
   - name: org

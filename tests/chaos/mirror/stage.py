@@ -26,8 +26,8 @@ from tests.chaos.services import ROOT, Init, Service, tell, wait_until_logged
 from tests.servers import PostgresServer
 from tests.simulator.process import SimulatorProcess
 
-START_SECONDS = 120.0
-STOP_SECONDS = 20.0
+START_SECONDS = 300.0
+STOP_SECONDS = 60.0
 WORKERS = 2
 _CONFIGURATION = """\
 connections:
