@@ -16,6 +16,8 @@ from tests.chaos.plan import Fault
 from tests.chaos.services import Service, tell
 from tests.chaos.stage import Stage
 
+#: The longest wait for the simulator's answer to the harness.
+ANSWER_SECONDS = 60
 Inject = Callable[[Stage, Fault], None]
 
 
@@ -86,7 +88,7 @@ def _at_the_org(kind: str) -> Inject:
     def inject(stage: Stage, _: Fault) -> None:
         if not _still_waits(stage, body):
             url = f"{stage.org.url}/_simulator/{route}"
-            requests.post(url, json=body, timeout=10).raise_for_status()
+            requests.post(url, json=body, timeout=ANSWER_SECONDS).raise_for_status()
 
     return inject
 
@@ -95,7 +97,9 @@ def _still_waits(stage: Stage, body: Mapping[str, object]) -> bool:
     """Return whether an equal fault is still pending at the org. Further ones would come in a row,
     and after three refused logins a listener stops until an operator acts."""
     limits = {"events": 0, "records": 0}
-    state = requests.get(f"{stage.org.url}/_simulator/state", params=limits, timeout=10).json()
+    state = requests.get(
+        f"{stage.org.url}/_simulator/state", params=limits, timeout=ANSWER_SECONDS
+    ).json()
     asked = {name: value for name, value in body.items() if name != "times"}
     return any(asked.items() <= fault.items() for fault in state["faults"])
 
@@ -147,5 +151,5 @@ class Faults:
     def end(self) -> None:
         """Wait for the last fault, and remove the org's pending ones."""
         for thread in self._threads:
-            thread.join(60)
-        requests.delete(f"{self._stage.org.url}/_simulator/faults", timeout=10)
+            thread.join(600)
+        requests.delete(f"{self._stage.org.url}/_simulator/faults", timeout=ANSWER_SECONDS)

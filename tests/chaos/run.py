@@ -88,7 +88,7 @@ def _play(stage: Stage, watch: Watch, faults: Faults, wanted: Wanted) -> list[Fa
     for fault in planned:
         time.sleep(max(0.0, fault.at - watch.now))
         faults.begin(fault)
-    traffic.join(wanted.seconds * 2 + 60)
+    traffic.join(wanted.seconds * 2 + 600)
     faults.end()
     if traffic.failure or traffic.is_alive():
         faults.failures.append(traffic.failure or "the traffic did not end")
