@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anywhere
 
 @pytest.mark.timeout(900)
 def test_tasks_of_another_project_end_as_its_own_log_says():
-    amount = ["--changes", "200", "--records", "20", "--kills", "1", "--report-timeout", "10"]
+    amount = ["--changes", "200", "--records", "20", "--kills", "1", "--report-timeout", "60"]
     kind = ["--seed", "1", "--celery", "own", "--broker", "redis", "--results", "without"]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.chaos.external", *kind, *amount, "--database", "sqlite"],
