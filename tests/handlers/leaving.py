@@ -130,7 +130,7 @@ def time_zone():
 
 @way
 def statement_timeout():
-    execute("SET statement_timeout = 1")
+    execute("SET statement_timeout = 60000")
 
 
 @way
