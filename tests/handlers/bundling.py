@@ -9,17 +9,7 @@ from cdcproject.celery import app
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.outbox import publish as outbox_publish
-from handlers.worker import claim as claims
-from handlers.worker import message_run
 from tests.sample_data import change, lease_of, make_mapping, received
-
-
-def without_haste(monkeypatch) -> None:
-    """Lift the time limits of a message, and forget the handlers' run times."""
-    monkeypatch.setattr(claims, "_run_times", {})
-    monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 600)
-    monkeypatch.setattr(message_run, "ALONE_SECONDS", 600)
-    monkeypatch.setattr(message_run, "LATE_SECONDS", 600)
 
 
 def record_id(number: int) -> str:

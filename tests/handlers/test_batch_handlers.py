@@ -17,18 +17,12 @@ from tests.handlers.bundling import (
     publish,
     record_id,
     states,
-    without_haste,
 )  # fmt: skip
 from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, received
 from tests.sample_handlers import read_journal, written_groups
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    without_haste(monkeypatch)
 
 
 def batches():

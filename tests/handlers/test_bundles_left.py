@@ -10,17 +10,12 @@ from cdcproject.celery import app
 from consumer import relay
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outbox.handover import READY_AGE
-from handlers.worker import message_run
+from handlers.worker import claim, message_run
 from handlers.worker.claim import RunTime
 from handlers.worker.run import run_deliveries
-from tests.handlers.bundling import deliver, messages, publish, states, without_haste
+from tests.handlers.bundling import deliver, messages, publish, states
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    without_haste(monkeypatch)
 
 
 def test_when_the_time_of_a_message_is_over_the_rest_is_published_again(listener, monkeypatch):
@@ -115,7 +110,8 @@ def test_the_relay_finds_all_of_a_message_that_was_begun(published):
     assert relay.requeue_lost(later) == 13
 
 
-def test_as_many_are_claimed_as_are_done_soon():
+def test_as_many_are_claimed_as_are_done_soon(monkeypatch):
+    monkeypatch.setattr(claim, "CLAIM_SECONDS", 0.05)
     run_time = RunTime()
     assert run_time.size(100) == 1
     assert run_time.size(100) == 1  # while nothing is known

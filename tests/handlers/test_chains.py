@@ -13,24 +13,16 @@ from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import IN_CHAIN
 from handlers.outbox.handover import READY_AGE
 from handlers.worker import message_run
-from handlers.worker.claim import run_time_of
 from handlers.worker.run import run_deliveries
 from listeners import crash_points
 from tests.attempts import all_attempts
-from tests.handlers.bundling import ids_of, make_due, messages, record_id, states, without_haste
+from tests.handlers.bundling import ids_of, make_due, messages, record_id, states
 from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal, written_groups
 from tests.system.verdict import assert_in_order, noted_effects
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    """Let the handler be known as quick."""
-    without_haste(monkeypatch)
-    run_time_of("tests.remember").note(0.0001)
 
 
 def record(listener, *changes):

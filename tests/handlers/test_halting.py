@@ -18,7 +18,6 @@ from handlers.reporting.wait_reason import waits_for
 from handlers.worker.claim import claim
 from tests.at_once import in_threads
 from tests.commands.running import CONNECTION, ConfigurationFile
-from tests.handlers.bundling import without_haste
 from tests.redelivering import redeliver
 from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
@@ -77,8 +76,7 @@ def test_another_record_goes_on(mapping):
     assert states() == ["dead", "blocked", "queued"]
 
 
-def test_with_continue_the_next_begins(listener, monkeypatch):
-    without_haste(monkeypatch)
+def test_with_continue_the_next_begins(listener):
     first, second = deliver(make_mapping(listener, handler="tests.one_try"), change(), change())
 
     run_delivery(first.pk)

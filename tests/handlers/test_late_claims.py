@@ -14,7 +14,7 @@ from handlers.worker import hot_sql, message_run, run
 from handlers.worker.run import run_deliveries
 from listeners.clock import database_clock
 from listeners.leases import PositionQuerySet
-from tests.handlers.bundling import deliver, record_id, states, without_haste
+from tests.handlers.bundling import deliver, record_id, states
 from tests.sample_data import change, lease_of, received
 from tests.sample_handlers import read_journal
 
@@ -31,8 +31,7 @@ def reclaim(event: EventData) -> None:
 
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    without_haste(monkeypatch)
+def nothing_reclaimed():
     RECLAIMED.clear()
 
 

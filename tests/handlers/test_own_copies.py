@@ -12,7 +12,7 @@ from handlers import EventData, cdc_handler
 from handlers.sdk.events import Present
 from handlers.worker import atomic_runs
 from handlers.worker.run import run_deliveries
-from tests.handlers.bundling import ids_of, make_due, without_haste
+from tests.handlers.bundling import ids_of, make_due
 from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 
@@ -62,8 +62,7 @@ def spoil_all(events: list[EventData]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    without_haste(monkeypatch)
+def nothing_seen():
     SEEN.clear()
     ERRORS.clear()
 

@@ -8,7 +8,7 @@ from handlers.outbox.metrics import PUBLISHED
 from handlers.worker import message_run, metrics
 from handlers.worker.message_run import Bundle
 from handlers.worker.run import run_deliveries
-from tests.handlers.bundling import deliver, publish, without_haste
+from tests.handlers.bundling import deliver, publish
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
 
@@ -19,11 +19,6 @@ FAMILIES = (
     metrics.START_SECONDS,
     metrics.END_TO_END_SECONDS,
 )
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    without_haste(monkeypatch)
 
 
 def counted(listener) -> dict[str, float]:

@@ -12,13 +12,14 @@ from prometheus_client import REGISTRY
 
 from handlers import EventData, cdc_handler
 from handlers.models import Delivery, DeliveryAttempt
-from handlers.worker import atomic_runs, claim
+from handlers.worker import atomic_runs
 from handlers.worker.message_run import Bundle
 from handlers.worker.run import run_deliveries
 from tests.at_once import in_threads
-from tests.handlers.bundling import deliver, without_haste
+from tests.handlers.bundling import deliver
 from tests.handlers.leaving import on_postgresql
 from tests.sample_handlers import written_groups
+from tests.servers import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
 
@@ -126,11 +127,7 @@ WAYS = {
 
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    without_haste(monkeypatch)
-    monkeypatch.setattr(atomic_runs, "_apart_until", {})
-    monkeypatch.setattr(atomic_runs, "CLAIM_SECONDS", 600)
-    monkeypatch.setattr(claim, "CLAIM_SECONDS", 600)
+def nothing_called():
     CALLS.clear()
 
 
@@ -244,7 +241,7 @@ def test_a_transaction_does_not_wait_for_the_watchdog():
 
     with bundle._lock:
         [tried] = in_threads(lambda: bundle.next(lambda unit: True))
-        tried.result(10)
+        tried.result(PATIENCE_SECONDS)
 
 
 def test_the_duration_of_each_run_is_observed(deliveries):

@@ -7,7 +7,6 @@ import pytest
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
 from handlers.worker import atomic_runs, claim, message_run
-from handlers.worker.claim import run_time_of
 from handlers.worker.run import run_deliveries
 from tests.at_once import in_threads
 from tests.attempts import all_attempts
@@ -18,7 +17,6 @@ from tests.handlers.bundling import (
     publish,
     record_id,
     states,
-    without_haste,
 )  # fmt: skip
 from tests.handlers.leaving import on_postgresql
 from tests.sample_data import change, lease_of, received
@@ -37,24 +35,11 @@ def release():
     RELEASE.unlink(missing_ok=True)
 
 
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    without_haste(monkeypatch)
-
-
-@pytest.fixture
-def quick(unhurried):
-    """Let the handler be known as quick: one delivery is claimed, then two, then four."""
-    run_time_of(HANDLER).note(0.0001)
-
-
 def hangs():
     return any(line.get("at") == "hangs" for line in read_journal())
 
 
-def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
-    listener, quick, release, monkeypatch
-):
+def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(listener, release, monkeypatch):
     told = [{}, {}, {}, {}, {"Hang": True}, *[{}] * 5]
     ids = deliver(listener, HANDLER, data=told)
     others = ids[5:]
@@ -64,14 +49,14 @@ def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
         wait_for(hangs)
         monkeypatch.setattr(message_run, "LATE_SECONDS", 0)  # and now it is late
         wait_for(lambda: states() == [*["succeeded"] * 4, "running", *["queued"] * 5])
+        wait_for(lambda: [pk for each in messages() for pk in each] == others)
         monkeypatch.setattr(message_run, "LATE_SECONDS", 600)
-        assert [pk for each in messages() for pk in each] == others
         assert not Delivery.objects.filter(pk__in=others).exclude(attempts=0).exists()
 
         assert run_deliveries(others, HANDLER) == "5 succeeded"
     finally:
         release()
-    running.result(30)
+    running.result(PATIENCE_SECONDS)
 
     assert states() == ["succeeded"] * 10
     done = [line["id"] for line in read_journal() if "at" not in line]
@@ -85,8 +70,6 @@ def test_while_an_atomic_one_hangs_only_those_of_its_transaction_wait(
     listener, release, monkeypatch
 ):
     handler = "tests.hang_when_told_atomic"
-    monkeypatch.setattr(atomic_runs, "_apart_until", {})
-    run_time_of(handler).note(0.0001)
     data = [{}, {}, {"Hang": True}, {}]
     [first, ended, hanging, other] = deliver(listener, handler, data=data)
     mapping = HandlerMapping.objects.get()
@@ -94,7 +77,6 @@ def test_while_an_atomic_one_hangs_only_those_of_its_transaction_wait(
     again = [change(records=[record_id(n)]) for n in range(2)]
     ingest(listener, lease_of(listener), received(*again), [mapping])
     following = ids_of(state="blocked")
-    monkeypatch.setattr(atomic_runs, "CLAIM_SECONDS", 600)
 
     [running] = in_threads(lambda: run_deliveries([first, ended, hanging, other], handler))
     try:
@@ -104,7 +86,7 @@ def test_while_an_atomic_one_hangs_only_those_of_its_transaction_wait(
         assert ids_of(state="running") == [ended, hanging]
     finally:
         release()
-    running.result(30)
+    running.result(PATIENCE_SECONDS)
 
     wait_for(lambda: ids_of(state="queued") == sorted([other, *following]))
     assert ids_of(state="succeeded") == [first, ended, hanging]
@@ -114,9 +96,7 @@ def test_after_a_long_run_an_atomic_handler_shares_no_transactions_for_a_time(
     listener, monkeypatch
 ):
     handler = "tests.write_group"
-    monkeypatch.setattr(atomic_runs, "_apart_until", {})
     monkeypatch.setattr(atomic_runs, "LATE_SECONDS", -1)
-    run_time_of(handler).note(0.0001)
 
     run_deliveries(deliver(listener, handler, 3), handler)
 
@@ -134,7 +114,8 @@ def test_a_claim_that_waited_too_long_does_not_begin(listener, monkeypatch):
     assert read_journal() == []
     assert states() == ["queued"] * 3
     assert not Delivery.objects.exclude(attempts=0).exists()
-    assert messages()[3:] == [[pk] for pk in ids]
+    # The watchdog may have published those that were not claimed.
+    assert sorted(messages()[3:]) == [[pk] for pk in ids]
 
 
 def test_what_ends_a_worker_in_the_middle_leaves_the_others_to_be_found(listener, monkeypatch):

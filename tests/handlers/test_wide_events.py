@@ -8,7 +8,7 @@ from audit.models import AuditLogEntry
 from consumer.ingest.transaction import ingest
 from handlers import cdc_handler
 from handlers.worker.run import run_deliveries
-from tests.handlers.bundling import ids_of, record_id, without_haste
+from tests.handlers.bundling import ids_of, record_id
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -22,8 +22,7 @@ def told_of_all(events):
     told.extend((event.metadata.record_id, event.metadata.record_ids) for event in events)
 
 
-def test_they_are_read_once_for_all_deliveries_that_are_loaded_together(listener, monkeypatch):
-    without_haste(monkeypatch)
+def test_they_are_read_once_for_all_deliveries_that_are_loaded_together(listener):
     told.clear()
     make_mapping(listener, handler="tests.told_of_all")
     wide = change(records=RECORDS)
