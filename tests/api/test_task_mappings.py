@@ -32,7 +32,7 @@ def mapping(task="shop.sync", **fields):
     return {"listener": "crm", "on": "update", "task": task, "destination": "shop", **fields}
 
 
-def test_a_task_mapping_is_created_read_and_changed(api, listener, shop):
+def test_a_task_mapping_is_created_read_and_changed(api, listener, shop, patient_surveys):
     created = api.post(MAPPINGS, mapping(**TRACKED, options={"arguments": "parts"}))
 
     assert created.status_code == 201
@@ -54,7 +54,9 @@ def test_a_task_mapping_is_created_read_and_changed(api, listener, shop):
     assert [m["id"] for m in api.get(MAPPINGS, {"destination": "shop"}).json()["results"]] == []
 
 
-def test_a_task_that_no_worker_of_the_queue_has_is_refused(api, listener, shop, shop_broker):
+def test_a_task_that_no_worker_of_the_queue_has_is_refused(
+    api, listener, shop, shop_broker, answered_surveys
+):
     with remote_worker(shop_broker.url, "shop.sync_account", queues=["crm"]):
         refused = api.post(MAPPINGS, mapping("shop.sync_acount", queue="crm"))
         allowed = api.post(
@@ -74,7 +76,9 @@ def test_a_task_that_no_worker_of_the_queue_has_is_refused(api, listener, shop, 
     assert HandlerMapping.objects.count() == 2
 
 
-def test_the_tasks_of_a_new_listener_are_checked(api, listener, shop, shop_broker):
+def test_the_tasks_of_a_new_listener_are_checked(
+    api, listener, shop, shop_broker, answered_surveys
+):
     new = {
         "name": "new",
         "connection": listener.connection.name,

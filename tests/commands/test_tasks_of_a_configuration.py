@@ -57,7 +57,9 @@ def test_settings_of_a_task_are_stored_and_its_mapping_keeps_its_identity(apply,
     assert tasks() == [(pk, "shop.sync", None, False, 3600, "retry")]
 
 
-def test_a_task_that_no_worker_of_the_queue_has_is_refused(apply, shop, shop_broker):
+def test_a_task_that_no_worker_of_the_queue_has_is_refused(
+    apply, shop, shop_broker, answered_surveys
+):
     line = "{on: create, task: shop.sinc, destination: shop}"
     with remote_worker(shop_broker.url, "shop.sync"):
         with pytest.raises(CommandError) as refused:

@@ -71,7 +71,9 @@ def test_invalid_options_of_a_task_are_refused_at_the_field(save, listener):
     assert "Did you mean priority?" in page.context["adminform"].errors["options"][0]
 
 
-def test_a_task_that_no_worker_of_the_queue_has_is_refused(save, listener, shop, tmp_path):
+def test_a_task_that_no_worker_of_the_queue_has_is_refused(
+    save, listener, shop, tmp_path, answered_surveys
+):
     mapping = make_mapping(listener)
     tracked = {"track": "on", "report_timeout": "60", "on_unknown": "dead"}
     with RedisServer(tmp_path) as broker, remote_worker(broker.url, "shop.sync"):
