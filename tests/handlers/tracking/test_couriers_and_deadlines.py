@@ -28,7 +28,7 @@ from handlers.tracking.tokens import Reported, issue
 from tests.brokers import AnyBroker
 from tests.chaos.relay import Relay
 from tests.handlers.tracking.reporting import report, say
-from tests.servers import free_port, wait_for
+from tests.servers import PATIENCE_SECONDS, free_port, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.anywhere]
 
@@ -46,7 +46,8 @@ def courier_of(destination):
         yield
     finally:
         thread.stop()
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
 
 
 def outcomes() -> list[str]:
@@ -76,9 +77,10 @@ def test_a_report_that_a_killed_courier_had_received_counts(scene, shop):
 @pytest.mark.parametrize("shop_broker", ["valkey", "rabbitmq"], indirect=True)
 def test_attempts_end_whose_reports_did_not_come(scene, monkeypatch):
     monkeypatch.setattr(consumed_reports, "HIDDEN_SECONDS", 1.0)
-    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.mapping(report_timeout=600, on_unknown="dead")
     publish.declare(apps.app_of(scene.destination), {"celery"})  # as a worker that is gone has done
     scene.record()
+    scene.let_the_deadline_pass()
 
     with courier_of(scene.destination):
         wait_for(outcomes)
@@ -89,9 +91,10 @@ def test_attempts_end_whose_reports_did_not_come(scene, monkeypatch):
 @pytest.mark.parametrize("shop_broker", ["rabbitmq"], indirect=True)
 def test_attempts_end_while_connections_keep_breaking(scene, monkeypatch):
     """RabbitMQ may keep reports of a killed courier for longer than each connection lasts."""
-    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.mapping(report_timeout=600, on_unknown="dead")
     publish.declare(apps.app_of(scene.destination), {"celery"})
     scene.record()
+    scene.let_the_deadline_pass()
     apps.forget()
     url = urlsplit(scene.destination.broker.reveal())
     proxy = Relay(url.port)
@@ -119,9 +122,10 @@ def test_attempts_end_while_reports_keep_coming(scene, shop_broker, monkeypatch)
     """A busy queue is never found empty, and a flood of reports must not hide that some miss."""
     monkeypatch.setattr(consumed_reports, "BATCH", 1)  # each batch is full
     monkeypatch.setattr(consumed_reports, "HIDDEN_SECONDS", 1.0)
-    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.mapping(report_timeout=600, on_unknown="dead")
     publish.declare(apps.app_of(scene.destination), {"celery"})  # as a worker that is gone has done
     scene.record()
+    scene.let_the_deadline_pass()
     late = report(issue(1, 99, Reported.SUCCEEDED))
 
     with courier_of(scene.destination):
@@ -131,9 +135,12 @@ def test_attempts_end_while_reports_keep_coming(scene, shop_broker, monkeypatch)
     assert outcomes() == ["unknown"]
 
 
-def test_attempts_end_at_last_if_their_destination_does_not_come_back(scene, monkeypatch):
-    scene.mapping(report_timeout=1, on_unknown="dead")
+def test_attempts_end_at_last_if_their_destination_does_not_come_back(
+    scene, monkeypatch, patient_surveys
+):
+    scene.mapping(report_timeout=600, on_unknown="dead")
     scene.record()
+    scene.let_the_deadline_pass()
     gone = Destination.objects.get()
     gone.broker = f"redis://127.0.0.1:{free_port()}/0"
     gone.save()
@@ -244,8 +251,9 @@ def test_attempts_end_at_last_if_their_reports_cannot_be_read(scene, monkeypatch
     def fail(*_) -> bool:
         raise RuntimeError("unforeseen")
 
-    scene.mapping(report_timeout=1, on_unknown="dead")
+    scene.mapping(report_timeout=600, on_unknown="dead")
     scene.record()
+    scene.let_the_deadline_pass()
     monkeypatch.setattr(Courier, "handle_batch", fail)
     monkeypatch.setattr(couriers, "UNREADABLE_SECONDS", 1.0)
 
@@ -258,12 +266,12 @@ def test_attempts_end_at_last_if_their_reports_cannot_be_read(scene, monkeypatch
 
 def test_reports_are_missed_where_their_tasks_were_sent(scene):
     """A mapping may name another destination while its tasks are under way."""
-    mapping = scene.mapping(report_timeout=1, on_unknown="dead")
+    mapping = scene.mapping(report_timeout=600, on_unknown="dead")
     other = Destination.objects.create(name="other", broker="redis://127.0.0.1:1/0")
     scene.record()
+    scene.let_the_deadline_pass()
     mapping.destination = other
     mapping.save()
-    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
 
     assert destinations_to_read() == [other, scene.destination]
     end_unreported(other)
@@ -291,13 +299,13 @@ def test_a_destination_stays_while_its_tasks_are_under_way(scene):
 
 def test_reports_of_a_destination_that_is_gone_are_not_awaited_for_ever(scene):
     """As when it is deleted by SQL, or while a process claims deliveries for it."""
-    mapping = scene.mapping(report_timeout=1, on_unknown="dead")
+    mapping = scene.mapping(report_timeout=600, on_unknown="dead")
     scene.record()
+    scene.let_the_deadline_pass()
     mapping.destination = None
     mapping.save()
     Destination.objects.all().delete()
     assert Delivery.objects.get().destination_id == scene.destination.pk
-    wait_for(lambda: Delivery.objects.unreported(scene.now()).exists())
 
     relay.sweep(scene.now())
     end_unreported(None)

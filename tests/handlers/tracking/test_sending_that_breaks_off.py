@@ -3,7 +3,7 @@
 import pytest
 
 from handlers.external import apps
-from handlers.models import DeliveryAttempt, Destination
+from handlers.models import Delivery, DeliveryAttempt, Destination
 from handlers.outbox import publish
 from handlers.tracking.reports import reports_queue
 from handlers.tracking.transmit import Sent, transmit
@@ -27,16 +27,20 @@ def proxy(shop_broker, destination):
 
 
 def test_a_batch_that_arrived_in_part_runs_each_task_once(scene, shop, proxy):
-    scene.mapping(report_timeout=6)
+    scene.mapping(report_timeout=600)
     shop.worker()
     proxy.limit = 100_000
 
     scene.record(*(change(records=[f"001{number:012}AAA"]) for number in range(NUMBER)))
 
     assert proxy.limit is None
-    wait_for(lambda: shop.runs, what="the first run")
-    scene.wait_until(lambda: set(scene.states) == {"succeeded"}, seconds=60)
-    assert len({entry for _, _, entry, _ in shop.lines}) == len(shop.lines) == NUMBER
+    wait_for(lambda: scene.send_due() == 0, what="all that was certainly not sent to be sent")
+    [last] = scene.record(change(records=["001000000009999AAA"]))
+    # The worker runs one task after the other, so that all that arrived before have run by then.
+    scene.wait_until(Delivery.objects.filter(pk=last, state="succeeded").exists)
+    Delivery.objects.filter(state="queued").update(claim_deadline=scene.later(seconds=-1))
+    scene.wait_until(lambda: set(scene.states) == {"succeeded"})
+    assert len({entry for _, _, entry, _ in shop.lines}) == len(shop.lines) == NUMBER + 1
     # Only the ones that were in doubt needed a second attempt.
     unknown = DeliveryAttempt.objects.filter(outcome="unknown").count()
     assert [attempt for *_, attempt in shop.lines].count(2) == unknown < 100

@@ -32,10 +32,11 @@ def test_a_task_whose_worker_was_killed_is_sent_again_after_its_deadline(scene, 
     assert [shop.runs[0][2], shop.runs[-1][2]] == [1, Delivery.objects.get().attempts]
 
 
-def test_a_mapping_may_make_an_unknown_outcome_a_dead_letter(scene, shop):
-    scene.mapping("shop.sync_accounts", report_timeout=2, on_unknown="dead")
+def test_a_mapping_may_make_an_unknown_outcome_a_dead_letter(scene, shop, answered_surveys):
+    scene.mapping("shop.sync_accounts", report_timeout=600, on_unknown="dead")
     shop.worker()
     scene.record()
+    scene.let_the_deadline_pass()
 
     scene.wait_for_states("dead")
 
@@ -75,8 +76,10 @@ def test_a_report_after_the_deadline_changes_nothing(scene, shop):
 
 
 def test_a_task_that_was_not_started_in_time_is_not_run_beside_its_successor(scene, shop):
-    scene.mapping(report_timeout=3, max_attempts=50)
+    mapping = scene.mapping(report_timeout=3)
     scene.record(change())
+    mapping.report_timeout = 600  # of the successor
+    mapping.save()
     scene.wait_until(DeliveryAttempt.objects.exists)
 
     shop.worker()
