@@ -19,12 +19,25 @@ def in_threads(*tasks: Callable[[], object]) -> list[Future[None]]:
     return [pool.submit(run, task) for task in tasks]
 
 
-def somebody_waits_for_a_lock() -> bool:
-    """Return whether a session of this test's database waits for a lock, on PostgreSQL."""
+def let_the_other_be_broken_off() -> None:
+    """Let this transaction look for no deadlock, on PostgreSQL, which breaks off the one that finds
+    it. Each session looks once, 1 s after its wait began: the other must begin to wait last."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL deadlock_timeout = '10min'")
+
+
+def waiting_for_locks() -> int:
+    """Return how many sessions of this test's database wait for a lock, on PostgreSQL."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_clear_snapshot()")  # or a transaction sees the same again
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
-        return bool(cursor.fetchone()[0])
+        [number] = cursor.fetchone()
+        return int(number)
+
+
+def somebody_waits_for_a_lock() -> bool:
+    """Return whether a session of this test's database waits for a lock, on PostgreSQL."""
+    return waiting_for_locks() > 0

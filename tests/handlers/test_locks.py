@@ -1,5 +1,6 @@
 """A transaction that waits for a lock then sees the state that the lock's holder committed."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -13,15 +14,21 @@ from handlers.mappings.retarget import move_waiting
 from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.outbox import handover, publish
 from handlers.sdk.outcomes import Succeeded
+from handlers.worker import hot_sql
 from handlers.worker.claim import claim
 from handlers.worker.run import run_deliveries
 from handlers.worker.settle import settle
-from tests.at_once import in_threads, somebody_waits_for_a_lock
+from tests.at_once import (
+    in_threads,
+    let_the_other_be_broken_off,
+    somebody_waits_for_a_lock,
+    waiting_for_locks,
+)
 from tests.attempts import all_attempts
 from tests.handlers.bundling import deliver
 from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -67,36 +74,47 @@ def test_the_relay_does_not_wait_for_locks(listener):
     """A lock may be that of a worker paused inside a transaction, which can take minutes to end."""
     now = timezone.now()
     paused, dead, taken, *_ = deliver(listener, "tests.remember", 5)
+    # The database's clock, at which they were queued, may be a little ahead.
+    later = timezone.now() + timedelta(seconds=1)
     Delivery.objects.filter(pk__in=[paused, dead]).update(
         state="running", attempts=1, claim_deadline=now - timedelta(seconds=1)
     )
 
     with transaction.atomic():
         list(Delivery.objects.filter(pk__in=[paused, taken]).locked())
-        for work in (lambda: relay.reclaim(now), lambda: handover.take_back(timezone.now())):
+        for work in (lambda: relay.reclaim(now), lambda: handover.take_back(later)):
             [working] = in_threads(work)
             working.result(30)
         assert states() == ["running", "retrying", "queued", "ready", "ready"]
 
     relay.reclaim(now)
-    assert handover.take_back(timezone.now()) == 1
+    assert handover.take_back(later) == 1
     assert states() == ["retrying", "retrying", "ready", "ready", "ready"]
     assert not Handover.objects.exists()
 
 
-def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener):
+def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener, monkeypatch):
     """The other transaction locks in another order, as the deletion of a mapping does."""
     mapping, lease = make_mapping(listener, handler="tests.write_group"), lease_of(listener)
     ingest(listener, lease, received(change(), change()), [mapping])
     first, second = Delivery.objects.order_by("id")
+    has_locked_first, look_for_next = threading.Event(), hot_sql.has_blocked_delivery
+
+    def look_once_the_other_waits(chain):
+        if not has_locked_first.is_set():
+            has_locked_first.set()
+            wait_for(somebody_waits_for_a_lock)
+        return look_for_next(chain)
+
+    monkeypatch.setattr(hot_sql, "has_blocked_delivery", look_once_the_other_waits)
 
     with transaction.atomic():
+        let_the_other_be_broken_off()
         Delivery.objects.filter(pk=second.pk).select_for_update().get()
         [running] = in_threads(lambda: run_delivery(first.pk))
-        wait_for(somebody_waits_for_a_lock)
-        # The run has waited longer: it is the one that is broken off.
+        assert has_locked_first.wait(PATIENCE_SECONDS)
         Delivery.objects.filter(pk=first.pk).select_for_update().get()
-    running.result()
+    running.result(PATIENCE_SECONDS)
 
     # The next change has run too, or is left to another worker, as the time allowed.
     assert states() in (["succeeded", "succeeded"], ["succeeded", "queued"])
@@ -108,14 +126,25 @@ def test_claims_that_meet_a_deadlock_are_retried(listener):
     """No other message names them: given up, they would wait until they are found missing."""
     first, second, third = deliver(listener, "tests.write_groups", 3)
 
+    is_second_locked = threading.Event()
+
+    def lock_second_until_two_wait():
+        with transaction.atomic():
+            Delivery.objects.filter(pk=second).select_for_update().get()
+            is_second_locked.set()
+            wait_for(lambda: waiting_for_locks() == 2)
+
     with transaction.atomic():
+        let_the_other_be_broken_off()
         Delivery.objects.filter(pk=third).select_for_update().get()
+        [locking] = in_threads(lock_second_until_two_wait)
+        assert is_second_locked.wait(PATIENCE_SECONDS)
         ids = [first, second, third]
         [running] = in_threads(lambda: run_deliveries(ids, "tests.write_groups"))
-        wait_for(somebody_waits_for_a_lock)
-        # The claiming has waited longer: it is what is broken off.
+        wait_for(somebody_waits_for_a_lock)  # it has locked the first
         Delivery.objects.filter(pk=first).select_for_update().get()
-    running.result(30)
+    locking.result(PATIENCE_SECONDS)
+    running.result(PATIENCE_SECONDS)
 
     assert states() == ["succeeded"] * 3
     assert {attempt.number for attempt in all_attempts()} == {1}

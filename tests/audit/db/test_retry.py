@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
@@ -18,8 +19,8 @@ from django.db import (
 )
 
 from audit.db.retry import LIMIT_SECONDS, describe, retry, suppress_transient_errors
-from tests.at_once import in_threads, somebody_waits_for_a_lock
-from tests.servers import wait_for
+from tests.at_once import in_threads, let_the_other_be_broken_off, somebody_waits_for_a_lock
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 on_postgres = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
@@ -161,18 +162,23 @@ def test_a_changed_session_is_replaced(change):
 def test_a_transaction_that_meets_a_deadlock_is_done_again():
     first, second = (Group.objects.create(name=f"retry {n}") for n in range(2))
 
+    has_renamed_one = threading.Event()
+
     def rename():
         with transaction.atomic(durable=True):
-            for one in (first, second):
-                Group.objects.filter(pk=one.pk).update(name=f"{one.name}, renamed")
+            Group.objects.filter(pk=first.pk).update(name=f"{first.name}, renamed")
+            if not has_renamed_one.is_set():
+                has_renamed_one.set()
+                wait_for(somebody_waits_for_a_lock)
+            Group.objects.filter(pk=second.pk).update(name=f"{second.name}, renamed")
 
     with transaction.atomic():
+        let_the_other_be_broken_off()
         Group.objects.filter(pk=second.pk).select_for_update().get()
         [renaming] = in_threads(lambda: retry(rename, "rename"))
-        wait_for(somebody_waits_for_a_lock)
-        # The other has waited longer: it is the one that is broken off.
+        assert has_renamed_one.wait(PATIENCE_SECONDS)
         Group.objects.filter(pk=first.pk).select_for_update().get()
-    renaming.result(30)
+    renaming.result(PATIENCE_SECONDS)
 
     assert sorted(names()) == ["retry 0, renamed", "retry 1, renamed"]
 
