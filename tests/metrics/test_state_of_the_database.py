@@ -20,6 +20,7 @@ from tests.metrics.scraped import Scraped
 from tests.mirror.adding import add, in_sync
 from tests.mirror.crm.models import Account
 from tests.sample_data import ANN, change, lease_of, make_listener, make_mapping, received
+from tests.servers import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,4 +135,8 @@ def test_a_database_that_hangs_is_not_waited_for(listener, monkeypatch):
     assert found.total("cdc_state_readable") == 0
     assert found.total("cdc_listener_enabled") is None
     monkeypatch.setattr(db_metrics, "PATIENCE_SECONDS", 60.0)
-    assert Scraped(generate_latest(state).decode()).total("cdc_state_readable") == 1
+
+    def is_readable():
+        return Scraped(generate_latest(state).decode()).total("cdc_state_readable") == 1
+
+    wait_for(is_readable)
