@@ -109,7 +109,9 @@ def test_the_channels_of_an_org_are_asked_for_again(put, db):
 
 def test_it_is_logged_once_for_all(put, monkeypatch):
     monkeypatch.setattr(SharedCache, "_has_warned", False)
-    shared = SharedCache(caches["default"]._servers, {"KEY_PREFIX": "cdc-cache"})
+    patient = {"socket_timeout": 60, "socket_connect_timeout": 60}
+    fields = {"KEY_PREFIX": "cdc-cache", "OPTIONS": patient}
+    shared = SharedCache(caches["default"]._servers, fields)
     with capture_logs() as lines:
         for _ in range(3):
             put("a")

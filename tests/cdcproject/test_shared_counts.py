@@ -13,12 +13,14 @@ from cdcproject.conf.servers import caches as caches_of
 from cdcproject.conf.servers import redis_address
 from cdcproject.web.throttle_cache import SharedCache, TableCache
 
+#: A loaded server answers late.
+PATIENT = {"OPTIONS": {"socket_timeout": 60, "socket_connect_timeout": 60}}
 AWAY = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
 def shared(settings, broker):
-    return SharedCache(settings.REDIS_URL, {"KEY_PREFIX": "cdc-cache"})
+    return SharedCache(settings.REDIS_URL, {"KEY_PREFIX": "cdc-cache", **PATIENT})
 
 
 def test_emptying_it_leaves_the_brokers_queues_alone(shared):

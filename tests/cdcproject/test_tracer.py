@@ -24,8 +24,10 @@ import json, sys
 import django
 django.setup()
 import cdcproject.celery, consumer.host.supervisor, consumer.tasks, handlers.worker.run
+from cdcproject.process import opentelemetry
 from cdcproject.process.opentelemetry import tracing
 from handlers import tracing as switch
+opentelemetry.FLUSH_SECONDS = 60
 tracing.load()
 tracing.begin("worker", switch.record_with)
 is_on = switch.spans is not None

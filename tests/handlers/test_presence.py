@@ -9,14 +9,16 @@ from django.db.backends.signals import connection_created
 from django.utils import timezone
 
 from handlers.models import Worker
+from handlers.worker import worker_registry
 from handlers.worker.worker_registry import Beats, Identity
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def beats():
+def beats(monkeypatch):
+    monkeypatch.setattr(worker_registry, "LEAVING_SECONDS", PATIENCE_SECONDS)
     queues = ["cdc"]
     found = Beats(Identity("celery@here", os.getpid(), timezone.now(), 2, lambda: queues))
     found.queues = queues

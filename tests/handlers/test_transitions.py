@@ -10,6 +10,7 @@ from handlers.models.delivery_queryset import SENDING
 from handlers.tracking import claims
 from tests.at_once import in_threads
 from tests.handlers.bundling import deliver
+from tests.servers import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -219,7 +220,7 @@ def test_no_step_waits_for_a_locked_row(external_pair, state, is_paused, swap):
     with transaction.atomic():
         Delivery.objects.filter(pk=locked).select_for_update().get()
         [swapping] = in_threads(lambda: swap(external_pair))
-        swapping.result(10)
+        swapping.result(PATIENCE_SECONDS)
 
     after = rows("state", "paused", "queued_at")
     assert after[0] == before[0]
