@@ -8,6 +8,7 @@ from consumer.ingest.transaction import ingest
 from handlers.external import apps
 from handlers.models import Delivery, Destination
 from handlers.outbox import publish
+from handlers.tracking import redis_reports
 from handlers.tracking.courier import Courier
 from handlers.tracking.overdue import end_unreported
 from handlers.tracking.reports import reports_queue
@@ -140,6 +141,12 @@ class Scene:
 def scene(listener, destination, settings):
     settings.CDC_RETRY_BASE_SECONDS = 0.1
     return Scene(listener, destination)
+
+
+@pytest.fixture
+def held_locks(monkeypatch):
+    """Let no courier lose the right to read on Redis because it is slow."""
+    monkeypatch.setattr(redis_reports, "LOCK_SECONDS", 600)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from handlers.tracking.tokens import InvalidToken, Reported, issue, read
 from tests.attempts import all_attempts
 from tests.handlers.tracking.reporting import report, say
 
-pytestmark = pytest.mark.anywhere
+pytestmark = [pytest.mark.anywhere, pytest.mark.usefixtures("held_locks")]
 
 SUCCEEDED, FAILED = Reported.SUCCEEDED, Reported.FAILED
 
