@@ -46,7 +46,7 @@ class OwnProject:
             capture_output=True,
             text=True,
             input=standard_input,
-            timeout=120,
+            timeout=500,
         )
 
     def manage(self, *arguments: str) -> str:

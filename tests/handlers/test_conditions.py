@@ -227,6 +227,7 @@ def test_nothing_that_is_stored_as_a_condition_makes_it_fail(condition, seen):
     assert all(flaw.startswith("condition") for flaw in flaws(condition))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(parts=st.lists(_conditions, min_size=1, max_size=3), seen=_changes)
 def test_all_and_any_are_those_of_their_parts(parts, seen):
     each = [matches(part, seen) for part in parts]
