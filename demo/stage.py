@@ -25,9 +25,9 @@ from listeners.salesforce.http.request import NoAuth
 
 RATE = 10
 USER = "demo"
-START_SECONDS = 60.0
-CATCH_UP_SECONDS = 60.0
-VERIFY_SECONDS = 120.0
+START_SECONDS = 300.0
+CATCH_UP_SECONDS = 300.0
+VERIFY_SECONDS = 300.0
 WEB_SERVER = (
     *("-m", "gunicorn", "cdcproject.wsgi", "-c", "python:cdcproject.web.gunicorn_conf"),
     *("-w", "1"),

@@ -16,7 +16,7 @@ from mirror.schema.model_code import module_code
 from tests.cdcproject.own_project import OwnProject
 from tests.nursery import ROOT
 from tests.sample_data import connection_to
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def children_of(process):
 def test_it_ends_by_itself_and_says_that_every_change_was_handled(demo, tmp_path):
     process = demo("3")
 
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=850)
 
     assert "/admin/   user demo, password" in output
     assert "Every change was recorded and handled." in output
@@ -81,7 +81,7 @@ def test_ctrl_c_ends_all_of_it(demo):
 
     process.send_signal(signal.SIGINT)
 
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, output
     assert "All processes are stopped." in output
     wait_for(lambda: not [child for child in children if child.is_running()])
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_all_of_it(demo):
 def test_wrong_seconds_are_refused(demo):
     process = demo("soon")
 
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 2
     assert "DEMO_SECONDS is 'soon'" in output
