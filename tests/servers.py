@@ -1,11 +1,13 @@
 """Real servers for tests: each on its own port and folder, started and stopped here."""
 
+import fcntl
 import itertools
 import os
 import shlex
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -26,15 +28,19 @@ def free_port() -> int:
     """Return a port that is free, and another one in the next call.
 
     The ports are below those that systems give to connections, so that no connection takes one
-    before its server listens there, or while the server is stopped.
+    before its server listens there, or while the server is stopped. No other process gets the port
+    from here while this process runs.
     """
     for port in _ports:
         with socket.socket() as probe, suppress(OSError):
+            fcntl.lockf(_taken, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError("no free port")
 
 
+#: A port is taken by locking the byte of its number.
+_taken = Path(tempfile.gettempdir(), f"salesforce-cdc-test-ports-{os.getuid()}").open("ab")
 #: Each of pytest's workers has ports of its own; processes of others begin at different ones.
 _FIRST = 20_000 + 2_500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4)
 _BEGIN = os.getpid() % 500

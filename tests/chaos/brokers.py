@@ -131,6 +131,7 @@ class RabbitMQ:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._processes[-1].poll() is not None or time.monotonic() > deadline:
+                self.kill()
                 raise TimeoutError(f"RabbitMQ did not start; see {self._folder}/output")
             time.sleep(0.2)
 
