@@ -212,9 +212,9 @@ def test_in_its_place_one_is_opened_from_a_handshake_on(scripted: ScriptedOrg) -
 def test_a_poll_that_is_silent_for_longer_is_given_up(org: SimulatorProcess) -> None:
     listener = listening(stored(org), session_timeout=0.4, read_timeout=20)
 
-    with stream_of(listener) as stream:
+    with stream_of(listener, monotonic=Clock()) as stream:  # no time passes before the poll
         stream.open("-1")
-        org.fault("stall", channel="/meta/connect", seconds=5)
+        org.fault("stall", channel="/meta/connect", seconds=60)
         with pytest.raises(TransportFailed, match=r"sent nothing for 0\.4 s"):
             stream.poll()
 
