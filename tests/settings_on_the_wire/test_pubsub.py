@@ -13,6 +13,7 @@ from listeners.connections.create_stream import stream_for
 from listeners.connections.token_sources import token_source
 from listeners.models import Listener
 from tests.listeners.salesforce.pubsub.scripted import Call, Refusal, ScriptedPubSub
+from tests.servers import wait_for
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.orgs import paths
 from tests.settings_on_the_wire.secure import SecureOrg
@@ -34,11 +35,18 @@ def subscribe(org: SimulatorProcess, listener: Listener) -> tuple[str, dict[str,
     stream = stream_for(listener, token_source(listener.connection, listener.api_version))
     try:
         stream.open(listener.first_replay)
-        opened = org.pubsub_calls()
+        opened = wait_for(lambda: until_subscribed(org), what="the first request")
     finally:
         stream.close()
     assert [call["method"] for call in opened[:-1]] == ["GetTopic"]
     return opened[-1]["method"], opened[-1]["requests"][0]
+
+
+def until_subscribed(org: SimulatorProcess) -> list[dict[str, Any]]:
+    """Return the calls, or nothing while the subscription's first request has not come: the server
+    accepts the call before that, and the stream may be open even earlier."""
+    calls = org.pubsub_calls()
+    return calls if calls[-1]["method"] != "GetTopic" and calls[-1]["requests"] else []
 
 
 def test_the_transport_pubsub_is_grpc_at_the_endpoint(org: SimulatorProcess) -> None:
