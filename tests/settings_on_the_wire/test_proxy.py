@@ -234,9 +234,10 @@ def test_a_poll_through_it_ends_when_the_listener_is_stopped(
         connection = stored(secure, client_config={"tls": secure.tls}, **way)
         with stream_of(listening(connection)) as stream:
             stream.open("-1")
-            secure.org.fault("stall", channel="/meta/connect", seconds=10)
+            secure.org.fault("stall", channel="/meta/connect", seconds=60)
             with polling(stream) as results:
-                secure.org.wait_until_held()
+                # The poll has been held, and its answer now waits for the stall.
+                wait_for(lambda: not secure.org.state()["faults"])
 
     assert [type(result) for result in results] == [StreamClosed]
 
