@@ -211,10 +211,10 @@ def test_an_unanswered_tls_handshake_ends_after_the_connection_timeout(
 def test_a_host_that_does_not_answer_is_given_up_after_the_read_timeout(
     org: SimulatorProcess, auth: str
 ) -> None:
-    org.fault("stall", target="token", seconds=5)
-    config = {"connection_timeout": 20, "read_timeout": 0.3}
+    org.fault("stall", target="token", seconds=60)
+    config = {"connection_timeout": 20, "read_timeout": 3}
 
-    with pytest.raises(LoginUnavailable, match=r"sent nothing for 0\.3 s"):
+    with pytest.raises(LoginUnavailable, match="sent nothing for 3 s"):
         token_source(stored(org, auth, client_config=config)).get()
 
 

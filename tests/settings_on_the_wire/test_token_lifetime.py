@@ -175,12 +175,12 @@ def test_a_refresh_has_an_http_version_of_its_own(org: SimulatorProcess) -> None
 
 
 def test_a_refresh_waits_as_long_as_its_own_time_out_says(org: SimulatorProcess) -> None:
-    own = {"client_config": {"read_timeout": 0.2}}
+    own = {"client_config": {"read_timeout": 3}}
     source = token_source(stored(org, "password", refresh_config=own))
     source.invalidate(source.get())
-    org.fault("stall", target="token", seconds=3)
+    org.fault("stall", target="token", seconds=60)
 
-    with pytest.raises(Exception, match=r"sent nothing for 0\.2 s"):
+    with pytest.raises(Exception, match="sent nothing for 3 s"):
         source.get()
 
     assert grant_types(org) == ["password", "refresh_token"]
