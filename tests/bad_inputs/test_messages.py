@@ -44,7 +44,7 @@ def test_a_bad_message_is_recorded_or_quarantined_and_the_good_one_after_it_reco
     listener = processes.listener()
 
     seen = AuditLogEntry.objects.filter(transaction_key__startswith="good ")
-    wait_for(lambda: seen.count() >= len(CORPUS), seconds=100, what="the good ones")
+    wait_for(lambda: seen.count() >= len(CORPUS), seconds=500, what="the good ones")
     assert listener.is_running
     assert "unexpected error" not in listener.output
     assert Position.objects.get().replay_id == str(1000 + len(CORPUS) - 1)
