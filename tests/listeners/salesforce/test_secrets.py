@@ -62,18 +62,18 @@ def failure_of(call: Callable[[], object]) -> SalesforceError:
 
 def grants(url: str) -> dict[str, Grant]:
     """Return grants of every kind of login, by the kind's name and a distinguishing word."""
-    short = OAuthOptions(timeout=(2, 0.2))
-    header = replace(short, bearer=CredentialBearer.AUTH_HEADER)
+    options = OAuthOptions(timeout=(20, 20))
+    header = replace(options, bearer=CredentialBearer.AUTH_HEADER)
     user = "me@example.com"
     return {
-        "client_credentials": ClientCredentials(url, "the-client", HUSH, options=short),
+        "client_credentials": ClientCredentials(url, "the-client", HUSH, options=options),
         "client_credentials in header": ClientCredentials(url, "the-client", HUSH, options=header),
-        "password": Password(url, "the-client", HUSH, user, f"pass-{HUSH}", options=short),
-        "refresh_token": RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", options=short),
+        "password": Password(url, "the-client", HUSH, user, f"pass-{HUSH}", options=options),
+        "refresh_token": RefreshToken(url, "the-client", HUSH, f"refresh-{HUSH}", options=options),
         "jwt_bearer": JwtBearer(
-            url, "the-client", HUSH, user, KEY, "https://x.example", options=short
+            url, "the-client", HUSH, user, KEY, "https://x.example", options=options
         ),
-        "soap": Soap(url, user, f"pass-{HUSH}", timeout=short.timeout),
+        "soap": Soap(url, user, f"pass-{HUSH}", timeout=options.timeout),
     }
 
 
