@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from listeners.salesforce.errors import PositionDeleted, Reaction, StreamRefused
+from listeners.salesforce.pubsub import subscription
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.listeners.salesforce.pubsub.scripted import Refusal, idle, playing
 from tests.listeners.salesforce.pubsub.scripted_events import event, replay_id, shown
@@ -164,7 +165,8 @@ def test_the_end_of_the_subscription_is_known_to_delete_its_position(serve, conn
         opened_and_polled(stream, shown(1))
 
 
-def test_the_last_commit_goes_out_before_the_stream_is_closed(serve, connect):
+def test_the_last_commit_goes_out_before_the_stream_is_closed(serve, connect, monkeypatch):
+    monkeypatch.setattr(subscription, "_PARTING_SECONDS", 60.0)
     last = []
 
     def script(call):
