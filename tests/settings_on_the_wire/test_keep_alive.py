@@ -92,7 +92,7 @@ def test_probes_of_the_connection_to_a_proxy_begin_after_it(
     connection = stored(org, proxy_host=proxy.host, proxy_port=proxy.port)
     with stream_of(listening(connection, keep_alive_interval=20)) as stream:
         stream.open("-1")
-        org.fault("stall", channel=CONNECT, seconds=5)
+        org.fault("stall", channel=CONNECT, seconds=60)
         before = len(proxy.incoming)
         with polling(stream):
             wait_for(lambda: len(proxy.incoming) > before)
