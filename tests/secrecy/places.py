@@ -69,11 +69,12 @@ def of_redis(client: redis.Redis) -> dict[str, str]:
 def of_files(folder: Path) -> dict[str, str]:
     """Return every regular file below a folder as bytes, which include a database's deleted
     rows."""
-    return {
-        str(path): as_text(path.read_bytes())
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    found: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        with suppress(FileNotFoundError):  # a running process has removed it since
+            if path.is_file():
+                found[str(path)] = as_text(path.read_bytes())
+    return found
 
 
 def of_process(name: str, process: Process) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Scene:
         """Run management commands in one process, and return their output."""
         asked = ("-m", "tests.secrecy.commands", json.dumps(commands))
         process = self._processes.born(*asked, **self.environment)
-        process.wait()  # an ended process has no command line to search
+        process.wait(500)  # an ended process has no command line to search
         return self._keep(f"commands {len(self._started)}", process).output
 
     def _keep(self, name: str, process: Process) -> Process:
@@ -64,8 +64,9 @@ class Scene:
         return process
 
     def logged_as_json(self) -> list[dict[str, Any]]:
-        """Return the log lines of all processes."""
-        return [json.loads(line) for line in self._json_log.read_text().splitlines()]
+        """Return the log lines of all processes, without one that is being written."""
+        whole, _, _ = self._json_log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def look(self, store: redis.Redis) -> None:
         """Keep Redis's present content and the processes' present command lines for the search."""

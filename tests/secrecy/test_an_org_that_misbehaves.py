@@ -6,6 +6,7 @@ import pytest
 
 from audit.models import Incident, Quarantined
 from listeners.models import Connection, KeptTokens, Position, SpentToken
+from listeners.salesforce.tokens.store import Trouble
 from listeners.secrets.encrypted_field import Secret
 from tests.kinds_of_login import KINDS_WITH_A_LOGIN
 from tests.secrecy.connections import (
@@ -52,8 +53,8 @@ def test_no_secret_is_left_anywhere(processes, store, tap, planted, tmp_path, to
         # Another client uses the refresh token that is due: its reuse revokes all tokens.
         org.new_refresh_token()
         org.fault("revoke_tokens")
-        refused = Incident.objects.filter(kind__in=["login", "configuration"])
-        wait_for(refused.exists, what="an incident")
+        revoked = Incident.objects.filter(kind=Incident.Kind.LOGIN, key=Trouble.REVOKED)
+        wait_for(revoked.exists, what="the refusal of the revoked token")
         said = scene.commands(
             *(["check_cdc_connection", kind] for kind in KINDS_WITH_A_LOGIN),
             ["cdc_status"],
