@@ -98,12 +98,11 @@ def test_a_dead_peer_behind_an_open_connection_is_detected(serve):
 
     server = serve(script)
     with Line(server.port) as line:
-        stream = stream_to(
-            f"http://127.0.0.1:{line.port}", keep_alive_interval=0.3, connection_timeout=4.0
-        )
+        stream = stream_to(f"http://127.0.0.1:{line.port}", keep_alive_interval=0.3)
         stream.open("-1")
         assert names_of(stream.poll()) == ["1"]
         line.freeze()
+        stream._current.subscription.calls._timeout = 1
         with pytest.raises(TransportFailed) as failed:
             stream.poll()
         assert failed.value.is_silence

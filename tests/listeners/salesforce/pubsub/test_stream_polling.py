@@ -192,7 +192,8 @@ def test_a_silent_stream_continues_while_its_peer_answers(serve, connect):
 def test_a_silent_stream_ends_when_its_peer_does_not_answer(serve, connect):
     asked = threading.Event()
     server = serve(idle)
-    stream = opened(connect, server, keep_alive_interval=0.1, connection_timeout=4)
+    stream = opened(connect, server, keep_alive_interval=0.1)
+    stream._current.subscription.calls._timeout = 1
     server.topic = lambda: asked.wait(20) and wire.TopicInfo()
     with pytest.raises(TransportFailed, match="the server does not answer") as failed:
         stream.poll()
