@@ -25,6 +25,8 @@ from tests.listeners.salesforce.messages import CHANNEL, CONNECT, SUBSCRIBE, acc
 SECRET = "s3cr3t-client-secret"
 FIRST_CONNECT = "first connect"
 TOKEN_PATH = "/services/oauth2/token"
+#: A step is held for at most so long: longer than tests wait for a call to end.
+HELD_SECONDS = 120.0
 ADVICE = {"interval": 0, "timeout": 110000, "reconnect": "retry"}
 
 
@@ -120,8 +122,8 @@ class ScriptedOrg:
         self,
         tokens: TokenSource | None = None,
         channel: str = CHANNEL,
-        read_timeout: float = 10,
-        connection_timeout: float = 5,
+        read_timeout: float = 120,
+        connection_timeout: float = 120,
     ) -> CometdStream:
         options = StreamOptions(connection_timeout=connection_timeout, read_timeout=read_timeout)
         return CometdStream(tokens or self.tokens(), channel, options)
@@ -150,7 +152,7 @@ class ScriptedOrg:
 
     def wait(self) -> None:
         self.holding.set()
-        self.release.wait(30)
+        self.release.wait(HELD_SECONDS)
 
     def after_unfinished(self) -> None:
         if self._stalls:

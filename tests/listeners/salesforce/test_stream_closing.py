@@ -5,16 +5,17 @@ import ipaddress
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from listeners.salesforce.auth.oauth import ClientCredentials
+from listeners.salesforce.cometd import protocol, transport
 from listeners.salesforce.cometd.stream import CometdStream
 from listeners.salesforce.errors import SalesforceError, StreamClosed
 from listeners.salesforce.http.session import HttpConfig, Tls, session_of
@@ -38,8 +39,14 @@ from tests.listeners.salesforce.scripted import (
     of_json,
 )
 
-PATIENCE = 20  # seconds: the server holds a connect for longer
-PROMPT = 10  # on a busy machine
+#: Seconds in which a call must end. It would wait for longer if closing did not end it.
+PATIENCE = 60
+
+
+@pytest.fixture(autouse=True)
+def _patient_goodbyes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a closing stream's last requests arrive late, as they do on a busy machine."""
+    monkeypatch.setattr(transport, "_PARTING_TIMEOUT", (60.0, 60.0))
 
 
 class Elsewhere:
@@ -58,23 +65,21 @@ class Elsewhere:
         except SalesforceError as failure:
             self.raised = failure
 
-    def join(self) -> float:
-        """Wait for the end, and return the seconds that it took."""
-        started = time.monotonic()
+    def join(self) -> None:
+        """Wait for the end."""
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
-        return time.monotonic() - started
 
 
 def test_close_ends_a_poll_that_another_thread_waits_in(org: ScriptedOrg) -> None:
-    stream = org.stream(read_timeout=60)
+    stream = org.stream(read_timeout=120)
     stream.open("-1")
     polling = Elsewhere(stream.poll)
     assert org.holding.wait(PATIENCE)
 
     stream.close()
 
-    assert polling.join() < PROMPT
+    polling.join()
     assert isinstance(polling.raised, StreamClosed)
     assert not stream.is_open
 
@@ -86,7 +91,7 @@ def test_close_ends_a_poll_over_tls(org: ScriptedOrg, tmp_path: Path) -> None:
     stream = CometdStream(
         TokenSource(grant, http=session_of(config)),
         CHANNEL,
-        StreamOptions(read_timeout=60),
+        StreamOptions(read_timeout=120),
         http_config=config,
     )
     stream.open("-1")
@@ -95,14 +100,14 @@ def test_close_ends_a_poll_over_tls(org: ScriptedOrg, tmp_path: Path) -> None:
 
     stream.close()
 
-    assert polling.join() < PROMPT
+    polling.join()
     assert isinstance(polling.raised, StreamClosed)
     assert org.disconnected.is_set()
 
 
 def test_close_ends_an_answer_that_never_becomes_whole(org: ScriptedOrg) -> None:
     org.tell(CONNECT, of_json([change(1), accepted(CONNECT)], missing=40))
-    stream = org.stream(read_timeout=60)
+    stream = org.stream(read_timeout=120)
     stream.open("-1")
     org.stall_after_missing()
     polling = Elsewhere(stream.poll)
@@ -110,19 +115,19 @@ def test_close_ends_an_answer_that_never_becomes_whole(org: ScriptedOrg) -> None
 
     stream.close()
 
-    assert polling.join() < PROMPT
+    polling.join()
     assert isinstance(polling.raised, StreamClosed)
 
 
 def test_close_ends_an_open_that_another_thread_waits_in(org: ScriptedOrg) -> None:
     org.hold(HANDSHAKE)
-    stream = org.stream(read_timeout=60)
+    stream = org.stream(read_timeout=120)
     opening = Elsewhere(lambda: stream.open("-1"))
     assert org.holding.wait(PATIENCE)
 
     stream.close()
 
-    assert opening.join() < PROMPT
+    opening.join()
     assert isinstance(opening.raised, StreamClosed)
 
 
@@ -130,19 +135,22 @@ def test_close_ends_a_tls_handshake_without_an_answer(org: ScriptedOrg) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         instance = f"https://127.0.0.1:{silent.getsockname()[1]}"
         org.tell(TOKEN_PATH, token_answer(instance, "token"))
-        stream = org.stream(read_timeout=60, connection_timeout=60)
+        stream = org.stream(read_timeout=120, connection_timeout=120)
         opening = Elsewhere(lambda: stream.open("-1"))
         with silent.accept()[0] as accepted_socket:
             assert accepted_socket.recv(1)  # the client's hello: it now waits for ours
 
             stream.close()
 
-            assert opening.join() < PROMPT
+            opening.join()
     assert isinstance(opening.raised, StreamClosed)
 
 
-def test_close_ends_a_wait_for_the_advised_interval(org: ScriptedOrg) -> None:
-    slow = {"reconnect": "retry", "interval": 30000, "timeout": 110000}
+def test_close_ends_a_wait_for_the_advised_interval(
+    org: ScriptedOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "_LONGEST_INTERVAL", 120.0)
+    slow = {"reconnect": "retry", "interval": 120000, "timeout": 110000}
     org.tell(FIRST_CONNECT, [accepted(CONNECT, advice=slow)])
     stream = org.stream()
     stream.open("-1")
@@ -150,7 +158,7 @@ def test_close_ends_a_wait_for_the_advised_interval(org: ScriptedOrg) -> None:
 
     stream.close()
 
-    assert polling.join() < PROMPT
+    polling.join()
     assert isinstance(polling.raised, StreamClosed)
 
 
