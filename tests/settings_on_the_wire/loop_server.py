@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Self
 
-READY_SECONDS = 10
+READY_SECONDS = 60
 
 
 class LoopServer(ABC):

@@ -54,7 +54,7 @@ def client(
     for number, (*_, event) in enumerate(members):
         soql = f"SELECT Metadata FROM PlatformEventChannelMember WHERE Id = '0v8{number}'"
         tell(org, answered_in, soql, [{"Metadata": {"selectedEntity": event}}])
-    return RestClient(org.tokens(), version, (5, 5), http=plain_http())
+    return RestClient(org.tokens(), version, (60, 60), http=plain_http())
 
 
 def test_an_entity_whose_name_ends_another_ones_is_not_taken_for_it(org: ScriptedOrg) -> None:

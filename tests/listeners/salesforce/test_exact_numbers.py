@@ -24,7 +24,7 @@ def test_digits_of_records(
     org.tell(f"{DATA}/sobjects/Account/{RECORD}", Reply(TEXT.encode()))
     org.tell(f"{DATA}/composite/sobjects/Account", Reply(f"[{TEXT}]".encode()))
     org.tell(f"{DATA}/query?q={SOQL}", Reply(f'{{"done": true, "records": [{TEXT}]}}'.encode()))
-    rest = RestClient(org.tokens(), "67.0", (5, 5), http=plain_http(), number=number)
+    rest = RestClient(org.tokens(), "67.0", (60, 60), http=plain_http(), number=number)
 
     [read] = rest.read_many("Account", [RECORD]).records.values()
     [[row]] = rest.query("Account")

@@ -21,7 +21,7 @@ from tests.listeners.salesforce.scripted import (
 )
 
 ID = "the-client"
-PATIENT = OAuthOptions(timeout=(5, 5))
+PATIENT = OAuthOptions(timeout=(60, 60))
 IN_HEADER = OAuthOptions(bearer=CredentialBearer.AUTH_HEADER)
 GRANTS: dict[str, type[Any]] = {
     "client_credentials": ClientCredentials,
@@ -32,7 +32,7 @@ GRANTS: dict[str, type[Any]] = {
 
 def grant(org: ScriptedOrg) -> ClientCredentials:
     return ClientCredentials(
-        f"{org.url}{TOKEN_PATH}", ID, SECRET, options=OAuthOptions(timeout=(5, 5))
+        f"{org.url}{TOKEN_PATH}", ID, SECRET, options=OAuthOptions(timeout=(60, 60))
     )
 
 

@@ -59,7 +59,7 @@ def test_custom_objects_are_found_by_the_names_of_their_members(org: ScriptedOrg
     ):
         org.tell(f"{BASE}/tooling/query?q={quote(soql, safe='')}", rows(found))
 
-    offer = offered(RestClient(org.tokens(), "67.0", (5, 5), http=plain_http()))
+    offer = offered(RestClient(org.tokens(), "67.0", (60, 60), http=plain_http()))
 
     assert [(one.group, one.channel, one.label) for one in offer.channels] == [
         (

@@ -21,7 +21,7 @@ MALFORMED = of_json([{"errorCode": "MALFORMED_ID", "message": "malformed id"}], 
 
 
 def client(org: ScriptedOrg) -> RestClient:
-    return RestClient(org.tokens(), "67.0", (5, 5), http=plain_http())
+    return RestClient(org.tokens(), "67.0", (60, 60), http=plain_http())
 
 
 def one(record_id: str) -> str:

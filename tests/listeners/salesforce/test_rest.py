@@ -11,7 +11,7 @@ EXPIRED = [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSI
 
 
 def client(org: ScriptedOrg) -> RestClient:
-    return RestClient(org.tokens(), "67.0", (5, 5), http=plain_http())
+    return RestClient(org.tokens(), "67.0", (60, 60), http=plain_http())
 
 
 def test_limits_are_read_with_the_token(org: ScriptedOrg) -> None:

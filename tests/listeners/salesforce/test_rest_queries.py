@@ -11,7 +11,7 @@ SOQL = "SELECT Id FROM Account WHERE Name = 'A&B'"
 
 
 def client(org: ScriptedOrg) -> RestClient:
-    return RestClient(org.tokens(), "67.0", (5, 5), http=plain_http())
+    return RestClient(org.tokens(), "67.0", (60, 60), http=plain_http())
 
 
 def asked_at(path: str, soql: str) -> str:

@@ -69,14 +69,14 @@ def test_many_threads_share_one_login() -> None:
     seen: list[str] = []
 
     def fetch() -> None:
-        together.wait(10)
+        together.wait(60)
         seen.append(access(source))
 
     threads = [threading.Thread(target=fetch) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert seen == ["access-1"] * 8
     assert len(grant.used) == 1

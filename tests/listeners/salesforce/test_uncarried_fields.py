@@ -9,7 +9,7 @@ SOBJECTS = "/services/data/v67.0/sobjects"
 
 
 def client(org: ScriptedOrg) -> RestClient:
-    return RestClient(org.tokens(), "67.0", (5, 5), http=plain_http())
+    return RestClient(org.tokens(), "67.0", (60, 60), http=plain_http())
 
 
 def field(name: str, **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ CREATED = "2026-11-28T12:00:00.000+0000"
 
 
 def client(org: ScriptedOrg) -> BulkClient:
-    return BulkClient(org.tokens(), "67.0", (5, 5), http=plain_http(), sleep=lambda _: None)
+    return BulkClient(org.tokens(), "67.0", (60, 60), http=plain_http(), sleep=lambda _: None)
 
 
 def job(state: str = "UploadComplete", **more: Any) -> dict[str, Any]:
