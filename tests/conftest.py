@@ -5,6 +5,7 @@ from collections import defaultdict
 from itertools import chain, islice
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.core.cache import caches
@@ -36,6 +37,11 @@ def pytest_configure():
     settings.WHITENOISE_AUTOREFRESH = True
     # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Hypothesis fails a test whose examples are slow, as they are on a busy machine.
+    hypothesis.settings.register_profile(
+        "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("any speed")
     gc.disable()
 
 
