@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 
+from listeners.salesforce.cometd import transport
 from tests.listeners.salesforce.scripted import ScriptedOrg
+from tests.servers import PATIENCE_SECONDS
 from tests.settings_on_the_wire.counting_proxy import CountingProxy
 from tests.settings_on_the_wire.secure import SecureOrg, secure_org
 from tests.simulator.process import SimulatorProcess
@@ -63,6 +66,22 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _patient_goodbyes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a closing stream's last requests arrive late, as they do on a busy machine."""
+    monkeypatch.setattr(transport, "_PARTING_TIMEOUT", (60.0, 60.0))
+
+
+@pytest.fixture(autouse=True)
+def _ended_requests(_stored: None) -> Iterator[None]:
+    """Wait for the threads of each test that may still send requests to its org."""
+    earlier = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - earlier:
+        if thread.name in ("login", "silence"):
+            thread.join(PATIENCE_SECONDS)
 
 
 def _emptied(running: SimulatorProcess) -> SimulatorProcess:
