@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from consumer.diagnostics import channel_check
 from listeners.connections.create_stream import stream_for
 from listeners.connections.token_sources import token_source
 from listeners.models import Listener
@@ -23,6 +24,12 @@ from tests.simulator.process import SimulatorProcess
 pytestmark = pytest.mark.anywhere
 
 LATEST, EARLIEST, CUSTOM = 0, 1, 2
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a check wait for a refusal that comes late on a busy machine."""
+    monkeypatch.setattr(channel_check, "REFUSAL_SECONDS", 60.0)
 
 
 def pubsub(org: SimulatorProcess, **fields: Any) -> Listener:
@@ -93,6 +100,7 @@ def test_a_check_tries_the_topic_and_says_where(org: SimulatorProcess) -> None:
     assert last.text == f"listener crm: topic /data/ChangeEvents at {org.grpc_endpoint}: permitted"
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_check_sees_a_refusal_that_comes_a_moment_later(org: SimulatorProcess) -> None:
     def script(call: Call) -> Iterator[Any]:
         call.context.send_initial_metadata(())
@@ -117,6 +125,7 @@ def test_a_check_says_what_to_look_at_when_the_topic_is_refused(org: SimulatorPr
     assert "managed" not in text
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_check_of_a_managed_subscription_says_what_is_wrong_with_it(
     org: SimulatorProcess,
 ) -> None:
@@ -128,6 +137,7 @@ def test_a_check_of_a_managed_subscription_says_what_is_wrong_with_it(
     assert "this channel as its topic" in text
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_managed_subscription_that_is_in_use_is_no_failure(org: SimulatorProcess) -> None:
     org.managed_subscription("Busy", "/data/ChangeEvents")
     listener = pubsub(org, managed_subscription="Busy")
