@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,10 @@ def renew(connection: Connection) -> None:
     source = token_source(connection)
     source.invalidate(source.get())
     source.get()
+
+
+def has_used(org: SimulatorProcess, tokens: int) -> bool:
+    return len(bearers(org)) == tokens
 
 
 # Expiry
@@ -62,15 +67,17 @@ def test_a_token_far_from_its_end_is_used_again(org: SimulatorProcess) -> None:
 
 def test_a_token_is_renewed_before_salesforce_ends_it() -> None:
     with (
-        SimulatorProcess("--session-seconds", "3.5", "--connect-timeout", "0.3") as org,
+        SimulatorProcess("--session-seconds", "90", "--connect-timeout", "0.3") as org,
         stream_of(listening(stored(org, default_token_exp_time=1))) as stream,
     ):
         stream.open("-1")
 
-        # The first one is past its end when the fifth comes; a refusal would be raised.
-        poll_until(stream, lambda: len(bearers(org)) == 5)
+        # The first one is past its end when the last comes; a refusal would be raised.
+        for count in range(2, 7):
+            org.advance(20)
+            poll_until(stream, partial(has_used, org, count))
 
-        assert len(bearers(org)) == 5
+        assert len(bearers(org)) == 6
         assert len(org.state()["sessions"]) == 1
 
 
