@@ -220,10 +220,10 @@ def test_a_host_that_does_not_answer_is_given_up_after_the_read_timeout(
 
 def test_a_silent_host_is_given_up_over_http_2_too(authority: Authority) -> None:
     tls = {"ca_bundle": str(authority.cert)}
-    config = {"read_timeout": 0.3, "http_version": "2", "tls": tls}
+    config = {"read_timeout": 3, "http_version": "2", "tls": tls}
     with (
         Http2Server(authority.issue("server"), is_silent=True) as silent,
-        pytest.raises(LoginUnavailable, match=r"sent nothing for 0\.3 s") as failed,
+        pytest.raises(LoginUnavailable, match="sent nothing for 3 s") as failed,
     ):
         token_source(stored(silent, client_config=config)).get()
 
