@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +151,11 @@ def test_it_is_asked_again_after_each_interval_of_silence(scripted: ScriptedOrg)
 def test_a_poll_is_cut_when_its_peer_does_not_answer(scripted: ScriptedOrg) -> None:
     scripted.hold(VERSIONS_PATH)
     listener = listening(
-        stored(scripted), keep_alive_interval=0.2, connection_timeout=3, read_timeout=60
+        stored(scripted), keep_alive_interval=0.2, connection_timeout=60, read_timeout=60
     )
     with stream_of(listener) as stream:
         stream.open("-1")
+        stream._options = replace(stream._options, connection_timeout=0.5)
         scripted.hold(FIRST_CONNECT)
         with polling(stream) as results:
             [failure] = wait_for(lambda: results)
