@@ -32,8 +32,9 @@ def test_a_change_is_one_trace_from_its_receipt_to_its_last_attempt(
     worker = processes.worker(**settings)
     simulator.create("Account", Name=MARK)
 
-    assert processes.listener("--until-idle", "3", **settings).wait() == 0
+    listener = processes.listener(**settings)
     wait_for(lambda: Delivery.objects.filter(state="succeeded").count() == 3)
+    assert listener.terminate() == 0, listener.output
     assert worker.terminate() == 0  # what is left is sent at the end
 
     spans = collector.spans
