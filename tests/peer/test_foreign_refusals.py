@@ -165,7 +165,7 @@ def test_a_channel_of_one_entity_brings_that_entity_alone(transactional_db, proc
     employees = creations(2, "Employee__c")
     peer.publish(*creations(2), *employees, *creations(2, "Contact"))
 
-    listener = processes.listener("--until-idle", "1")
+    listener = processes.listener("--max-events", str(len(employees)))
 
     assert listener.wait() == 0, listener.output
     wait_until_recorded(len(employees))
