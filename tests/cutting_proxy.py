@@ -32,7 +32,11 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._server.accept()
-                server = socket.create_connection(self._target)
+                try:
+                    server = socket.create_connection(self._target)
+                except OSError:
+                    client.close()
+                    continue
                 self._ends += (client, server)
                 for ends in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._forward, args=ends, daemon=True).start()
