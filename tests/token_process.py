@@ -3,6 +3,7 @@
     python -m tests.token_process CONNECTION        commands on stdin, answers on stdout, in JSON
 
 `{"at": SECONDS}` sets its clock, asks for the token and answers `{"token": …}` or `{"refused": …}`.
+Like the product's callers, it asks again while the login is unavailable.
 `{"die": POINT, "flag": PATH}` makes the first process that reaches POINT and can remove the file
 kill itself there with SIGKILL.
 """
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import django
@@ -56,7 +58,7 @@ def main(name: str) -> None:
     from listeners.connections.login_attempts import LoginLedger
     from listeners.connections.token_sources import credentials_digest, grant_of
     from listeners.models import Connection
-    from listeners.salesforce.errors import SalesforceError
+    from listeners.salesforce.errors import LoginUnavailable, SalesforceError
     from listeners.salesforce.tokens.source import TokenSource
     from listeners.token_stores import store_of
 
@@ -75,10 +77,15 @@ def main(name: str) -> None:
         command = json.loads(line)
         store.point, store.flag = command.get("die", ""), Path(command.get("flag", "/nonexistent"))
         clock[0] = command["at"]
-        try:
-            answer = {"token": source.get().access_token}
-        except SalesforceError as error:
-            answer = {"refused": str(error)}
+        while True:
+            try:
+                answer = {"token": source.get().access_token}
+            except LoginUnavailable:  # such as after a lock that expired before it was used
+                time.sleep(0.1)
+                continue
+            except SalesforceError as error:
+                answer = {"refused": str(error)}
+            break
         print(json.dumps(answer), flush=True)
 
 

@@ -127,6 +127,11 @@ def sent_refresh_tokens(org: SimulatorProcess) -> list[str]:
     return [line["form"]["refresh_token"] for line in org.state()["token_requests"]]
 
 
+def hold_answer(org: SimulatorProcess) -> None:
+    """Hold the answer to the next refresh, long enough for what a test does meanwhile."""
+    org.fault("stall", target="token", seconds=10.0)
+
+
 @STORES
 def test_each_of_200_expiries_is_one_refresh(crowd_of, org, store):
     crowd = crowd_of(store)
@@ -169,17 +174,17 @@ def test_a_process_that_is_killed_while_it_holds_the_lock_costs_nothing(
 
 @STORES
 def test_after_a_kill_in_the_middle_of_a_refresh_a_new_token_helps(user_of, store):
-    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "3") as org:
+    with SimulatorProcess("--rotate-refresh-tokens") as org:
         connection = connection_to(org.url, org.credentials, auth="refresh_token", name="prod")
         Connection.objects.filter(pk=connection.pk).update(token_store=store)
         make_listener(connection=connection)
         first, second = user_of(connection), user_of(connection)
         first.ask(at=0)
         first.answer()
+        hold_answer(org)
         first.ask(at=LIFE + 1)
-        wait_for(lambda: logins(org)["refreshes_in_progress"], what="the refresh")
+        wait_for(lambda: logins(org)["refresh_requests"] == 2, what="the refresh")
         first.kill()
-        wait_for(lambda: not logins(org)["refreshes_in_progress"], what="the refresh's end")
 
         second.ask(at=LIFE + 1)
         refused = second.answer()
@@ -219,7 +224,7 @@ def test_a_redis_that_forgot_everything_costs_nothing_while_a_process_lives(crow
 
 @STORES
 def test_a_refresh_that_takes_longer_than_the_lock_still_is_the_only_one(user_of, store):
-    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "3") as org:
+    with SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "1.5") as org:
         connection = connection_to(
             org.url, org.credentials, auth="refresh_token", name="prod", token_store=store
         )
@@ -235,15 +240,15 @@ def test_a_refresh_that_takes_longer_than_the_lock_still_is_the_only_one(user_of
 @STORES
 def test_a_process_that_slept_through_its_lock_cannot_write(user_of, store):
     """It wakes with a token that others have replaced: their token stays."""
-    with SimulatorProcess("--token-seconds", "3") as org:  # no rotation: both refreshes succeed
+    with SimulatorProcess() as org:  # no rotation: both refreshes succeed
         connection = connection_to(
             org.url, org.credentials, auth="refresh_token", name="prod", token_store=store
         )
         sleeper, other, third = (user_of(connection) for _ in range(3))
+        hold_answer(org)
         sleeper.ask(at=0)
-        wait_for(lambda: logins(org)["refreshes_in_progress"], what="the refresh")
+        wait_for(lambda: logins(org)["refresh_requests"], what="the refresh")
         sleeper.signal(signal.SIGSTOP)
-        wait_for(lambda: not logins(org)["refreshes_in_progress"], what="the refresh's end")
 
         other.ask(at=0)
         theirs = other.answer()
@@ -257,7 +262,7 @@ def test_a_process_that_slept_through_its_lock_cannot_write(user_of, store):
 
 def test_a_new_token_that_cannot_be_stored_is_kept_until_it_can(user_of, tmp_path):
     with (
-        SimulatorProcess("--rotate-refresh-tokens", "--token-seconds", "3") as org,
+        SimulatorProcess("--rotate-refresh-tokens") as org,
         RedisServer(tmp_path) as redis,
     ):
         connection = connection_to(
@@ -265,8 +270,9 @@ def test_a_new_token_that_cannot_be_stored_is_kept_until_it_can(user_of, tmp_pat
         )
         make_listener(connection=connection)
         user = user_of(connection, REDIS_URL=redis.url)
+        hold_answer(org)
         user.ask(at=0)
-        wait_for(lambda: logins(org)["refreshes_in_progress"], what="the refresh")
+        wait_for(lambda: logins(org)["refresh_requests"], what="the refresh")
         redis.stop()
 
         first = user.answer()
