@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from django.db import connection
@@ -63,7 +64,7 @@ class Running:
 
         wait_for(seen, seconds=seconds, what=f"the output {text!r} in:\n{self.output}")
 
-    def terminate(self, seconds: float = 60) -> int:
+    def terminate(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Stop it with SIGTERM, and return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(seconds)
@@ -71,12 +72,14 @@ class Running:
     def kill(self) -> None:
         """Kill it and its children with SIGKILL, so that none can clean up."""
         if self.is_running:
-            os.killpg(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may just have ended
+                os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
         if self.is_running:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it may just have ended
+                os.kill(self.pid, number)
 
     def close(self) -> None:
         self.kill()

@@ -72,7 +72,7 @@ def test_sigterm_ends_the_listener_while_postgresql_is_frozen(
     with postgres.frozen():
         simulator.create("Account", Name="Acme")
 
-        assert listener.terminate(seconds=20) == 1, listener.output
+        assert listener.terminate() == 1, listener.output
 
     assert "not drained in time" in listener.output
     postgres.listener(processes)
@@ -95,7 +95,7 @@ def test_sigterm_ends_the_listener_while_sqlite_is_locked(processes, simulator, 
     with locked():
         simulator.create("Account", Name="Acme")
 
-        assert listener.terminate(seconds=20) == 1, listener.output
+        assert listener.terminate() == 1, listener.output
 
     assert "not drained in time" in listener.output
     processes.listener()
