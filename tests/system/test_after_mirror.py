@@ -6,6 +6,7 @@ import threading
 import pytest
 from django.utils import timezone
 
+from audit.models import AuditLogEntry
 from consumer import relay
 from handlers.models import Delivery
 from mirror.models import Mirror
@@ -102,8 +103,9 @@ def test_a_worker_that_dies_before_the_release_leaves_no_handler_waiting(
     make_follower(mirrored)
     in_sync(Mirror.objects.get())  # without a listener process, no load begins
     simulator.update("Account", accounts, Phone="1")
-    listener = processes.listener("--until-idle", "3")
-    assert listener.wait() == 0, listener.output
+    listener = processes.listener()
+    wait_for(lambda: AuditLogEntry.objects.count() == RECORDS, what="the recording")
+    assert listener.terminate() == 0, listener.output
     fault = at("mirrored:kill")
     processes.worker(**fault, CDC_CLAIM_SECONDS="4")
 
