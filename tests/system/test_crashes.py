@@ -58,11 +58,10 @@ def test_a_process_started_right_after_a_crash_is_not_idle_before_it_has_the_lis
     listener = processes.listener()
     listener.wait_for_output("subscribed")
     listener.kill()
-    simulator.create("Account", *[{"Name": f"Acme {n}"} for n in range(10)])
 
     assert processes.listener("--until-idle", "3").wait() == 0
 
-    assert AuditLogEntry.objects.count() == 10
+    assert Position.objects.get().epoch == 2
 
 
 def test_a_broker_that_hangs_holds_up_neither_recording_nor_the_end(
@@ -77,8 +76,12 @@ def test_a_broker_that_hangs_holds_up_neither_recording_nor_the_end(
             simulator.create("Account", *[{"Name": f"Acme {number} {n}"} for n in range(10)])
             recorded = 10 * (number + 1)
             wait_for(lambda n=recorded: AuditLogEntry.objects.count() == n, what="the recording")
-        wait_for(lambda: Position.objects.get().state == "receiving")
-        assert Position.objects.get().lease_until > timezone.now()
+        wait_for(
+            lambda: Position.objects.filter(
+                state="receiving", lease_until__gt=timezone.now()
+            ).exists(),
+            what="a lease that is kept",
+        )
 
         assert listener.terminate() == 0, listener.output
     finally:
