@@ -4,6 +4,7 @@ import pytest
 
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, DeliveryAttempt, Destination
+from tests.clock import a_moment_ago
 from tests.crash_points import at, reached
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import RedisServer, wait_for
@@ -29,7 +30,9 @@ def shop(tmp_path):
 def test_a_listener_killed_at_each_point_repeats_no_task(processes, listener, shop):
     shop_broker = Destination.objects.create(name="shop", broker=shop.broker_url)
     for on in ("create", "update"):
-        make_mapping(listener, on, "", task="shop.sync", destination=shop_broker, report_timeout=8)
+        make_mapping(
+            listener, on, "", task="shop.sync", destination=shop_broker, report_timeout=600
+        )
     updates = [change("UPDATE", [record], changedFields=[]) for record in RECORDS + RECORDS]
     changes = [*(change(records=[record]) for record in RECORDS), *updates]
     ingest(listener, lease_of(listener), received(*changes), list(listener.mappings.all()))
@@ -40,6 +43,10 @@ def test_a_listener_killed_at_each_point_repeats_no_task(processes, listener, sh
         assert killed.wait() == -9, killed.output
         assert reached(fault) == {point}
         free_the_lease()
+        if point == "claimed_to_send":
+            # What was claimed is not sent, so no report comes.
+            claimed = Delivery.objects.filter(state="queued")
+            assert claimed.update(claim_deadline=a_moment_ago())
 
     processes.listener()
 
