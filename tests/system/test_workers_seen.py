@@ -24,5 +24,6 @@ def test_a_worker_is_seen_with_its_queues_until_it_ends(processes):
 
     assert process.terminate() == 0
 
-    assert not Worker.objects.exists()
+    # Its last statement has two seconds: on a slow machine the row stays until it is old.
+    wait_for(lambda: not Worker.objects.with_life().filter(is_live=True), what="its absence")
     assert run("cdc_status").lines[-1] == "Celery workers online: 0"
