@@ -14,10 +14,9 @@ from typing import Any, Self
 
 import requests
 
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 HERE = Path(__file__).resolve().parent
-START_SECONDS = 20
 STOP_SECONDS = 5
 
 
@@ -114,7 +113,7 @@ class NodeOrg:
         assert output is not None
         threading.Thread(target=lambda: lines.put(output.readline()), daemon=True).start()
         try:
-            line = lines.get(timeout=START_SECONDS)
+            line = lines.get(timeout=PATIENCE_SECONDS)
         except queue.Empty:
             line = ""
         if not line:
@@ -140,7 +139,7 @@ class NodeOrg:
     def log(self) -> dict[str, Any]:
         """Return `logins`, the faults that `happened`, and the number of polls or streams that are
         `held`."""
-        answer = self._http.get(f"{self.url}/_peer/log", timeout=10)
+        answer = self._http.get(f"{self.url}/_peer/log", timeout=PATIENCE_SECONDS)
         answer.raise_for_status()
         log: dict[str, Any] = answer.json()
         return log
@@ -158,7 +157,7 @@ class NodeOrg:
         self._post("forget")
 
     def _post(self, action: str, **body: Any) -> dict[str, Any]:
-        answer = self._http.post(f"{self.url}/_peer/{action}", json=body, timeout=30)
+        answer = self._http.post(f"{self.url}/_peer/{action}", json=body, timeout=PATIENCE_SECONDS)
         answer.raise_for_status()
         result: dict[str, Any] = answer.json()
         return result

@@ -62,7 +62,7 @@ class PrivatePostgres:
     def _run(self, *arguments: str) -> None:
         process = Process(*arguments, **self.environment)
         try:
-            assert process.wait() == 0, process.output
+            assert process.wait(400) == 0, process.output
         finally:
             process.close()
 

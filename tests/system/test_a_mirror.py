@@ -14,7 +14,6 @@ from tests.servers import wait_for
 
 pytestmark = pytest.mark.anywhere
 
-SECONDS = 60
 QUICK = {"CDC_CLAIM_SECONDS": "4"}
 
 
@@ -36,7 +35,6 @@ def running(processes, mirror):
 def wait_until_in_sync(mirror):
     wait_for(
         lambda: Mirror.objects.get(pk=mirror.pk).phase == "in_sync",
-        seconds=SECONDS,
         what=f"the load: {list(mirror.runs.values())}",
     )
 
@@ -67,7 +65,7 @@ def wait_until_equal(org):
         return not any(is_equal.last)
 
     try:
-        wait_for(is_equal, seconds=SECONDS, what="equal rows")
+        wait_for(is_equal, what="equal rows")
     except AssertionError:
         raise AssertionError(f"not equal: {is_equal.last}") from None
 
@@ -132,7 +130,7 @@ def test_a_worker_killed_in_mid_batch_loses_no_change(simulator, processes, mirr
     simulator.gap("GAP_UPDATE", "Account", keys[5], apply=True, Phone="3")
     fault = at(f"{point}:kill-all")
     killed = processes.worker(**QUICK, **fault)
-    wait_for(lambda: reached(fault), seconds=SECONDS, what=point)
+    wait_for(lambda: reached(fault), what=point)
     killed.kill()
 
     processes.worker(**QUICK)

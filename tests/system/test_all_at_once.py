@@ -20,7 +20,7 @@ from tests.redelivering import redeliver
 from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 from tests.system.verdict import assert_in_order
 
 pytestmark = pytest.mark.anywhere
@@ -113,7 +113,7 @@ def test_what_happens_at_once_keeps_each_chain_and_loses_nothing(
     threads.start(send_again)
     threads.start(edit)
     for thread in recording:
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
 
     def is_at_rest():
         assert not threads.errors

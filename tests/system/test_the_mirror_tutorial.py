@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anywhere
 
 PAGE = DOCS / "mirror.md"
 ADDRESS, PORT = "http://127.0.0.1:8090", "8090"
-SECONDS = 240
+SECONDS = 400
 #: Commands of the page that run until they are stopped.
 LASTING = ("run_salesforce_simulator", "run_cdc_listener", "celery")
 

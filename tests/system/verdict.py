@@ -10,7 +10,7 @@ from audit.models import AuditLogEntry
 from handlers.models import Delivery
 from listeners.models import Position
 from tests.sample_handlers import read_journal, written_groups
-from tests.servers import wait_for
+from tests.servers import PATIENCE_SECONDS, wait_for
 
 
 def free_the_lease() -> None:
@@ -18,7 +18,7 @@ def free_the_lease() -> None:
     Position.objects.update(lease_until="2020-01-01T00:00Z")
 
 
-def wait_until_at_rest(changes: int, seconds: float = 60) -> None:
+def wait_until_at_rest(changes: int, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until so many changes are recorded and each delivery has ended."""
     wait_for(
         lambda: AuditLogEntry.objects.count() == changes,
