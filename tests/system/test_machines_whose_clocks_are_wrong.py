@@ -113,7 +113,9 @@ def test_a_run_that_died_on_such_a_machine_is_tried_again_soon(listener, process
 
     wait_for(has_succeeded, what="the second attempt")
     outcomes = DeliveryAttempt.objects.order_by("number").values_list("outcome", flat=True)
-    assert list(outcomes) == ["lost", "succeeded"]
+    *earlier, last = outcomes
+    assert "lost" in earlier  # once, unless a slow machine loses the second attempt, too
+    assert last == "succeeded"
 
 
 @HOURS
