@@ -127,11 +127,12 @@ def test_faults_in_the_middle_of_a_burst_over_pubsub_change_nothing_in_the_outco
     assert peer.replays()[-1] == ("EARLIEST", "")
     log = peer.log()
     assert all(login["granted"] for login in log["logins"])
-    assert log["happened"].pop("unauthorized") >= 2
-    assert log["happened"].pop("unanswered") == 1
-    # A connection that the listener is just replacing, on a slow machine, is not there to be cut.
-    assert 1 <= log["happened"].pop("cut") <= 3
-    assert log["happened"] == {
+    # On a slow machine the listener may replace its connection meanwhile, so it is not there to be
+    # cut, or meets a fault once more.
+    least = {
+        "unauthorized": 2,
+        "unanswered": 1,
+        "cut": 1,
         "unavailable-GetSchema": 1,
         "reset": 1,
         "unavailable": 1,
@@ -142,12 +143,15 @@ def test_faults_in_the_middle_of_a_burst_over_pubsub_change_nothing_in_the_outco
         "protection-Subscribe": 1,
         "unavailable-GetTopic": 1,
     }
+    assert log["happened"].keys() == least.keys()
+    assert all(log["happened"][fault] >= times for fault, times in least.items())
 
 
 def test_a_managed_subscription_is_committed_as_far_as_it_is_recorded_and_goes_on_from_there(
     processes, peer, peer_listener
 ):
-    Listener.objects.update(managed_subscription=NAME)
+    # A stream that is replaced, as on a slow machine, would be sent events again.
+    Listener.objects.update(managed_subscription=NAME, connection_timeout=60)
     burst = creations(250)
     listener = processes.listener()
     replay_ids = peer.publish(*burst[:130])
@@ -155,11 +159,11 @@ def test_a_managed_subscription_is_committed_as_far_as_it_is_recorded_and_goes_o
     assert listener.terminate() == 0, listener.output
 
     peer.publish(*burst[130:])
-    listener = processes.listener("--until-idle", "3")
+    listener = processes.listener()
 
-    assert listener.wait() == 0, listener.output
+    wait_for(lambda: peer.committed(NAME)[-1] == peer.last_replay_id, what="the last commit")
+    assert listener.terminate() == 0, listener.output
     assert_recorded_once(burst)
-    assert peer.committed(NAME)[-1] == peer.last_replay_id
     assert peer.log()["delivered"] == len(burst)
 
 
