@@ -53,7 +53,7 @@ def _begin(stack: Stack) -> None:
     stack.start("simulator")
     stack.configuration()
     for one in beginning:
-        assert one.wait(120) == 0, one.output
+        assert one.wait(400) == 0, one.output
     wait_for(lambda: stack.is_healthy("simulator"), what="the simulator's health")
     told = stack.start("simulated-org")
     for name in KEPT:
@@ -80,6 +80,17 @@ def _is_handled(stack, record_id):
 def _readiness(stack, name):
     answer = requests.get(f"http://127.0.0.1:{stack.port(name)}/healthz/ready", timeout=30)
     return answer.json()
+
+
+def _roles(stack):
+    """Return the listener service that receives and the one that stands by, or None for now."""
+    names = ("listener", "listener-2")
+    states = {name: _readiness(stack, name) for name in names}
+    for receiving, standing_by in (names, names[::-1]):
+        is_receiving = states[receiving]["listeners"] == {"simulated": "receiving"}
+        if is_receiving and states[standing_by]["standing_by"]:
+            return receiving, standing_by
+    return None
 
 
 def test_each_becomes_healthy_by_its_own_check(stack):
@@ -142,10 +153,9 @@ def test_flower_asks_for_its_password(stack):
 
 
 def test_a_listener_that_is_killed_is_replaced_by_the_one_that_stands_by(stack, org):
-    states = {name: _readiness(stack, name) for name in ("listener", "listener-2")}
-    [standing_by] = [name for name, state in states.items() if state["standing_by"]]
-    [receiving] = [name for name in states if name != standing_by]
-    assert states[receiving]["listeners"] == {"simulated": "receiving"}
+    receiving, standing_by = wait_for(
+        lambda: _roles(stack), what="one that receives, and one beside it"
+    )
 
     stack.running[receiving].signal(signal.SIGKILL)
     [record_id] = org.create("Account", Name="After the kill")
