@@ -11,7 +11,7 @@ from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import mirror_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
-from tests.system.test_a_mirror import SECONDS, in_the_org, rows, wait_until_equal
+from tests.system.test_a_mirror import in_the_org, rows, wait_until_equal
 
 pytestmark = pytest.mark.anywhere
 
@@ -72,10 +72,10 @@ def test_time_longer_than_the_retention_is_reconciled_and_the_incident_says_what
     mirror = mirror_with(simulator, transport, policy)
     listener = processes.listener()
     processes.worker()
-    wait_for(lambda: now_of(mirror).phase == "in_sync", seconds=SECONDS, what="the load")
+    wait_for(lambda: now_of(mirror).phase == "in_sync", what="the load")
     simulator.delete("Account", Account.objects.first().pk)
     wait_until_equal(simulator)
-    wait_for(lambda: proven(mirror) is not None, seconds=SECONDS, what="a proof")
+    wait_for(lambda: proven(mirror) is not None, what="a proof")
     listener.kill()
     Position.objects.update(lease_until="2020-01-01T00:00Z")
 
@@ -96,7 +96,7 @@ def test_time_longer_than_the_retention_is_reconciled_and_the_incident_says_what
         assert rows() == in_the_org(simulator), "claimed to be in sync before the rows were equal"
         return True
 
-    wait_for(is_reconciled, seconds=2 * SECONDS, what=f"sync: {list(mirror.runs.values())}")
+    wait_for(is_reconciled, what=f"sync: {list(mirror.runs.values())}")
 
     assert "catching_up" in states
     wait_until_equal(simulator)

@@ -8,7 +8,7 @@ from tests.mirror.crm.models import Account
 from tests.mirror.load.loading import mirror_of
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
-from tests.system.test_a_mirror import SECONDS, wait_until_equal
+from tests.system.test_a_mirror import wait_until_equal
 
 pytestmark = pytest.mark.anywhere
 
@@ -42,9 +42,7 @@ def test_complaint_9_a_custom_channel_and_a_schema_change_in_mid_stream_lose_no_
     listener.save()
     hearing = processes.listener()
     processes.worker()
-    wait_for(
-        lambda: Mirror.objects.get(pk=mirror.pk).phase == "in_sync", seconds=SECONDS, what="a load"
-    )
+    wait_for(lambda: Mirror.objects.get(pk=mirror.pk).phase == "in_sync", what="a load")
 
     simulator.update("Account", keys[:4], Phone="1")
     simulator.entity("Account", fields={"Region__c": "string"})
@@ -61,7 +59,6 @@ def test_complaint_9_a_custom_channel_and_a_schema_change_in_mid_stream_lose_no_
     wait_until_equal(simulator)
     wait_for(
         lambda: values("Tier__c") == dict.fromkeys(keys[8:], "Gold"),
-        seconds=SECONDS,
         what="the new field",
     )
     assert values("Region__c") == dict.fromkeys(keys[4:8], "North")
