@@ -26,7 +26,7 @@ from listeners.salesforce.http.request import NoAuth
 RATE = 10
 USER = "demo"
 START_SECONDS = 300.0
-CATCH_UP_SECONDS = 300.0
+CATCH_UP_SECONDS = 120.0
 VERIFY_SECONDS = 300.0
 WEB_SERVER = (
     *("-m", "gunicorn", "cdcproject.wsgi", "-c", "python:cdcproject.web.gunicorn_conf"),
@@ -116,6 +116,7 @@ def _watch(children: Children, simulator: str, seconds: float) -> None:
 
 def _catch_up(children: Children, simulator: str) -> Score:
     """Wait until the last changes are recorded, handled and mirrored, and return the score."""
+    _say("\nWaiting for the last changes …")
     deadline = time.monotonic() + CATCH_UP_SECONDS
     while True:
         children.check()
@@ -184,7 +185,7 @@ def _wait(children: Children, condition: Callable[[], bool], name: str) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        return requests.get(url, auth=NoAuth(), timeout=2).ok
+        return requests.get(url, auth=NoAuth(), timeout=5).ok
     except requests.RequestException:
         return False
 

@@ -20,8 +20,8 @@ def in_threads(*tasks: Callable[[], object]) -> list[Future[None]]:
 
 
 def let_the_other_be_broken_off() -> None:
-    """Let this transaction look for no deadlock, on PostgreSQL, which breaks off the one that finds
-    it. Each session looks once, 1 s after its wait began: the other must begin to wait last."""
+    """Keep PostgreSQL from cancelling this transaction in a deadlock. It cancels the session that
+    detects the deadlock, 1 s after that session began to wait: the other must begin last."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL deadlock_timeout = '10min'")
 

@@ -152,7 +152,7 @@ def any_broker(request, broker):
 
 @pytest.fixture
 def patient_counts(monkeypatch):
-    """Give every count of rows a minute, after which it would be an estimate or missing: a busy
+    """Give a count of rows a minute before an estimate, or nothing, is shown in its place: a busy
     machine is slow."""
     monkeypatch.setattr("audit.db.row_count.SECONDS", 60.0)
     for module in (

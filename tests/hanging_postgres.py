@@ -1,4 +1,4 @@
-"""A PostgreSQL server that does not answer, although its machine's kernel accepts connections."""
+"""A line to PostgreSQL on which new connections get no answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ def hanging_postgres() -> Iterator[None]:
     Tests that run at the same time share the server, so it goes on.
     """
     settings = connections.settings["default"]
-    # Longer than any test waits: a connection that gives up has got an answer of a kind.
+    # Longer than any test waits: a connection that gives up would no longer hang.
     options = {**settings["OPTIONS"], "connect_timeout": 600}
-    with Line(int(settings["PORT"])) as line, pytest.MonkeyPatch.context() as patch:
+    with Line(int(settings["PORT"] or 5432)) as line, pytest.MonkeyPatch.context() as patch:
         line.freeze()
         for name, value in (("HOST", "127.0.0.1"), ("PORT", str(line.port)), ("OPTIONS", options)):
             patch.setitem(settings, name, value)

@@ -3,7 +3,8 @@
     python -m tests.token_process CONNECTION        commands on stdin, answers on stdout, in JSON
 
 `{"at": SECONDS}` sets its clock, asks for the token and answers `{"token": …}` or `{"refused": …}`.
-Like the product's callers, it asks again while the login is unavailable.
+Like the product's callers, it asks again while the login is unavailable, and after two minutes it
+answers `{"unavailable": …}`.
 `{"die": POINT, "flag": PATH}` makes the first process that reaches POINT and can remove the file
 kill itself there with SIGKILL.
 """
@@ -77,15 +78,19 @@ def main(name: str) -> None:
         command = json.loads(line)
         store.point, store.flag = command.get("die", ""), Path(command.get("flag", "/nonexistent"))
         clock[0] = command["at"]
-        while True:
+        until = time.monotonic() + 120
+        answer = {}
+        while not answer:
             try:
                 answer = {"token": source.get().access_token}
-            except LoginUnavailable:  # such as after a lock that expired before it was used
+            except (
+                LoginUnavailable
+            ) as error:  # such as after a lock that expired before it was used
+                if time.monotonic() > until:
+                    answer = {"unavailable": str(error)}
                 time.sleep(0.1)
-                continue
             except SalesforceError as error:
                 answer = {"refused": str(error)}
-            break
         print(json.dumps(answer), flush=True)
 
 

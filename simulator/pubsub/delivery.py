@@ -13,7 +13,7 @@ from simulator.pubsub.wire import pubsub_api_pb2 as pb
 from simulator.pubsub_codes import PubSubError
 
 MAX_MESSAGE_BYTES = 3_900_000
-#: Seconds until a stream without its first request is closed.
+#: How many seconds a client has at least for its first request.
 FIRST_REQUEST_SECONDS = 60.0
 NOTHING_REQUESTED = "No events were requested for too long."
 FETCH_REQUEST = ("topic_name", "replay_preset", "replay_id", "num_requested")
@@ -52,7 +52,8 @@ class Stream(Subscriber):
     async def _first(self) -> Any:
         """Return the first request, or None if the client leaves without one."""
         try:
-            async with asyncio.timeout(FIRST_REQUEST_SECONDS):
+            seconds = max(FIRST_REQUEST_SECONDS, self._options.grpc_idle_credits)
+            async with asyncio.timeout(seconds):
                 first = await self._context.read()
         except TimeoutError:
             raise PubSubError("service.unavailable", NOTHING_REQUESTED) from None

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
+    """Wait long for what is checked: it may be slow."""
     monkeypatch.setattr(probes, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
 
 
@@ -111,7 +112,7 @@ def test_a_broker_that_hangs_is_not_waited_for_and_asked_by_one_thread(
         with ThreadPoolExecutor(2) as both:
             asked = [both.submit(client.get, "/healthz/ready") for _ in range(2)]
             answers = [one.result() for one in asked]
-        # That of the database has answered, and may be about to end.
+        # The thread that asked the database may still be ending.
         wait_for(lambda: len(asking()) == 1)
     finally:
         hung.resume()

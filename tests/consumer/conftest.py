@@ -45,7 +45,7 @@ def account(org, heard):
 
 @pytest.fixture
 def patient(monkeypatch):
-    """A broker that is up may take long to accept a connection."""
+    """Wait long for brokers to accept connections and to answer: they may be slow."""
     for module in (application, apps):
         monkeypatch.setattr(module, "CONNECT_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(application, "ANSWER_SECONDS", PATIENCE_SECONDS)

@@ -75,7 +75,7 @@ def test_no_destination_keeps_others_from_being_watched_and_alerts_from_being_se
     )
     start = destinations._Probe.start
 
-    def start_and_wait(self):  # the others need no time that counts
+    def start_and_wait(self):  # the limit counts for the slow one alone
         start(self)
         if self._destination.name != "slow":
             self.join(PATIENCE_SECONDS)

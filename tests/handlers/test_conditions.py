@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.rules.conditions import flaws, matches
@@ -212,22 +212,18 @@ def _depth(condition) -> int:
     return 1 + max(map(_depth, parts)) if parts else 0
 
 
-# How long a busy machine takes to make an example says nothing about the conditions.
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(condition=_conditions, seen=_changes)
 def test_a_valid_condition_says_yes_or_no_to_any_change(condition, seen):
     assert flaws(condition) == []
     assert matches(condition, seen) in (True, False)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(condition=_json, seen=_changes)
 def test_nothing_that_is_stored_as_a_condition_makes_it_fail(condition, seen):
     assert matches(condition, seen) in (True, False)
     assert all(flaw.startswith("condition") for flaw in flaws(condition))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(parts=st.lists(_conditions, min_size=1, max_size=3), seen=_changes)
 def test_all_and_any_are_those_of_their_parts(parts, seen):
     each = [matches(part, seen) for part in parts]

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from handlers.models import Worker
 from handlers.worker import worker_registry
-from handlers.worker.worker_registry import Beats, Identity
+from handlers.worker.worker_registry import Beats, Identity, Presence
 from tests.servers import PATIENCE_SECONDS, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,6 +51,17 @@ def test_a_worker_that_ends_deletes_its_row(beats):
     wait_for(Worker.objects.exists)
 
     beats.end()
+
+    assert not Worker.objects.exists()
+
+
+def test_the_step_of_a_worker_that_stops_ends_the_heartbeat(beats):
+    step = Presence(None)
+    step._beats = beats
+    beats.begin()
+    wait_for(Worker.objects.exists)
+
+    step.stop(None)
 
     assert not Worker.objects.exists()
 

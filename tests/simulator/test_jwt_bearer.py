@@ -81,7 +81,7 @@ def test_a_good_assertion_gives_a_token_that_works(
     "expires_at",
     [
         pytest.param(lambda: int(time.time()) + 300, id="five minutes ahead"),
-        # Clients add 300; an assertion that ends later is not too late on a busy machine.
+        # Clients add 300, which are milliseconds then: too few for a busy machine.
         pytest.param(lambda: int(time.time() * 1000) + 200_000, id="in milliseconds"),
     ],
 )

@@ -257,6 +257,7 @@ def test_a_process_that_slept_through_its_lock_cannot_write(user_of, store):
         third.ask(at=0)
 
         assert third.answer() == theirs
+        assert woken != theirs
         assert "token" in woken  # Salesforce accepts that token too; only this process uses it
 
 
