@@ -79,7 +79,7 @@ def main(name: str) -> None:
         store.point, store.flag = command.get("die", ""), Path(command.get("flag", "/nonexistent"))
         clock[0] = command["at"]
         until = time.monotonic() + 120
-        answer = {}
+        answer: dict[str, str] = {}
         while not answer:
             try:
                 answer = {"token": source.get().access_token}
