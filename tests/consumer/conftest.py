@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 from django.db import connection
@@ -11,7 +12,7 @@ from handlers.external import application, apps
 from tests.consumer.hearing import begin_now
 from tests.consumer.losing import Entity
 from tests.sample_data import listener_of
-from tests.servers import PATIENCE_SECONDS
+from tests.servers import PATIENCE_SECONDS, wait_for
 from tests.simulator.process import SimulatorProcess
 
 
@@ -77,14 +78,37 @@ class Hosting:
         """Let it end after so many seconds without work, if it was started with `idle_seconds`."""
         self._supervisor._idle_seconds = seconds
 
+    def wait_until_busy(self) -> None:
+        """Wait until it looks for work and finds some."""
+        now = time.monotonic()
+        wait_for(lambda: self._supervisor._busy_at > now, what="a look that finds work")
+
+    def is_busy(self) -> bool:
+        """Return whether it has work, so that it must not end when idle."""
+        return self._supervisor._is_busy()
+
+    def is_hosting(self) -> bool:
+        """Return whether it runs listeners and has not begun to end."""
+        return bool(self._supervisor.states())
+
+    def is_running_after(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return self._thread.is_alive()
+
+    def is_publishing(self) -> bool:
+        return self._supervisor._publisher.is_alive()
+
+    def ask_to_stop(self) -> None:
+        self._supervisor.stop()
+
     def wait(self) -> int | None:
         """Wait for its end, and return the exit code."""
-        self._thread.join(60)
+        self._thread.join(PATIENCE_SECONDS)
         assert not self._thread.is_alive(), self._supervisor.states()
         return self._code
 
     def stop(self) -> None:
-        self._supervisor.stop()
+        self.ask_to_stop()
         self.wait()
 
     def _run(self) -> None:
