@@ -10,7 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from cdcproject.conf.environment import SECRETS
-from consumer.host.supervisor import DRAIN_SECONDS
+from consumer.host import signals, supervisor
+from consumer.host.runtime import GRACE_SECONDS
 from tests.deploy.compose import COMPOSE, document, seconds, services
 from tests.nursery import ROOT
 
@@ -78,7 +79,14 @@ def test_each_has_limits_and_time_to_stop(service):
 def test_listeners_and_workers_have_the_time_to_drain():
     grace = {name: seconds(one.text["stop_grace_period"]) for name, one in services().items()}
 
-    assert grace["listener"] >= 15 > DRAIN_SECONDS
+    steps = (
+        supervisor.DRAIN_SECONDS,
+        GRACE_SECONDS,
+        supervisor.RELEASE_SECONDS,
+        2 * supervisor.SETTLE_SECONDS,
+        supervisor.JOIN_SECONDS,
+    )
+    assert grace["listener"] >= 15 > signals.LONGEST_SECONDS >= sum(steps)
     assert grace["worker"] >= 300  # CDC_RUN_SECONDS
 
 
