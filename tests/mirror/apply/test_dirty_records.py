@@ -1,6 +1,7 @@
 """Dirty records, read from the simulator's org."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from handlers.models import Delivery
 from listeners import crash_points
+from listeners.salesforce.rest.client import RestClient
 from mirror import budget
 from mirror.apply import dirty, reader, upkeep
 from mirror.models import DirtyRow, Mirror
@@ -108,6 +110,24 @@ def test_a_read_that_began_too_early_does_not_end_the_mark(org, mirror):
     pass_by(610)
     read(mirror)
     assert not DirtyRow.objects.exists()
+
+
+@pytest.mark.parametrize(("after", "left"), [(dirty.MARGIN_MS, 1), (dirty.MARGIN_MS + 1, 0)])
+def test_a_read_ends_marks_from_longer_before_it_than_clocks_may_differ(
+    org, mirror, monkeypatch, after, left
+):
+    [acme] = org.create("Account", Name="Acme")
+    mark(mirror, acme, since=START)
+    read_many = RestClient.read_many
+
+    def read_many_then(*args):
+        return replace(read_many(*args), read_at=START + after)
+
+    monkeypatch.setattr(RestClient, "read_many", read_many_then)
+
+    read(mirror)
+
+    assert DirtyRow.objects.count() == left
 
 
 def test_a_record_that_changed_while_it_was_read_stays_dirty(org, mirror, monkeypatch):
