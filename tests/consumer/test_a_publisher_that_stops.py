@@ -37,10 +37,10 @@ def test_what_waits_when_it_is_stopped_is_published(record):
 
 def test_what_comes_after_it_is_stopped_is_left_to_the_relay(record):
     publisher = Publisher()
-    publisher.start()
     publisher.stop()
 
     publisher.publish(record())
+    publisher.start()
     publisher.join()
 
     assert Handover.objects.exists()
