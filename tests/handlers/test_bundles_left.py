@@ -11,7 +11,7 @@ from consumer import relay
 from handlers.models import Delivery, DeliveryAttempt
 from handlers.outbox.handover import READY_AGE
 from handlers.worker import claim, message_run
-from handlers.worker.claim import RunTime
+from handlers.worker.claim import CLAIM_SECONDS, RunTime
 from handlers.worker.run import run_deliveries
 from tests.handlers.bundling import deliver, messages, publish, states
 
@@ -111,7 +111,7 @@ def test_the_relay_finds_all_of_a_message_that_was_begun(published):
 
 
 def test_as_many_are_claimed_as_are_done_soon(monkeypatch):
-    monkeypatch.setattr(claim, "CLAIM_SECONDS", 0.05)
+    monkeypatch.setattr(claim, "CLAIM_SECONDS", CLAIM_SECONDS)
     run_time = RunTime()
     assert run_time.size(100) == 1
     assert run_time.size(100) == 1  # while nothing is known
