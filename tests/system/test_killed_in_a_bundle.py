@@ -120,7 +120,7 @@ def test_atomic_effects_are_there_once(processes, backlog, handler):
     assert_in_order(written_effects())
 
 
-def test_a_child_killed_between_two_savepoints_repeats_both_runs(processes, backlog):
+def test_atomic_runs_that_a_kill_kept_from_being_committed_are_repeated(processes, backlog):
     backlog("tests.write_group")
     fault = at("handled:kill:20")  # long after the first runs, which have transactions of their own
 
