@@ -23,6 +23,7 @@ from handlers.models import Delivery, DeliveryAttempt
 from tests.commands.running import record, run
 from tests.running import run_delivery
 from tests.sample_data import change, make_mapping
+from tests.servers import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
 
@@ -174,21 +175,28 @@ def test_what_the_task_has_no_time_for_is_left_to_another(old, monkeypatch):
 def test_changes_are_recorded_while_it_prunes(old, monkeypatch):
     monkeypatch.setattr(retention, "ROWS", 2)
     copies = [change(records=[f"late{number}"]) for number in range(40)]
+    has_pruned, has_recorded = threading.Event(), threading.Event()
 
     def receive():
         try:
-            for one in copies:
+            record(old, copies[0])
+            assert has_pruned.wait(PATIENCE_SECONDS)
+            for one in copies[1:]:
                 record(old, one)
+                has_recorded.set()
         finally:
             connection.close()
+
+    def wait_for_a_change(_):
+        has_pruned.set()
+        assert has_recorded.wait(PATIENCE_SECONDS)
 
     receiving = threading.Thread(target=receive)
     receiving.start()
     while receiving.is_alive():
-        retention.prune(30, timezone.now())
+        retention.prune(30, timezone.now(), watch=wait_for_a_change)
         AuditLogEntry.objects.filter(record_id="new").update(received_at=timezone.now() - OLD)
     receiving.join()
-    retention.prune(30, timezone.now())  # receiving may have ended before the first pruning
 
     assert [one for one in records() if one.startswith("late")] == [
         f"late{number}" for number in range(40)
