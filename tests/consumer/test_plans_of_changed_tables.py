@@ -14,7 +14,7 @@ from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("broker"),
+    pytest.mark.usefixtures("broker", "unhurried"),
     pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite keeps no plans"),
 ]
 

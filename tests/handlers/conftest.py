@@ -1,24 +1,14 @@
 import pytest
 from django.db import connection
 
-from handlers.worker import atomic_runs, claim, message_run
 from listeners import clock
 from tests.handlers.leaving import KEPT
 from tests.mirrored import make_follower, make_mirror
 
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch):
-    """Lift the time limits of messages and claims, and forget the handlers' run times: a loaded
-    machine is slow. A handler's first claim is of one delivery, the next of two, then of four."""
-    monkeypatch.setattr(claim, "_run_times", {})
-    monkeypatch.setattr(claim, "CLAIM_SECONDS", 600)
-    monkeypatch.setattr(message_run, "MESSAGE_SECONDS", 600)
-    monkeypatch.setattr(message_run, "ALONE_SECONDS", 600)
-    monkeypatch.setattr(message_run, "LATE_SECONDS", 600)
-    monkeypatch.setattr(atomic_runs, "_apart_until", {})
-    monkeypatch.setattr(atomic_runs, "CLAIM_SECONDS", 600)
-    monkeypatch.setattr(atomic_runs, "LATE_SECONDS", 600)
+def _unhurried(unhurried):
+    """Let all tests of handlers be slow."""
 
 
 @pytest.fixture

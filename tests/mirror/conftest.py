@@ -6,6 +6,11 @@ _SETTLED = load.SETTLED
 
 
 @pytest.fixture(autouse=True)
+def _unhurried(unhurried):
+    """Let all tests of mirrors be slow."""
+
+
+@pytest.fixture(autouse=True)
 def loads_that_need_not_settle(monkeypatch):
     """Let loads not wait for recent changes to settle, unless a test says so."""
     monkeypatch.setattr(load, "SETTLED", 0 * _SETTLED)
