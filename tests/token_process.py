@@ -83,9 +83,8 @@ def main(name: str) -> None:
         while not answer:
             try:
                 answer = {"token": source.get().access_token}
-            except (
-                LoginUnavailable
-            ) as error:  # such as after a lock that expired before it was used
+            except LoginUnavailable as error:
+                # Such as after a lock that expired before it was used.
                 if time.monotonic() > until:
                     answer = {"unavailable": str(error)}
                 time.sleep(0.1)
