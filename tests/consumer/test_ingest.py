@@ -83,6 +83,17 @@ def test_a_batch_in_parts_keeps_the_commit_of_its_first_change(listener):
     assert (result.entries, result.quarantined) == (2, 1)
 
 
+def test_the_deliveries_of_all_parts_of_a_batch_are_published(listener):
+    bad = {"channel": "/data/Nothing"}
+    messages = received(change(records=["001A"]), bad, change(records=["001B"]))
+
+    result = ingest(listener, lease_of(listener), messages, [make_mapping(listener)])
+
+    published = sorted(result.to_publish.ids)
+    assert published == sorted(Delivery.objects.values_list("pk", flat=True))
+    assert len(published) == 2
+
+
 def test_a_replayed_event_adds_nothing(listener):
     lease = lease_of(listener)
     message, other = change(replay=5), change(replay=6)

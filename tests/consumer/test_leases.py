@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from consumer.ingest.position import note_unrecorded
-from consumer.ingest.transaction import ingest
+from consumer.ingest.transaction import KeepAlive, ingest, move_to_keep_alive
 from listeners import leases
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Position
@@ -150,6 +150,16 @@ def test_recording_pushes_the_end_of_the_lease_back(listener):
     before = timezone.now()
 
     ingest(listener, lease, received(change()), [])
+
+    assert Position.objects.get().lease_until > before
+
+
+def test_a_position_that_moves_without_a_change_pushes_it_back_too(listener):
+    lease = lease_of(listener, "one")
+    expire()
+    before = timezone.now()
+
+    move_to_keep_alive(lease, KeepAlive("7", before))
 
     assert Position.objects.get().lease_until > before
 

@@ -9,6 +9,9 @@ from django.utils import timezone
 from audit.models import AuditLogEntry, Reconciliation
 from consumer.reconciliation import job as reconciliation_job
 from consumer.reconciliation import schedule
+from consumer.stream.buffer import Buffer
+from consumer.stream.session import Session
+from listeners.connections.create_stream import stream_for
 from listeners.models import Position
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from tests.consumer.managed_sessions import (
@@ -22,6 +25,7 @@ from tests.consumer.managed_sessions import (
 )
 from tests.listeners.salesforce.pubsub.scripted import ScriptedPubSub, idle, playing
 from tests.listeners.salesforce.pubsub.scripted_events import shown
+from tests.listeners.salesforce.pubsub.streams import ORG, NumberedTokens
 from tests.sample_data import lease_of, listener_of
 from tests.servers import wait_for
 
@@ -202,6 +206,29 @@ def test_a_loss_is_noticed_after_a_second_restart_before_the_first_message(trans
             wait_for(lambda: stands(listener).replay_id == shown(9))
 
     assert len(lost()) == 1
+
+
+def test_a_loss_that_is_found_no_more_when_the_session_is_opened_again_is_not_recorded(
+    transactional_db,
+):
+    """The first session was of another org, and it broke off before its first message."""
+    with ScriptedPubSub(idle, playing(keep_alive(9))) as server:
+        listener = managed(server)
+        lease, tokens, buffer = lease_of(listener), NumberedTokens(), Buffer(10)
+        Position.objects.update(
+            replay_id=shown(7), org_id=ORG, channel=listener.channel, subscription="Crm"
+        )
+        stream = stream_for(listener, tokens)
+        session = Session(listener, lease, stream, buffer)
+        session.open("00D000000000002EAA")
+        stream.forget()
+
+        session.open(ORG)
+        session.poll()
+        stream.close()
+
+    assert not lost()
+    assert stands(listener).replay_id == shown(7)
 
 
 def test_a_listener_that_stops_when_its_position_is_lost_opens_no_session(transactional_db):

@@ -12,6 +12,8 @@ from typing import Any
 
 import grpc
 import pytest
+from django.db import connection, transaction
+from django.utils import timezone
 
 from consumer.stream import metrics
 from consumer.stream.buffer import Buffer
@@ -23,8 +25,8 @@ from listeners.salesforce.errors import LoginUnavailable, TransportFailed
 from listeners.salesforce.http.request import Answer
 from listeners.salesforce.pubsub.wire import pubsub_api_pb2 as wire
 from listeners.secrets.encrypted_field import SecretUnavailable
-from tests.at_once import in_threads
-from tests.listeners.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, playing
+from tests.at_once import in_threads, somebody_waits_for_a_lock
+from tests.listeners.salesforce.pubsub.scripted import Refusal, ScriptedPubSub, idle, playing
 from tests.listeners.salesforce.pubsub.scripted_events import batch
 from tests.listeners.salesforce.pubsub.streams import NumberedTokens
 from tests.sample_data import lease_of, make_listener
@@ -41,11 +43,14 @@ def receive():
     """Starts a receiver on a scripted server, without a recorder."""
     started: list[tuple[Receiver, Buffer]] = []
 
-    def start(server: ScriptedPubSub, tokens: Any = None, **fields: str) -> tuple[Receiver, Buffer]:
+    def start(
+        server: ScriptedPubSub, tokens: Any = None, position: Any = None, **fields: str
+    ) -> tuple[Receiver, Buffer]:
         listener = make_listener(transport="pubsub", pubsub_endpoint=server.endpoint, **fields)
         tokens = tokens or NumberedTokens()
         buffer, stream = Buffer(1000), stream_for(listener, tokens)
         receiver = Receiver(listener, lease_of(listener), tokens, stream, buffer)
+        Position.objects.filter(listener=listener).update(**(position or {}))
         receiver.start()
         started.append((receiver, buffer))
         return receiver, buffer
@@ -225,6 +230,48 @@ def test_only_a_subscription_at_the_tip_is_noted_as_one(receive, replay_from, is
         wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
 
         assert (Position.objects.get().tip_since is not None) == is_tip
+
+
+def test_what_is_older_than_a_listener_at_the_tip_is_known_after_a_restart(receive):
+    """Nothing was recorded yet, so it begins at the earliest event, not at the tip again."""
+    replays = []
+
+    def script(call):
+        replays.append(call.request().replay_preset)
+        yield batch(1, 3)  # committed in 2023
+        call.until_hung_up()
+
+    with ScriptedPubSub(script) as server:
+        _, buffer = receive(server, replay_from="tip", position={"tip_since": timezone.now()})
+        wait_for(lambda: buffer.outstanding == 3)
+        messages = buffer.take(10, 0)
+
+    assert replays == [wire.ReplayPreset.EARLIEST]
+    assert [message.is_before_start for message in messages] == [True] * 3
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no sessions")
+def test_a_database_session_that_ends_while_the_beginning_is_stored_is_replaced(receive):
+    is_locked = threading.Event()
+
+    def accept_when_locked(call):
+        assert is_locked.wait(PATIENCE_SECONDS)
+        yield from idle(call)
+
+    with ScriptedPubSub(accept_when_locked) as server:
+        receiver, _ = receive(server)
+        with transaction.atomic(), connection.cursor() as cursor:
+            Position.objects.select_for_update().get()
+            is_locked.set()
+            wait_for(somebody_waits_for_a_lock)
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+
+        wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
+
+    assert Position.objects.get().channel != ""
 
 
 def test_a_position_that_is_refused_again_and_again_is_tried_less_and_less_often(

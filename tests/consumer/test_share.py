@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -88,6 +88,24 @@ def test_one_that_was_taken_for_dead_says_so_again(two):
 
     assert look(one).to_take() == set(two)
     assert ListenerProcess.objects.get().holder == "a"
+
+
+def test_what_it_passes_over_is_written_again_after_a_commit_without_an_answer(two, monkeypatch):
+    one = look(Assignment("a", []))
+    beat = ListenerProcess.objects.beat
+
+    def beat_and_lose_the_answer(*heartbeat):
+        beat(*heartbeat)
+        raise OperationalError("the connection broke during the commit")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ListenerProcess.objects, "beat", beat_and_lose_the_answer)
+        with pytest.raises(OperationalError):
+            look(one, passes_over=[two[0]])
+    assert ListenerProcess.objects.get().passes_over == [two[0]]
+
+    assert look(one).to_take() == set(two)
+    assert ListenerProcess.objects.get().passes_over == []
 
 
 def test_what_another_process_was_not_asked_to_run_is_left_to_this_one(two):
