@@ -14,6 +14,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from tests.servers import wait_for
+
+#: The name of the database sessions of the processes that a test starts.
+OF_A_PROCESS = "a process of a test"
 #: Bytes of a table on PostgreSQL: rows that were deleted one by one are in everybody's way until
 #: they are vacuumed.
 _LARGE = 1 << 18
@@ -31,6 +35,8 @@ class Beginning:
 
     def restore(self) -> None:
         """Restore the rows in a transaction of its own, after all other transactions have ended."""
+        if connection.vendor == "postgresql":
+            _wait_for_processes()
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 _wait_for_others(cursor, [*self._empty, *self._filled])
@@ -46,8 +52,24 @@ class Beginning:
         ContentType.objects.clear_cache()
 
 
+def _wait_for_processes() -> None:
+    """Wait for the database sessions of ended processes: the server may not have begun the last
+    statement of a killed one."""
+    with connection.cursor() as cursor:
+
+        def have_ended() -> bool:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name = %s",
+                [OF_A_PROCESS],
+            )
+            return cursor.fetchone() == (0,)
+
+        wait_for(have_ended, what="the end of all sessions of the test's processes")
+
+
 def _wait_for_others(cursor: CursorWrapper, tables: Iterable[str]) -> None:
-    """Lock the tables: the server may still run the last statement of a killed process."""
+    """Lock the tables: a thread of this process may still be in a transaction."""
     cursor.execute(f"LOCK TABLE {_quoted(*tables)} IN ACCESS EXCLUSIVE MODE")
 
 

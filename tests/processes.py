@@ -11,6 +11,7 @@ from pathlib import Path
 
 from django.db import connection
 
+from tests.emptying import OF_A_PROCESS
 from tests.nursery import ROOT, Born, born
 from tests.servers import PATIENCE_SECONDS, wait_for
 
@@ -117,7 +118,11 @@ def same_database() -> dict[str, str]:
     if connection.vendor == "sqlite":
         return {"DATABASE_URL": f"sqlite:///{name}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
     base = os.environ["DATABASE_URL"].rpartition("/")[0]
-    return {"DATABASE_URL": f"{base}/{name}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    return {
+        "DATABASE_URL": f"{base}/{name}",
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "PGAPPNAME": OF_A_PROCESS,
+    }
 
 
 class Processes:
