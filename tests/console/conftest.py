@@ -21,6 +21,11 @@ def _nothing_from_other_tests():
     page.PARTS.clear()
 
 
+@pytest.fixture(autouse=True)
+def _patient_counts(patient_counts):
+    """Let all counts be exact, unless a test says otherwise."""
+
+
 @pytest.fixture
 def make_entry(listener):
     def make(**fields) -> AuditLogEntry:

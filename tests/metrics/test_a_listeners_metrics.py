@@ -20,7 +20,7 @@ def test_what_comes_is_counted_and_what_interrupts_it(processes, simulator, org_
 
     published = "cdc_deliveries_published_total"
     wait_for(lambda: scrape(port).by("queue", published) == {"cdc": 3}, what="the publishing")
-    told = scrape(port)
+    told = wait_for(lambda: (page := scrape(port)).total("cdc_state_readable") and page)
     assert told.by("version", "cdc_build_info") == {__version__: 1}
     of_it = {"listener": name}
     assert told.total("cdc_messages_received_total", **of_it) >= 3

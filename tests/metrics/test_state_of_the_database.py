@@ -25,6 +25,13 @@ from tests.servers import wait_for
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def _unhurried_reads(monkeypatch):
+    """Give the database a minute to answer, unless a test says otherwise."""
+    monkeypatch.setattr(db_metrics, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(db_metrics, "LONGEST", 60.0)
+
+
 def told():
     return Scraped(generate_latest(State()).decode())
 

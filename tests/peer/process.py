@@ -1,6 +1,7 @@
 """A peer process: another project's server that behaves like Salesforce."""
 
 import contextlib
+import fcntl
 import json
 import os
 import queue
@@ -37,12 +38,18 @@ def install_modules(cache: Path, home: Path = HERE) -> Path:
     for installed in (beside, folder):
         if all((installed / library).is_dir() for library in libraries):
             return installed
-    with tempfile.TemporaryDirectory(dir=cache) as workshop:
+    with (
+        (cache / "installing.lock").open("w") as lock,
+        tempfile.TemporaryDirectory(dir=cache) as workshop,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one download for all workers
+        if all((folder / library).is_dir() for library in libraries):
+            return folder
         for name in ("package.json", "package-lock.json"):
             shutil.copy(home / name, workshop)
         command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(
-            command, cwd=workshop, capture_output=True, check=False, text=True, timeout=170
+            command, cwd=workshop, capture_output=True, check=False, text=True, timeout=600
         )
         if done.returncode:
             why = done.stderr.partition("\n")[0]

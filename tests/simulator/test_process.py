@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.nursery import ROOT
-from tests.servers import PATIENCE_SECONDS, wait_for
+from tests.servers import PATIENCE_SECONDS, free_port, wait_for
 from tests.simulator.process import SimulatorProcess
 from tests.simulator.wire_client import WireClient
 
@@ -63,7 +63,7 @@ with contextlib.suppress(OSError):
 
 
 def test_it_can_be_started_again_on_its_port() -> None:
-    with SimulatorProcess() as org:
+    with SimulatorProcess(port=free_port()) as org:
         port = org.port
         org.create("Account", Name="Acme")
         org.kill()

@@ -61,12 +61,12 @@ def test_an_expired_lock_is_taken_and_its_holder_can_do_nothing_more(make: Make,
 
 
 def test_an_extended_lock_is_kept(make: Make, org) -> None:
-    fence = make(org).lock("one", 2)
+    fence = make(org).lock("one", 5)
     assert fence is not None
 
     assert make(org).extend(fence, 60)
 
-    time.sleep(2.1)
+    time.sleep(5.1)
     assert make(org).lock("two", 60) is None
 
 
