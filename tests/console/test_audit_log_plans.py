@@ -39,8 +39,10 @@ on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="no
 @pytest.fixture
 def plan(listener, admin_user):
     """Returns the query plan of a page of the list, in a log with some entries of each kind."""
-    AuditLogEntry.objects.bulk_create(_entry(listener, number) for number in range(2000))
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # what earlier tests left in the indexes would count
+            cursor.execute("TRUNCATE audit_auditlogentry CASCADE")
+        AuditLogEntry.objects.bulk_create(_entry(listener, number) for number in range(2000))
         cursor.execute("ANALYZE")
 
     def text(query: str) -> str:
