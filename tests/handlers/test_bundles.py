@@ -82,6 +82,7 @@ def test_each_handler_and_each_queue_has_messages_of_its_own(listener):
     assert messages("crm") == [there]
 
 
+@pytest.mark.usefixtures("clock_just_read")
 def test_each_of_a_message_runs_once_and_is_written_down_by_itself(listener):
     ids = deliver(listener, "tests.remember", 20)
 

@@ -1,6 +1,8 @@
 """Queries with aggregates, groups and date literals work over REST."""
 
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -15,6 +17,9 @@ STAGES = ("Won", "Lost", "Won")
 @pytest.fixture(scope="module")
 def rest(shared_org: SimulatorProcess) -> RestClient:
     """A client of an org with opportunities of three days, the newest written today."""
+    zone = ZoneInfo("America/Los_Angeles")  # of the user, by which a query's days begin
+    hour = datetime.fromtimestamp(shared_org.state()["now"] / 1000, zone).hour
+    shared_org.advance((36 - hour) % 24 * 3_600)  # to noon, from which no day's end is near
     for number, stage in enumerate(STAGES):
         if number:
             shared_org.advance(86_400)
