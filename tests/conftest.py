@@ -12,6 +12,7 @@ from django.core.cache import caches
 from django.db import connection
 from django.test import TransactionTestCase
 
+from consumer.status import db_metrics
 from handlers.external import inspection
 from handlers.worker import atomic_runs, claim, message_run
 from tests import brokers, sample_data, template_database
@@ -162,6 +163,13 @@ def patient_counts(monkeypatch):
         "console.admin.redeliver_action",
     ):
         monkeypatch.setattr(f"{module}.COUNT_SECONDS", 60.0)
+
+
+@pytest.fixture
+def patient_metrics(monkeypatch):
+    """Give the database a minute to answer the queries of the metrics."""
+    monkeypatch.setattr(db_metrics, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(db_metrics, "LONGEST", 60.0)
 
 
 @pytest.fixture

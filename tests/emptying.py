@@ -14,10 +14,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from tests.servers import wait_for
+from tests.processes import APPLICATION_NAME
 
-#: The name of the database sessions of the processes that a test starts.
-OF_A_PROCESS = "a process of a test"
 #: Bytes of a table on PostgreSQL: rows that were deleted one by one are in everybody's way until
 #: they are vacuumed.
 _LARGE = 1 << 18
@@ -36,7 +34,7 @@ class Beginning:
     def restore(self) -> None:
         """Restore the rows in a transaction of its own, after all other transactions have ended."""
         if connection.vendor == "postgresql":
-            _wait_for_processes()
+            _end_sessions_of_processes()
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 _wait_for_others(cursor, [*self._empty, *self._filled])
@@ -52,20 +50,15 @@ class Beginning:
         ContentType.objects.clear_cache()
 
 
-def _wait_for_processes() -> None:
-    """Wait for the database sessions of ended processes: the server may not have begun the last
-    statement of a killed one."""
+def _end_sessions_of_processes() -> None:
+    """End the database sessions of the test's processes, which have ended: a killed one may have
+    sent a statement that the server has not begun."""
     with connection.cursor() as cursor:
-
-        def have_ended() -> bool:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND application_name = %s",
-                [OF_A_PROCESS],
-            )
-            return cursor.fetchone() == (0,)
-
-        wait_for(have_ended, what="the end of all sessions of the test's processes")
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"  # milliseconds
+            " WHERE datname = current_database() AND application_name = %s",
+            [APPLICATION_NAME],
+        )
 
 
 def _wait_for_others(cursor: CursorWrapper, tables: Iterable[str]) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from django.db import connection
 
-from tests.emptying import OF_A_PROCESS
 from tests.nursery import ROOT, Born, born
 from tests.servers import PATIENCE_SECONDS, wait_for
+
+#: PostgreSQL's name for the database sessions of the processes that a test starts.
+APPLICATION_NAME = "a process of a test"
 
 
 class Running:
@@ -121,7 +123,7 @@ def same_database() -> dict[str, str]:
     return {
         "DATABASE_URL": f"{base}/{name}",
         "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "PGAPPNAME": OF_A_PROCESS,
+        "PGAPPNAME": APPLICATION_NAME,
     }
 
 

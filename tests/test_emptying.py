@@ -6,8 +6,10 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from psycopg import OperationalError
 
 from tests.emptying import Beginning
+from tests.processes import APPLICATION_NAME
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,6 +34,22 @@ def test_what_a_test_wrote_is_gone_and_what_it_changed_is_back(django_user_model
 
     beginning.restore()
 
+    assert everything() == first
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no sessions")
+def test_a_transaction_that_a_killed_process_left_open_writes_nothing():
+    first, beginning = everything(), Beginning()
+    parameters = connection.get_connection_params()
+    left_open = connection.get_new_connection(parameters | {"application_name": APPLICATION_NAME})
+    left_open.execute("BEGIN")
+    left_open.execute("INSERT INTO auth_group (name) VALUES ('left open')")
+
+    beginning.restore()
+
+    with pytest.raises(OperationalError):
+        left_open.execute("COMMIT")
+    left_open.close()
     assert everything() == first
 
 

@@ -23,7 +23,7 @@ def _nothing_from_other_tests():
 
 @pytest.fixture(autouse=True)
 def _patient_counts(patient_counts):
-    """Let all counts be exact, unless a test says otherwise."""
+    """Give counts of rows a minute in all tests of the console."""
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ from console.admin.audit_log import export as audit_log_export
 from handlers.reporting.export import COLUMNS, Watched, begin
 from tests.sample_data import ANN
 
-pytestmark = pytest.mark.usefixtures("patient_counts")
-
 LOG = "/admin/audit/auditlogentry/"
 
 

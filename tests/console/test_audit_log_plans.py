@@ -40,7 +40,7 @@ on_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="no
 def plan(listener, admin_user):
     """Returns the query plan of a page of the list, in a log with some entries of each kind."""
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":  # what earlier tests left in the indexes would count
+        if connection.vendor == "postgresql":  # rows of earlier tests are still in the indexes
             cursor.execute("TRUNCATE audit_auditlogentry CASCADE")
         AuditLogEntry.objects.bulk_create(_entry(listener, number) for number in range(2000))
         cursor.execute("ANALYZE")

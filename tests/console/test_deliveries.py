@@ -123,7 +123,7 @@ PLANS = {
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite plans by its own words")
 def test_an_index_finds_the_page(listener, make_entry, admin_user):
-    with connection.cursor() as cursor:  # what earlier tests left in the indexes would count
+    with connection.cursor() as cursor:  # rows of earlier tests are still in the indexes
         cursor.execute("TRUNCATE audit_auditlogentry CASCADE")
     entry = make_entry()
     entries = [

@@ -11,7 +11,7 @@ from tests.sample_data import change, make_mapping
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("broker", "journal", "patient_counts"),
+    pytest.mark.usefixtures("broker", "journal"),
 ]
 
 ENTRIES = "/admin/audit/auditlogentry/"

@@ -15,7 +15,7 @@ from tests.sample_data import ANN, change, make_mapping
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("broker", "patient_counts"),
+    pytest.mark.usefixtures("broker"),
 ]
 
 

@@ -9,19 +9,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 
 from audit.models import Incident
 from consumer.monitoring import checks, destinations
-from consumer.status import db_metrics
 from consumer.status.db_metrics import State
 from handlers.models import Destination
 from tests.servers import PATIENCE_SECONDS, RedisServer
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _unhurried_reads(monkeypatch):
-    """Give the database a minute to answer."""
-    monkeypatch.setattr(db_metrics, "PATIENCE_SECONDS", 60.0)
-    monkeypatch.setattr(db_metrics, "LONGEST", 60.0)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_metrics")]
 
 
 def up() -> dict[str, float]:

@@ -154,7 +154,7 @@ def test_recording_pushes_the_end_of_the_lease_back(listener):
     assert Position.objects.get().lease_until > before
 
 
-def test_a_position_that_moves_without_a_change_pushes_it_back_too(listener):
+def test_moving_the_position_without_a_change_pushes_the_end_of_the_lease_back_too(listener):
     lease = lease_of(listener, "one")
     expire()
     before = timezone.now()

@@ -1,6 +1,7 @@
 """A managed session that does not begin after what was recorded is a lost position."""
 
 import threading
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -208,24 +209,23 @@ def test_a_loss_is_noticed_after_a_second_restart_before_the_first_message(trans
     assert len(lost()) == 1
 
 
-def test_a_loss_that_is_found_no_more_when_the_session_is_opened_again_is_not_recorded(
+def test_a_loss_that_is_no_longer_found_when_the_session_is_reopened_is_not_recorded(
     transactional_db,
 ):
-    """The first session was of another org, and it broke off before its first message."""
-    with ScriptedPubSub(idle, playing(keep_alive(9))) as server:
+    """The first session was of another org, and broke off before its first message was read."""
+    with ScriptedPubSub(playing(keep_alive(9))) as server:
         listener = managed(server)
-        lease, tokens, buffer = lease_of(listener), NumberedTokens(), Buffer(10)
+        lease, buffer = lease_of(listener), Buffer(10)
         Position.objects.update(
             replay_id=shown(7), org_id=ORG, channel=listener.channel, subscription="Crm"
         )
-        stream = stream_for(listener, tokens)
-        session = Session(listener, lease, stream, buffer)
-        session.open("00D000000000002EAA")
-        stream.forget()
+        with closing(stream_for(listener, NumberedTokens())) as stream:
+            session = Session(listener, lease, stream, buffer)
+            session.open("00D000000000002EAA")
+            stream.forget()
 
-        session.open(ORG)
-        session.poll()
-        stream.close()
+            session.open(ORG)
+            session.poll()
 
     assert not lost()
     assert stands(listener).replay_id == shown(7)

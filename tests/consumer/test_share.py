@@ -90,16 +90,18 @@ def test_one_that_was_taken_for_dead_says_so_again(two):
     assert ListenerProcess.objects.get().holder == "a"
 
 
-def test_what_it_passes_over_is_written_again_after_a_commit_without_an_answer(two, monkeypatch):
+def test_passed_over_listeners_are_written_again_after_a_commit_without_confirmation(
+    two, monkeypatch
+):
     one = look(Assignment("a", []))
     beat = ListenerProcess.objects.beat
 
-    def beat_and_lose_the_answer(*heartbeat):
+    def beat_without_confirmation(*heartbeat):
         beat(*heartbeat)
         raise OperationalError("the connection broke during the commit")
 
     with monkeypatch.context() as broken:
-        broken.setattr(ListenerProcess.objects, "beat", beat_and_lose_the_answer)
+        broken.setattr(ListenerProcess.objects, "beat", beat_without_confirmation)
         with pytest.raises(OperationalError):
             look(one, passes_over=[two[0]])
     assert ListenerProcess.objects.get().passes_over == [two[0]]

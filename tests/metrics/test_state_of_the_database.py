@@ -22,14 +22,10 @@ from tests.mirror.crm.models import Account
 from tests.sample_data import ANN, change, lease_of, make_listener, make_mapping, received
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _unhurried_reads(monkeypatch):
-    """Give the database a minute to answer, unless a test says otherwise."""
-    monkeypatch.setattr(db_metrics, "PATIENCE_SECONDS", 60.0)
-    monkeypatch.setattr(db_metrics, "LONGEST", 60.0)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("patient_metrics"),
+]
 
 
 def told():

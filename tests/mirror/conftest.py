@@ -22,7 +22,8 @@ def loads_that_need_not_settle(monkeypatch):
 @pytest.fixture
 def loads_that_settle(monkeypatch, loads_that_need_not_settle):
     monkeypatch.setattr(load, "SETTLED", _SETTLED)
-    # A read whose answer took long counts as one that began earlier: no wait is long enough for it.
+    # A read counts from its request on: with a slow answer, from before the changes that the test
+    # expects in it.
     monkeypatch.setattr(
         client, "known_until", lambda answer, _: answers.known_until(answer, time.monotonic())
     )

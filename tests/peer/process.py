@@ -1,6 +1,5 @@
 """A peer process: another project's server that behaves like Salesforce."""
 
-import contextlib
 import fcntl
 import json
 import os
@@ -48,15 +47,16 @@ def install_modules(cache: Path, home: Path = HERE) -> Path:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(home / name, workshop)
         command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(
-            command, cwd=workshop, capture_output=True, check=False, text=True, timeout=600
-        )
-        if done.returncode:
-            why = done.stderr.partition("\n")[0]
+        try:
+            done = subprocess.run(
+                command, cwd=workshop, capture_output=True, check=False, text=True, timeout=200
+            )
+            why = done.stderr.partition("\n")[0] if done.returncode else ""
+        except subprocess.TimeoutExpired as error:
+            why = str(error)
+        if why:
             raise RuntimeError(f"npm could not install; run `npm ci` in {home}: {why}")
-        # Another run may have been faster; its folder holds the same.
-        with contextlib.suppress(OSError):
-            Path(workshop, "node_modules").rename(folder)
+        Path(workshop, "node_modules").rename(folder)
     return folder
 
 

@@ -46,7 +46,7 @@ def arrive(mirrored, account, *, committed=-MINUTE, entity="Account", data=None)
     listener = mirrored.mirror.listener
     messages = received(message)
     # The database's clock, by which the difference was found, may be a little ahead.
-    messages[0].received_at += timedelta(seconds=1)
+    messages[0].received_at += MINUTE
     assert ingest(listener, lease_of(listener), messages)
     run_repairs()
 
