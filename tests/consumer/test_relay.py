@@ -22,6 +22,7 @@ from handlers.redelivery.start import begin as begin_redelivery
 from handlers.types import Claim
 from handlers.worker.claim import claim
 from tests.consumer.losing import asked
+from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_mapping, received
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
@@ -180,6 +181,20 @@ def test_only_lost_messages_that_were_queued_long_ago_are_published_again(listen
     assert relay.requeue_lost(now) == 1
 
     assert Delivery.objects.get(pk=ids[0]).queued_at == now
+
+
+def test_deliveries_that_have_ended_take_no_place_among_the_lost(listener, later, monkeypatch):
+    monkeypatch.setattr(relay, "LIMIT", 1)
+    ended, lost = deliveries(listener, *[change(records=[f"001{n}"]) for n in range(2)])
+    publish.publish([ended], timezone.now() - timedelta(hours=1))
+    run_delivery(ended)
+    publish.publish([lost], timezone.now())
+    with app.connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+
+    assert relay.requeue_lost(later) == 1
+
+    assert Delivery.objects.get(pk=ended).state == "succeeded"
 
 
 def test_only_what_went_to_the_queue_that_lost_it_is_published_again(listener, later):

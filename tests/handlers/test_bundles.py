@@ -1,11 +1,14 @@
 """Many deliveries in one message are published, claimed and settled together."""
 
+import json
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.db.bulk_insert import INSERT_ROWS
+from cdcproject.celery import app
 from handlers.mappings import pause as mappings_pause
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping
 from handlers.worker.claim import claim
@@ -49,6 +52,19 @@ def test_few_go_one_by_one_and_many_together(listener):
 
     assert messages()[15:] == [many[n : n + 4] for n in range(0, 64, 4)]
     assert set(Delivery.objects.filter(pk__in=many).values_list("state", flat=True)) == {"queued"}
+
+
+def test_a_message_shows_its_only_delivery_or_how_many_it_has(listener):
+    alone, *others = deliver(listener, "tests.remember", 3)
+
+    publish([alone], size=1)
+    publish(others, size=2)
+
+    with app.connection_for_read() as connection:
+        texts = connection.default_channel.client.lrange("cdc", 0, -1)
+    shown = [json.loads(text)["headers"]["kwargsrepr"] for text in reversed(texts)]
+    assert f"'delivery_ids': [{alone}]" in shown[0]
+    assert shown[1] == "2 deliveries"
 
 
 def test_what_was_tried_before_goes_alone_and_so_does_what_is_tried_once(listener):

@@ -86,6 +86,24 @@ def test_a_running_delivery_joins_its_new_chain_only_after_its_run(listener, two
     assert len(set(chains())) == 1
 
 
+def test_what_moves_to_a_handler_that_has_had_later_changes_gets_their_values(listener):
+    note = "tests.note_fields"
+    one, two = (make_mapping(listener, "update", handler) for handler in (note, "tests.skip"))
+    record(listener, *(change("UPDATE", data={"Phone": phone}) for phone in ("1", "2")))
+    for pk in Delivery.objects.filter(mapping=one).order_by("id").values_list("pk", flat=True):
+        run_delivery(pk)
+    HandlerMapping.objects.filter(pk=two.pk).update(handler=note)
+    record(listener, change("UPDATE", data={"Fax": "3"}))
+    moved = Delivery.objects.filter(mapping=two)
+    moved.update(handler=note)
+
+    run_all()
+
+    assert set(moved.values_list("state", flat=True)) == {"succeeded"}
+    phones = [line["data"].get("Phone") for line in read_journal()]
+    assert [phone for phone in phones if phone] == ["1", "2", "2", "2"]
+
+
 def test_what_had_no_order_gets_one(listener):
     mapping = make_mapping(listener, ordering="unordered")
     record(listener, change(), change(), change(records=["001B"]))
