@@ -138,6 +138,16 @@ def test_other_changes_are_no_part_of_a_save(listener, stranger, is_cut):
     assert delivered() == []
 
 
+def test_a_record_that_was_read_over_rest_is_no_part_of_a_save_that_goes_on(listener):
+    record(listener, [FIRST])
+    AuditLogEntry.objects.update(source=AuditLogEntry.Source.GAP)
+    make_mapping(listener, "update", condition=WON_AND_NEW["all"][0])
+
+    record(listener, [SECOND])
+
+    assert delivered() == []
+
+
 def test_a_bulk_save_is_one_event_of_all_records_and_one_of_each(listener):
     make_mapping(listener, "update", condition=WON_AND_NEW)
     shared = event(1, {"StageName": "Closed Won", "LastModifiedDate": STAMP}, (ONE, OTHER))
