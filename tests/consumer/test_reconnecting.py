@@ -127,6 +127,13 @@ def test_where_it_subscribed_is_kept_with_its_own_position_alone(receive):
     with ScriptedPubSub(playing()) as server:
         receiver, _ = receive(server)
         wait_for(lambda: receiver.status.state == Position.State.RECEIVING)
+        opened = {
+            sample.labels["listener"]: sample.value
+            for metric in metrics.OPENED.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        }
+        assert opened[receiver.name.removeprefix("receive ")] >= 1
 
         assert Position.objects.exclude(listener=other.listener_id).get().channel != ""
         assert Position.objects.get(listener=other.listener_id).channel == ""

@@ -164,10 +164,11 @@ def test_atomic_commits_the_handlers_writes_with_its_success(listener):
     assert written_groups().count() == 1
 
 
-def test_a_lost_claim_settles_nothing(listener):
+@pytest.mark.parametrize("since", [{"attempts": 2}, {"state": "ready"}], ids=str)
+def test_a_lost_claim_settles_nothing(listener, since):
     [delivery] = deliver(listener, "tests.remember")
     [lost] = claim([delivery.pk])
-    Delivery.objects.filter(pk=delivery.pk).update(attempts=lost.attempt + 1)
+    Delivery.objects.filter(pk=delivery.pk).update(**since)
 
     with pytest.raises(ClaimLost):
         settle(lost, Succeeded())

@@ -7,12 +7,14 @@ import pytest
 from django.db import DatabaseError, connection
 
 from listeners.models import Connection
+from listeners.salesforce.tokens.persist import extended_lock
 from listeners.salesforce.tokens.store import StoredTokens, TokenStore, TokenStoreUnavailable
 from listeners.salesforce.tokens.tokens import Token
 from listeners.token_stores import memory_store
 from listeners.token_stores.database import DatabaseStore
 from listeners.token_stores.redis import RedisStore
 from tests.sample_data import make_listener
+from tests.servers import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,6 +70,38 @@ def test_an_extended_lock_is_kept(make: Make, org) -> None:
 
     time.sleep(5.1)
     assert make(org).lock("two", 60) is None
+
+
+class CountedDatabaseStore(DatabaseStore):
+    """The store, with what was called, and whether its thread then had a database connection."""
+
+    extended = 0
+
+    def __init__(self, connection_id: int) -> None:
+        super().__init__(connection_id)
+        self.connected_when_closed: list[bool] = []
+
+    def extend(self, fence: int, seconds: float) -> bool:
+        self.extended += 1
+        return super().extend(fence, seconds)
+
+    def close(self) -> None:
+        super().close()
+        self.connected_when_closed.append(connection.connection is not None)
+
+
+def test_a_thread_that_extends_a_lock_closes_its_database_connection(org) -> None:
+    store = CountedDatabaseStore(org.pk)
+    fence = store.lock("one", 60)
+    assert fence is not None
+
+    with extended_lock(store, fence, 60):
+        pass
+    assert (store.extended, store.connected_when_closed) == (0, [])
+    with extended_lock(store, fence, 0.2):
+        wait_for(lambda: store.extended)
+
+    assert store.connected_when_closed == [False]
 
 
 def test_tokens_belong_to_one_connection_and_one_seed(make: Make, org) -> None:
