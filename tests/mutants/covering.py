@@ -35,14 +35,18 @@ class Covering:
     seconds: dict[str, float]
     lines: dict[str, dict[int, list[str]]]
 
-    def tests(self, path: str, first: int, last: int, budget: float) -> list[str]:
+    def tests(
+        self, path: str, first: int, last: int, budget: float, *, is_of_module: bool = False
+    ) -> list[str]:
         """Return the quickest tests that run these lines, as many as fit into `budget` seconds.
 
         Lines that run while modules are imported belong to no test: any test of the module counts.
+        So it does for the module's other statements (`is_of_module`), such as a query that is
+        prepared by the first test that needs it.
         """
         by_line = self.lines.get(path, {})
         found = {test for line in range(first, last + 1) for test in by_line.get(line, ())}
-        if not found:
+        if is_of_module or not found:
             found = {test for tests in by_line.values() for test in tests}
         chosen: list[str] = []
         for test in sorted(found, key=lambda test: self.seconds[test]):

@@ -39,6 +39,10 @@ _SKIPPED_FUNCTIONS = {"__repr__", "__str__", "describe"}
 _SKIPPED_CALLS = {"log", "logger", "cast", "TypeVar", "field"}
 
 
+#: The scope of what is in no function or class.
+_MODULE = "module"
+
+
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """A mistake: a replacement for the bytes from `start` to `end` of a module."""
@@ -59,6 +63,11 @@ class Mutation:
         change = f"{_flat(self.before)} -> {_flat(self.after)}"
         number = f" #{self.ordinal}" if self.ordinal > 1 else ""
         return f"{self.path}::{self.scope}: {change}{number}"
+
+    @property
+    def is_of_module(self) -> bool:
+        """Whether it is in no function or class."""
+        return self.scope == _MODULE
 
     def rank(self, seed: int) -> str:
         """Return the sort key in a sample, which changes elsewhere do not affect."""
@@ -268,7 +277,7 @@ class _Finder(ast.NodeVisitor):
             after = (text[: start - whole[0]] + after.encode() + text[end - whole[0] :]).decode()
             start, end = whole
         before = self._source[start:end].decode()
-        scope = ".".join(self._scope) or "module"
+        scope = ".".join(self._scope) or _MODULE
         self.found.append(Mutation(self._path, scope, kind, line, start, end, before, after))
 
     def _text(self, node: ast.AST) -> str:

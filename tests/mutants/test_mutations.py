@@ -1,5 +1,6 @@
 """The mutations of a piece of source are found, and samples of them are drawn by a seed."""
 
+from tests.mutants.covering import Covering
 from tests.mutants.mutations import mutations_of, sample
 
 SOURCE = b'''
@@ -59,3 +60,12 @@ def test_a_sample_depends_on_its_seed_alone():
 
     assert [one.key for one in sample(list(reversed(moved)), 5, seed=1)] == chosen
     assert [one.key for one in sample(candidates, 5, seed=2)] != chosen
+
+
+def test_the_quickest_tests_of_a_line_are_chosen_and_all_of_the_module_for_its_own_statements():
+    lines = {"queue.py": {1: ["prepares"], 9: ["slow", "quick"]}}
+    covering = Covering("sqlite", {"prepares": 3.0, "quick": 1.0, "slow": 9.0}, lines)
+
+    assert covering.tests("queue.py", 9, 9, budget=5.0) == ["quick"]
+    assert covering.tests("queue.py", 1, 1, budget=5.0) == ["prepares"]
+    assert covering.tests("queue.py", 1, 1, budget=5.0, is_of_module=True) == ["quick", "prepares"]

@@ -60,7 +60,13 @@ class Tree:
         try:
             last = mutation.line + mutation.before.count("\n")
             for covering in coverings:
-                tests = covering.tests(mutation.path, mutation.line, last, BUDGET_SECONDS)
+                tests = covering.tests(
+                    mutation.path,
+                    mutation.line,
+                    last,
+                    BUDGET_SECONDS,
+                    is_of_module=mutation.is_of_module,
+                )
                 if tests and (failure := self._failure(tests, covering.database)):
                     return Result(mutation.key, Verdict.KILLED, failure)
                 passed += len(tests)
