@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from django.db import connection
 
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery, HandlerMapping
@@ -39,7 +40,23 @@ def hangs():
     return any(line.get("at") == "hangs" for line in read_journal())
 
 
-def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(listener, release, monkeypatch):
+@pytest.fixture
+def connected_when_freed(monkeypatch):
+    """Whether the watchdog's thread had a database connection each time that it had freed some."""
+    connected: list[bool] = []
+    free = message_run._free
+
+    def free_and_look(bundle):
+        free(bundle)
+        connected.append(connection.connection is not None)
+
+    monkeypatch.setattr(message_run, "_free", free_and_look)
+    return connected
+
+
+def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(
+    listener, release, monkeypatch, connected_when_freed
+):
     told = [{}, {}, {}, {}, {"Hang": True}, *[{}] * 5]
     ids = deliver(listener, HANDLER, data=told)
     others = ids[5:]
@@ -63,6 +80,7 @@ def test_while_one_hangs_the_others_are_settled_or_go_elsewhere(listener, releas
     assert sorted(done) == sorted(Delivery.objects.values_list("entry", flat=True))
     attempts = [(attempt.outcome, attempt.number) for attempt in all_attempts()]
     assert attempts == [("succeeded", 1)] * 10
+    assert {*connected_when_freed} == {False}
 
 
 @on_postgresql  # SQLite has one writer at a time
