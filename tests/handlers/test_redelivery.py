@@ -13,6 +13,7 @@ from consumer.ingest.transaction import ingest
 from handlers.broker import queue_length
 from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
 from handlers.outbox import publish
+from handlers.redelivery import new_handlers, start
 from handlers.redelivery.request import (
     Contradiction,
     RedeliveryRequest,
@@ -323,6 +324,23 @@ def test_a_mapping_that_came_later_gets_what_it_never_had_when_asked_to(listener
     )
     _, once_more = redeliver(wanted, timezone.now())
     assert once_more == {Row("tests.skip", "queued", Verdict.ON_ITS_WAY): 1}
+
+
+def test_changes_that_are_recorded_while_it_counts_are_not_counted(listener, monkeypatch):
+    monkeypatch.setattr(start, "ROWS", 1)
+    deliver(listener, change(), change())
+    make_mapping(listener, handler="tests.skip")
+    count_page, meanwhile = new_handlers.counted, [received(change())]
+
+    def record_and_count(*page):
+        if meanwhile:
+            ingest(listener, lease_of(listener), meanwhile.pop(), [])
+        return count_page(*page)
+
+    monkeypatch.setattr(new_handlers, "counted", record_and_count)
+    wanted = request_matching(AuditLogFilter(handler="tests.skip"), ANN, new_handlers=True)
+
+    assert counted(wanted) == {Row("tests.skip", "", Verdict.FIRST_TIME): 2}
 
 
 def test_a_state_together_with_new_handlers_is_refused():
