@@ -263,6 +263,19 @@ def test_a_chain_whose_head_is_gone_goes_on(listener):
     assert Delivery.objects.get(pk=third).state == "blocked"
 
 
+def test_chains_that_await_a_record_take_no_place_among_those_without_a_head(listener, monkeypatch):
+    monkeypatch.setattr(relay, "LIMIT", 1)
+    reads, _, gone, next_one = deliveries(
+        listener, *(change(records=[record]) for record in ("001A", "001A", "001B", "001B"))
+    )
+    Delivery.objects.filter(pk=reads).update(state="blocked", awaits_record=True)
+    Delivery.objects.filter(pk=gone).delete()
+
+    assert relay.promote_stranded() == 1
+
+    assert Delivery.objects.get(pk=next_one).state == "ready"
+
+
 def test_messages_that_wait_long_for_a_worker_are_not_published_again(listener):
     ids = deliveries(listener)
     publish.publish(ids, timezone.now())

@@ -153,6 +153,12 @@ def test_within_a_second_a_reading_and_a_change_that_differ_do_not_tell():
     assert before.fields.named["Phone"] is UNKNOWN
 
 
+def test_a_reading_from_seconds_before_a_change_leaves_no_doubt():
+    change = streamed(2, "UPDATE", 10, Phone="2")
+
+    assert later(change, read(1, 5, 5.2, Phone="1")).fields.named == {}
+
+
 def test_what_the_lists_name_and_the_body_lacks_is_null_or_untold():
     change = streamed(2, "UPDATE", 2, Website="w")
     change.changed_fields = ["Website", "Phone", "BillingAddress.City"]
