@@ -51,10 +51,10 @@ def install_modules(cache: Path, home: Path = HERE) -> Path:
             done = subprocess.run(
                 command, cwd=workshop, capture_output=True, check=False, text=True, timeout=200
             )
-            why = done.stderr.partition("\n")[0] if done.returncode else ""
+            failed, why = done.returncode != 0, done.stderr.partition("\n")[0]
         except subprocess.TimeoutExpired as error:
-            why = str(error)
-        if why:
+            failed, why = True, str(error)
+        if failed:
             raise RuntimeError(f"npm could not install; run `npm ci` in {home}: {why}")
         Path(workshop, "node_modules").rename(folder)
     return folder
