@@ -1,7 +1,8 @@
 """`make mutants`: tries a seeded sample of mutations, each against the tests that cover it.
 
 Results are kept in var/mutants: a killed mutation of unchanged source is not tried again, so that a
-second run tries only the survivors.
+second run tries only the survivors. What a person has judged to be equivalent comes last, if there
+is time left.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from tests.mutants.areas import AREAS, ROOT, modules
 from tests.mutants.covering import Covering, recorded
 from tests.mutants.mutations import Mutation, mutations_of, sample
-from tests.mutants.report import TARGET, report, share_killed
+from tests.mutants.report import TARGET, judged, report, share_killed
 from tests.mutants.trying import Result, Tree, Verdict
 
 FOLDER = ROOT / "var" / "mutants"
@@ -29,6 +30,7 @@ FOLDER = ROOT / "var" / "mutants"
 
 def main() -> int:
     options = _options()
+    until = time.monotonic() + options.minutes * 60
     FOLDER.mkdir(parents=True, exist_ok=True)
     chosen = _chosen(options.sample, options.seed, options.area)
     if options.list:
@@ -39,8 +41,10 @@ def main() -> int:
     results = {} if options.fresh else dict(_kept())
     coverings = recorded(FOLDER, _signature(), options.jobs)
     left = [one for mutations in chosen.values() for one in mutations if one.key not in results]
+    equivalent, _ = judged()
+    left.sort(key=lambda one: one.key in equivalent)
     print(f"{len(left)} mutations to try", flush=True)
-    _try_all(left, coverings, results, options)
+    _try_all(left, coverings, results, options.jobs, until)
     (FOLDER / "report.md").write_text(report(chosen, results), encoding="utf-8")
     print(report(chosen, results))
     return 0 if share_killed(chosen, results) >= TARGET else 1
@@ -51,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=300, help="how many (default 300)")
     parser.add_argument("--seed", type=int, default=1, help="which (default 1)")
     parser.add_argument("--area", choices=AREAS, help="of one area alone")
-    parser.add_argument("--minutes", type=float, default=60, help="stop after (default 60)")
+    parser.add_argument("--minutes", type=float, default=60, help="stop after so many (default 60)")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once (default 2)")
     parser.add_argument("--fresh", action="store_true", help="try again what was killed before")
     parser.add_argument("--list", action="store_true", help="print the sample and try nothing")
@@ -73,9 +77,9 @@ def _try_all(
     mutations: Sequence[Mutation],
     coverings: list[Covering],
     results: dict[str, Result],
-    options: argparse.Namespace,
+    jobs: int,
+    until: float,
 ) -> None:
-    until = time.monotonic() + options.minutes * 60
     waiting: queue.SimpleQueue[Mutation] = queue.SimpleQueue()
     for one in mutations:
         waiting.put(one)
@@ -92,8 +96,8 @@ def _try_all(
             _keep(mutation, result)
             print(f"{result.verdict:9} {mutation.key}\n          {result.by}", flush=True)
 
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for done in [pool.submit(work, number) for number in range(options.jobs)]:
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in [pool.submit(work, number) for number in range(jobs)]:
             done.result()
     if not waiting.empty():
         print(f"out of time: {waiting.qsize()} were not tried")

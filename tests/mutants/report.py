@@ -6,6 +6,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from tests.mutants.mutations import Mutation
 from tests.mutants.trying import Result, Verdict
@@ -25,7 +26,7 @@ def judged() -> tuple[Mapping[str, str], Mapping[str, str]]:
 def report(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]) -> str:
     equivalent, unnoticed = judged()
     lines = ["# Mutation tests", "", _summary(chosen, results, equivalent), ""]
-    lines += ["| area | tried | killed | survived | equivalent |", "|---|---|---|---|---|"]
+    lines += ["| area | mutations | killed | survived | equivalent |", "|---|---|---|---|---|"]
     for area, mutations in chosen.items():
         counts = _counts(mutations, results, equivalent)
         cells = [sum(counts.values()), counts["killed"], counts["survived"], counts["equivalent"]]
@@ -33,11 +34,13 @@ def report(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Resul
     lines += ["", "## Survivors", ""]
     for area, mutations in chosen.items():
         for one in mutations:
-            result = results.get(one.key)
-            if result is None or result.verdict is Verdict.KILLED:
+            outcome = _outcome(one, results, equivalent)
+            if outcome in ("", "killed"):
                 continue
-            known = f"equivalent: {equivalent[one.key]}" if one.key in equivalent else ""
-            why = known or unnoticed.get(one.key) or f"not judged yet ({result.by})"
+            if outcome == "equivalent":
+                why = f"equivalent: {equivalent[one.key]}"
+            else:
+                why = unnoticed.get(one.key) or f"not judged yet ({results[one.key].by})"
             lines.append(f"- {area}, `{one.path}:{one.line}` ({one.kind})\n  `{one.key}`\n  {why}")
     return "\n".join(lines) + "\n"
 
@@ -62,7 +65,7 @@ def _summary(
         counts += _counts(mutations, results, equivalent)
     share = share_killed(chosen, results)
     return (
-        f"{sum(counts.values())} mutations tried: {counts['killed']} killed, "
+        f"{sum(counts.values())} mutations: {counts['killed']} killed, "
         f"{counts['survived']} survived, {counts['equivalent']} equivalent. "
         f"{share:.1%} of those that are not equivalent were killed (target {TARGET:.0%})."
     )
@@ -71,10 +74,17 @@ def _summary(
 def _counts(
     mutations: Sequence[Mutation], results: Mapping[str, Result], equivalent: Mapping[str, str]
 ) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for one in mutations:
-        if result := results.get(one.key):
-            is_killed = result.verdict is Verdict.KILLED
-            is_same = not is_killed and one.key in equivalent
-            counts["killed" if is_killed else "equivalent" if is_same else "survived"] += 1
-    return counts
+    outcomes = (_outcome(one, results, equivalent) for one in mutations)
+    return Counter(outcome for outcome in outcomes if outcome)
+
+
+def _outcome(
+    one: Mutation, results: Mapping[str, Result], equivalent: Mapping[str, str]
+) -> Literal["killed", "equivalent", "survived", ""]:
+    """Return what is known of a mutation: an empty text if it was neither tried nor judged."""
+    result = results.get(one.key)
+    if result is not None and result.verdict is Verdict.KILLED:
+        return "killed"
+    if one.key in equivalent:
+        return "equivalent"
+    return "survived" if result is not None else ""
