@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from tests.mutants.report import TARGET, judged, report, share_killed
 from tests.mutants.trying import Result, Tree, Verdict
 
 FOLDER = ROOT / "var" / "mutants"
+#: Tests mostly wait: two at once use less than one core.
+_JOBS = 2 * (os.cpu_count() or 1)
 
 
 def main() -> int:
@@ -56,7 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="which (default 1)")
     parser.add_argument("--area", choices=AREAS, help="of one area alone")
     parser.add_argument("--minutes", type=float, default=60, help="stop after so many (default 60)")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at once (default 2)")
+    parser.add_argument("--jobs", type=int, default=_JOBS, help=f"at once (default {_JOBS})")
     parser.add_argument("--fresh", action="store_true", help="try again what was killed before")
     parser.add_argument("--list", action="store_true", help="print the sample and try nothing")
     return parser.parse_args()
