@@ -14,6 +14,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,12 +43,12 @@ def main() -> int:
                 print(f"{area}: {one.path}:{one.line} {one.kind}: {one.key}")
         return 0
     results = {} if options.fresh else dict(_kept())
-    coverings = recorded(FOLDER, _signature(), options.jobs)
+    covering = recorded(FOLDER, _signature(), options.jobs)
     left = [one for mutations in chosen.values() for one in mutations if one.key not in results]
     equivalent, _ = judged()
     left.sort(key=lambda one: one.key in equivalent)
     print(f"{len(left)} mutations to try", flush=True)
-    _try_all(left, coverings, results, options.jobs, until)
+    _try_all(left, covering, results, options.jobs, until)
     (FOLDER / "report.md").write_text(report(chosen, results), encoding="utf-8")
     print(report(chosen, results))
     return 0 if share_killed(chosen, results) >= TARGET else 1
@@ -78,7 +79,7 @@ def _chosen(size: int, seed: int, only: str | None) -> dict[str, list[Mutation]]
 
 def _try_all(
     mutations: Sequence[Mutation],
-    coverings: list[Covering],
+    covering: Covering,
     results: dict[str, Result],
     jobs: int,
     until: float,
@@ -87,21 +88,27 @@ def _try_all(
     for one in mutations:
         waiting.put(one)
 
+    is_interrupted = threading.Event()
+
     def work(number: int) -> None:
         tree = Tree(FOLDER / f"tree-{number}")
-        while time.monotonic() < until:
+        while time.monotonic() < until and not is_interrupted.is_set():
             try:
                 mutation = waiting.get_nowait()
             except queue.Empty:
                 return
-            result = tree.try_out(mutation, coverings)
+            result = tree.try_out(mutation, covering)
             results[result.key] = result
             _keep(mutation, result)
             print(f"{result.verdict:9} {mutation.key}\n          {result.by}", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
-        for done in [pool.submit(work, number) for number in range(jobs)]:
-            done.result()
+        try:
+            for done in [pool.submit(work, number) for number in range(jobs)]:
+                done.result()
+        except BaseException:
+            is_interrupted.set()
+            raise
     if not waiting.empty():
         print(f"out of time: {waiting.qsize()} were not tried")
 

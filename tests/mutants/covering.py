@@ -1,4 +1,4 @@
-"""The tests that run a line, by database, recorded in one run of the suite on each."""
+"""The tests that run a line, recorded in one run of the suite, on PostgreSQL if it is installed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,16 @@ from typing import Any
 import coverage
 
 from tests.mutants.areas import ROOT, every_module
+from tests.servers import missing_postgres
 
 #: Tests of whole processes run little of the product in the process that is traced.
 _NOT_TRACED = ("browser", "deploy", "docs", "mutants", "peer", "cdcproject", "secrecy", "system")
-_NOT_ON_POSTGRES = (
-    *_NOT_TRACED,
-    "bad_inputs",
-    "listeners/salesforce",
-    "settings_on_the_wire",
-    "simulator",
-)
-_DATABASES = {"sqlite": _NOT_TRACED, "postgres": _NOT_ON_POSTGRES}
 
 
 @dataclass(frozen=True, slots=True)
 class Covering:
-    """The passed tests on one database, with the lines that each runs."""
+    """The passed tests, with the lines that each runs."""
 
-    database: str
     seconds: dict[str, float]
     lines: dict[str, dict[int, list[str]]]
 
@@ -57,13 +49,15 @@ class Covering:
         return chosen
 
 
-def recorded(folder: Path, signature: str, jobs: int) -> list[Covering]:
-    """Return the coverage on both databases, read from `folder` if the same code was recorded."""
-    return [_recorded(folder, database, signature, jobs) for database in _DATABASES]
+def databases() -> list[str]:
+    """Return the databases that are there. On PostgreSQL few tests are skipped; on SQLite more are,
+    but they are quicker."""
+    return ["sqlite"] if missing_postgres() else ["sqlite", "postgres"]
 
 
-def _recorded(folder: Path, database: str, signature: str, jobs: int) -> Covering:
-    kept = folder / f"covering-{database}.json"
+def recorded(folder: Path, signature: str, jobs: int) -> Covering:
+    """Return the coverage, read from `folder` if the same code was recorded."""
+    kept = folder / "covering.json"
     if kept.exists():
         stored: dict[str, Any] = json.loads(kept.read_text())
         if stored["signature"] == signature:
@@ -71,8 +65,8 @@ def _recorded(folder: Path, database: str, signature: str, jobs: int) -> Coverin
                 path: {int(line): tests for line, tests in by_line.items()}
                 for path, by_line in stored["lines"].items()
             }
-            return Covering(database, stored["seconds"], lines)
-    covering = _record(folder / f"record-{database}", database, jobs)
+            return Covering(stored["seconds"], lines)
+    covering = _record(folder / "record", databases()[-1], jobs)
     kept.write_text(
         json.dumps({"signature": signature, "seconds": covering.seconds, "lines": covering.lines})
     )
@@ -85,7 +79,7 @@ def _record(folder: Path, database: str, jobs: int) -> Covering:
     print(f"recording which tests run which lines, on {database}", flush=True)
     command = [sys.executable, "-m", "pytest", "-p", "no:schemathesis", "-p", "no:cacheprovider"]
     command += ["-p", "tests.mutants.recorder", "-q", "-n", str(jobs), "--dist", "loadscope"]
-    command += [f"--ignore=tests/{name}" for name in _DATABASES[database]]
+    command += [f"--ignore=tests/{name}" for name in _NOT_TRACED]
     environment = os.environ | {"CDC_MUTANTS_RECORD": str(folder)}
     if database == "postgres":
         environment["TEST_DATABASE"] = "postgres"
@@ -98,7 +92,7 @@ def _record(folder: Path, database: str, jobs: int) -> Covering:
         seconds |= json.loads(file.read_text())
     if not seconds:
         raise SystemExit(f"no test passed on {database}; see {folder / 'output'}")
-    return Covering(database, seconds, _lines(folder, seconds))
+    return Covering(seconds, _lines(folder, seconds))
 
 
 def _lines(folder: Path, passed: dict[str, float]) -> dict[str, dict[int, list[str]]]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tests.mutants.areas import ROOT
-from tests.mutants.covering import Covering
+from tests.mutants.covering import Covering, databases
 from tests.mutants.mutations import Mutation
 
 #: The limit of the recorded time of a mutation's tests, on each database.
@@ -51,30 +51,27 @@ class Tree:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
 
-    def try_out(self, mutation: Mutation, coverings: list[Covering]) -> Result:
+    def try_out(self, mutation: Mutation, covering: Covering) -> Result:
         """Run the tests that cover the mutation, on one database after the other, until one
         fails."""
         source = (ROOT / mutation.path).read_bytes()
         self._write(mutation.path, mutation.apply(source))
-        passed = 0
         try:
-            last = mutation.line + mutation.before.count("\n")
-            for covering in coverings:
-                tests = covering.tests(
-                    mutation.path,
-                    mutation.line,
-                    last,
-                    BUDGET_SECONDS,
-                    is_of_module=mutation.is_of_module,
-                )
-                if tests and (failure := self._failure(tests, covering.database)):
+            tests = covering.tests(
+                mutation.path,
+                mutation.line,
+                mutation.line + mutation.before.count("\n"),
+                BUDGET_SECONDS,
+                is_of_module=mutation.is_of_module,
+            )
+            if not tests:
+                return Result(mutation.key, Verdict.UNCOVERED, "no test runs it")
+            for database in databases():
+                if failure := self._failure(tests, database):
                     return Result(mutation.key, Verdict.KILLED, failure)
-                passed += len(tests)
         finally:
             self._write(mutation.path, source)
-        if not passed:
-            return Result(mutation.key, Verdict.UNCOVERED, "no test runs it")
-        return Result(mutation.key, Verdict.SURVIVED, f"{passed} tests pass")
+        return Result(mutation.key, Verdict.SURVIVED, f"{len(tests)} tests pass")
 
     def _write(self, path: str, source: bytes) -> None:
         """Write the source with a new time: Python recognizes a changed module by size and
