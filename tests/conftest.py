@@ -29,6 +29,8 @@ pytest_plugins = ["pytest_cdc"]
 STARTERS = {"processes", "simulator", "any_broker", "postgres"}
 STARTING_SERVERS = ("settings_on_the_wire", "simulator")
 LONGEST = "test_mirrors_in_chaos"
+#: Folders that take most of the time of all tests that start no process.
+SLOW = ("bad_inputs", "external", "load", "token_stores", "tracking", "verify")
 STARTING_PROCESSES = ("system", "peer", "browser", "secrecy", "cdcproject", "deploy")
 
 
@@ -57,6 +59,8 @@ def pytest_collection_modifyitems(items):
         folders = {*item.path.relative_to(Path(__file__).parent).parts}
         if folders & {*STARTING_PROCESSES, *STARTING_SERVERS} or STARTERS & {*item.fixturenames}:
             item.add_marker("process")
+        if folders & {*SLOW}:
+            item.add_marker("slow")
     _take_turns(items)
 
 

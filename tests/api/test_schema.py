@@ -23,6 +23,8 @@ from tests.api.requests import (
     STATUS,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def schema(db):

@@ -15,6 +15,8 @@ from rest_framework.authtoken.models import Token
 from cdcproject.wsgi import application
 from tests.api.filled import fill
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("CDC_TEST_EXAMPLES", "0"))
 CONFIG = {
     "checks": {

@@ -9,6 +9,8 @@ from tests.remote_worker import remote_worker
 from tests.sample_data import make_listener
 from tests.servers import RedisServer
 
+pytestmark = pytest.mark.slow
+
 TRACKED = {"track": True, "report_timeout": 60, "on_unknown": "dead"}
 
 

@@ -6,6 +6,8 @@ from handlers.models import Destination, HandlerMapping
 from listeners.models import Listener
 from tests.commands.running import CONNECTION, Output
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def apply(file):

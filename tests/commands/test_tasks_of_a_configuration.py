@@ -9,6 +9,8 @@ from tests.remote_worker import remote_worker
 from tests.sample_data import change
 from tests.servers import RedisServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def apply(file):

@@ -16,6 +16,8 @@ from listeners.secrets.encrypted_field import Secret
 from tests.console.opened_form import opened, posted
 from tests.sample_data import make_listener, make_mapping
 
+pytestmark = pytest.mark.slow
+
 BOTH = "another user or program changed it after you opened this page"
 
 

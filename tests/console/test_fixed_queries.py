@@ -17,6 +17,8 @@ from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redeliver
 from listeners.models import Connection, Listener, Position
 from tests.sample_data import make_deleted_mapping, make_mapping
 
+pytestmark = pytest.mark.slow
+
 RECORD = "0015g00000EqG9GAAV"
 LOG = "/admin/audit/auditlogentry/"
 DELIVERIES = "/admin/handlers/delivery/"

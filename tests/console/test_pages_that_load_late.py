@@ -6,6 +6,8 @@ import pytest
 from tests.cdcproject.own_project import OwnProject
 from tests.nursery import ROOT
 
+pytestmark = pytest.mark.slow
+
 CRM = {
     "crm/__init__.py": "",
     "crm/models.py": """

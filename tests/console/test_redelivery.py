@@ -10,6 +10,7 @@ from tests.running import run_delivery
 from tests.sample_data import change, make_mapping
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker", "journal"),
 ]

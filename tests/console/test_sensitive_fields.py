@@ -16,6 +16,8 @@ from listeners.field_masking import fields_of, flaws, masked, redacted
 from tests.console.conftest import NOW
 from tests.sample_data import make_mapping
 
+pytestmark = pytest.mark.slow
+
 SECRET = "078-05-1120"
 DATA = {
     "SSN__c": SECRET,

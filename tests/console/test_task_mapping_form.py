@@ -8,6 +8,8 @@ from tests.remote_worker import remote_worker
 from tests.sample_data import make_mapping
 from tests.servers import RedisServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shop(db):

@@ -17,7 +17,7 @@ from listeners.models import Position
 from tests.sample_data import listener_of
 from tests.servers import PATIENCE_SECONDS, wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,11 @@ from tests.consumer.gapped import composites, deliveries, entries, unseen_create
 from tests.consumer.hearing import begin_now, hear
 from tests.sample_data import make_mapping
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 def test_the_record_is_read_and_recorded_and_delivered(org, heard, account):

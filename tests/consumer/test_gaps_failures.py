@@ -16,7 +16,11 @@ from listeners import crash_points
 from tests.consumer.gapped import composites, deliveries, entries
 from tests.consumer.hearing import begin_now, hear
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 def test_after_a_failure_fewer_are_read_at_once(org, heard):

@@ -9,6 +9,8 @@ from listeners.models import Listener, Position
 from tests.sample_data import connection_to, listener_of, make_listener
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def tip_listener(transactional_db, org):

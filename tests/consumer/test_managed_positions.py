@@ -30,7 +30,7 @@ from tests.listeners.salesforce.pubsub.streams import ORG, NumberedTokens
 from tests.sample_data import lease_of, listener_of
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def recorded() -> list[str]:

@@ -23,6 +23,8 @@ from tests.nursery import ROOT
 from tests.sample_data import lease_of, listener_of
 from tests.servers import PATIENCE_SECONDS, wait_for
 
+pytestmark = pytest.mark.slow
+
 Kind = Incident.Kind
 
 

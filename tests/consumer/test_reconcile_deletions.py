@@ -18,7 +18,11 @@ from tests.consumer.losing import asked, run, unseen_setup
 from tests.sample_data import make_mapping
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 @pytest.fixture(scope="module")

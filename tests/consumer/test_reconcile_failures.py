@@ -19,7 +19,11 @@ from tests.sample_data import make_listener, make_mapping
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from tests.listeners.salesforce.pubsub.streams import NumberedTokens
 from tests.sample_data import lease_of, make_listener
 from tests.servers import PATIENCE_SECONDS, wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 BROKEN_OFF = Refusal(grpc.StatusCode.UNAVAILABLE)
 REPLAY_REFUSED = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "subscription.fetch.replayid.corrupted")

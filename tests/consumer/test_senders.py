@@ -17,7 +17,7 @@ from listeners.models import Listener
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import RedisServer, wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from listeners.models import Listener, Position
 from tests.sample_data import lease_of, listener_of, make_listener, received
 from tests.servers import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def is_receiving(count: int = 1) -> bool:

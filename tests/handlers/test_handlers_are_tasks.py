@@ -15,6 +15,8 @@ from handlers.sdk import registry
 from tests.nursery import ROOT
 from tests.sample_data import change, lease_of, make_mapping, received
 
+pytestmark = pytest.mark.slow
+
 #: The imports of each process before it serves.
 PROCESSES = {
     "worker or beat": "from cdcproject.celery import app; app.loader.init_worker(); app.finalize()",

@@ -14,6 +14,8 @@ from tests.listeners.salesforce.hostile import MIB, HostileServer, packed
 from tests.listeners.salesforce.test_answers_that_are_too_large import MOST_MEBIBYTES, asked
 from tests.settings_on_the_wire.loop_server import LoopServer
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_answer_of_a_gigabyte_is_left_unread():
     with HostileServer(packed(b"\0", 1024 * MIB)) as server:

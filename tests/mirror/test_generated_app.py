@@ -16,6 +16,8 @@ from mirror.schema.model_code import module_code
 from tests.cdcproject.own_project import OwnProject
 from tests.mirror.every_type import EVERY_TYPE
 
+pytestmark = pytest.mark.slow
+
 ASK = """
     import json
     import sys

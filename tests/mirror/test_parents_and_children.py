@@ -13,6 +13,7 @@ from tests.sample_data import ANN, listener_of
 from tests.simulator.process import SimulatorProcess
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker"),
 ]

@@ -24,6 +24,8 @@ from tests.listeners.salesforce.hostile import MIB, HostileServer, packed, twice
 from tests.listeners.salesforce.messages import CHANNEL
 from tests.listeners.salesforce.scripted import Reply, ScriptedOrg, plain_http
 
+pytestmark = pytest.mark.slow
+
 #: More than any of them takes, and a fraction of what the parsed answer would.
 MOST_MEBIBYTES = 500
 LISTS = packed(b"[],", 250 * MIB, b"[", b"[]]")

@@ -16,6 +16,8 @@ from listeners.salesforce.http.request import Answer, NoAuth, exchange
 from tests.listeners.salesforce.scripted import plain_http
 from tests.settings_on_the_wire.loop_server import LoopServer
 
+pytestmark = pytest.mark.slow
+
 READ = 20.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 

@@ -29,6 +29,8 @@ from tests.listeners.salesforce.pubsub.scripted import playing
 from tests.listeners.salesforce.pubsub.scripted_events import batch, event
 from tests.listeners.salesforce.pubsub.streams import names_of, opened, polled
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 THE_HEADER = {"name": "ChangeEventHeader", "type": HEADER}
 
