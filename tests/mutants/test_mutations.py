@@ -64,7 +64,7 @@ def test_a_sample_depends_on_its_seed_alone():
 
 def test_the_quickest_tests_of_a_line_are_chosen_and_all_of_the_module_for_its_own_statements():
     lines = {"queue.py": {1: ["prepares"], 9: ["slow", "quick"]}}
-    covering = Covering("sqlite", {"prepares": 3.0, "quick": 1.0, "slow": 9.0}, lines)
+    covering = Covering({"prepares": 3.0, "quick": 1.0, "slow": 9.0}, lines)
 
     assert covering.tests("queue.py", 9, 9, budget=5.0) == ["quick"]
     assert covering.tests("queue.py", 1, 1, budget=5.0) == ["prepares"]
