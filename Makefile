@@ -33,7 +33,7 @@ help:
 	@echo "make wheel   the product as a package for pip, in var/wheel"
 	@echo "make up      the product in containers (needs Docker with Compose)"
 	@echo "make test    the whole test suite, on PostgreSQL where it is installed, or else on SQLite"
-	@echo "make quick   the quick tests that start no process, on SQLite: for the inner loop"
+	@echo "make quick   a quick part of the suite, on SQLite: for the inner loop"
 	@echo "make guides  the guides for each situation, followed as written"
 	@echo "make check   format, lint, types, import layers, migrations, the manual, known vulnerabilities"
 	@echo "make docs    the manual as a site, in var/site; make docs-live serves it while it is written"

@@ -11,5 +11,5 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 CELERY_BROKER_URL = os.environ["CELERY_BROKER_URL"]
 CELERY_TASK_IGNORE_RESULT = True
-#: Where the product sends, too: the messages there are counted after a run.
+#: The product's queue, too: `Valkey.waiting` counts its messages after a run.
 CELERY_TASK_DEFAULT_QUEUE = "cdc"

@@ -40,7 +40,8 @@ class Broker(Protocol):
         """Return the number of messages that wait in a queue, 0 if it does not exist."""
 
     def waiting(self) -> int:
-        """Return the number of messages held, those delivered and not yet acknowledged included."""
+        """Return the number of messages held, those delivered and not yet acknowledged included;
+        on Valkey, of the queue `cdc` alone."""
 
     def version(self) -> str: ...
 

@@ -50,8 +50,8 @@ class Covering:
 
 
 def databases() -> list[str]:
-    """Return the databases that are there. On PostgreSQL few tests are skipped; on SQLite more are,
-    but they are quicker."""
+    """Return the installed databases, the quickest first. The last one is recorded: on PostgreSQL
+    fewer tests are skipped."""
     return ["sqlite"] if missing_postgres() else ["sqlite", "postgres"]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 from tests.mutants.mutations import Mutation
 from tests.mutants.trying import Result, Verdict
@@ -14,6 +15,13 @@ from tests.mutants.trying import Result, Verdict
 #: The share that tests must kill of the mutations that change the product's behaviour.
 TARGET = 0.9
 _JUDGED = Path(__file__).parent / "judged.toml"
+
+
+class Outcome(StrEnum):
+    KILLED = "killed"
+    SURVIVED = "survived"
+    EQUIVALENT = "equivalent"
+    NOT_TRIED = "not tried"
 
 
 def judged() -> tuple[Mapping[str, str], Mapping[str, str]]:
@@ -25,66 +33,68 @@ def judged() -> tuple[Mapping[str, str], Mapping[str, str]]:
 
 def report(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]) -> str:
     equivalent, unnoticed = judged()
-    lines = ["# Mutation tests", "", _summary(chosen, results, equivalent), ""]
-    lines += ["| area | mutations | killed | survived | equivalent |", "|---|---|---|---|---|"]
+    lines = ["# Mutation tests", "", _summary(chosen, results), ""]
+    lines += ["| area | mutations | killed | survived | equivalent | not tried |"]
+    lines += ["|---|---|---|---|---|---|"]
     for area, mutations in chosen.items():
-        counts = _counts(mutations, results, equivalent)
-        cells = [sum(counts.values()), counts["killed"], counts["survived"], counts["equivalent"]]
+        counts = _counts(mutations, results)
+        cells = [len(mutations), *(counts[outcome] for outcome in Outcome)]
         lines.append(f"| {area} | {' | '.join(map(str, cells))} |")
     lines += ["", "## Survivors", ""]
     for area, mutations in chosen.items():
-        for one in mutations:
-            outcome = _outcome(one, results, equivalent)
-            if outcome in ("", "killed"):
-                continue
-            if outcome == "equivalent":
-                why = f"equivalent: {equivalent[one.key]}"
-            else:
-                why = unnoticed.get(one.key) or f"not judged yet ({results[one.key].by})"
-            lines.append(f"- {area}, `{one.path}:{one.line}` ({one.kind})\n  `{one.key}`\n  {why}")
+        for mutation in mutations:
+            match _outcome(mutation, results, equivalent):
+                case Outcome.SURVIVED:
+                    by = results[mutation.key].by
+                    why = unnoticed.get(mutation.key) or f"not judged yet ({by})"
+                case Outcome.EQUIVALENT:
+                    why = f"equivalent: {equivalent[mutation.key]}"
+                    why += "" if mutation.key in results else " (not tried)"
+                case Outcome.KILLED | Outcome.NOT_TRIED:
+                    continue
+            place = f"{area}, `{mutation.path}:{mutation.line}` ({mutation.kind})"
+            lines.append(f"- {place}\n  `{mutation.key}`\n  {why}")
     return "\n".join(lines) + "\n"
 
 
-def share_killed(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]) -> float:
-    """Return the share of killed mutations among those tried that are not equivalent."""
-    equivalent, _ = judged()
-    counts: Counter[str] = Counter()
-    for mutations in chosen.values():
-        counts += _counts(mutations, results, equivalent)
-    relevant = counts["killed"] + counts["survived"]
-    return counts["killed"] / relevant if relevant else 0.0
+def is_met(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]) -> bool:
+    """Return whether all that are not equivalent were tried, and enough of them killed."""
+    counts = _all_counts(chosen, results)
+    return not counts[Outcome.NOT_TRIED] and _share_killed(counts) >= TARGET
 
 
-def _summary(
-    chosen: Mapping[str, Sequence[Mutation]],
-    results: Mapping[str, Result],
-    equivalent: Mapping[str, str],
-) -> str:
-    counts: Counter[str] = Counter()
-    for mutations in chosen.values():
-        counts += _counts(mutations, results, equivalent)
-    share = share_killed(chosen, results)
+def _summary(chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]) -> str:
+    counts = _all_counts(chosen, results)
+    every = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome)
     return (
-        f"{sum(counts.values())} mutations: {counts['killed']} killed, "
-        f"{counts['survived']} survived, {counts['equivalent']} equivalent. "
-        f"{share:.1%} of those that are not equivalent were killed (target {TARGET:.0%})."
+        f"{counts.total()} mutations: {every}. {_share_killed(counts):.1%} of those tried that are "
+        f"not equivalent were killed (target {TARGET:.0%})."
     )
 
 
-def _counts(
-    mutations: Sequence[Mutation], results: Mapping[str, Result], equivalent: Mapping[str, str]
-) -> Counter[str]:
-    outcomes = (_outcome(one, results, equivalent) for one in mutations)
-    return Counter(outcome for outcome in outcomes if outcome)
+def _share_killed(counts: Counter[Outcome]) -> float:
+    relevant = counts[Outcome.KILLED] + counts[Outcome.SURVIVED]
+    return counts[Outcome.KILLED] / relevant if relevant else 0.0
+
+
+def _all_counts(
+    chosen: Mapping[str, Sequence[Mutation]], results: Mapping[str, Result]
+) -> Counter[Outcome]:
+    return _counts(list(chain.from_iterable(chosen.values())), results)
+
+
+def _counts(mutations: Sequence[Mutation], results: Mapping[str, Result]) -> Counter[Outcome]:
+    equivalent, _ = judged()
+    return Counter(_outcome(mutation, results, equivalent) for mutation in mutations)
 
 
 def _outcome(
-    one: Mutation, results: Mapping[str, Result], equivalent: Mapping[str, str]
-) -> Literal["killed", "equivalent", "survived", ""]:
-    """Return what is known of a mutation: an empty text if it was neither tried nor judged."""
-    result = results.get(one.key)
+    mutation: Mutation, results: Mapping[str, Result], equivalent: Mapping[str, str]
+) -> Outcome:
+    """Return what is known of a mutation. A test that kills it refutes a person's judgement."""
+    result = results.get(mutation.key)
     if result is not None and result.verdict is Verdict.KILLED:
-        return "killed"
-    if one.key in equivalent:
-        return "equivalent"
-    return "survived" if result is not None else ""
+        return Outcome.KILLED
+    if mutation.key in equivalent:
+        return Outcome.EQUIVALENT
+    return Outcome.NOT_TRIED if result is None else Outcome.SURVIVED

@@ -2,6 +2,8 @@
 
 from tests.mutants.covering import Covering
 from tests.mutants.mutations import mutations_of, sample
+from tests.mutants.report import is_met, report
+from tests.mutants.trying import Result, Verdict
 
 SOURCE = b'''
 class Queue:
@@ -69,3 +71,28 @@ def test_the_quickest_tests_of_a_line_are_chosen_and_all_of_the_module_for_its_o
     assert covering.tests("queue.py", 9, 9, budget=5.0) == ["quick"]
     assert covering.tests("queue.py", 1, 1, budget=5.0) == ["prepares"]
     assert covering.tests("queue.py", 1, 1, budget=5.0, is_of_module=True) == ["quick", "prepares"]
+
+
+def test_a_report_says_what_was_not_tried_and_is_not_met_by_the_rest(monkeypatch):
+    mutations = mutations_of("queue.py", SOURCE)[:5]
+    killed, survived, equivalent, refuted, not_tried = (mutation.key for mutation in mutations)
+    known = {equivalent: "nothing changes", refuted: "nothing changes"}
+    monkeypatch.setattr("tests.mutants.report.judged", lambda: (known, {survived: "hard to see"}))
+    results = {
+        killed: Result(killed, Verdict.KILLED, "FAILED test_it"),
+        survived: Result(survived, Verdict.SURVIVED, "3 tests pass"),
+        refuted: Result(refuted, Verdict.KILLED, "FAILED test_it"),
+    }
+    chosen = {"queues": mutations}
+
+    text = report(chosen, results)
+
+    assert "5 mutations: 2 killed, 1 survived, 1 equivalent, 1 not tried. 66.7% of those" in text
+    assert "| queues | 5 | 2 | 1 | 1 | 1 |" in text
+    assert "hard to see" in text
+    assert "equivalent: nothing changes (not tried)" in text
+    assert not_tried not in text
+    del results[survived]
+    assert not is_met(chosen, results)
+    results |= {key: Result(key, Verdict.KILLED, "FAILED test_it") for key in (survived, not_tried)}
+    assert is_met(chosen, results)
