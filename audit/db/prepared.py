@@ -103,7 +103,7 @@ class _Statement:
         sql, parameters = self._compiler.as_sql()
         self.names = [value.name for value in parameters if isinstance(value, Param)]
         literals = ["%s" if isinstance(value, Param) else _literal(value) for value in parameters]
-        self.sql = sql.replace("%%", "%%%%") % tuple(literals)
+        self.sql: str = sql.replace("%%", "%%%%") % tuple(literals)
         self._selected = [expression for expression, *_ in self._compiler.select or ()]
         self._converters = self._compiler.get_converters(self._selected)
 
@@ -130,6 +130,11 @@ class Prepared:
     def __init__(self, build: Callable[[], Built]) -> None:
         """`build` returns the query; it is called at the first use, when the models are ready."""
         self._build = build
+
+    @property
+    def sql(self) -> str:
+        """The SQL with its constants, for a part of another statement."""
+        return self._statement.sql
 
     def objects(self, **given: Any) -> list[Any]:
         """Return the selected objects, with those of `select_related`."""

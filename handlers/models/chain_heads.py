@@ -1,13 +1,13 @@
-"""The query for the next delivery of each chain: the first blocked one, provided that no delivery
-of the chain is open or halts it, and that it awaits neither its record nor the mirror."""
+"""The queries that look into each of many chains: whether it is occupied, and its next delivery."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import connection
+
+from audit.db.prepared import Prepared, prepared_cursor, stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Follower:
     max_attempts: int | None
 
 
+_ON_POSTGRESQL, _ON_SQLITE = "unnest(%s::text[]) AS c (value)", "json_each(%s) AS c"
+_OCCUPIED = "SELECT c.value FROM {chains} WHERE ({delivery}) IS NOT NULL"
 #: Reads one row for each chain, however long the chain is: PostgreSQL evaluates a subquery with a
 #: LIMIT for each chain and does not turn it into a join. The conditions repeat those of the partial
 #: indexes literally, because SQLite uses a partial index only then.
@@ -50,6 +52,21 @@ ORDER BY d.id
 """
 
 
+def occupied(chains: Collection[str], of_chain: Prepared) -> set[str]:
+    """Return the chains of which `of_chain` finds a delivery, with `c.value` as its chain.
+
+    PostgreSQL looks up each chain in the index. With the chains as an array it would read all open
+    deliveries instead if there were few when it made its plan, however many there are later.
+    """
+    if not chains:
+        return set()
+    given = _ON_POSTGRESQL if connection.vendor == "postgresql" else _ON_SQLITE
+    with prepared_cursor() as cursor:
+        sql = _OCCUPIED.format(chains=given, delivery=of_chain.sql)
+        cursor.execute(sql, stored([list(chains)]))
+        return {chain for (chain,) in cursor.fetchall()}
+
+
 def followers(chains: Collection[str]) -> list[Follower]:
     """Return the first blocked delivery of each chain that has no open or halting delivery.
 
@@ -58,15 +75,13 @@ def followers(chains: Collection[str]) -> list[Follower]:
     if not chains:
         return []
     if connection.vendor == "postgresql":
-        parameter: str | list[str] = list(chains)
-        sql = _FOLLOWERS.format(chains="unnest(%s::text[]) AS c (value)", halts="h.halts")
+        sql = _FOLLOWERS.format(chains=_ON_POSTGRESQL, halts="h.halts")
     else:
-        parameter = json.dumps(list(chains))
         sql = _FOLLOWERS.format(
-            chains="json_each(%s) AS c", halts="h.halts AND h.halts = 1"
+            chains=_ON_SQLITE, halts="h.halts AND h.halts = 1"
         )  # the form that Django 5.2 and 6.1 write
     with connection.cursor() as cursor:
-        cursor.execute(sql, [parameter])
+        cursor.execute(sql, stored([list(chains)]))
         return [
             Follower(pk, handler, queue, bool(external), bool(paused), counted, max_attempts)
             for pk, handler, queue, external, paused, counted, max_attempts in cursor.fetchall()

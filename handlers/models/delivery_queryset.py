@@ -11,9 +11,10 @@ from typing import Any
 from django.apps import apps
 from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models.expressions import RawSQL
 
 from audit.db.prepared import Param, Prepared
-from handlers.models.chain_heads import Follower, followers
+from handlers.models.chain_heads import Follower, followers, occupied
 from handlers.models.mapping import HandlerMapping
 
 #: How much too early a retry may start: a process's reading of the database's clock is slightly
@@ -43,13 +44,12 @@ AWAITS_REPORT = Q(is_tracked=True, state__in=("queued", "running"))
 _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), default=0), "id")
 
 
-_OCCUPIED = Prepared(
+_OF_CHAIN = Prepared(
     lambda: (
         DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-        .filter(IN_CHAIN, chain__among=Param("chains"))
+        .filter(IN_CHAIN, chain=RawSQL("c.value", ()))
         .order_by()
-        .values_list("chain")
-        .distinct()
+        .values_list("pk")[:1]
     )
 )
 
@@ -137,10 +137,9 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         the next one start, while this transaction waits for its lock. A caller that has locked the
         listener's position need not look for new chains: no other process starts one.
         """
-        wanted = set(chains) - {""}
-        occupied = {chain for (chain,) in _OCCUPIED.rows(chains=list(wanted))} if wanted else set()
-        held = self._chains_of(HOLDS_CHAIN, occupied)
-        return held | self._chains_of(IN_CHAIN, occupied - held)
+        found = occupied(set(chains) - {""}, _OF_CHAIN)
+        held = self._chains_of(HOLDS_CHAIN, found)
+        return held | self._chains_of(IN_CHAIN, found - held)
 
     def _chains_of(self, condition: Q, chains: set[str]) -> set[str]:
         if not chains:
