@@ -12,6 +12,8 @@ from tests.api.requests import CONNECTIONS, LISTENERS, connection
 from tests.commands.running import record
 from tests.sample_data import change, make_listener
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _connection(api):

@@ -14,6 +14,7 @@ from tests.sample_data import ANN, change, make_mapping
 from tests.sample_handlers import read_journal
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker", "journal", "patient_counts"),
 ]

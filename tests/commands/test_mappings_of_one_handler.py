@@ -11,7 +11,7 @@ from listeners.models import Listener
 from tests.commands.running import CONNECTION, ConfigurationFile, Output, record
 from tests.sample_data import change
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 DESTINATIONS = """\
 destinations:

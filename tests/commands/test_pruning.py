@@ -25,7 +25,11 @@ from tests.running import run_delivery
 from tests.sample_data import change, make_mapping
 from tests.servers import PATIENCE_SECONDS
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 OLD = timedelta(days=31)
 

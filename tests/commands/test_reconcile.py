@@ -13,7 +13,11 @@ from tests.consumer.losing import Entity, unseen_setup
 from tests.sample_data import make_listener, make_mapping
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 @pytest.fixture(scope="module")

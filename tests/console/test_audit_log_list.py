@@ -9,6 +9,8 @@ from audit.models import OperatorAction
 from console.admin import read_only
 from tests.sample_data import make_listener
 
+pytestmark = pytest.mark.slow
+
 LOG = "/admin/audit/auditlogentry/"
 DELIVERIES = "/admin/handlers/delivery/"
 ACTIONS = "/admin/audit/operatoraction/"

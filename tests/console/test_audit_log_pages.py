@@ -14,6 +14,8 @@ from handlers.models import Delivery
 from tests.console.conftest import NOW
 from tests.sample_data import make_listener
 
+pytestmark = pytest.mark.slow
+
 LOG = "/admin/audit/auditlogentry/"
 DELIVERIES = "/admin/handlers/delivery/"
 BY_RECEIPT = {"received_at_from_0": "2025-11-25"}

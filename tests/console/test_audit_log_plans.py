@@ -12,6 +12,8 @@ from handlers.models import Delivery
 from tests.console.conftest import NOW
 from tests.sample_data import make_deleted_mapping, make_listener
 
+pytestmark = pytest.mark.slow
+
 DELIVERIES = "/admin/handlers/delivery/"
 LOG = "/admin/audit/auditlogentry/"
 TRANSACTION = "0002343d-9d90-e395-ed20-cf416ba652ad"

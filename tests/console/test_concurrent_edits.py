@@ -10,6 +10,8 @@ from listeners.models import Connection
 from tests.console.opened_form import opened
 from tests.sample_data import make_listener, make_mapping
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def during_the_request(monkeypatch):

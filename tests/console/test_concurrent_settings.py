@@ -13,6 +13,8 @@ from tests.console.opened_form import opened, posted
 from tests.mirror.adding import add
 from tests.sample_data import make_listener, make_mapping
 
+pytestmark = pytest.mark.slow
+
 BOTH = "another user or program changed it after you opened this page"
 
 

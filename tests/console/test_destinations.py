@@ -12,7 +12,7 @@ from handlers.models import Destination, HandlerMapping
 from tests.sample_data import make_mapping
 from tests.servers import free_port
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 LIST = reverse("admin:handlers_destination_changelist")
 ADD = reverse("admin:handlers_destination_add")
 TEST = reverse("admin:handlers_destination_try_new")

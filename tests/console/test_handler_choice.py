@@ -5,6 +5,8 @@ import pytest
 from handlers.models import HandlerMapping
 from tests.sample_data import make_mapping
 
+pytestmark = pytest.mark.slow
+
 ADD = "/admin/handlers/handlermapping/add/"
 
 

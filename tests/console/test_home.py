@@ -17,6 +17,8 @@ from handlers.models import Worker
 from listeners.models import Position
 from tests.sample_data import long_lease_of, make_listener, make_mapping
 
+pytestmark = pytest.mark.slow
+
 HOME = "/admin/"
 FRAGMENT = "/admin/home/"
 #: The header of a request that reloads the page.

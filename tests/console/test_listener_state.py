@@ -13,6 +13,8 @@ from listeners.models import Listener, Position
 from tests.console.conftest import NOW
 from tests.sample_data import long_lease_of, make_listener
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def page(admin_client, listener):

@@ -13,6 +13,8 @@ from listeners.models import Listener, ListenerUserGrant, Position
 from tests.console.conftest import NOW
 from tests.sample_data import lease_of
 
+pytestmark = pytest.mark.slow
+
 LISTENERS = "/admin/listeners/listener/"
 DELIVERIES = "/admin/handlers/delivery/"
 INCIDENTS = "/admin/audit/incident/"

@@ -7,7 +7,7 @@ from mirror.models import Mirror
 from tests.mirror.adding import add
 from tests.sample_data import make_mapping
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

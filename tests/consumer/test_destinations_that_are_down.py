@@ -13,7 +13,7 @@ from consumer.status.db_metrics import State
 from handlers.models import Destination
 from tests.servers import PATIENCE_SECONDS, RedisServer
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_metrics")]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db, pytest.mark.usefixtures("patient_metrics")]
 
 
 def up() -> dict[str, float]:

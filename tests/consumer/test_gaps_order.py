@@ -14,7 +14,11 @@ from handlers.outbox import publish
 from tests.consumer.gapped import composites, deliveries, unseen_create
 from tests.consumer.hearing import hear
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 def test_until_the_record_is_read_its_delivery_waits_and_what_follows_behind_it(

@@ -13,7 +13,11 @@ from tests.consumer.gapped import composites, deliveries
 from tests.consumer.hearing import hear
 from tests.sample_data import make_mapping
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 @pytest.mark.parametrize("policy", ["deliver", "record"])

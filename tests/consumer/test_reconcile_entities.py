@@ -14,7 +14,11 @@ from tests.consumer.hearing import hear
 from tests.consumer.losing import Entity, asked, run
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import RedisServer, free_port, wait_for
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.anywhere,
 ]

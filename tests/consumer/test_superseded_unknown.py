@@ -20,6 +20,7 @@ from tests.sample_data import ANN
 from tests.sample_handlers import read_journal
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker", "journal"),
 ]

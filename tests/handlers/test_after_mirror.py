@@ -27,7 +27,11 @@ from tests.running import run_delivery
 from tests.sample_data import change, make_mapping
 from tests.sample_handlers import read_journal
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "journal"),
+]
 
 
 def test_a_delivery_waits_until_the_mirror_has_applied_its_change(followed):

@@ -41,7 +41,11 @@ from tests.mirrored import (
 from tests.running import run_delivery
 from tests.sample_data import ANN, make_mapping
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "journal"),
+]
 
 CONTACT = "003000000000001AAA"
 

@@ -35,7 +35,11 @@ from tests.redelivering import redeliver
 from tests.running import run_delivery
 from tests.sample_data import ANN, change, make_mapping
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "journal"),
+]
 
 
 def test_a_paused_handler_starts_neither_before_nor_after_the_release(followed):

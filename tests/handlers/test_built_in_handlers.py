@@ -12,6 +12,8 @@ from handlers import EventData, Metadata, Retry
 from handlers.cdc_handlers import check_post_options, log_change, post_to_url
 from tests.servers import free_port
 
+pytestmark = pytest.mark.slow
+
 
 def event(**options) -> EventData:
     metadata = Metadata(

@@ -16,7 +16,11 @@ from listeners.clock import database_clock
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.servers import PATIENCE_SECONDS, wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.sample_handlers import read_journal
 from tests.servers import wait_for
 from tests.simulator.process import SimulatorProcess
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 HANDLER_MODULE = "import handlers"
 WORKER = "import django; django.setup(); import handlers.worker.run"

@@ -21,7 +21,11 @@ from tests.handlers.leaving import on_postgresql
 from tests.sample_handlers import written_groups
 from tests.servers import PATIENCE_SECONDS
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "journal"),
+]
 
 CALLS: list[Any] = []
 

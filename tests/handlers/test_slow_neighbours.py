@@ -24,7 +24,11 @@ from tests.sample_data import change, lease_of, received
 from tests.sample_handlers import RELEASE, read_journal
 from tests.servers import PATIENCE_SECONDS, wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "journal"),
+]
 HANDLER = "tests.hang_when_told"
 
 

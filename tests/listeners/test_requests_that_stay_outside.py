@@ -31,6 +31,8 @@ from listeners.salesforce.tokens.tokens import Token
 from tests.listeners.salesforce.scripted import Reply, ScriptedOrg, of_json
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.slow
+
 SITE = parsed([])
 VERSIONS = ["1.0", "1.1", "2"]
 TOKENS = BearerToken("00D000000000001!token", "https://org.example")

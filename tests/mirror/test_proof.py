@@ -19,7 +19,11 @@ from mirror.sweeps import request_ids, request_sweep, uncovered
 from tests.mirror.adding import add, in_sync, logged
 from tests.sample_data import ANN
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 NOW = timezone.now().replace(microsecond=0)
 EARLIER, LATER = NOW - timedelta(hours=5), NOW + timedelta(hours=1)
 

@@ -31,6 +31,8 @@ from tests.kinds_of_login import KINDS_WITH_A_LOGIN, kinds_of
 from tests.listeners.salesforce.messages import CHANNEL, CONNECT, HANDSHAKE, refused
 from tests.listeners.salesforce.scripted import TOKEN_PATH, Reply, ScriptedOrg, of_json, plain_http
 
+pytestmark = pytest.mark.slow
+
 HUSH = "hush-hush"
 KEY = (
     rsa.generate_private_key(65537, 2048)

@@ -21,6 +21,8 @@ from mirror.apply.guard import (
     read_time,
 )
 
+pytestmark = pytest.mark.slow
+
 APPLY, SKIP, READ = Verdict.APPLY, Verdict.SKIP, Verdict.READ
 SECOND = 1000
 BASE = 1_790_000_000_000

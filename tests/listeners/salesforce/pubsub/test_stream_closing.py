@@ -22,6 +22,8 @@ from tests.listeners.salesforce.pubsub.scripted_events import batch, shown
 from tests.listeners.salesforce.pubsub.streams import names_of
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def in_another_thread(work):
     """Start the work in a thread; the returned list gets its error."""

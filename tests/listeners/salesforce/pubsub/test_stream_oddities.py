@@ -13,6 +13,8 @@ from tests.listeners.salesforce.pubsub.scripted import Refusal
 from tests.listeners.salesforce.pubsub.scripted_events import batch, shown
 from tests.listeners.salesforce.pubsub.streams import names_of, opened_and_polled, stream_to
 
+pytestmark = pytest.mark.slow
+
 
 def reset_without_an_error(wire, stream):
     wire.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])

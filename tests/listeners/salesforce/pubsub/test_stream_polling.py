@@ -29,6 +29,8 @@ from tests.listeners.salesforce.pubsub.streams import (
 )
 from tests.servers import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def test_events_come_in_order_as_the_streaming_api_would_have_sent_them(serve, connect):
     stream = opened(connect, serve(playing(batch(1, 3), batch(4, 5))))
