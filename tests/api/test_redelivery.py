@@ -10,6 +10,7 @@ from tests.commands.running import record
 from tests.sample_data import change, make_mapping
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("broker", "patient_counts"),
 ]

@@ -8,6 +8,8 @@ from listeners.salesforce.rest.records import long_id
 from tests.console.conftest import NOW
 from tests.sample_data import make_listener
 
+pytestmark = pytest.mark.slow
+
 LOG = "/admin/audit/auditlogentry/"
 SHORT, LONG = "0015g00000EqG9G", "0015g00000EqG9GAAV"
 

@@ -14,7 +14,7 @@ from listeners.models import Listener
 from tests.console.conftest import NOW
 from tests.sample_data import make_listener, make_mapping
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 NEW = "/admin/handlers/handlermapping/add/preview/"
 

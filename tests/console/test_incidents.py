@@ -7,6 +7,8 @@ from django.utils import timezone
 from audit.models import Incident, OperatorAction
 from tests.console.conftest import NOW
 
+pytestmark = pytest.mark.slow
+
 INCIDENTS = "/admin/audit/incident/"
 
 

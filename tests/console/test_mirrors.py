@@ -11,6 +11,8 @@ from mirror.models import Mirror, MirrorRun
 from tests.mirror.adding import add, in_sync
 from tests.sample_data import make_listener, make_mapping
 
+pytestmark = pytest.mark.slow
+
 MIRRORS = "/admin/mirror/mirror/"
 
 

@@ -8,6 +8,8 @@ from handlers.models import Delivery
 from tests.console.conftest import NOW
 from tests.sample_data import ANN
 
+pytestmark = pytest.mark.slow
+
 PATHS = {
     AuditLogEntry: "/admin/audit/auditlogentry/",
     Incident: "/admin/audit/incident/",

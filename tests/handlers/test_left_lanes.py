@@ -27,7 +27,11 @@ from tests.running import run_delivery
 from tests.sample_data import ANN, change, lease_of, make_listener, make_mapping, received
 from tests.sample_handlers import read_journal
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "journal"),
+]
 
 CONTACT = "003000000000001AAA"
 

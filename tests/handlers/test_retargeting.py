@@ -17,7 +17,11 @@ from tests.running import run_delivery
 from tests.sample_data import change, lease_of, make_mapping, received
 from tests.sample_handlers import read_journal
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker", "journal")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker", "journal"),
+]
 
 
 def record(listener, *messages):

@@ -13,6 +13,8 @@ from mirror.sweeps import request_sweep
 from tests.mirror.adding import add, in_sync, logged
 from tests.mirror.crm.models import Account
 
+pytestmark = pytest.mark.slow
+
 NOW = timezone.now()
 EARLIER = datetime(2026, 1, 31, 12, 4, 31, tzinfo=UTC)
 

@@ -24,7 +24,11 @@ from tests.mirror.apply.changing import (
 from tests.mirror.apply.refusing import refusing
 from tests.mirror.crm.models import Account
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("broker")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+]
 
 
 @pytest.fixture
