@@ -22,6 +22,7 @@ from handlers.types import Claim, ClaimLost, Ended, Run, Unit
 from handlers.worker.claim import CLAIM_SECONDS, give_back
 from handlers.worker.invoke import AllFailed, call, handler_of
 from handlers.worker.message_run import LATE_SECONDS, Bundle
+from handlers.worker.savepoints import Savepoints
 from handlers.worker.settle import settle_in_transaction
 from listeners.clock import database_clock
 from listeners.connections import handler_clients
@@ -61,9 +62,10 @@ def run_atomically(unit: Unit, bundle: Bundle, around: Around) -> Run:
     following: list[Follower] = []
     try:
         with transaction.atomic(durable=True):
+            savepoints = Savepoints()
             for each in _those_together(unit, bundle):
                 units.append(each)
-                run = around(each, partial(_run_in_savepoint, is_first=len(units) == 1))
+                run = around(each, partial(_run_in_savepoint, savepoints))
                 ended += run.ended
                 if not run.ended:  # later changes of its record must not overtake it
                     again.append(each)
@@ -117,7 +119,7 @@ def _keep_apart(unit: Unit) -> None:
     )
 
 
-def _run_in_savepoint(unit: Unit, *, is_first: bool) -> Run:
+def _run_in_savepoint(savepoints: Savepoints, unit: Unit) -> Run:
     """Run a unit in the shared transaction; if it fails, only its own writes are rolled back.
 
     A database error may come from the runs before it, which still hold their locks and temporary
@@ -125,14 +127,14 @@ def _run_in_savepoint(unit: Unit, *, is_first: bool) -> Run:
     """
     began = database_clock.now()
     try:
-        with transaction.atomic():
+        with savepoints.next():
             outcomes = call(unit)
     except AllFailed as failure:
         outcomes = failure.outcomes
         cause = _database_error(failure.error)
         if isinstance(cause, OperationalError):
             _keep_apart(unit)
-        if cause is not None and not is_first:
+        if cause is not None and savepoints.count > 1:
             outcomes = []
     if connection.needs_rollback:
         raise _Broken
