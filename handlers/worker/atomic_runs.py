@@ -70,6 +70,7 @@ def run_atomically(unit: Unit, bundle: Bundle, around: Around) -> Run:
                 if not run.ended:  # later changes of its record must not overtake it
                     again.append(each)
                     break
+            savepoints.end()
             if ended:
                 following = _settle(ended)
     except (_Broken, ClaimLost, DatabaseError, InterfaceError) as error:

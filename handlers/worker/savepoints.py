@@ -1,4 +1,8 @@
-"""Savepoints for runs that share a transaction: one statement ends a run's and begins the next."""
+"""Savepoints for runs that share a transaction.
+
+On PostgreSQL, one statement releases a run's savepoint and creates the next one, because two
+statements take longer than a short run.
+"""
 
 from __future__ import annotations
 
@@ -10,44 +14,54 @@ from django.db import Error, connection
 
 
 class Savepoints:
-    """The savepoints of one transaction, of which one exists at a time.
+    """The savepoints of one transaction, one after the other. Create this inside the transaction,
+    and call `end` after the last run.
 
-    A run's savepoint stays until the next run's is created. On PostgreSQL one statement does both,
-    because two statements take longer than a short run. Create this inside the transaction.
+    A savepoint is released when the next one is created, or by `end`. The release raises a database
+    error if the run has ended the transaction: then the runs before it have lost their writes.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self._last = ""
         self._cursor = _cursor()
 
     @contextmanager
     def next(self) -> Iterator[None]:
-        """Roll back what is written inside this block if it raises an exception.
+        """Create the next savepoint. If the block raises an exception, roll its writes back and
+        drop its `on_commit` hooks.
 
         If that is impossible, mark the transaction for rollback, as `transaction.atomic` does.
         """
-        name = self._create()
-        connection.savepoint_ids.append(name)  # of the hooks that `on_commit` registers
+        self._create()
+        # A rollback to the savepoint drops the hooks that are registered while its name is here.
+        connection.savepoint_ids.append(self._last)
         try:
             yield
         except BaseException:
-            _roll_back(name)
+            _roll_back(self._last)
             raise
         finally:
             connection.savepoint_ids.pop()
 
-    def _create(self) -> str:
-        """Create the next savepoint and release the one before; return its name."""
-        before, self.count = self.count, self.count + 1
-        name = f"cdc_run_{self.count}"
-        statements = [connection.ops.savepoint_create_sql(name)]
-        if before:
-            statements.insert(0, connection.ops.savepoint_commit_sql(f"cdc_run_{before}"))
+    def end(self) -> None:
+        """Release the last savepoint."""
+        self._execute(self._releases())
+
+    def _create(self) -> None:
+        released = self._releases()
+        connection.savepoint_state += 1  # Django's own counter, for names that are not used again
+        self._last, self.count = f"cdc_run_{connection.savepoint_state}", self.count + 1
+        self._execute([*released, connection.ops.savepoint_create_sql(self._last)])
+
+    def _releases(self) -> list[str]:
+        return [connection.ops.savepoint_commit_sql(self._last)] if self._last else []
+
+    def _execute(self, statements: list[str]) -> None:
         if connection.vendor == "postgresql":
             statements = ["; ".join(statements)]
         for statement in statements:
             self._cursor.execute(statement)
-        return name
 
 
 def _roll_back(name: str) -> None:
@@ -61,7 +75,8 @@ def _roll_back(name: str) -> None:
 
 
 def _cursor() -> Any:
-    """Return a cursor that executes several statements at once: it must not prepare them."""
+    """Return a cursor that never prepares a statement: PostgreSQL refuses to prepare several as
+    one."""
     if connection.vendor != "postgresql":
         return connection.cursor()
     from psycopg import ClientCursor

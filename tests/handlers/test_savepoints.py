@@ -2,7 +2,7 @@
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from handlers.worker.savepoints import Savepoints
@@ -24,15 +24,17 @@ def fail():
     raise ValueError("after the write")
 
 
-def write_inside_and_fail():
-    with transaction.atomic():
-        Group.objects.create(name="-inside")
-    fail()
+def violate():
+    Group.objects.create(name=written_groups()[0].name)
+
+
+def lose_savepoint():
+    with connection.cursor() as cursor:
+        cursor.execute(f"RELEASE SAVEPOINT {connection.savepoint_ids[-1]}")
 
 
 def lose_savepoint_and_fail():
-    with connection.cursor() as cursor:
-        cursor.execute("RELEASE SAVEPOINT cdc_run_1")
+    lose_savepoint()
     fail()
 
 
@@ -62,17 +64,29 @@ def test_a_failure_undoes_its_own_writes_and_hooks_alone():
     assert HOOKS == ["a", "c"]
 
 
-def test_the_blocks_inside_are_undone_with_it():
+def test_a_database_error_leaves_the_transaction_usable():
     with transaction.atomic():
         savepoints = Savepoints()
         write(savepoints, "a")
-        with pytest.raises(ValueError, match="after"):
-            write(savepoints, "b", then=write_inside_and_fail)
+        with pytest.raises(IntegrityError):
+            write(savepoints, "b", then=violate)
+        write(savepoints, "c")
+        savepoints.end()
 
-    assert written() == ["a"]
+    assert written() == ["a", "c"]
 
 
-def test_where_a_savepoint_is_lost_the_transaction_is_rolled_back():
+@pytest.mark.parametrize("release", [lambda savepoints: write(savepoints, "b"), Savepoints.end])
+def test_the_release_of_a_lost_savepoint_raises_an_error(release):
+    with transaction.atomic():
+        savepoints = Savepoints()
+        write(savepoints, "a", then=lose_savepoint)
+        with pytest.raises(DatabaseError):
+            release(savepoints)
+        transaction.set_rollback(True)
+
+
+def test_after_a_failure_a_lost_savepoint_rolls_the_transaction_back():
     with transaction.atomic():
         savepoints = Savepoints()
         with pytest.raises(ValueError, match="after"):
@@ -89,20 +103,25 @@ def test_one_statement_ends_a_savepoint_and_begins_the_next():
         for _ in range(3):
             with savepoints.next():
                 pass
+        savepoints.end()
 
     kinds = [query["sql"].split()[0] for query in queries]
-    assert kinds == ["BEGIN", "SAVEPOINT", "RELEASE", "RELEASE", "COMMIT"]
+    assert kinds == ["BEGIN", "SAVEPOINT", "RELEASE", "RELEASE", "RELEASE", "COMMIT"]
 
 
 @on_postgresql
 def test_the_statements_are_not_prepared(monkeypatch):
-    """PostgreSQL refuses to prepare several statements as one."""
+    """With `server_side_binding`, Django's own cursors prepare statements."""
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
     connection.ensure_connection()
     monkeypatch.setattr(connection.connection, "prepare_threshold", 0)
+    monkeypatch.setattr(connection.connection, "cursor_factory", ServerBindingCursor)
 
     with transaction.atomic():
         savepoints = Savepoints()
-        for name in "abc":
-            write(savepoints, name)
+        for _ in range(3):
+            with savepoints.next():
+                pass
 
-    assert written() == ["a", "b", "c"]
+    assert savepoints.count == 3

@@ -79,6 +79,17 @@ def close_connection(event):
     connection.close()
 
 
+def roll_back_unseen(event):
+    """End the transaction in a way that the guard of the connection does not see."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT 1; ROLLBACK; BEGIN")
+        else:
+            cursor.execute("SELECT 1")
+            connection.connection.rollback()
+            connection.connection.execute("BEGIN")
+
+
 def fail_at_commit(event):
     """A deferred foreign key of a row that does not exist, which the commit refuses."""
     with connection.cursor() as cursor:
@@ -121,6 +132,7 @@ WAYS = {
         register_hook,
         register_hook_and_fail,
         close_connection,
+        roll_back_unseen,
         fail_at_commit,
         take_name,
         be_deadlocked,
@@ -276,6 +288,18 @@ def test_where_the_transaction_fails_each_runs_again_alone(deliveries, way):
 
     assert seen(ids) == ["succeeded", "dead", "succeeded", "dead"]
     assert written_groups().count() == 2
+
+
+def test_a_last_run_that_ends_the_transaction_unseen_does_not_cost_the_others_their_writes(
+    deliveries,
+):
+    ids = deliveries("", "", "roll_back_unseen")
+
+    run(ids)
+
+    first, second, _ = (Delivery.objects.get(pk=pk).entry_id for pk in ids)
+    names = {name.partition("-")[0] for name in written_groups().values_list("name", flat=True)}
+    assert {str(first), str(second)} <= names
 
 
 def test_after_a_failed_transaction_runs_are_alone_for_a_time(deliveries, monkeypatch):
