@@ -26,7 +26,11 @@ from tests.simulator.process import SimulatorProcess
 pytest_plugins = ["pytest_cdc"]
 
 #: Fixtures that start a process for each test that uses them.
-STARTERS = {"processes", "simulator", "any_broker", "postgres"}
+#: Fixtures that start a process, in any module.
+STARTERS = {
+    "_valkey", "answering", "any_broker", "org", "postgres", "processes", "running_org",
+    "shop_broker", "simulator",
+}  # fmt: skip
 STARTING_SERVERS = ("settings_on_the_wire", "simulator")
 LONGEST = "test_mirrors_in_chaos"
 #: Folders whose tests take too long for `make quick`. Slow modules elsewhere have the mark.

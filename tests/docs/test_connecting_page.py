@@ -34,6 +34,7 @@ def test_it_says_what_the_kind_needs_and_shows_one(kind):
     assert f"\n    auth: {kind}\n" in section
 
 
+@pytest.mark.process
 def test_the_certificate_verifies_what_the_key_signs(tmp_path):
     [command] = [text for text in blocks(PAGE, "sh") if text.startswith("openssl")]
 
@@ -45,6 +46,7 @@ def test_the_certificate_verifies_what_the_key_signs(tmp_path):
     assert jwt.decode(signed, key, ["RS256"]) == {"sub": "cdc"}
 
 
+@pytest.mark.process
 def test_the_address_for_a_refresh_token_has_the_challenge_of_the_verifier():
     [script] = [text for text in blocks(PAGE, "sh") if text.startswith("verifier")]
     shown = subprocess.run(

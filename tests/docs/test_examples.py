@@ -27,6 +27,7 @@ def test_python_blocks_share_what_they_define(page):
     assert made["b"] == 2
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("language", "lines", "why"),
     [

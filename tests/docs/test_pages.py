@@ -28,11 +28,13 @@ def test_the_python_of_a_page_runs(page):
     assert defined(page)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_other_code_of_a_page_runs(page, db):
     run(page, languages=LANGUAGES.keys() - {"python"})
 
 
+@pytest.mark.process
 def test_every_name_in_their_python_is_defined(tmp_path):
     """This includes functions that no block calls."""
     for page in OF_PYTHON:

@@ -4,8 +4,12 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from cdcproject.process.metrics import Folder
 from tests.nursery import ROOT
+
+pytestmark = pytest.mark.process
 
 
 def run(folder, *options):

@@ -39,12 +39,14 @@ def ruff(*arguments, text):
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("length", ["88", "100"])
 def test_it_is_formatted(length):
     answer = ruff("format", "--diff", "--line-length", length, text=code())
     assert answer.returncode == 0, answer.stdout
 
 
+@pytest.mark.process
 def test_it_has_nothing_for_a_linter_to_say():
     answer = ruff("check", "--select", "E4,E7,E9,F,I,UP", text=code())
     assert answer.returncode == 0, answer.stdout
@@ -143,6 +145,7 @@ def test_classes_are_named_after_their_objects():
     ]
 
 
+@pytest.mark.process
 def test_several_models_share_a_manager():
     other = DescribedObject.read(an_object("Thing__c", [a_text("Id"), a_text("Title__c")]))
     text = module_code([choose(EVERY), choose(other)])

@@ -94,6 +94,7 @@ def patched(text, path, tmp_path):
 needs_patch = pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program patch")
 
 
+@pytest.mark.process
 @needs_patch
 def test_a_declared_field_that_is_gone_loses_its_declaration_and_its_comment(tmp_path, monkeypatch):
     kept, gone = a_text("Title__c"), a_field("Pk__c", "multipicklist", length=255)
@@ -108,6 +109,7 @@ def test_a_declared_field_that_is_gone_loses_its_declaration_and_its_comment(tmp
     assert "title = models.TextField" in changed
 
 
+@pytest.mark.process
 @needs_patch
 def test_a_new_field_takes_no_column_that_is_declared_for_another(tmp_path, monkeypatch):
     other, area = a_text("OtherArea__c"), a_text("Area__c")
@@ -138,6 +140,7 @@ def test_a_field_that_keeps_its_column_is_declared(tmp_path, monkeypatch):
     assert "+    region_2 = " in changed
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("patch") is None, reason="needs the program patch")
 def test_it_is_a_patch(tmp_path):
     text, _ = changes(without=["NextStep"], fields=[a_text("CloseDate"), a_text("Score__c")])

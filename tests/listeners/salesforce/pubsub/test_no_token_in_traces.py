@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 _CALL = """
 from tests.listeners.salesforce.pubsub.streams import stream_to
 try:
@@ -15,6 +17,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.process
 def test_no_access_token_is_traced_with_any_setting():
     environment = {**os.environ, "GRPC_TRACE": "all", "GRPC_VERBOSITY": "debug", "no_proxy": "*"}
     ended = subprocess.run(
