@@ -50,12 +50,14 @@ def read(simulator: str) -> Score:
         f"{simulator}/_simulator/state", params={"records": 0}, auth=NoAuth(), timeout=30
     ).json()
     sent = sum(len(event["header"]["recordIds"]) for event in state["events"])
+    # First: what is recorded afterwards would be missing from the counts of deliveries.
+    recorded = AuditLogEntry.objects.count()
     counts = Delivery.objects.counts()
     handled = Delivery.objects.filter(handler=HANDLER, state=Delivery.State.SUCCEEDED)
     latest = AuditLogEntry.objects.order_by("-id").first()
     return Score(
         sent=sent,
-        recorded=AuditLogEntry.objects.count(),
+        recorded=recorded,
         handled=handled.count(),
         failed=counts.get("dead", 0),
         waiting=sum(counts.get(state, 0) for state in Delivery.UNENDED),

@@ -25,7 +25,6 @@ from tests.simulator.process import SimulatorProcess
 
 pytest_plugins = ["pytest_cdc"]
 
-#: Fixtures that start a process for each test that uses them.
 #: Fixtures that start a process, in any module.
 STARTERS = {
     "_valkey", "answering", "any_broker", "org", "postgres", "processes", "running_org",
