@@ -26,6 +26,7 @@ class Recorded:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._before = self._newest()
+        self._held = 0
 
     def _newest(self) -> int:
         return int(self._database.row(_NEWEST)[0])
@@ -36,8 +37,11 @@ class Recorded:
         return self._newest() - self._before
 
     def _holds(self, changes: int) -> bool:
-        """Return whether `changes` entries exist. They are counted only once the ids suffice."""
-        return self.count >= changes and self._entries() >= changes
+        """Return whether `changes` entries exist. They are counted once the ids suffice, and no
+        more when they were found."""
+        if self._held < changes <= self.count:
+            self._held = self._entries()
+        return self._held >= changes
 
     def _entries(self) -> int:
         since = f"FROM audit_auditlogentry WHERE id > {self._before}"

@@ -28,7 +28,7 @@ class Follower:
 
 
 _ON_POSTGRESQL, _ON_SQLITE = "unnest(%s::text[]) AS c (value)", "json_each(%s) AS c"
-_OCCUPIED = "SELECT c.value FROM {chains} WHERE ({delivery}) IS NOT NULL"
+_WITH_DELIVERY = "SELECT c.value FROM {chains} WHERE ({delivery}) IS NOT NULL"
 #: Reads one row for each chain, however long the chain is: PostgreSQL evaluates a subquery with a
 #: LIMIT for each chain and does not turn it into a join. The conditions repeat those of the partial
 #: indexes literally, because SQLite uses a partial index only then.
@@ -52,7 +52,7 @@ ORDER BY d.id
 """
 
 
-def occupied(chains: Collection[str], of_chain: Prepared) -> set[str]:
+def with_delivery(chains: Collection[str], of_chain: Prepared) -> set[str]:
     """Return the chains of which `of_chain` finds a delivery, with `c.value` as its chain.
 
     PostgreSQL looks up each chain in the index. With the chains as an array it would read all open
@@ -62,7 +62,7 @@ def occupied(chains: Collection[str], of_chain: Prepared) -> set[str]:
         return set()
     given = _ON_POSTGRESQL if connection.vendor == "postgresql" else _ON_SQLITE
     with prepared_cursor() as cursor:
-        sql = _OCCUPIED.format(chains=given, delivery=of_chain.sql)
+        sql = _WITH_DELIVERY.format(chains=given, delivery=of_chain.sql)
         cursor.execute(sql, stored([list(chains)]))
         return {chain for (chain,) in cursor.fetchall()}
 

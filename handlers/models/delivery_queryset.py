@@ -14,7 +14,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.expressions import RawSQL
 
 from audit.db.prepared import Param, Prepared
-from handlers.models.chain_heads import Follower, followers, occupied
+from handlers.models.chain_heads import Follower, followers, with_delivery
 from handlers.models.mapping import HandlerMapping
 
 #: How much too early a retry may start: a process's reading of the database's clock is slightly
@@ -35,6 +35,7 @@ NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping
 #: purpose: PostgreSQL would scan such an index with all rows that left it since the last vacuum.
 #: No state is an empty text.
 _IS_BLOCKED, _IS_RUNNING = Q(state__in=("blocked", "")), Q(state__in=("running", ""))
+_AWAITS_REPORT = Q(is_tracked=True, state__in=("queued", "running", ""))
 #: Matches the tracked deliveries whose task was sent and has not been reported as ended. Their
 #: `attempts` include that attempt, also while they are queued.
 AWAITS_REPORT = Q(is_tracked=True, state__in=("queued", "running"))
@@ -44,14 +45,19 @@ AWAITS_REPORT = Q(is_tracked=True, state__in=("queued", "running"))
 _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), default=0), "id")
 
 
-_OF_CHAIN = Prepared(
-    lambda: (
-        DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-        .filter(IN_CHAIN, chain=RawSQL("c.value", ()))
-        .order_by()
-        .values_list("pk")[:1]
+def _of_chain(condition: Q) -> Prepared:
+    """Return the query of a delivery of the chain `c.value`."""
+    return Prepared(
+        lambda: (
+            DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
+            .filter(condition, chain=RawSQL("c.value", ()))
+            .order_by()
+            .values_list("pk")[:1]
+        )
     )
-)
+
+
+_OF_CHAIN, _BLOCKED_OF_CHAIN = _of_chain(IN_CHAIN), _of_chain(Q(state="blocked"))
 
 
 _RUNNING = Prepared(
@@ -109,6 +115,16 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         """Filter tracked deliveries whose task's end was not reported by its deadline."""
         return self.filter(AWAITS_REPORT, claim_deadline__lt=now)
 
+    def sendable(self, ids: Collection[int], due_by: datetime) -> DeliveryQuerySet:
+        """Filter the tracked deliveries among `ids` whose task is to be sent."""
+        is_due = Q(state__in=("retrying", ""), due_at__lte=due_by)
+        is_next = Q(state__in=("ready", "")) | is_due
+        return self.filter(is_next, NOT_PAUSED, pk__in=ids, is_tracked=True)
+
+    def awaiting_report(self, ids: Param) -> DeliveryQuerySet:
+        """Filter the tracked deliveries among `ids` whose task was sent and not reported."""
+        return self.filter(_AWAITS_REPORT, pk__among=ids)
+
     def counts(self) -> dict[str, int]:
         return dict(self.order_by().values_list("state").annotate(models.Count("id")))
 
@@ -137,7 +153,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         the next one start, while this transaction waits for its lock. A caller that has locked the
         listener's position need not look for new chains: no other process starts one.
         """
-        found = occupied(set(chains) - {""}, _OF_CHAIN)
+        found = with_delivery(set(chains) - {""}, _OF_CHAIN)
         held = self._chains_of(HOLDS_CHAIN, found)
         return held | self._chains_of(IN_CHAIN, found - held)
 
@@ -275,7 +291,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         Inside the caller's transaction, which has locked the deliveries that it ended: another
         transaction that adds to the chain waits for that lock, or has committed before.
         """
-        found = followers(set(chains) - {""})
+        # Nothing is blocked in most chains, and this looks for it with less planning.
+        found = followers(with_delivery(set(chains) - {""}, _BLOCKED_OF_CHAIN))
         if not found:
             return []
         ids = [follower.id for follower in found]

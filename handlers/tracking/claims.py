@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Now
 
 from handlers.models import Delivery, Destination
-from handlers.models.delivery_queryset import EARLY, NOT_PAUSED
+from handlers.models.delivery_queryset import EARLY
 from handlers.types import Claim
 from handlers.worker import hot_sql
 
@@ -27,13 +27,10 @@ def claim(ids: Collection[int], destination: Destination | None, now: datetime) 
     is sent after the commit of its claim, so that its report finds the claim. Never inside a
     transaction.
     """
-    is_due = Q(state=State.RETRYING, due_at__lte=now + EARLY)
-    claimable = Delivery.objects.filter(
-        Q(state=State.READY) | is_due, NOT_PAUSED, pk__in=ids, is_tracked=True
-    )
+    sendable = Delivery.objects.sendable(ids, due_by=now + EARLY)
     by_timeout: defaultdict[int, list[int]] = defaultdict(list)
     with transaction.atomic(durable=True):
-        free = claimable.order_by().select_for_update(skip_locked=True, of=("self",))
+        free = sendable.order_by().select_for_update(skip_locked=True, of=("self",))
         for pk, timeout in free.values_list("pk", "mapping__report_timeout"):
             by_timeout[timeout].append(pk)
         for timeout, same in by_timeout.items():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from audit.db.prepared import Param, Prepared
 from audit.db.retry import retry
 from handlers import tracing
 from handlers.models import Delivery, Destination
-from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk.outcomes import Failed, Outcome, Succeeded
 from handlers.superseded.masking import masked_reports
 from handlers.tracking.claims import claims_of
@@ -20,6 +20,8 @@ from handlers.types import Claim, Ended, Message
 from handlers.worker import metrics as attempt_metrics
 from handlers.worker.settle import settle_runs
 from listeners.clock import database_clock
+
+_REPORTED = Prepared(lambda: Delivery.objects.awaiting_report(Param("ids")).order_by("id"))
 
 
 def settle_reports(
@@ -35,8 +37,7 @@ def settle_reports(
     for report in reports:
         by_attempt.setdefault((report.token.delivery_id, report.token.attempt), report)
     ids = [delivery_id for delivery_id, _ in by_attempt]
-    rows = Delivery.objects.filter(AWAITS_REPORT, pk__in=ids).order_by("id")
-    claims = retry(lambda: claims_of(rows.all()), "load reported deliveries")
+    claims = retry(lambda: claims_of(_REPORTED.objects(ids=ids)), "load reported deliveries")
     places = [(claim, (claim.delivery.pk, claim.attempt)) for claim in claims]
     reported = [(claim, by_attempt[place]) for claim, place in places if place in by_attempt]
     failed = [claim for claim, report in reported if report.token.outcome is Reported.FAILED]

@@ -88,13 +88,6 @@ FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])
     AS run (id, started_at, finished_at, worker)
 WHERE handlers_delivery.id = run.id
 """
-_HAS_BLOCKED = Prepared(
-    lambda: (
-        Delivery.objects.filter(chain=Param("chain"), state="blocked")
-        .order_by()
-        .values_list("pk")[:1]
-    )
-)
 
 
 def begin(delivery_id: int, now: datetime, span: timedelta) -> bool:
@@ -181,8 +174,3 @@ def succeed_all(successes: Sequence[Success]) -> None:
         _SUCCEED_ALIKE.execute(
             ids=alike, started_at=started_at, finished_at=finished_at, worker=worker
         )
-
-
-def has_blocked_delivery(chain: str) -> bool:
-    """Return whether a delivery is blocked in the chain. Inside the caller's transaction."""
-    return bool(chain and _HAS_BLOCKED.rows(chain=chain))

@@ -105,8 +105,7 @@ def _settle_one(ended: Ended) -> Settled:
         return [], [ended]
     if ended.has_row:
         insert([attempt_of(ended)])
-    has_blocked_delivery = hot_sql.has_blocked_delivery(delivery.chain)
-    following = Delivery.objects.promote([delivery.chain]) if has_blocked_delivery else []
+    following = Delivery.objects.promote([delivery.chain])
     crash_points.reach("settled")
     return following, []
 

@@ -11,10 +11,9 @@ from consumer import relay
 from consumer.ingest.transaction import ingest
 from handlers.broker import queue_length
 from handlers.mappings.retarget import move_waiting
-from handlers.models import Delivery, HandlerMapping, Handover
+from handlers.models import Delivery, HandlerMapping, Handover, delivery_queryset
 from handlers.outbox import handover, publish
 from handlers.sdk.outcomes import Succeeded
-from handlers.worker import hot_sql
 from handlers.worker.claim import claim
 from handlers.worker.run import run_deliveries
 from handlers.worker.settle import settle
@@ -98,15 +97,15 @@ def test_an_atomic_run_that_meets_a_deadlock_costs_no_attempt(listener, monkeypa
     mapping, lease = make_mapping(listener, handler="tests.write_group"), lease_of(listener)
     ingest(listener, lease, received(change(), change()), [mapping])
     first, second = Delivery.objects.order_by("id")
-    has_locked_first, look_for_next = threading.Event(), hot_sql.has_blocked_delivery
+    has_locked_first, look_for_next = threading.Event(), delivery_queryset.with_delivery
 
-    def look_once_the_other_waits(chain):
+    def look_once_the_other_waits(*chains_and_query):
         if not has_locked_first.is_set():
             has_locked_first.set()
             wait_for(somebody_waits_for_a_lock)
-        return look_for_next(chain)
+        return look_for_next(*chains_and_query)
 
-    monkeypatch.setattr(hot_sql, "has_blocked_delivery", look_once_the_other_waits)
+    monkeypatch.setattr(delivery_queryset, "with_delivery", look_once_the_other_waits)
 
     with transaction.atomic():
         let_the_other_be_broken_off()
