@@ -8,13 +8,14 @@ Django takes longer to compile such a query than the database to execute it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from json import dumps
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, OperationalError, connections
@@ -78,14 +79,20 @@ class _RowReader:
         return made
 
 
-def _row_reader(info: dict[str, Any], selected: Sequence[Any], relation: Any = None) -> _RowReader:
-    """Return the maker of an object and its related ones; `info` is `klass_info` of a compiler."""
+def _row_reader(
+    info: dict[str, Any],
+    selected: Sequence[Any],
+    relation: Any = None,
+    annotations: Mapping[str, int] = MappingProxyType({}),
+) -> _RowReader:
+    """Return the maker of an object and its related ones; `info` is `klass_info` of a compiler, and
+    `annotations` are the places of the object's annotations in the row."""
     places = info["select_fields"]
     fields = [selected[place].target for place in places]
     return _RowReader(
         model=info["model"],
-        names=[field.attname for field in fields],
-        pick=itemgetter(*places),
+        names=[*(field.attname for field in fields), *annotations],
+        pick=itemgetter(*places, *annotations.values()),
         key=next(place for place in places if selected[place].target.primary_key),
         related=[
             _row_reader(related, selected, related["field"])
@@ -117,7 +124,8 @@ class _Statement:
 
     @cached_property
     def _reader(self) -> _RowReader:
-        return _row_reader(self._compiler.klass_info, self._selected)
+        places = self._compiler.annotation_col_map or {}
+        return _row_reader(self._compiler.klass_info, self._selected, annotations=places)
 
 
 class Prepared:
@@ -137,7 +145,7 @@ class Prepared:
         return self._statement.sql
 
     def objects(self, **given: Any) -> list[Any]:
-        """Return the selected objects, with those of `select_related`."""
+        """Return the selected objects, with their annotations and those of `select_related`."""
         with self._executed(given) as (cursor, statement):
             return statement.objects(cursor.fetchall())
 

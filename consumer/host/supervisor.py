@@ -41,6 +41,7 @@ SETTLE_SECONDS = 1.0
 JOIN_SECONDS = 1.0
 
 _ENABLED = Prepared(lambda: Listener.objects.filter(enabled=True).select_related("connection"))
+_POSITIONS = Prepared(lambda: Position.objects.with_life().filter(listener__enabled=True))
 
 EXIT_OK = 0
 EXIT_ALL_FAILED = 3
@@ -152,8 +153,7 @@ class Supervisor:
         if self._started_at is None:
             self._started_at = database_clock.read()
         enabled: list[Listener] = _ENABLED.objects()
-        running = Position.objects.with_life().filter(listener__enabled=True)
-        positions = {position.pk: position for position in running}
+        positions = {position.pk: position for position in _POSITIONS.objects()}
         names = self._names
         wanted = [listener for listener in enabled if not names or listener.name in names]
         self._wanted = {listener.pk: listener for listener in wanted}

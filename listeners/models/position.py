@@ -141,9 +141,14 @@ class ListenerProcessQuerySet(models.QuerySet[Any]):
             update_fields=["names", "passes_over", "seen_until"],
         )
 
+    def with_gone(self) -> ListenerProcessQuerySet:
+        """Annotate processes with `gone`: whether they are without a recent heartbeat."""
+        annotated: ListenerProcessQuerySet = self.annotate(gone=Q(seen_until__lt=Now()))
+        return annotated
+
     def present(self) -> list[ListenerProcess]:
         """Return the running processes, and delete the rows of those without a recent heartbeat."""
-        found = list(self.annotate(gone=Q(seen_until__lt=Now())))
+        found = list(self.with_gone())
         if any(process.gone for process in found):
             self.filter(seen_until__lt=Now()).delete()
         return [process for process in found if not process.gone]

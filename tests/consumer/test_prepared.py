@@ -15,7 +15,7 @@ from cdcproject.conf.servers import database
 from consumer.ingest.transaction import ingest
 from handlers.models import Delivery
 from handlers.worker import hot_sql
-from listeners.models import Listener
+from listeners.models import Listener, Position
 from tests.sample_data import change, lease_of, make_mapping, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,6 +53,18 @@ def test_objects_are_those_that_django_makes_with_all_that_is_beside_them(listen
     assert not queries.captured_queries
     found.refresh_from_db()
     found.save()
+
+
+def test_objects_have_the_annotations_that_django_gives_them(listener):
+    prepared = Prepared(lambda: Position.objects.with_life().select_related("listener"))
+    Position.objects.get_or_create(listener=listener)
+    [free] = prepared.objects()
+    lease = lease_of(listener)
+    [held] = prepared.objects()
+
+    assert (free.is_held, held.is_held) == (False, True)
+    assert columns(held) == columns(Position.objects.get(holder=lease.holder))
+    assert (held.listener, held.listener.name) == (listener, listener.name)
 
 
 def test_what_is_not_there_is_none(listener):
