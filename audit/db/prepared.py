@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from json import dumps
 from operator import itemgetter
-from types import MappingProxyType
 from typing import Any, cast
 
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, OperationalError, connections
@@ -82,8 +81,8 @@ class _RowReader:
 def _row_reader(
     info: dict[str, Any],
     selected: Sequence[Any],
+    annotations: Mapping[str, int],
     relation: Any = None,
-    annotations: Mapping[str, int] = MappingProxyType({}),
 ) -> _RowReader:
     """Return the maker of an object and its related ones; `info` is `klass_info` of a compiler, and
     `annotations` are the places of the object's annotations in the row."""
@@ -95,7 +94,7 @@ def _row_reader(
         pick=itemgetter(*places, *annotations.values()),
         key=next(place for place in places if selected[place].target.primary_key),
         related=[
-            _row_reader(related, selected, related["field"])
+            _row_reader(related, selected, {}, related["field"])
             for related in info.get("related_klass_infos", ())
         ],
         relation=relation,
@@ -125,7 +124,7 @@ class _Statement:
     @cached_property
     def _reader(self) -> _RowReader:
         places = self._compiler.annotation_col_map or {}
-        return _row_reader(self._compiler.klass_info, self._selected, annotations=places)
+        return _row_reader(self._compiler.klass_info, self._selected, places)
 
 
 class Prepared:
