@@ -14,6 +14,7 @@ def reach(name: str) -> None:
     subscribed    the start position is not stored yet
     received
     recording     the transaction is open, nothing is written
+    writing       rows are being copied to PostgreSQL
     recorded      written, not committed
     committed
     sent          to the broker, not marked as sent

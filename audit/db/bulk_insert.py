@@ -13,6 +13,7 @@ from django.db.models import JSONField, Model
 from django.db.models.base import ModelState
 
 from audit.db.prepared import prepared_cursor
+from listeners import crash_points
 from listeners.salesforce.fast_json import encoded
 
 ROWS = 1000
@@ -113,6 +114,7 @@ def _copy(rows: Sequence[Model], while_writing: Callable[[], None]) -> None:
         copy.set_types(types)
         for row in values(rows):
             copy.write_row(row)
+        crash_points.reach("writing")
         while_writing()
 
 

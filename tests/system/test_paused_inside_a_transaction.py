@@ -18,9 +18,10 @@ CHANGES = 60
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the whole file")
-def test_a_paused_holder_blocks_no_other_process(processes, simulator, org_listener):
+@pytest.mark.parametrize("point", ["recorded:stop:2", "writing:stop:3"])  # two COPYs in a batch
+def test_a_paused_holder_blocks_no_other_process(processes, simulator, org_listener, point):
     simulator.create("Account", *[{"Name": f"Acme {n}"} for n in range(CHANGES)])
-    paused = processes.listener(CDC_BATCH_MAX="20", **at("recorded:stop:2"))
+    paused = processes.listener(CDC_BATCH_MAX="20", **at(point))
     holder = wait_for(lambda: Position.objects.exclude(holder="").first()).holder
     wait_for(lambda: psutil.Process(paused.pid).status() == psutil.STATUS_STOPPED)
     assert AuditLogEntry.objects.count() == 20
