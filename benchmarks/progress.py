@@ -37,8 +37,8 @@ class Recorded:
         return self._newest() - self._before
 
     def _holds(self, changes: int) -> bool:
-        """Return whether `changes` entries exist. They are counted once the ids suffice, and no
-        more when they were found."""
+        """Return whether `changes` entries exist. They are counted once the ids suffice, and not
+        again once they were found."""
         if self._held < changes <= self.count:
             self._held = self._entries()
         return self._held >= changes

@@ -7,13 +7,12 @@ LeaseLost   another process has taken over the listener
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import structlog
-from django.db import connections, models, transaction
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
@@ -23,23 +22,6 @@ LEASE = timedelta(seconds=10)
 #: A process without a heartbeat for this long gets no more listeners assigned. It keeps those that
 #: it runs until their leases end.
 PRESENCE = timedelta(seconds=5)
-#: A session that has waited for its process for so long, inside a transaction, is ended. Shorter
-#: than a lease: when it expires, another process can take the listener.
-PAUSE = timedelta(seconds=8)
-
-log = structlog.get_logger(__name__)
-
-#: A transaction that has locked a row is the row's xmax.
-_END_PAUSED = """
-SELECT pg_terminate_backend(activity.pid)
-FROM listeners_position AS position
-JOIN pg_locks AS held
-    ON held.locktype = 'transactionid' AND held.transactionid = position.xmax AND held.granted
-JOIN pg_stat_activity AS activity ON activity.pid = held.pid
-WHERE position.listener_id = ANY(%s) AND activity.state = 'active'
-    AND activity.wait_event_type = 'Client'
-    AND activity.query_start < clock_timestamp() - make_interval(secs => %s)
-"""
 
 
 class LeaseLost(Exception):
@@ -88,8 +70,7 @@ class PositionQuerySet(models.QuerySet[Any]):
     def acquire(self, listener_ids: Sequence[int], holder: str) -> list[Lease]:
         """Take the free and expired leases of these listeners, each with its next epoch.
 
-        Never inside a transaction. Skips a position that another transaction has locked; see
-        `end_paused`.
+        Never inside a transaction. Skips a position that another transaction has locked.
         """
         self.bulk_create([self.model(listener_id=pk) for pk in listener_ids], ignore_conflicts=True)
         free = Q(holder="") | Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
@@ -98,7 +79,6 @@ class PositionQuerySet(models.QuerySet[Any]):
             self.filter(listener_id__in=[position.pk for position in found]).update(
                 holder=holder, epoch=F("epoch") + 1, lease_until=lease_end()
             )
-        self.end_paused(set(listener_ids) - {position.pk for position in found})
         return [Lease(position.pk, holder, position.epoch + 1) for position in found]
 
     def renew(self, leases: Sequence[Lease]) -> list[Lease]:
@@ -116,21 +96,6 @@ class PositionQuerySet(models.QuerySet[Any]):
         return [
             lease for lease in leases if (lease.listener_id, lease.holder, lease.epoch) not in held
         ]
-
-    def end_paused(self, listener_ids: Collection[int]) -> None:
-        """End the sessions that have locked the positions of these listeners and have waited for
-        their process, inside a statement, for longer than PAUSE.
-
-        Such a process was paused during a COPY. PostgreSQL's own time limits do not end it: the
-        session is not idle, and a COPY that waits for data cannot be cancelled.
-        """
-        connection = connections[self.db]
-        if not listener_ids or connection.vendor != "postgresql":
-            return
-        with connection.cursor() as cursor:
-            cursor.execute(_END_PAUSED, [sorted(listener_ids), PAUSE.total_seconds()])
-            if cursor.rowcount:
-                log.warning("sessions of paused processes ended", listener_ids=sorted(listener_ids))
 
     def release(self, lease: Lease) -> bool:
         """Give up the lease; False if it was lost before."""

@@ -59,8 +59,8 @@ class Assignment:
     def refresh(
         self, listeners: Iterable[Listener], positions: Mapping[int, Any], passes_over: set[int]
     ) -> None:
-        """Write this process's heartbeat, and read the other processes. Two queries; three when
-        more than the time changes in the heartbeat's row.
+        """Write this process's heartbeat, and read the other processes. Two queries; more when
+        more than the time changes in the heartbeat's row, or when a process is gone.
 
         `listeners`: all enabled listeners; `positions`: their positions, `with_life`;
         `passes_over`: ids of listeners that this process could not run.
@@ -116,7 +116,8 @@ class Assignment:
 
 
 def _present() -> list[ListenerProcess]:
-    """Return what `ListenerProcess.objects.present` returns, mostly by a compiled query."""
+    """Return what `ListenerProcess.objects.present` returns, by a compiled query unless a process
+    is gone."""
     found = _PROCESSES.objects()
     is_one_gone = any(process.gone for process in found)
     return ListenerProcess.objects.present() if is_one_gone else found

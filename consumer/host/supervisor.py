@@ -11,8 +11,10 @@ from datetime import datetime
 import structlog
 from django.conf import settings
 
+from audit.db.paused_copies import PausedCopies
 from audit.db.prepared import Prepared
 from audit.db.retry import suppress_transient_errors
+from audit.models import AuditLogEntry
 from consumer import relay
 from consumer.host.assignment import Assignment, Standby, new_holder
 from consumer.host.background import background_threads
@@ -23,6 +25,7 @@ from consumer.host.threads import lease_keeper
 from consumer.stream import metrics
 from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
+from handlers.models import Delivery, DeliveryAttempt, Handover
 from listeners.clock import database_clock
 from listeners.leases import LEASE
 from listeners.models import Listener, Position
@@ -33,6 +36,9 @@ TICK_SECONDS = 0.25
 REFRESH_SECONDS = 1.0
 REHOST_SECONDS = 5.0
 LEASE_TIMEOUT = LEASE.total_seconds() + 3.0
+#: Seconds after which a process that is suspended inside a transaction loses its locks. Shorter
+#: than a lease: another process can then take its listeners.
+PAUSED_SECONDS = 8.0
 #: Time limits of the shutdown's steps, each for all listeners together. SIGTERM to exit stays under
 #: 14 s.
 DRAIN_SECONDS = 8.5
@@ -79,6 +85,9 @@ class Supervisor:
         self._refresh_at = self._hand_over_at = self._began_at
         self._wanted: dict[int, Listener] = {}
         self._standby = Standby(self.holder)
+        self._paused_copies = PausedCopies(
+            (AuditLogEntry, Delivery, DeliveryAttempt, Handover), PAUSED_SECONDS
+        )
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
         self._helpers = background_threads()
@@ -140,6 +149,7 @@ class Supervisor:
         if time.monotonic() >= self._refresh_at:
             self._refresh_at = time.monotonic() + REFRESH_SECONDS
             self._refresh()
+            self._paused_copies.end(time.monotonic())
             self._stop_changed()
             self._start_assigned()
             self._hand_over_one()

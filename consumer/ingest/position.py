@@ -105,8 +105,7 @@ def advance(
 def note_unrecorded(lease: Lease, seconds: float, *, renew: bool = False) -> None:
     """Note that no commit succeeded for so many seconds; with `renew`, also renew the lease.
 
-    Skips a position that another transaction has locked, and ends that one if its process was
-    paused. Never inside a transaction.
+    Skips a position that another transaction has locked. Never inside a transaction.
     """
     changes: dict[str, Any] = {
         "unrecorded_since": Coalesce("unrecorded_since", Now() - timedelta(seconds=seconds))
@@ -115,7 +114,5 @@ def note_unrecorded(lease: Lease, seconds: float, *, renew: bool = False) -> Non
         changes["lease_until"] = lease_end()
     held = Position.objects.held(lease)
     with transaction.atomic(durable=True):
-        unlocked = list(held.locked(skip_locked=True).values_list("pk", flat=True))
-        held.filter(pk__in=unlocked).update(**changes)
-    if not unlocked:
-        Position.objects.end_paused([lease.listener_id])
+        unlocked = held.locked(skip_locked=True).values_list("pk", flat=True)
+        held.filter(pk__in=list(unlocked)).update(**changes)

@@ -35,7 +35,7 @@ NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping
 #: purpose: PostgreSQL would scan such an index with all rows that left it since the last vacuum.
 #: No state is an empty text.
 _IS_BLOCKED, _IS_RUNNING = Q(state__in=("blocked", "")), Q(state__in=("running", ""))
-_IS_UNREPORTED = Q(is_tracked=True, state__in=("queued", "running", ""))
+_AWAITS_REPORT_BY_ID = Q(is_tracked=True, state__in=("queued", "running", ""))
 #: Matches the tracked deliveries whose task was sent and has not been reported as ended. Their
 #: `attempts` include that attempt, also while they are queued.
 AWAITS_REPORT = Q(is_tracked=True, state__in=("queued", "running"))
@@ -123,7 +123,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
 
     def awaiting_report(self, ids: Param) -> DeliveryQuerySet:
         """Filter the tracked deliveries among `ids` whose task was sent and not reported."""
-        return self.filter(_IS_UNREPORTED, pk__among=ids)
+        return self.filter(_AWAITS_REPORT_BY_ID, pk__among=ids)
 
     def counts(self) -> dict[str, int]:
         return dict(self.order_by().values_list("state").annotate(models.Count("id")))
@@ -291,7 +291,7 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         Inside the caller's transaction, which has locked the deliveries that it ended: another
         transaction that adds to the chain waits for that lock, or has committed before.
         """
-        # Nothing is blocked in most chains, and this looks for it with less planning.
+        # Most chains have no blocked delivery: a prepared query rules them out without planning.
         found = followers(with_delivery(set(chains) - {""}, _BLOCKED_OF_CHAIN))
         if not found:
             return []

@@ -1,14 +1,12 @@
 """A listener's lease has one holder at a time, each with its own epoch."""
 
 import threading
-from contextlib import closing, suppress
 from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from psycopg.errors import AdminShutdown
 
 from consumer.ingest.position import note_unrecorded
 from consumer.ingest.transaction import KeepAlive, ingest, move_to_keep_alive
@@ -16,9 +14,6 @@ from listeners import leases
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Position
 from tests.sample_data import change, lease_of, received
-from tests.servers import wait_for
-
-COPY = "COPY audit_auditlogentry FROM STDIN"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,14 +27,6 @@ def lasting(monkeypatch):
     """Leases that are taken or renewed do not end while a test runs. Not for tests that record:
     the statement that moves a position would keep the longer lease for later tests."""
     monkeypatch.setattr(leases, "LEASE", timedelta(hours=1))
-
-
-def is_ended(session) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT 1 FROM pg_stat_activity WHERE pid = %s", [session.connection.info.backend_pid]
-        )
-        return cursor.fetchone() is None
 
 
 def elsewhere(work):
@@ -202,24 +189,6 @@ def test_saying_that_nothing_is_committed_does_not_wait_for_a_locked_position(li
         elsewhere(lambda: note_unrecorded(lease, 30) or True)
 
     assert Position.objects.get().unrecorded_since is None
-    note_unrecorded(lease, 30)
-    assert Position.objects.get().unrecorded_since is not None
-
-
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks the whole file")
-def test_a_session_that_waits_for_its_process_inside_a_statement_is_ended(listener, monkeypatch):
-    lease = lease_of(listener, "one")
-    with closing(connection.copy()) as session, session.cursor() as cursor:
-        session.set_autocommit(False)
-        cursor.execute("SELECT 1 FROM listeners_position FOR NO KEY UPDATE")
-        with suppress(AdminShutdown), cursor.copy(COPY):
-            note_unrecorded(lease, 30)
-            assert not is_ended(session)  # it has not waited for long
-            monkeypatch.setattr(leases, "PAUSE", timedelta())
-
-            note_unrecorded(lease, 30)
-
-            wait_for(lambda: is_ended(session), what="the end of the session")
     note_unrecorded(lease, 30)
     assert Position.objects.get().unrecorded_since is not None
 

@@ -20,7 +20,7 @@ from tests.system.verdict import (
 #: at the others.
 LISTENER_POINTS = ["subscribed", "received", "recorded", "committed"]
 if connection.vendor == "postgresql":
-    LISTENER_POINTS += ["recording", "sent", "published"]
+    LISTENER_POINTS += ["recording", "writing", "sent", "published"]
 #: How often a worker's child is there before it is killed. It publishes what goes to another queue.
 WORKER_POINTS = {"claimed": 2, "handled": 3, "settled": 4, "ended": 5, "sent": 1, "published": 1}
 #: Where a child runs on a while without its worker, and where all of the machine is gone.
@@ -37,7 +37,7 @@ def test_a_listener_killed_at_each_point_loses_nothing_and_repeats_nothing(
     processes.worker(concurrency=2)
     for point in LISTENER_POINTS:
         # One thread publishes all that was recorded meanwhile, perhaps at once.
-        is_second = point in ("recorded", "committed", "recording")
+        is_second = point in ("recorded", "committed", "recording", "writing")
         fault = at(f"{point}:kill:{2 if is_second else 1}")
         changes += simulator.burst(40, **FEW_RECORDS)["changes"]
 

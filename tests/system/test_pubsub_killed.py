@@ -74,5 +74,5 @@ def paused_holder(processes):
     one client at a time."""
     paused = processes.listener(CDC_BATCH_MAX="5", **at("committed:stop:2"))
     wait_for(lambda: psutil.Process(paused.pid).status() == psutil.STATUS_STOPPED, what="the pause")
-    # Its leases expire by themselves: the other listener's transaction may hold a position.
+    # Its leases expire by themselves: the process may have locked a position.
     return paused

@@ -14,17 +14,15 @@ from cdcproject.process.malloc import return_large_blocks
 from cdcproject.process.opentelemetry import tracing
 from consumer.host.probes import Probes
 from consumer.host.signals import Stopping, wait_for_database
-from consumer.host.supervisor import EXIT_OK, Supervisor
+from consumer.host.supervisor import EXIT_OK, PAUSED_SECONDS, Supervisor
 from consumer.management.arguments import at_least, refuse_unknown_listener, seconds
 from handlers.checks import check_mappings
 from handlers.tracing import record_with
-from listeners.leases import PAUSE
 from listeners.models import Listener
 
-#: Database session limits, in seconds, both shorter than a lease. A process that is suspended
-#: inside a transaction loses its locks before its lease expires, so that another process can take
-#: over. A process that waits for a lock gives up in time to renew its lease.
-SESSION_LIMITS = {"idle_in_transaction": PAUSE.total_seconds(), "lock": 6.0}
+#: Database session limits, in seconds, both shorter than a lease. A process that waits for a lock
+#: gives up in time to renew its lease.
+SESSION_LIMITS = {"idle_in_transaction": PAUSED_SECONDS, "lock": 6.0}
 #: Objects created, and not deleted, between two runs of the garbage collector. By Python's default
 #: it runs several times for each batch, whose objects are all in use, and finds nothing.
 GARBAGE_THRESHOLD = 50_000
