@@ -99,10 +99,11 @@ class Report:
         head = ("figure", "median", "min - max", "target or note", "verdict")
         rows = [head, ("---", "--:", "--:", "---", "---"), *(one.row() for one in self.figures)]
         failed = [f"FAILED: {name}: {why}" for name, why in self.failures.items()]
-        return [machine_name(), versions, conditions, "", *_table(rows), *failed]
+        return [machine_name(), versions, conditions, "", *markdown_table(rows), *failed]
 
 
-def _table(rows: Sequence[Iterable[str]]) -> list[str]:
+def markdown_table(rows: Sequence[Iterable[str]]) -> list[str]:
+    """Return the lines of a table whose second row aligns the columns."""
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 

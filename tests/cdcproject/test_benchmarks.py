@@ -9,17 +9,19 @@ import pytest
 from benchmarks.figures import Figure, Report, Target
 from benchmarks.stage import Conditions, Stage
 from benchmarks.turns import RATE, Turns
+from benchmarks.versions import Version, table
 from tests.nursery import ROOT
 
 pytestmark = pytest.mark.anywhere
 
 
-def test_a_backlog_is_measured_and_reported(tmp_path):
-    report = tmp_path / "report.json"
-    options = ["--database", "sqlite", "--transport", "cometd", "--runs", "1", "--changes", "40"]
+def test_two_versions_are_measured_by_turns(tmp_path):
+    file = tmp_path / "report.json"
+    options = ["--database", "sqlite", "--transport", "cometd", "--changes", "40"]
+    here = [str(ROOT), "backlog", *options, "--runs", "1", "--report", str(file)]
 
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "backlog", *options, "--report", str(report)],
+        [sys.executable, "-m", "benchmarks.versions", *here],
         cwd=ROOT,
         check=False,
         capture_output=True,
@@ -27,14 +29,30 @@ def test_a_backlog_is_measured_and_reported(tmp_path):
     )
 
     assert done.returncode == 0, done.stderr
-    found = json.loads(report.read_text())
-    assert found["failures"] == {}
-    rate, cpu = found["figures"]
-    assert rate["name"] == cpu["name"] == "backlog, cometd, sqlite, valkey"
-    assert (rate["unit"], cpu["unit"]) == ("changes/s", "us of CPU/change")
-    assert len(rate["runs"]) == 1
-    assert rate["median"] > 0
-    assert "| backlog, cometd, sqlite, valkey |" in done.stdout
+    found = json.loads(file.read_text())
+    for version in ("before", "now"):
+        assert found[version]["failures"] == []
+        rate, cpu = found[version]["figures"]
+        assert rate["name"] == cpu["name"] == "backlog, cometd, sqlite, valkey"
+        assert (rate["unit"], cpu["unit"]) == ("changes/s", "us of CPU/change")
+        [run] = rate["runs"]
+        assert run > 0
+    assert done.stdout.count("| backlog, cometd, sqlite, valkey |") == 2  # rate and CPU time
+
+
+def test_a_table_of_two_versions_says_what_one_of_them_lacks():
+    before, now = Version("before", ROOT), Version("now", ROOT)
+    for version, runs in ((before, [100.0, 300.0, 200.0]), (now, [150.0, 250.0])):
+        version.add({"figures": [{"name": "rate", "unit": RATE, "runs": runs}], "failures": {}})
+    now.add(
+        {"figures": [{"name": "new", "unit": "MB", "runs": [7.0]}], "failures": {"old": "refused"}}
+    )
+
+    assert table(before, now)[2:] == [
+        "| rate | 200 changes/s | 100 - 300 | 200 changes/s | 150 - 250 | +0% |",
+        "| new |  |  | 7 MB |  |  |",
+        "FAILED now: old: refused",
+    ]
 
 
 class EmptyStage(Stage):
