@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.__main__ import chosen as measurement
 from benchmarks.figures import Figure, markdown_table
 from benchmarks.turns import say
 from tests.chaos.report import machine_name, package_versions
@@ -76,12 +77,22 @@ def table(before: Version, now: Version) -> list[str]:
     return [*markdown_table(rows), *failed]
 
 
-def main() -> None:
+def chosen(given: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
+    """Parse the given arguments, or those of the command line; return the options, and the
+    arguments of `python -m benchmarks`."""
     parser = argparse.ArgumentParser(prog="benchmarks.versions", description=__doc__)
     parser.add_argument("before", type=Path, help="folder with the earlier version")
     parser.add_argument("--runs", type=int, default=5, help="runs of each version")
     parser.add_argument("--report", type=Path, metavar="FILE", help="every run's figures, as JSON")
-    options, arguments = parser.parse_known_args()
+    options, arguments = parser.parse_known_args(given)
+    measurement(arguments)  # refuses unknown ones
+    return options, arguments
+
+
+def main() -> None:
+    options, arguments = chosen()
+    if not (options.before / "benchmarks").is_dir():
+        raise SystemExit(f"{options.before} has no benchmarks: give the folder of a version")
     before, now = Version("before", options.before), Version("now", NOW)
     for number in range(1, options.runs + 1):
         for version in (before, now):

@@ -152,6 +152,12 @@ def _benchmarks(arguments: list[str]) -> None:
     chosen(arguments)
 
 
+def _versions(arguments: list[str]) -> None:
+    from benchmarks.versions import chosen
+
+    chosen(arguments)
+
+
 def _console_benchmarks(arguments: list[str]) -> None:
     from benchmarks.console import chosen
 
@@ -241,6 +247,7 @@ _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "-m venv": _venv,
     "-m benchmarks": _benchmarks,
     "-m benchmarks.console": _console_benchmarks,
+    "-m benchmarks.versions": _versions,
     "openssl": _openssl,
     "mkdir": _folders,
     "touch": _echo,
