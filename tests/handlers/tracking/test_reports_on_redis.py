@@ -1,5 +1,8 @@
 """On Redis, reports stay in their queue until they are settled, and one courier at a time reads."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 import redis
 
@@ -152,6 +155,24 @@ def test_a_batch_is_limited(scene, couriers, monkeypatch):
     queue.acknowledge()
     assert queue.read() == []
     assert queue.unseen_seconds() < 30
+
+
+def test_a_courier_pauses_longer_after_more_reports_and_after_none(scene, couriers, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(
+        redis_reports, "time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic)
+    )
+    monkeypatch.setattr(redis_reports, "BATCH", 80)
+    queue, _ = couriers
+    for number in (1, 20, 79, 80, 3):
+        say(scene, *[f"[{n}]" for n in range(number)])
+        assert len(queue.read()) == number
+        queue.acknowledge()
+    for _ in range(5):
+        assert queue.read() == []
+
+    # None after the 80, which filled a batch.
+    assert pauses == pytest.approx([0.01, 0.01, 0.04, 0.1, 0.01, 0.02, 0.04, 0.08, 0.1])
 
 
 def test_keys_have_the_prefix_that_a_site_gives_its_broker(scene, client):
