@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import time
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -21,8 +21,8 @@ ON CONFLICT (record_id) DO UPDATE SET
     entry_id = excluded.entry_id, change_type = excluded.change_type, phone = excluded.phone
 """
 BATCH = 100
-#: The share of changes for which a flaky handler fails at first.
-FLAKY = 0.02
+#: A flaky handler fails at first for one of this many changes.
+FLAKY = 50
 
 
 @shared_task(name="bench.task", ignore_result=True)
@@ -90,7 +90,10 @@ def flaky_batch(events: list[EventData]) -> None:
 
 
 def _is_refused(event: EventData) -> bool:
-    return event.attempt == 1 and random.random() < FLAKY
+    """Return whether this run fails. The same changes fail in each measurement, since the chain
+    with the most failures decides when all have ended."""
+    phone = event.changed_data["Phone"]
+    return event.attempt == 1 and zlib.crc32(phone.encode()) % FLAKY == 0
 
 
 def _upsert(events: Sequence[EventData]) -> None:
