@@ -90,8 +90,8 @@ def flaky_batch(events: list[EventData]) -> None:
 
 
 def _is_refused(event: EventData) -> bool:
-    """Return whether this run fails. The same changes fail in each measurement, since the chain
-    with the most failures decides when all have ended."""
+    """Return whether this attempt fails. The same changes fail in each measurement, since the
+    chains with the most failures are the last to end."""
     phone = event.changed_data["Phone"]
     return event.attempt == 1 and zlib.crc32(phone.encode()) % FLAKY == 0
 

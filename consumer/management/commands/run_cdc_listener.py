@@ -27,8 +27,8 @@ SESSION_LIMITS = {"idle_in_transaction": PAUSED_SECONDS, "lock": 6.0}
 #: it runs several times for each batch, whose objects are all in use, and finds nothing.
 GARBAGE_THRESHOLD = 50_000
 #: The interpreter's thread switch interval. With Python's default of 5 ms, a thread whose database
-#: answer has arrived could wait for as long as the statement took. With 0.5 ms, the threads of 200
-#: listeners that start at once mostly wake each other up (`benchmarks/README.md`).
+#: answer has arrived could wait for as long as the statement took. With 0.5 ms, waking the waiting
+#: threads took up to half of the CPU when 200 listeners started (`benchmarks/README.md`).
 SWITCH_SECONDS = 0.002
 
 
