@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 from tests.servers import PostgresServer
@@ -61,9 +62,7 @@ def _django(folder: Path) -> Iterator[None]:
         "DJANGO_SETTINGS_MODULE": "cdcproject.settings",
     }
     try:
-        import django
-
-        django.setup()
+        import_module("cdcproject.wsgi")  # prepares the process as in the web server
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)

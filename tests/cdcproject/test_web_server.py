@@ -98,3 +98,23 @@ def test_zero_worker_processes_are_refused():
     assert done.returncode != 0
     assert "configuration error: WEB_CONCURRENCY is 0; it must be 1 or more." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+COLLECTED = """
+import gc
+import cdcproject.wsgi
+print(len(gc.get_objects()) < gc.get_freeze_count() / 100)
+"""
+
+
+def test_a_garbage_collection_does_not_scan_what_was_loaded_at_the_start():
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTED],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DEBUG": "true"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout == "True\n"
