@@ -139,7 +139,7 @@ class DeliveryFilter(filters.FilterSet):
         return queryset.of_listener(found, few=_finds_few(self.form.cleaned_data))
 
     def in_state(self, queryset: Any, name: str, state: str) -> Any:
-        return queryset.filter(state__in=FAILED if state == "failed" else (state,))
+        return queryset.filter(state__in=FAILED) if state == "failed" else queryset.in_state(state)
 
 
 class DeliveryViewSet(Redeliverable[Delivery]):

@@ -597,9 +597,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="auditlogentry",
             index=models.Index(
-                fields=["record_id", "id"],
+                fields=["record_id", "id", "listener"],
                 name="entry_record",
-                opclasses=["varchar_pattern_ops", "int8_ops"],
+                opclasses=["varchar_pattern_ops", "int8_ops", "int8_ops"],
             ),
         ),
         migrations.AddIndex(

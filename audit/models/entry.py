@@ -150,12 +150,13 @@ class AuditLogEntry(models.Model):
             ),
         ]
         indexes = [
-            # Search by record id or its prefix, in the order of changes. PostgreSQL needs this
-            # operator class for prefixes in any locale.
+            # Search by record id or its prefix, in the order of changes, also those that one of the
+            # record's listeners recorded. PostgreSQL needs this operator class for prefixes in any
+            # locale.
             models.Index(
-                fields=["record_id", "id"],
+                fields=["record_id", "id", "listener"],
                 name="entry_record",
-                opclasses=["varchar_pattern_ops", "int8_ops"],
+                opclasses=["varchar_pattern_ops", "int8_ops", "int8_ops"],
             ),
             # The console's search by user.
             models.Index(fields=["commit_user", "-id"], name="entry_user"),

@@ -736,7 +736,17 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="delivery",
             index=models.Index(
-                condition=models.Q(("state", "dead")), fields=["id"], name="delivery_dead"
+                condition=models.Q(("state", "dead")),
+                fields=[
+                    "id",
+                    "handler",
+                    "created_at",
+                    "entry",
+                    "error_group",
+                    "started_at",
+                    "halts",
+                ],
+                name="delivery_dead",
             ),
         ),
         migrations.AddIndex(
@@ -753,7 +763,7 @@ class Migration(migrations.Migration):
             model_name="delivery",
             index=models.Index(
                 condition=models.Q(("state__in", ["dead", "retrying"])),
-                fields=["state", "error_group", "-id", "started_at", "halts"],
+                fields=["state", "error_group", "-id", "started_at", "halts", "entry"],
                 name="delivery_error_group",
             ),
         ),

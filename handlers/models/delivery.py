@@ -184,14 +184,28 @@ class Delivery(models.Model):
             models.Index(
                 fields=["entry"], condition=Q(awaits_mirror=True), name="delivery_awaits_mirror"
             ),
-            # The console's list of dead letters.
-            models.Index(fields=["id"], condition=Q(state="dead"), name="delivery_dead"),
+            # The console's list of dead letters, and what filters or counts them. Dead deliveries
+            # lie far apart in the table, so the index has the columns that these queries need.
+            models.Index(
+                fields=[
+                    "id",
+                    "handler",
+                    "created_at",
+                    "entry",
+                    "error_group",
+                    "started_at",
+                    "halts",
+                ],
+                condition=Q(state="dead"),
+                name="delivery_dead",
+            ),
             # The console's filters by values too rare to find quickly in the order of recording.
             models.Index(fields=["id"], condition=Q(state="skipped"), name="delivery_skipped"),
             models.Index(fields=["handler", "-id"], name="delivery_handler"),
-            # dead_letters.groups: index-only counts, and the deliveries of one group.
+            # dead_letters.groups: index-only counts, and the deliveries of one group. Also the
+            # console's list of entries with a retry.
             models.Index(
-                fields=["state", "error_group", "-id", "started_at", "halts"],
+                fields=["state", "error_group", "-id", "started_at", "halts", "entry"],
                 condition=Q(state__in=["dead", "retrying"]),
                 name="delivery_error_group",
             ),

@@ -14,6 +14,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.expressions import RawSQL
 
 from audit.db.prepared import Param, Prepared
+from audit.db.rare import values_of_few
 from handlers.models.chain_heads import Follower, followers, with_delivery
 from handlers.models.mapping import HandlerMapping
 
@@ -124,6 +125,15 @@ class DeliveryQuerySet(models.QuerySet[Any]):
     def awaiting_report(self, ids: Param) -> DeliveryQuerySet:
         """Filter the tracked deliveries among `ids` whose task was sent and not reported."""
         return self.filter(_AWAITS_REPORT_BY_ID, pk__among=ids)
+
+    def in_state(self, state: str) -> DeliveryQuerySet:
+        """Filter by state, for a page of them. If few have not ended, they are looked up first
+        (`audit.db.rare`)."""
+        found = self.filter(state=state)
+        if state not in self.model.UNENDED:
+            return found
+        ids = values_of_few(self.model._default_manager.filter(state=state), "pk")
+        return found if ids is None else found.filter(pk__in=ids)
 
     def counts(self) -> dict[str, int]:
         return dict(self.order_by().values_list("state").annotate(models.Count("id")))

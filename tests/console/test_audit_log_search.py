@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from audit.db import rare
 from listeners.salesforce.rest.records import long_id
 from tests.console.conftest import NOW
 from tests.sample_data import make_listener
@@ -19,6 +20,17 @@ def test_a_record_is_found_by_its_id(listed, make_entry, typed):
     first, second = make_entry(record_id=LONG), make_entry(record_id=LONG)
     make_entry(record_id="0015g00000XqG9GAAV")
     assert listed(LOG, q=typed) == [second, first]
+
+
+@pytest.mark.parametrize("few", [0, 2, 1000])
+def test_a_beginning_is_found_however_many_entries_have_it(listed, make_entry, monkeypatch, few):
+    monkeypatch.setattr(rare, "FEW", few)
+    entries = [make_entry(record_id=f"003{n}g0000000000AAA") for n in (1, 1, 2, 3)]
+
+    assert listed(LOG, q="0031") == [entries[1], entries[0]]
+    assert listed(LOG, q=f"0031 {entries[3].record_id}") == [entries[3], entries[1], entries[0]]
+    assert listed(LOG, q="003") == entries[::-1]
+    assert listed(LOG, q="001") == []
 
 
 def test_several_records_are_found_at_once(listed, make_entry):

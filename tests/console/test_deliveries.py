@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 
+from audit.db import rare
 from audit.models import AuditLogEntry
 from console.admin.audit_log.page import AuditLogAdmin
 from console.admin.deliveries.page import DeliveryAdmin
@@ -24,6 +25,16 @@ def test_deliveries_are_filtered_by_state(listed, make_delivery):
     make_delivery()
     dead = make_delivery(state="dead")
     assert listed(DELIVERIES, state="dead") == [dead]
+
+
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_state_is_found_however_many_deliveries_have_it(listed, make_delivery, monkeypatch, few):
+    monkeypatch.setattr(rare, "FEW", few)
+    made = [make_delivery(state="queued") for _ in range(2)]
+    make_delivery(state="skipped")
+    assert listed(DELIVERIES, state="queued") == made[::-1]
+    assert listed(DELIVERIES, state="queued", handler="gone.handler") == []
+    assert listed(DELIVERIES, state="ready") == []
 
 
 def test_deliveries_are_filtered_by_handler(listed, make_delivery):
@@ -42,6 +53,7 @@ def test_deliveries_are_found_by_record(listed, make_entry, make_delivery):
     make_delivery()
     wanted = make_delivery(make_entry(record_id="0015g00000EqG9GAAV"))
     assert listed(DELIVERIES, q="0015g00000EqG9G") == [wanted]
+    assert listed(DELIVERIES, q="0015g00000EqG") == [wanted]
 
 
 def test_deliveries_are_filtered_by_time_and_in_that_times_order(listed, make_delivery):
@@ -50,6 +62,19 @@ def test_deliveries_are_filtered_by_time_and_in_that_times_order(listed, make_de
     found = listed(DELIVERIES, created_at_from_0="2025-11-25", created_at_to_0="2025-11-27")
 
     assert found == [days[0], days[2], days[1]]
+
+
+def test_dead_deliveries_of_a_time_are_in_the_order_of_recording(listed, make_delivery):
+    """A day without dead deliveries would take as long as all deliveries of the day."""
+    days = [
+        make_delivery(created_at=NOW + timedelta(days=number), state="dead") for number in (2, 0, 5)
+    ]
+
+    found = listed(
+        DELIVERIES, created_at_from_0="2025-11-25", created_at_to_0="2025-11-27", state="dead"
+    )
+
+    assert found == [days[1], days[0]]
 
 
 def test_a_delivery_that_waits_for_its_record_says_so_once_and_not_as_an_error(
@@ -144,7 +169,7 @@ def test_an_index_finds_the_page(listener, make_entry, admin_user):
             entry=one,
             mapping=mapping,
             handler="tests.remember",
-            state="succeeded" if number % 40 else "dead",
+            state="blocked" if number in (5, 7) else "succeeded" if number % 40 else "dead",
             error_group="" if number % 40 else f"{number % 1000:016x}",
             created_at=NOW + timedelta(days=number - 3950),
         )
@@ -160,7 +185,27 @@ def test_an_index_finds_the_page(listener, make_entry, admin_user):
         return changes.page_query().explain()
 
     plans = {query: plan(query) for query in PLANS}
-    assert {q: plans[q] for q, index in PLANS.items() if index not in plans[q]} == {}
+    assert {q: plans[q] for q, words in PLANS.items() if words not in plans[q]} == {}
+    assert "id = ANY" in plan("state=blocked")  # few, whatever the statistics say
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="not on SQLite")
+@pytest.mark.parametrize(
+    ("state", "order", "index", "columns"),
+    [
+        ("dead", ["id"], "delivery_dead", ("handler", "created_at", "entry", "error_group")),
+        ("retrying", ["error_group", "-id"], "delivery_error_group", ("entry",)),
+    ],
+)
+def test_failed_deliveries_are_filtered_from_an_index_alone(
+    make_delivery, state, order, index, columns
+):
+    """They lie far apart in the table: each would take a page of it."""
+    found = Delivery.objects.filter(state=state).order_by(*order).values(*columns)
+    with connection.cursor() as cursor:  # for a small table, the database would rather read it
+        for way in ("seqscan", "bitmapscan", "sort"):
+            cursor.execute(f"SET LOCAL enable_{way} = off")
+    assert f"Index Only Scan using {index}" in found.explain()
 
 
 @pytest.mark.parametrize("few", [True, False])

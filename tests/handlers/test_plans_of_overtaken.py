@@ -37,7 +37,7 @@ def plan(work):
 def test_for_first_attempts_without_order(deliveries):
     found = plan(lambda: later_rows(deliveries[0].entry.listener_id, deliveries))
 
-    assert "USING INDEX entry_record (record_id=? AND id>?)" in found
+    assert "USING COVERING INDEX entry_record (record_id=? AND id>?)" in found
 
 
 def test_for_what_is_delivered_again(deliveries):

@@ -93,7 +93,7 @@ class _Listeners(DropdownFilter):
         return [(name, name) for name in Listener.objects.values_list("name", flat=True)]
 
 
-class _States(DropdownFilter):
+class _States(_OneValue, DropdownFilter):
     title = "delivery state"
     parameter_name = "state"
 
@@ -206,9 +206,11 @@ class DeliveryListenerFilter(_OneValue, _Listeners):
         return queryset.of_listener(found, few=not self.orders_by)
 
 
-class DeliveryStateFilter(_Equal, _States):
+class DeliveryStateFilter(_States):
     title = "state"
-    lookup = "state"
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.in_state(self.wanted) if self.wanted else queryset
 
 
 class HandlerFilter(_Equal, _Handlers):
@@ -229,7 +231,15 @@ class ErrorGroupFilter(_OneValue, TextFilter):
 
 
 class CreatedFilter(ReceivedFilter):
+    """Filters deliveries by the time of recording, in this order unless their state is rare."""
+
     orders_by = "created_at"
+
+    def __init__(self, field: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().__init__(field, request, *args, **kwargs)
+        # The order of time would read all deliveries of a day that has no dead ones.
+        if request.GET.get("state") in STATES:
+            self.orders_by = ""
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         since, until = self._moment("from", 0), self._moment("to", 1)

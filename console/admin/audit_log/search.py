@@ -7,6 +7,8 @@ from collections import defaultdict
 
 from django.db.models import Q
 
+from audit.db.rare import values_of_few
+from audit.models import AuditLogEntry
 from listeners.salesforce.rest.records import long_id
 
 ENTRY_SEARCH_HELP = "Record ID, user:ID, tx:ID or entity:Name"
@@ -41,14 +43,26 @@ def entries(search: str) -> Q:
 
 
 def record_ids(field: str, search: str) -> Q:
-    """Return the condition of record IDs: of 18 or 15 characters, or the beginning of one."""
-    condition = Q()
-    for term in search.split():
-        if len(term) < WHOLE_ID:
+    """Return the condition of record IDs: of 18 or 15 characters, or the beginning of one.
+
+    A beginning that few entries have is replaced with their records (`audit.db.rare`): PostgreSQL
+    may expect a hundredth of all entries to have it.
+    """
+    terms = search.split()
+    if not terms:
+        return Q()
+    condition, names = Q(), set[str]()
+    for term in terms:
+        if len(term) >= WHOLE_ID:
+            names.update(forms(term))
+            continue
+        entries = AuditLogEntry.objects.filter(record_id__begins=term)
+        found = values_of_few(entries, "record_id")
+        if found is None:
             condition |= Q(**{f"{field}__begins": term})
         else:
-            condition |= Q(**{f"{field}__in": forms(term)})
-    return condition
+            names.update(found)
+    return condition | Q(**{f"{field}__in": sorted(names)})
 
 
 def whole_records(search: str) -> list[str]:
