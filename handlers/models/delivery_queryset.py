@@ -127,8 +127,8 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         return self.filter(_AWAITS_REPORT_BY_ID, pk__among=ids)
 
     def in_state(self, state: str) -> DeliveryQuerySet:
-        """Filter by state, for a page of them. If few have not ended, they are looked up first
-        (`audit.db.rare`)."""
+        """Filter by state, for a page of deliveries. If few have a state of those that have not
+        ended, their ids are looked up first (`audit.db.rare`)."""
         found = self.filter(state=state)
         if state not in self.model.UNENDED:
             return found

@@ -231,14 +231,14 @@ class ErrorGroupFilter(_OneValue, TextFilter):
 
 
 class CreatedFilter(ReceivedFilter):
-    """Filters deliveries by the time of recording, in this order unless their state is rare."""
+    """Filters deliveries by the time of recording, in this order unless they are dead."""
 
     orders_by = "created_at"
 
     def __init__(self, field: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(field, request, *args, **kwargs)
-        # The order of time would read all deliveries of a day that has no dead ones.
-        if request.GET.get("state") in STATES:
+        # In the order of time, all deliveries of a day that has no dead ones would be read.
+        if request.GET.get("state") == Delivery.State.DEAD:
             self.orders_by = ""
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 
 from django.db.models import Q
 
@@ -45,24 +48,25 @@ def entries(search: str) -> Q:
 def record_ids(field: str, search: str) -> Q:
     """Return the condition of record IDs: of 18 or 15 characters, or the beginning of one.
 
-    A beginning that few entries have is replaced with their records (`audit.db.rare`): PostgreSQL
-    may expect a hundredth of all entries to have it.
+    Beginnings that few entries have are replaced with their records (`audit.db.rare`): PostgreSQL
+    may expect a hundredth of all entries to have one of them.
     """
-    terms = search.split()
+    terms = set(search.split())
     if not terms:
         return Q()
-    condition, names = Q(), set[str]()
-    for term in terms:
-        if len(term) >= WHOLE_ID:
-            names.update(forms(term))
-            continue
-        entries = AuditLogEntry.objects.filter(record_id__begins=term)
-        found = values_of_few(entries, "record_id")
-        if found is None:
-            condition |= Q(**{f"{field}__begins": term})
-        else:
-            names.update(found)
-    return condition | Q(**{f"{field}__in": sorted(names)})
+    beginnings = {term for term in terms if len(term) < WHOLE_ID}
+    ids = {form for term in terms - beginnings for form in forms(term)}
+    if not beginnings:
+        return Q(**{f"{field}__in": sorted(ids)})
+    matching = AuditLogEntry.objects.filter(_begins("record_id", beginnings))
+    found = values_of_few(matching, "record_id")
+    if found is not None:
+        return Q(**{f"{field}__in": sorted(ids.union(found))})
+    return Q(**{f"{field}__in": sorted(ids)}) | _begins(field, beginnings)
+
+
+def _begins(field: str, beginnings: Iterable[str]) -> Q:
+    return reduce(or_, (Q(**{f"{field}__begins": one}) for one in sorted(beginnings)))
 
 
 def whole_records(search: str) -> list[str]:
