@@ -699,13 +699,16 @@ class Migration(migrations.Migration):
             model_name="delivery",
             index=models.Index(
                 condition=models.Q(
-                    ("state", "ready"),
-                    ("state", "queued"),
-                    ("state", "retrying"),
-                    ("state", "running"),
-                    ("halts", True),
-                    ("state", "blocked"),
-                    _connector="OR",
+                    ("chain__gte", ""),
+                    models.Q(
+                        ("state", "ready"),
+                        ("state", "queued"),
+                        ("state", "retrying"),
+                        ("state", "running"),
+                        ("halts", True),
+                        ("state", "blocked"),
+                        _connector="OR",
+                    ),
                 ),
                 fields=["chain", "id"],
                 name="delivery_chain",

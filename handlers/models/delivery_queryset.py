@@ -25,11 +25,15 @@ EARLY = timedelta(seconds=1)
 SENDING = timedelta(minutes=1)
 _WAITING = ("ready", "queued", "retrying")
 OPEN = (*_WAITING, "running")
-#: Matches the deliveries that keep the others of their chain from starting. Not a list of states,
-#: which SQLite does not compare with the condition of an index.
-HOLDS_CHAIN = reduce(or_, (Q(state=state) for state in OPEN)) | Q(halts=True)
+# Not a list of states, which SQLite does not compare with the condition of an index.
+_HOLDS = reduce(or_, (Q(state=state) for state in OPEN)) | Q(halts=True)
+# Always true, and part of the condition of an index of all that has not ended. A query without it
+# cannot take that index: one for a chain's open or blocked delivery would read the whole chain.
+_OF_ANY_CHAIN = Q(chain__gte="")
+#: Matches the deliveries that keep the others of their chain from starting.
+HOLDS_CHAIN = _OF_ANY_CHAIN & _HOLDS
 #: Matches the deliveries of a chain that have not ended, or that halt it.
-IN_CHAIN = HOLDS_CHAIN | Q(state="blocked")
+IN_CHAIN = _OF_ANY_CHAIN & (_HOLDS | Q(state="blocked"))
 #: Compared in the same statement that swaps the state, so that a pause holds from its commit on.
 NOT_PAUSED = ~Exists(HandlerMapping.objects.paused().filter(pk=OuterRef("mapping")))
 #: State conditions to combine with ids. They differ from the conditions of the partial indexes on

@@ -11,7 +11,7 @@ from django.db.models import OuterRef, Q, Subquery
 from handlers.external import closed_queues
 from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import HOLDS_CHAIN
+from handlers.models.delivery_queryset import HOLDS_CHAIN, IN_CHAIN
 from handlers.ordering.unapplied import Holder, holders_of
 from handlers.outbox.create import AWAITS_RECORD
 from handlers.sdk import mirrored, registry
@@ -149,7 +149,9 @@ def _holders_by_id(deliveries: list[Delivery]) -> dict[int, Delivery]:
     if not deliveries:
         return {}
     holders = Delivery.objects.filter(
-        HOLDS_CHAIN | (_AWAITING & Q(pk__lt=OuterRef("pk"))), chain=OuterRef("chain")
+        IN_CHAIN,  # for the index
+        HOLDS_CHAIN | (_AWAITING & Q(pk__lt=OuterRef("pk"))),
+        chain=OuterRef("chain"),
     )
     order = ("awaits_record", "awaits_mirror", "halts", "id")
     first = Subquery(holders.order_by(*order).values("pk")[:1])

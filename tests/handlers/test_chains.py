@@ -277,10 +277,14 @@ def test_however_long_chains_are_what_waits_in_them_is_not_read_for_each(
     listener, monkeypatch, records, known_statistics
 ):
     make_mapping(listener)
-    record(listener, *range(1000, 2000))
-    Delivery.objects.update(state="succeeded")  # as nearly all have in a table that is in use
-    known_statistics.execute("ANALYZE handlers_delivery")
-    first = record(listener, *[*range(records)] * (600 // records))
+    # What has ended leaves its pages in the indexes. PostgreSQL then overrates what it costs to
+    # look up one of the few open deliveries in their own index.
+    record(listener, *range(1000, 3000))
+    Delivery.objects.update(state="succeeded")
+    known_statistics.execute("VACUUM handlers_delivery")
+    waiting = record(listener, *range(1000, 1003))
+    first = {*record(listener, *[*range(records)] * (600 // records))} - {*waiting}
+    known_statistics.execute("VACUUM ANALYZE handlers_delivery")
     before, counts = read_of_blocked(), []
 
     def count(name):
@@ -289,7 +293,7 @@ def test_however_long_chains_are_what_waits_in_them_is_not_read_for_each(
 
     monkeypatch.setattr(crash_points, "reach", count)
 
-    assert run_deliveries(first, "tests.remember") == "600 succeeded"
+    assert run_deliveries([*first], "tests.remember") == "600 succeeded"
 
     # Of the first 60 runs, since an index also returns what has ended, as long as any session of
     # the server has an older transaction. Reading all that waits would be twice the limit.
