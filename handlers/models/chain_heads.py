@@ -28,6 +28,9 @@ class Follower:
 
 
 _ON_POSTGRESQL, _ON_SQLITE = "unnest(%s::text[]) AS c (value)", "json_each(%s) AS c"
+#: PostgreSQL expects ten chains in an array that it does not know, and would plan a search for one
+#: chain anew each time. That takes far longer than the search itself.
+_SINGLE = "(SELECT CAST(%s AS text) AS value) AS c"
 _WITH_DELIVERY = "SELECT c.value FROM {chains} WHERE ({delivery}) IS NOT NULL"
 #: Reads one row for each chain, however long the chain is: PostgreSQL evaluates a subquery with a
 #: LIMIT for each chain and does not turn it into a join. The conditions repeat those of the partial
@@ -55,15 +58,20 @@ ORDER BY d.id
 def with_delivery(chains: Collection[str], of_chain: Prepared) -> set[str]:
     """Return the chains of which `of_chain` finds a delivery, with `c.value` as its chain.
 
-    PostgreSQL looks up each chain in the index. With the chains as an array it would read all open
-    deliveries instead if there were few when it made its plan, however many there are later.
+    PostgreSQL looks up each chain in the index. With the chains in a condition it would read all
+    open deliveries instead if there were few when it made its plan, however many there are later.
     """
     if not chains:
         return set()
-    given = _ON_POSTGRESQL if connection.vendor == "postgresql" else _ON_SQLITE
+    parameters: list[str] | list[list[str]]
+    if len(chains) == 1:
+        given, parameters = _SINGLE, list(chains)
+    else:
+        given = _ON_POSTGRESQL if connection.vendor == "postgresql" else _ON_SQLITE
+        parameters = [list(chains)]
     with prepared_cursor() as cursor:
         sql = _WITH_DELIVERY.format(chains=given, delivery=of_chain.sql)
-        cursor.execute(sql, stored([list(chains)]))
+        cursor.execute(sql, stored(parameters))
         return {chain for (chain,) in cursor.fetchall()}
 
 
