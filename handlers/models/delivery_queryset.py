@@ -50,21 +50,15 @@ AWAITS_REPORT = Q(is_tracked=True, state__in=("queued", "running"))
 _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), default=0), "id")
 
 
-def _of_chain(condition: Q) -> Prepared:
-    """Return the query of a delivery of the chain `c.value`."""
-    return Prepared(
-        lambda: (
-            DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
-            .filter(condition, chain=RawSQL("c.value", ()))
-            .order_by()
-            .values_list("pk")[:1]
-        )
+#: Finds a delivery of the chain `c.value`.
+_OF_CHAIN = Prepared(
+    lambda: (
+        DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
+        .filter(IN_CHAIN, chain=RawSQL("c.value", ()))
+        .order_by()
+        .values_list("pk")[:1]
     )
-
-
-_OF_CHAIN, _BLOCKED_OF_CHAIN = _of_chain(IN_CHAIN), _of_chain(Q(state="blocked"))
-
-
+)
 _RUNNING = Prepared(
     lambda: (
         DeliveryQuerySet(apps.get_model("handlers", "Delivery"))
@@ -305,8 +299,9 @@ class DeliveryQuerySet(models.QuerySet[Any]):
         Inside the caller's transaction, which has locked the deliveries that it ended: another
         transaction that adds to the chain waits for that lock, or has committed before.
         """
-        # Most chains have no blocked delivery: a prepared query rules them out without planning.
-        found = followers(with_delivery(set(chains) - {""}, _BLOCKED_OF_CHAIN))
+        # In most chains nothing waits: a prepared query rules them out without planning. It does
+        # not look for blocked ones, as other indexes also have these, of all chains.
+        found = followers(with_delivery(set(chains) - {""}, _OF_CHAIN))
         if not found:
             return []
         ids = [follower.id for follower in found]
