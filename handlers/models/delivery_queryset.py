@@ -48,8 +48,6 @@ AWAITS_REPORT = Q(is_tracked=True, state__in=("queued", "running"))
 #: deadlocks, all code locks the delivery that holds a chain before the ones that wait in it. A
 #: redelivered one may wait with a lower id.
 _LOCK_ORDER = (Case(When(chain="", then=2), When(state="blocked", then=1), default=0), "id")
-
-
 #: Finds a delivery of the chain `c.value`.
 _OF_CHAIN = Prepared(
     lambda: (

@@ -311,35 +311,40 @@ def read_of_blocked():
         return cursor.fetchone()[0]
 
 
+def plans_of_searches(queries):
+    """Return SQLite's plan of each query that looks into given chains."""
+    searches = [query["sql"] for query in queries if "c.value" in query["sql"]]
+    with connection.cursor() as cursor:
+        return [str(cursor.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()) for sql in searches]
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="of SQLite")
-def test_sqlite_looks_for_the_next_of_a_chain_in_its_indexes(listener):
+@pytest.mark.parametrize("others", [[], ["another"]], ids=["one", "several"])
+def test_sqlite_looks_for_the_next_of_a_chain_in_its_indexes(listener, others):
     make_mapping(listener)
     [first] = record(listener, 0, 0)
     with CaptureQueriesContext(connection) as queries:
-        Delivery.objects.promote([Delivery.objects.get(pk=first).chain])
+        Delivery.objects.promote([Delivery.objects.get(pk=first).chain, *others])
 
-    looking = [query["sql"] for query in queries if "json_each" in query["sql"]]
-    with connection.cursor() as cursor:
-        plans = [str(cursor.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()) for sql in looking]
-    [_, plan] = plans  # whether any is blocked, and which is next
-    assert all("USING COVERING INDEX delivery_next (chain=?)" in each for each in plans)
-    assert "delivery_one_open_in_a_chain (chain=?)" in plan
-    assert "delivery_halting (chain=?)" in plan
+    [waiting, following] = plans_of_searches(queries)
+    assert "USING INDEX delivery_chain (chain=?)" in waiting
+    assert "USING COVERING INDEX delivery_next (chain=?)" in following
+    assert "delivery_one_open_in_a_chain (chain=?)" in following
+    assert "delivery_halting (chain=?)" in following
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL scans a small table")
-def test_the_holders_of_a_chain_are_found_without_its_ended_deliveries(listener):
+@pytest.mark.parametrize("others", [[], ["another"]], ids=["one", "several"])
+def test_the_holders_of_a_chain_are_found_without_its_ended_deliveries(listener, others):
     """An index of those that have not ended is enough, and stays small."""
     make_mapping(listener)
     record(listener, 0, 0)
     chain = Delivery.objects.values_list("chain", flat=True)[0]
 
     with CaptureQueriesContext(connection) as queries, transaction.atomic():
-        assert Delivery.objects.lock_occupied_chains([chain]) == {chain}
+        assert Delivery.objects.lock_occupied_chains([chain, *others]) == {chain}
 
-    [looking] = [query["sql"] for query in queries if "json_each" in query["sql"]]
-    with connection.cursor() as cursor:
-        plan = str(cursor.execute(f"EXPLAIN QUERY PLAN {looking}").fetchall())
+    [plan] = plans_of_searches(queries)
     assert "USING INDEX delivery_chain (chain=?)" in plan
     [index] = [index for index in Delivery._meta.indexes if index.name == "delivery_chain"]
     assert index.condition == IN_CHAIN
