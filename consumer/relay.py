@@ -16,6 +16,7 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.models import Exists, Max, OuterRef, Q
 
 from audit.db.prepared import Param, Prepared
+from audit.internal_errors import step
 from audit.jobs import tracked
 from consumer.gaps import plan
 from consumer.reconciliation import schedule
@@ -37,6 +38,7 @@ from handlers.types import Claim, ClaimLost, Ended
 from handlers.worker import metrics
 from handlers.worker.settle import settle
 from listeners import crash_points
+from listeners.threads import FAILED, Step
 from mirror import rounds
 
 log = structlog.get_logger(__name__)
@@ -59,18 +61,6 @@ def has_work(now: datetime) -> bool:
         or pause.has_resumed()
         or Handover.objects.exists()
     )
-
-
-def run_due(now: datetime, *, leaves_external: bool = False) -> None:
-    """Publish the deliveries and start the jobs that are due. Never inside a transaction. Raises
-    BrokerUnavailable.
-
-    With `leaves_external`, tasks for other brokers are left to another process.
-    """
-    publish_due(now, leaves_external=leaves_external)
-    schedule.start_due(now)
-    job.start_due(now)
-    rounds.run_due(now)
 
 
 # Most rounds find nothing. These queries are compiled once, and `_publishable` depends on which
@@ -124,12 +114,6 @@ def _first(deliveries: DeliveryQuerySet) -> list[int]:
             : -(-LIMIT // len(mappings))
         ]
     ]
-
-
-def sweep(now: datetime) -> None:
-    """Run all repairs. Never inside a transaction. Raises BrokerUnavailable."""
-    for repair in REPAIRS:
-        repair(now)
 
 
 def retarget(now: datetime) -> int:
@@ -265,21 +249,81 @@ def _log_requeued(ids: Sequence[int], published: int) -> None:
     )
 
 
-#: The repairs, which are needed less often than `run_due`, in their order. Never inside a
-#: transaction. They may raise BrokerUnavailable.
-REPAIRS: Sequence[Callable[[datetime], object]] = (
-    retarget,
-    reclaim,
-    lambda now: halt.release_changed(),
-    soft_delete.skip_waiting,
-    lambda now: promote_stranded(),
-    requeue_lost,
-    lambda now: adopt_orphans(),
-    plan.start_due,
-    tracked.mark_lost,
-    lambda now: soft_delete.forget(),
+def _part(name: str, work: Callable[..., object], consequence: str) -> Step:
+    return step(f"relay: {name}", work, consequence, expected=(broker.BrokerUnavailable,))
+
+
+#: The parts of the relay that run each second. Each fails alone. Called with the time; never inside
+#: a transaction.
+DUE: Sequence[Step] = (
+    _part(
+        "publish",
+        publish_due,
+        "Retries, and deliveries that a crash left unpublished, are not published.",
+    ),
+    _part("start reconciliations", schedule.start_due, "Reconciliations are not started."),
+    _part("start redeliveries", job.start_due, "Redeliveries are not started."),
+    *rounds.DUE,
+)
+#: The repairs, which are needed less often, in their order.
+REPAIRS: Sequence[Step] = (
+    _part(
+        "move deliveries",
+        retarget,
+        "Deliveries that ran while their mapping was changed are not moved to its handler.",
+    ),
+    _part("reclaim", reclaim, "Deliveries whose worker died are not retried."),
+    _part(
+        "release halted chains",
+        lambda now: halt.release_changed(),
+        "Records whose mapping no longer halts at a dead letter are not released.",
+    ),
+    _part(
+        "skip deleted mappings",
+        soft_delete.skip_waiting,
+        "Waiting deliveries of deleted mappings are not skipped.",
+    ),
+    _part(
+        "release stranded deliveries",
+        lambda now: promote_stranded(),
+        "Deliveries that a crash left blocked are not released.",
+    ),
+    _part(
+        "publish lost messages",
+        requeue_lost,
+        "Deliveries whose messages the broker lost are not published again.",
+    ),
+    _part(
+        "adopt external tasks",
+        lambda now: adopt_orphans(),
+        "External tasks of deleted destinations do not end.",
+    ),
+    _part("read records of gaps", plan.start_due, "Records of gap events are not read."),
+    _part("end lost jobs", tracked.mark_lost, "Jobs whose process died are not shown as lost."),
+    _part(
+        "forget deleted mappings",
+        lambda now: soft_delete.forget(),
+        "Deleted mappings without deliveries are not removed.",
+    ),
     *rounds.REPAIRS,
 )
+
+
+def run_due(now: datetime, *, leaves_external: bool = False) -> bool:
+    """Publish the deliveries and start the jobs that are due; return whether all parts succeeded.
+
+    With `leaves_external`, tasks for other brokers are left to another process. Never inside a
+    transaction.
+    """
+    publishing, *others = DUE
+    results = [publishing(now, leaves_external=leaves_external), *(part(now) for part in others)]
+    return FAILED not in results
+
+
+def sweep(now: datetime) -> None:
+    """Run all repairs. Never inside a transaction."""
+    for repair in REPAIRS:
+        repair(now)
 
 
 def _publishable(deliveries: DeliveryQuerySet) -> DeliveryQuerySet:

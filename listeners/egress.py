@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from listeners.salesforce.http.allowlist import Destinations
+from listeners.threads import OVER, BackgroundThread, Step
 
 if TYPE_CHECKING:
     import requests
@@ -62,12 +63,13 @@ def post(
     adapter = InterruptibleAdapter(route=Route(to))
     is_late = threading.Event()
 
-    def give_up() -> None:
+    def give_up() -> object:
         is_late.set()
         adapter.interrupt()
+        return OVER
 
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
+    step = Step("request timeout", give_up, consequence="A request takes longer than it may.")
+    timer = BackgroundThread(step, every=seconds)
     try:
         with session_of(HttpConfig(destinations=to)) as http:
             http.mount("http://", adapter)
@@ -90,5 +92,5 @@ def post(
         is_timeout = is_late.is_set() or isinstance(error, requests.Timeout)
         why = f" within {seconds:g} s" if is_timeout else f": {type(error).__name__}"
     finally:
-        timer.cancel()
+        timer.stop()
     raise NotAnswered(f"{urlsplit(url).hostname} did not answer{why}")

@@ -1,34 +1,64 @@
-"""Starts the due work of mirrors, in the rounds of the relay.
+"""The due work of mirrors, as parts of the relay.
 
-The long work is done by tasks: a round asks neither Salesforce nor another database.
+The long work is done by tasks: a part asks neither Salesforce nor another database. Parts are
+called with the time, never inside a transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
+from audit.internal_errors import step
+from handlers.broker import BrokerUnavailable
+from listeners.threads import Step
 from mirror import runs
 from mirror.apply import release, upkeep
 from mirror.load import lost_time
 from mirror.verify import late_events, schedule
 
 
-def run_due(now: datetime) -> None:
-    """Start runs, gap searches and reads of dirty records that are due. Never inside a
-    transaction."""
-    runs.start_due(now)
-    upkeep.start_due(now)
+def _part(name: str, work: Callable[..., object], consequence: str) -> Step:
+    return step(f"mirrors: {name}", work, consequence, expected=(BrokerUnavailable,))
 
 
-#: Repairs, which are needed less often than `run_due`: they release deliveries that a crash left
-#: waiting, explain differences whose events arrived late, and start sweeps after lost time,
-#: scheduled verifications and refreshes of formulas, and purges of tombstones. Never inside a
-#: transaction.
-REPAIRS: Sequence[Callable[[datetime], object]] = (
-    lambda now: release.release_overdue(),
-    late_events.explain,
-    lost_time.request_due,
-    schedule.start_due,
-    upkeep.start_purges,
+#: Parts that run each second.
+DUE: Sequence[Step] = (
+    _part(
+        "start runs",
+        runs.start_due,
+        "Loads, sweeps, verifications and repairs of mirrors are not started.",
+    ),
+    _part(
+        "start upkeep",
+        upkeep.start_due,
+        "Mirrored records that must be read from Salesforce are not read.",
+    ),
+)
+#: Repairs, which are needed less often.
+REPAIRS: Sequence[Step] = (
+    _part(
+        "release deliveries",
+        lambda now: release.release_overdue(),
+        "Deliveries that a crash left waiting for a mirror are not released.",
+    ),
+    _part(
+        "explain differences",
+        late_events.explain,
+        "Differences of mirrors whose events arrived late stay unexplained.",
+    ),
+    _part(
+        "start sweeps",
+        lost_time.request_due,
+        "Mirrors are not compared with Salesforce after lost time.",
+    ),
+    _part(
+        "start verifications",
+        schedule.start_due,
+        "Scheduled verifications of mirrors are not started.",
+    ),
+    _part(
+        "purge tombstones",
+        upkeep.start_purges,
+        "Rows of deleted records are not purged.",
+    ),
 )

@@ -30,9 +30,9 @@ from audit.jobs.claim import SENT_AGAIN, Claim, ClaimLost, start_due_jobs, uncla
 from handlers import broker
 from handlers.listener_rest_client import CANNOT_READ
 from handlers.sdk.outcomes import storable
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
 from listeners.connections.login_attempts import COOLDOWN_SECONDS
-from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 from mirror.db_remedy import remedy_of
 from mirror.models import Mirror, MirrorRun

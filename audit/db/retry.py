@@ -30,7 +30,7 @@ from django.db import (
     connections,
 )
 
-from listeners.salesforce.backoff import Backoff
+from listeners.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

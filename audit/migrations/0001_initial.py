@@ -111,6 +111,7 @@ class Migration(migrations.Migration):
                             ("mirror_schema", "Mirrored object changed"),
                             ("destination", "Destination down"),
                             ("queue", "Queue takes no tasks"),
+                            ("internal_error", "Internal error"),
                         ],
                         max_length=30,
                     ),

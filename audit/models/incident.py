@@ -174,6 +174,7 @@ class Incident(models.Model):
         MIRROR_SCHEMA = "mirror_schema", "Mirrored object changed"
         DESTINATION = "destination", "Destination down"
         QUEUE = "queue", "Queue takes no tasks"
+        INTERNAL_ERROR = "internal_error", "Internal error"
 
     # None: the incident concerns all listeners, as an outage of the broker does.
     listener = models.ForeignKey(

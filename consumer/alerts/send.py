@@ -15,7 +15,8 @@ from django.db.models.functions import Coalesce
 
 from audit.models import Incident
 from consumer.alerts.channels import Notice, NotSent, channels
-from listeners.salesforce.backoff import Backoff
+from listeners.backoff import Backoff
+from listeners.threads import for_each
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +40,15 @@ def send_due(now: datetime) -> int:
     if not configured:
         due.filter(notify_due_at__lte=now - LEFT_TO_OTHERS).update(notify_due_at=None)
         return 0
-    sent_count, down = 0, set[str]()
-    for incident in due.select_related("listener").order_by("notify_due_at")[:MOST_AT_ONCE]:
-        if _claim(incident, now):
-            sent_count += _send_everywhere(incident, configured, down, now)
-    return sent_count
+    down, sent = set[str](), list[int]()
+
+    def send(incident: Incident) -> None:
+        if _claim(incident, now) and _send_everywhere(incident, configured, down, now):
+            sent.append(incident.pk)
+
+    first = due.select_related("listener").order_by("notify_due_at")[:MOST_AT_ONCE]
+    for_each(first, send, name=lambda incident: f"incident {incident.pk}")
+    return len(sent)
 
 
 def _claim(incident: Incident, now: datetime) -> bool:
@@ -70,19 +75,23 @@ def _send_everywhere(
     """
     notice = Notice.of(incident)
     sent = dict(incident.told)
-    for channel, send in configured.items():
-        if sent.get(channel) == notice.state or channel in down:
-            continue
+
+    def send(channel: str) -> None:
         try:
-            send(notice)
+            configured[channel](notice)
         except NotSent as error:
             log.warning("alert not sent", incident=notice.id, channel=channel, reason=str(error))
             down.add(channel)
         else:
             log.info("alert sent", incident=notice.id, channel=channel, state=notice.state)
             sent[channel] = notice.state
-    is_done = all(sent.get(channel) == notice.state for channel in configured)
-    _store_outcome(incident, sent, now, is_done=is_done)
+
+    lacking = [name for name in configured if sent.get(name) != notice.state and name not in down]
+    try:
+        for_each(lacking, send)
+    finally:
+        is_done = all(sent.get(channel) == notice.state for channel in configured)
+        _store_outcome(incident, sent, now, is_done=is_done)
     return is_done
 
 

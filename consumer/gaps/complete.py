@@ -27,9 +27,9 @@ from handlers.ordering.read_records import release_gaps
 from handlers.outbox import publish
 from handlers.sdk.outcomes import storable
 from listeners import crash_points
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
-from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.rest.client import MAX_IDS, RestClient
 from listeners.salesforce.rest.records import RecordsRead, event_body, last_modified_ms
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from math import isfinite
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import structlog
 from django.db import Error, connection
 
-from consumer.host.threads import PeriodicThread
+from audit.internal_errors import step
 from consumer.monitoring import destinations
 from handlers.broker import BrokerUnavailable
 from handlers.external import apps
@@ -23,8 +24,9 @@ from handlers.tracking import metrics
 from handlers.tracking.courier import Courier
 from handlers.tracking.events import EventReader
 from handlers.tracking.overdue import destinations_to_read, end_unreported
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
-from listeners.salesforce.backoff import Backoff
+from listeners.threads import BackgroundThread, for_each
 
 log = structlog.get_logger(__name__)
 
@@ -50,50 +52,65 @@ DATABASE_SECONDS = 2.0
 DATABASE_PAUSES = Backoff(1.0, 300.0)
 
 
-class ReaderThread(threading.Thread):
+class Reader:
     """Reads from a destination's broker until it is stopped, and reconnects after errors."""
 
-    def __init__(self, name: str, reader: Courier | EventReader) -> None:
-        self.destination = reader.destination
-        self._reader = reader
-        super().__init__(name=name, daemon=True)
+    def __init__(self, name: str, source: Courier | EventReader, consequence: str) -> None:
+        self.destination = source.destination
+        self.thread = BackgroundThread(
+            step(
+                name,
+                self._read_next,
+                consequence,
+                expected=(BrokerUnavailable,),
+                backoff=RECONNECT,
+            ),
+            finish=self._disconnect,
+        )
+        self._source = source
         self._stopped = threading.Event()
+        self._open = ExitStack()
+        self._queue: Any = None
         self._connected_at = time.monotonic()
         self._failing_since: float | None = None
         self._database_pauses = DATABASE_PAUSES.delays()
 
+    def start(self) -> None:
+        self.thread.start()
+
     def stop(self) -> None:
         self._stopped.set()
+        self.thread.stop()
 
-    def run(self) -> None:
-        delays = RECONNECT.delays()
-        while not self._stopped.is_set():
-            began = time.monotonic()
-            self._read_safely()
-            connection.close()
-            if time.monotonic() - began > OVERDUE_SECONDS:
-                delays = RECONNECT.delays()
-            self._stopped.wait(next(delays))
-
-    def _read_safely(self) -> None:
+    def _read_next(self) -> None:
+        """Read a batch, after connecting if there is no connection. An error ends the
+        connection."""
         try:
-            try:
-                self._read()
-            except Error:
-                raise
-            except BrokerUnavailable as error:
-                log.warning("reports cannot be read; will retry", reason=str(error))
-                self._after_failure(str(error))
-            except Exception as error:
-                log.exception("unexpected error", thread=self.name)
-                self._after_failure(f"unexpected {type(error).__name__}", is_expected=False)
+            if self._queue is None:
+                self._queue = self._open.enter_context(self._source.reading())
+                self._connected_at = time.monotonic()
+            self._handle_batch(self._queue)
         except Error as error:
-            log.warning(self._reader.database_error, reason=str(error).strip())
+            self._disconnect()
+            log.warning(self._source.database_error, reason=str(error).strip())
             self._failing_since = None  # not the broker's failure
             self._stopped.wait(next(self._database_pauses))
             self._await_database()
-        except Exception:  # the thread must survive
-            log.exception("unexpected error", thread=self.name)
+            raise
+        except Exception as error:
+            self._disconnect()
+            if isinstance(error, BrokerUnavailable):
+                self._after_failure(str(error))
+            else:
+                self._after_failure(f"unexpected {type(error).__name__}", is_expected=False)
+            raise
+        self._failing_since, self._database_pauses = None, DATABASE_PAUSES.delays()
+
+    def _disconnect(self) -> None:
+        """Close the connection; what was read and not acknowledged stays in its queue."""
+        opened, self._open, self._queue = self._open, ExitStack(), None
+        with suppress(BrokerUnavailable):
+            opened.close()
 
     def _await_database(self) -> None:
         """Wait until the database answers."""
@@ -105,32 +122,34 @@ class ReaderThread(threading.Thread):
             except Error:
                 self._stopped.wait(DATABASE_SECONDS)
 
-    def _read(self) -> None:
-        """Raises BrokerUnavailable, and the errors of a database that stays away."""
-        with self._reader.reading() as source:
-            self._connected_at = time.monotonic()
-            while not self._stopped.is_set():
-                self._handle_batch(source)
-                self._failing_since, self._database_pauses = None, DATABASE_PAUSES.delays()
-
     def _handle_batch(self, source: Any) -> None:
         with apps.errors(self.destination):
-            self._reader.handle_batch(source)
+            self._source.handle_batch(source)
 
     def _after_failure(self, reason: str, *, is_expected: bool = True) -> None:
         pass
 
 
-class CourierThread(ReaderThread):
+class CourierReader(Reader):
     """Reads the reports of a destination, and ends its attempts that were not reported in time."""
 
     def __init__(self, destination: Destination | None) -> None:
         self._courier = Courier(destination)
-        super().__init__(f"courier {self._courier.name}".strip(), self._courier)
+        where = f"of destination {self._courier.name}" if destination else "on our own broker"
+        super().__init__(
+            f"courier {self._courier.name}".strip(),
+            self._courier,
+            f"Outcomes of tasks {where} are not recorded by this process.",
+        )
         self._looked_at = self._read_at = self._reading_since = float("-inf")
-        self._events: ReaderThread | None = None
+        self._events: Reader | None = None
         if destination is not None and destination.worker_events:
-            self._events = ReaderThread(f"events {destination.name}", EventReader(destination))
+            self._events = Reader(
+                f"events {destination.name}",
+                EventReader(destination),
+                f"Tasks of destination {destination.name} are not shown as running, and errors "
+                "lack their traceback.",
+            )
 
     def start(self) -> None:
         super().start()
@@ -177,38 +196,51 @@ class CourierThread(ReaderThread):
 
 
 class Couriers:
-    """Starts and stops courier threads as mappings and destinations change."""
+    """Starts and stops the couriers of this process as mappings and destinations change."""
 
     def __init__(self) -> None:
-        self._threads: dict[int | None, CourierThread] = {}
-        self._leaving: list[CourierThread] = []
+        self._couriers: dict[int | None, CourierReader] = {}
+        self._leaving: list[CourierReader] = []
         self._is_over = False
+        looking = step(
+            "couriers",
+            self.refresh,
+            "Outcomes of tasks of new and changed destinations are not recorded by this process.",
+        )
+        self._thread = BackgroundThread(looking, every=LOOK_SECONDS)
+
+    def start(self) -> None:
+        self._thread.start()
 
     def refresh(self) -> None:
         wanted = {
             destination.pk if destination else None: destination
             for destination in destinations_to_read()
         }
-        self._leaving = [thread for thread in self._leaving if thread.is_alive()]
-        for pk, thread in list(self._threads.items()):
-            if pk not in wanted or _values(thread.destination) != _values(wanted[pk]):
-                thread.stop()
-                self._leaving.append(self._threads.pop(pk))
-        for pk, destination in wanted.items():
-            known = self._threads.get(pk)
-            if not self._is_over and (known is None or not known.is_alive()):
-                self._threads[pk] = thread = CourierThread(destination)
-                thread.start()
+        self._leaving = [courier for courier in self._leaving if courier.thread.is_alive()]
+        for pk, courier in list(self._couriers.items()):
+            if pk not in wanted or _values(courier.destination) != _values(wanted[pk]):
+                courier.stop()
+                self._leaving.append(self._couriers.pop(pk))
+        for_each(wanted.items(), self._host, name=lambda item: str(item[1] or "our own broker"))
+
+    def _host(self, item: tuple[int | None, Destination | None]) -> None:
+        pk, destination = item
+        if not self._is_over and pk not in self._couriers:
+            self._couriers[pk] = courier = CourierReader(destination)
+            courier.start()
 
     def stop(self) -> None:
         self._is_over = True
-        for thread in list(self._threads.values()):
-            thread.stop()
+        self._thread.stop()
+        for courier in list(self._couriers.values()):
+            courier.stop()
 
     def join(self, timeout: float) -> None:
         by = time.monotonic() + timeout
-        for thread in [*self._threads.values(), *self._leaving]:
-            thread.join(max(0.0, by - time.monotonic()))
+        self._thread.join(timeout)
+        for courier in [*self._couriers.values(), *self._leaving]:
+            courier.thread.join(max(0.0, by - time.monotonic()))
 
 
 def _values(destination: Destination | None) -> object:
@@ -217,19 +249,3 @@ def _values(destination: Destination | None) -> object:
         return None
     urls = destination.broker.stored, destination.result_backend.stored
     return destination.name, *urls, destination.ca_certificate, destination.worker_events
-
-
-class CouriersThread(PeriodicThread):
-    """Keeps the couriers of this process up to date."""
-
-    def __init__(self) -> None:
-        self._couriers = Couriers()
-        super().__init__("couriers", self._couriers.refresh, LOOK_SECONDS)
-
-    def stop(self) -> None:
-        super().stop()
-        self._couriers.stop()
-
-    def join(self, timeout: float | None = None) -> None:
-        super().join(timeout)
-        self._couriers.join(timeout or 0.0)

@@ -7,14 +7,16 @@ orchestrator that replaces one process by another would wait forever for it.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from audit import internal_errors
+from audit.internal_errors import step
 from consumer.host.supervisor import Supervisor
 from consumer.status import metrics_page
+from listeners.threads import OVER, BackgroundThread
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -37,15 +39,22 @@ class Probes:
         self._supervisor = supervisor
         self._server = make_server("", port, self._answer, _Server, _Quiet)
         self.port = self._server.server_port
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="probes", daemon=True
+        self._is_over = False
+        self._thread = BackgroundThread(
+            step("probes", self._serve, "Liveness, readiness and metrics are not served.")
         )
 
     def __enter__(self) -> Probes:
         self._thread.start()
         return self
 
+    def _serve(self) -> object:
+        self._server.serve_forever()
+        return OVER if self._is_over else None
+
     def __exit__(self, *_: object) -> None:
+        self._is_over = True
+        self._thread.stop()
         self._server.shutdown()
         self._server.server_close()
 
@@ -72,6 +81,7 @@ class Probes:
             "status": "ok" if ready else "unavailable",
             "listeners": self._supervisor.states(),
             "standing_by": stands_by,
+            "failing": {failed.name: failed.consequence for failed in internal_errors.failing()},
         }
         return (
             "200 OK" if ready else "503 Service Unavailable",

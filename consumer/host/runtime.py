@@ -69,15 +69,15 @@ class HostedListener:
         self.drain_by = float("inf")
 
     def start(self) -> None:
-        self.recorder.start()
-        self.receiver.start()
+        self.recorder.thread.start()
+        self.receiver.thread.start()
 
     # Queries
 
     @property
     def has_ended(self) -> bool:
-        """Whether a thread has ended: it failed, lost the lease, or met an unexpected error."""
-        return not (self.receiver.is_alive() and self.recorder.is_alive())
+        """Whether a thread has ended: it failed, or lost the lease."""
+        return not (self.receiver.thread.is_alive() and self.recorder.thread.is_alive())
 
     @property
     def is_receiving(self) -> bool:
@@ -87,6 +87,7 @@ class HostedListener:
             self.receiver.status.state == State.RECEIVING
             and not self.has_ended
             and not self.recorder.is_stuck
+            and not self.recorder.thread.step.keeps_failing
             and (
                 last_answer is None
                 or (database_clock.estimate() - last_answer).total_seconds() < self._longest_silence
@@ -166,11 +167,11 @@ class HostedListener:
     def is_drained(self) -> bool:
         """Advance the draining, and return whether the listener's threads have ended."""
         is_late = time.monotonic() >= self.drain_by
-        if is_late or not self.receiver.is_alive():
+        if is_late or not self.receiver.thread.is_alive():
             self._buffer.close()
         if is_late:
             self.recorder.abandon()
-        has_ended = not (self.receiver.is_alive() or self.recorder.is_alive())
+        has_ended = not (self.receiver.thread.is_alive() or self.recorder.thread.is_alive())
         if has_ended or is_late:
             self.receiver.allow_disconnect()
         # Salesforce refuses the next process while this one has the managed subscription open.

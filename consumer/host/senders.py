@@ -9,40 +9,46 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
-import structlog
-from django.db import connection
-
-from audit.db.retry import suppress_transient_errors
+from audit.internal_errors import step
 from handlers.broker import BrokerUnavailable
 from handlers.models import Delivery
 from handlers.outbox import publish
 from handlers.tracking import send
 from listeners.clock import database_clock
+from listeners.threads import OVER, BackgroundThread
 
-log = structlog.get_logger(__name__)
-
-#: Seconds without work after which the database connection is closed.
+#: Seconds without work after which a thread ends.
 IDLE_SECONDS = 10.0
 #: Above so many waiting deliveries of a destination, further ones are left to the relay.
 MOST = 20_000
 
 
-class _Sender(threading.Thread):
-    """Sends what it was offered, a batch at a time, until it is stopped."""
+class _Sender:
+    """Sends what it was offered, a batch at a time, until it is stopped or has been idle."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self._offered: dict[int, None] = {}
+    def __init__(self, destination: str, has_ended: Callable[[], bool]) -> None:
+        """`has_ended` returns whether nothing more will be offered; it is called when idle."""
+        where = f"of destination {destination}" if destination else "on our own broker"
+        self.thread = BackgroundThread(
+            step(
+                f"send {destination}".strip(),
+                self._send_next,
+                f"External tasks {where} are not sent by this process.",
+                expected=(BrokerUnavailable,),  # of our own broker
+            )
+        )
+        self._has_ended = has_ended
+        self.offered: dict[int, None] = {}
         self._is_over = False
         self._changed = threading.Condition()
 
     def offer(self, ids: Collection[int]) -> None:
         with self._changed:
-            if not self._is_over and len(self._offered) < MOST:
-                self._offered |= dict.fromkeys(ids)
+            if not self._is_over and len(self.offered) < MOST:
+                self.offered |= dict.fromkeys(ids)
                 self._changed.notify_all()
 
     def stop(self) -> None:
@@ -50,43 +56,27 @@ class _Sender(threading.Thread):
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
+        self.thread.stop()
 
-    def run(self) -> None:
-        try:
-            while ids := self._next():
-                self._send(ids)
-        finally:
-            connection.close()
-
-    def _next(self) -> list[int]:
-        """Wait for work and return a batch; empty once the sender was stopped."""
+    def _send_next(self) -> object:
+        """Wait for work and send a batch."""
         with self._changed:
-            while not self._offered and not self._is_over:
-                if not self._changed.wait(IDLE_SECONDS):
-                    connection.close()
-            if self._is_over:
-                return []
-            ids = list(self._offered)[: send.BATCH]
+            is_idle = not self._changed.wait_for(
+                lambda: self.offered or self._is_over, IDLE_SECONDS
+            )
+            ids = [] if self._is_over else list(self.offered)[: send.BATCH]
             for pk in ids:
-                del self._offered[pk]
-        return ids
-
-    def _send(self, ids: list[int]) -> None:
-        try:
-            with suppress_transient_errors(self.name):
-                send.send_external(ids, database_clock.now(), lambda: self._is_over)
-        except BrokerUnavailable as error:  # of our own broker
-            log.warning("external tasks will be sent later", reason=str(error))
-        except Exception:  # the thread must survive
-            log.exception("unexpected error", thread=self.name)
-            connection.close()
+                del self.offered[pk]
+        if ids:
+            send.send_external(ids, database_clock.now(), lambda: self._is_over)
+        return OVER if self._is_over or (is_idle and self._has_ended()) else None
 
 
 class Senders:
     """Takes the external deliveries that this process publishes, from `start` to `join`."""
 
     def __init__(self) -> None:
-        self._threads: dict[int | None, _Sender] = {}
+        self._senders: dict[int | None, _Sender] = {}
         self._lock = threading.Lock()
         self._is_over = False
 
@@ -100,30 +90,40 @@ class Senders:
         """
         with self._lock:
             self._is_over = True
-            threads = list(self._threads.values())
-        for thread in threads:
-            thread.stop()
+            senders = list(self._senders.values())
+        for sender in senders:
+            sender.stop()
 
     def join(self, timeout: float) -> None:
         by = time.monotonic() + timeout
-        for thread in self._threads.values():
-            thread.join(max(0.0, by - time.monotonic()))
+        for sender in list(self._senders.values()):
+            sender.thread.join(max(0.0, by - time.monotonic()))
         if self._offer in publish.senders:
             publish.senders.remove(self._offer)
 
     def _offer(self, ids: Sequence[int], _: datetime) -> int:
         """Give deliveries to the threads of their destinations; return 0, as none is sent yet."""
-        by_destination: defaultdict[int | None, list[int]] = defaultdict(list)
+        by_destination: defaultdict[tuple[int | None, str], list[int]] = defaultdict(list)
         rows = Delivery.objects.filter(pk__among=list(ids)).order_by("id")
-        for pk, destination in rows.values_list("pk", "mapping__destination_id"):
-            by_destination[destination].append(pk)
+        columns = "pk", "mapping__destination", "mapping__destination__name"
+        for pk, destination, name in rows.values_list(*columns):
+            by_destination[destination, name or ""].append(pk)
         with self._lock:
             if self._is_over:
                 return 0
-            for destination, own in by_destination.items():
-                if destination not in self._threads:
-                    name = f"send to destination {destination or ''}".rstrip()
-                    self._threads[destination] = _Sender(name)
-                    self._threads[destination].start()
-                self._threads[destination].offer(own)
+            for (destination, name), own in by_destination.items():
+                if destination not in self._senders:
+                    self._senders[destination] = self._sender(destination, name)
+                    self._senders[destination].thread.start()
+                self._senders[destination].offer(own)
         return 0
+
+    def _sender(self, destination: int | None, name: str) -> _Sender:
+        def has_ended() -> bool:
+            with self._lock:
+                if self._is_over or self._senders[destination].offered:
+                    return False
+                del self._senders[destination]
+                return True
+
+        return _Sender(name, has_ended)

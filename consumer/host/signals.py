@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,8 @@ import structlog
 from django.db import DatabaseError
 
 from audit.db.retry import retry
+from listeners.backoff import Backoff
+from listeners.threads import BackgroundThread, Step
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,13 @@ class Stopping:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
         signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, name="stopping", daemon=True).start()
+        watching = Step(
+            "stopping",
+            self._watch,
+            consequence="A signal to stop takes effect late.",
+            backoff=Backoff(0.1, 1.0),
+        )
+        BackgroundThread(watching).start()
 
     def wait(self, seconds: float) -> bool:
         """Wait for that many seconds or until a signal came; return whether one came."""
@@ -55,8 +62,8 @@ class Stopping:
         self._stop()
 
     def _watch(self) -> None:
-        while self._signals.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
-            pass  # a signal that other code handles
+        if self._signals.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
+            return  # a signal that other code handles
         self._ask()
         time.sleep(LONGEST_SECONDS)
         log.error(

@@ -14,21 +14,24 @@ from django.conf import settings
 from audit.db.paused_copies import PausedCopies
 from audit.db.prepared import Prepared
 from audit.db.retry import suppress_transient_errors
+from audit.internal_errors import step
 from audit.models import AuditLogEntry
 from consumer import relay
 from consumer.host.assignment import Assignment, Standby, new_holder
-from consumer.host.background import background_threads
+from consumer.host.couriers import Couriers
 from consumer.host.runtime import GRACE_SECONDS, DrainingListeners, HostedListener
 from consumer.host.senders import Senders
 from consumer.host.start import Hosting, failed_since
-from consumer.host.threads import lease_keeper
+from consumer.host.threads import alerts_thread, lease_keeper, relay_thread, watch_thread
 from consumer.stream import metrics
 from consumer.stream.login_guard import Logins
 from consumer.stream.publisher import Publisher
 from handlers.models import Delivery, DeliveryAttempt, Handover
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
 from listeners.leases import LEASE
 from listeners.models import Listener, Position
+from listeners.threads import OVER, BackgroundThread, for_each
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +93,21 @@ class Supervisor:
         )
         self._failed: set[int] = set()
         self._not_before: dict[int, float] = {}
-        self._helpers = background_threads()
+        # Each may wait for the broker, for Salesforce or for another server.
+        self._couriers = Couriers()
+        self._helpers = (relay_thread(), watch_thread(), alerts_thread(), self._couriers)
         self._keeper = lease_keeper(self._holding)
+        self._code: int | None = None
+        self._main = BackgroundThread(
+            step(
+                "supervisor",
+                self._supervise,
+                "Listeners are not started and stopped, and changes of the configuration do not "
+                "take effect.",
+                backoff=Backoff(TICK_SECONDS, 2.0),
+            ),
+            every=TICK_SECONDS,
+        )
 
     # Queries
 
@@ -130,18 +146,18 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until stopped or until a limit is reached; return the exit code."""
-        for thread in (*self._helpers, self._keeper, self._publisher, self._senders):
+        for thread in (*self._helpers, self._keeper, self._publisher.thread, self._senders):
             thread.start()
-        code: int | None = None
         try:
-            while code is None and not self._asked_to_stop:
-                with suppress_transient_errors("host listeners"):
-                    code = self._tick()
-                if code is None:
-                    time.sleep(TICK_SECONDS)
+            self._main.run()
         finally:
             self._end()
-        return code or EXIT_OK
+        return self._code or EXIT_OK
+
+    def _supervise(self) -> object:
+        if not self._asked_to_stop:
+            self._code = self._tick()
+        return None if self._code is None and not self._asked_to_stop else OVER
 
     def _tick(self) -> int | None:
         """Do one round of supervision; return the exit code when the process should end."""
@@ -214,18 +230,22 @@ class Supervisor:
             self._drain([longest])
 
     def _check_hosted(self) -> None:
-        for hosted in list(self._hosted.values()):
-            if hosted.has_ended:
-                # Before it drains, so that a check that succeeds meanwhile clears the failure.
-                hosted.note_status()
-                # The same error may end it again: no tight loop.
-                self._not_before[hosted.listener.pk] = time.monotonic() + REHOST_SECONDS
-                self._drain([hosted])
-            elif hosted.lease_is_lost or not hosted.note_status():
-                log.warning("another process has the listener", listener=hosted.listener.name)
-                metrics.LEASES_LOST.labels(hosted.listener.name).inc()
-                hosted.note_lease_lost()
-                self._drain([hosted])
+        for_each(
+            list(self._hosted.values()), self._check_one, name=lambda hosted: hosted.listener.name
+        )
+
+    def _check_one(self, hosted: HostedListener) -> None:
+        if hosted.has_ended:
+            # Before it drains, so that a check that succeeds meanwhile clears the failure.
+            hosted.note_status()
+            # The same error may end it again: no tight loop.
+            self._not_before[hosted.listener.pk] = time.monotonic() + REHOST_SECONDS
+            self._drain([hosted])
+        elif hosted.lease_is_lost or not hosted.note_status():
+            log.warning("another process has the listener", listener=hosted.listener.name)
+            metrics.LEASES_LOST.labels(hosted.listener.name).inc()
+            hosted.note_lease_lost()
+            self._drain([hosted])
 
     # Draining
 
@@ -267,7 +287,7 @@ class Supervisor:
         self._publisher.stop()
         last = time.monotonic() + JOIN_SECONDS
         # The publisher first: workers wait for what it publishes.
-        for thread in (self._publisher, *self._helpers, self._keeper):
+        for thread in (self._publisher.thread, *self._helpers, self._keeper):
             thread.join(max(0.0, last - time.monotonic()))
         # What is claimed and not sent would wait for its deadline.
         self._senders.join(max(0.0, max(by, last) - time.monotonic()))

@@ -7,20 +7,25 @@ Several processes may run them at once: an incident is still opened and closed o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import product
 
+from audit import internal_errors
+from audit.internal_errors import step
 from audit.models import Incident, Quarantined, Trouble
 from consumer import incidents
 from consumer.alerts import send
 from consumer.monitoring import destinations, org_limits, outages
 from consumer.monitoring.snapshot import Watched, close, snapshots
+from handlers.broker import BrokerUnavailable
 from handlers.external import closed_queues
 from handlers.messages import unknown_tasks
 from handlers.models import Delivery
 from listeners.clock import database_clock
 from listeners.listener_state import RETENTION, runway
 from listeners.models import Listener
+from listeners.threads import Step, for_each
 
 Kind = Incident.Kind
 
@@ -47,26 +52,34 @@ COUNTED = 10_000
 
 
 def run_round() -> None:
-    """Check for incidents, send alerts, and read org limits. Never inside a transaction."""
+    """Run all checks, and send alerts before those that wait for other servers. Never inside a
+    transaction."""
     now = database_clock.now()
     watch(now)
-    send.send_due(now)  # before the checks that wait for other servers
-    destinations.check(now)
-    org_limits.refresh_due(now)
+    ALERTS(now)
+    for check in CHECKS_OF_SERVERS:
+        check(now)
+
+
+def run_checks() -> None:
+    """Run all checks. Never inside a transaction."""
+    for check in (*CHECKS, *CHECKS_OF_SERVERS):
+        check(database_clock.now())
 
 
 def watch(now: datetime) -> None:
+    """Run the checks that read the database alone. Never inside a transaction."""
+    for check in CHECKS:
+        check(now)
+
+
+def _check_listeners(now: datetime) -> None:
     """Check every listener. Never inside a transaction."""
-    seen = snapshots(now)
-    for watched in seen:
-        _reopen_stopped(watched, now)
-        outages.check(watched, now)
-        _check_position_age(watched, now)
-        _close_disabled_or_quiet(watched, now)
-        _close_undecodable(watched, now)
-    _check_dead_letters(seen, now)
-    unknown_tasks.close_when_none_is_kept(now)
-    closed_queues.close_incidents(now)
+    for_each(
+        product(snapshots(now), _OF_A_LISTENER),
+        lambda pair: pair[1](pair[0], now),
+        name=lambda pair: pair[0].listener.name,
+    )
 
 
 def _reopen_stopped(watched: Watched, now: datetime) -> None:
@@ -145,10 +158,10 @@ def _hours(span: timedelta) -> str:
     return f"{span / timedelta(hours=1):.1f} h"
 
 
-def _check_dead_letters(seen: Sequence[Watched], now: datetime) -> None:
+def _check_dead_letters(now: datetime) -> None:
     """Open, refresh or close the incident of each listener and handler. Inside any transaction."""
     counts, is_all = _dead_letter_counts()
-    for watched in seen:
+    for watched in snapshots(now):
         mine = {handler: n for (pk, handler), n in counts.items() if pk == watched.listener.pk}
         for handler, count in mine.items():
             trouble = _dead_letter_trouble(handler, count, is_all=is_all)
@@ -189,3 +202,33 @@ def _dead_letter_trouble(handler: str, count: int, *, is_all: bool) -> Trouble:
         action="They are kept, but will not be retried automatically.",
         lasts=True,
     )
+
+
+_OF_A_LISTENER = (
+    _reopen_stopped,
+    outages.check,
+    _check_position_age,
+    _close_disabled_or_quiet,
+    _close_undecodable,
+)
+
+
+def _step(name: str, check: Callable[[datetime], object], consequence: str = "") -> Step:
+    consequence = consequence or "Incidents about them are not opened and closed."
+    return step(f"check {name}", check, consequence, expected=(BrokerUnavailable,))
+
+
+#: The checks. Each fails alone. Called with the time, never inside a transaction.
+CHECKS = (
+    _step("listeners", _check_listeners),
+    _step("dead letters", _check_dead_letters),
+    _step("unknown tasks", unknown_tasks.close_when_none_is_kept),
+    _step("closed queues", closed_queues.close_incidents),
+    _step("internal errors", internal_errors.close_quiet),
+)
+#: Those that wait for other servers.
+CHECKS_OF_SERVERS = (
+    _step("destinations", destinations.check),
+    _step("org limits", org_limits.refresh_due, "The orgs' daily event limits are not read."),
+)
+ALERTS = _step("alerts", send.send_due, "Alerts about incidents are not sent by this process.")

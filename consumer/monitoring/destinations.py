@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import time
 import traceback
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,6 +15,7 @@ from handlers.broker import BrokerUnavailable
 from handlers.external import apps
 from handlers.models import Destination
 from handlers.tracking.reports import reports_queue
+from listeners.threads import call_in_thread, for_each
 
 log = structlog.get_logger(__name__)
 
@@ -27,37 +27,8 @@ QUIET = timedelta(minutes=3)
 LONGEST_SECONDS = 15.0
 
 
-class _Probe(threading.Thread):
-    """Connects to one broker. Uses no database."""
-
-    def __init__(self, destination: Destination) -> None:
-        super().__init__(name=f"probe-{destination.pk}", daemon=True)
-        self._destination = destination
-        self._subject = f"Destination {destination.name}"
-        self._failure = f"{self._subject}: no answer in {LONGEST_SECONDS:.0f} seconds"
-
-    def run(self) -> None:
-        try:
-            self._failure = _failure(self._destination)
-        except Exception as error:  # noqa: BLE001  no destination may stop the other checks
-            kind = type(error).__name__  # its text may have secrets
-            where = "".join(traceback.format_tb(error.__traceback__))
-            log.error(
-                "destination cannot be probed",
-                destination=self._destination.name,
-                error=kind,
-                traceback=where,
-            )
-            self._failure = f"{self._subject}: the connection failed with {kind}; see the log"
-
-    def failure(self, deadline: float) -> str:
-        """Return why the broker takes no connection; empty if it does."""
-        self.join(max(0.0, deadline - time.monotonic()))
-        return self._failure
-
-
 #: The last probe of each destination; one that still runs is not joined by another.
-_probes: dict[int, _Probe] = {}
+_probes: dict[int, Future[str]] = {}
 
 
 def check(now: datetime) -> None:
@@ -66,21 +37,24 @@ def check(now: datetime) -> None:
     apps.keep_only({row.pk for row in destinations})
     known = down()
     reasons = _failures(destinations)
-    for name, reason in reasons.items():
-        Incident.objects.report(None, _trouble(name, reason), now)
     names = {row.name for row in destinations}
-    for name, incident in known.items():
-        if name not in names:
-            close(incident, "It was deleted.", now)
-        elif name not in reasons and now - incident.last_seen_at >= QUIET:
-            close(incident, "Its broker accepts connections again.", now)
+
+    def settle(name: str) -> None:
+        if name in reasons:
+            Incident.objects.report(None, _trouble(name, reasons[name]), now)
+        elif name not in names:
+            close(known[name], "It was deleted.", now)
+        elif now - known[name].last_seen_at >= QUIET:
+            close(known[name], "Its broker accepts connections again.", now)
+
+    for_each(sorted(reasons.keys() | known.keys()), settle)
 
 
 def report_unread(destination: Destination, reason: str, now: datetime) -> None:
     """Open or refresh the incident of a destination that takes connections, but whose reports
     cannot be read. Inside any transaction."""
     probe = _probes.get(destination.pk)
-    if probe is not None and not probe.failure(time.monotonic()):
+    if probe is not None and probe.done() and not probe.result():
         Incident.objects.report(None, _unread(destination.name, reason), now)
 
 
@@ -91,22 +65,38 @@ def down() -> Mapping[str, Incident]:
 
 def _failures(destinations: Sequence[Destination]) -> dict[str, str]:
     """Return why brokers take no connection, by the destination's name."""
+    running = {pk: probe for pk, probe in _probes.items() if not probe.done()}
+    _probes.clear()
     for row in destinations:
-        if not ((running := _probes.get(row.pk)) and running.is_alive()):
-            _probes[row.pk] = _Probe(row)
-            _probes[row.pk].start()
-    deadline = time.monotonic() + LONGEST_SECONDS
-    found = {row.name: _probes[row.pk].failure(deadline) for row in destinations}
+        _probes[row.pk] = running.get(row.pk) or call_in_thread("probe", _failure, row)
+    wait(_probes.values(), LONGEST_SECONDS)
+    late = f"no answer in {LONGEST_SECONDS:.0f} seconds"
+    probes = [(row.name, _probes[row.pk]) for row in destinations]
+    found = {
+        name: probe.result() if probe.done() else f"Destination {name}: {late}"
+        for name, probe in probes
+    }
     return {name: why for name, why in found.items() if why}
 
 
 def _failure(destination: Destination) -> str:
-    """Return why the destination's broker takes no connection; empty if it does."""
+    """Return why the destination's broker takes no connection; empty if it does. Uses no
+    database."""
     try:
         with apps.errors(destination):
             apps.connect(apps.app_of(destination))
     except BrokerUnavailable as unavailable:
         return str(unavailable)
+    except Exception as error:  # noqa: BLE001  no destination may stop the other checks
+        kind = type(error).__name__  # its text may have secrets
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error(
+            "destination cannot be probed",
+            destination=destination.name,
+            error=kind,
+            traceback=where,
+        )
+        return f"Destination {destination.name}: the connection failed with {kind}; see the log"
     return ""
 
 

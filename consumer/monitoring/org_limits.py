@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ import structlog
 from audit.models import Incident, Trouble
 from handlers.listener_rest_client import CANNOT_READ, rest_of
 from listeners.models import Connection, Listener, OrgUsage, Position
+from listeners.threads import for_each
 
 log = structlog.get_logger(__name__)
 
@@ -29,23 +31,24 @@ def refresh_due(now: datetime) -> int:
 
     Several processes may run this at once: one of them claims each org.
     """
-    asked = 0
     _resolve_unread(now)
     listeners = Listener.objects.filter(enabled=True).exclude(connection__in=_stopped())
     listeners = listeners.select_related("connection").order_by("-pk")
-    for listener in {listener.connection_id: listener for listener in listeners}.values():
-        if asked == MOST_AT_ONCE:
-            break
-        if not _claim(listener.connection, now):
-            continue
-        asked += 1
-        try:
-            keep(listener.connection, rest_of(listener).limits().get(LIMIT), now)
-        except CANNOT_READ as error:
-            log.warning("org limits not readable", connection=listener.connection.name,
-                        reason=str(error))  # fmt: skip
-            keep_failure(listener.connection, str(error))
-    return asked
+    one_each = {listener.connection_id: listener for listener in listeners}.values()
+    claimed = (listener for listener in one_each if _claim(listener.connection, now))
+    to_read = list(islice(claimed, MOST_AT_ONCE))
+    for_each(to_read, lambda listener: _read(listener, now))
+    return len(to_read)
+
+
+def _read(listener: Listener, now: datetime) -> None:
+    try:
+        keep(listener.connection, rest_of(listener).limits().get(LIMIT), now)
+    except CANNOT_READ as error:
+        log.warning(
+            "org limits not readable", connection=listener.connection.name, reason=str(error)
+        )
+        keep_failure(listener.connection, str(error))
 
 
 def _resolve_unread(now: datetime) -> None:

@@ -18,10 +18,10 @@ from consumer.reconciliation.progress import Progress
 from consumer.reconciliation.schedule import is_ready
 from handlers.listener_rest_client import CANNOT_READ
 from handlers.sdk.outcomes import storable
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
 from listeners.connections.login_attempts import COOLDOWN_SECONDS
 from listeners.models import Listener
-from listeners.salesforce.backoff import Backoff
 from listeners.salesforce.errors import LoginRefused, Reaction, SalesforceError
 
 log = structlog.get_logger(__name__)

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from django.db import connection
 
+from listeners.threads import call_in_thread
+
 Value = TypeVar("Value")
 
 
@@ -73,11 +75,8 @@ class BackgroundRead(Generic[Value]):
         """Return the future of the current read, of a recent one, or of a new one."""
         with self._lock:
             if self._future is None or self._is_outdated(self._future):
-                future: Future[Value] = Future()
-                threading.Thread(
-                    target=self._run, args=(future,), name=self._name, daemon=True
-                ).start()
-                self._future, self._began_at = future, time.monotonic()
+                self._future = call_in_thread(self._name, self._read_and_close)
+                self._began_at = time.monotonic()
             return self._future
 
     def _is_outdated(self, future: Future[Value]) -> bool:
@@ -85,14 +84,6 @@ class BackgroundRead(Generic[Value]):
             return False
         is_old = time.monotonic() - self._began_at >= self._seconds
         return is_old or future.exception() is not None
-
-    def _run(self, future: Future[Value]) -> None:
-        try:
-            value = self._read_and_close()
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
 
     def _read_and_close(self) -> Value:
         try:

@@ -13,11 +13,14 @@ import structlog
 from django.db import connection
 
 from audit.db.retry import TRANSIENT
+from audit.internal_errors import step
 from consumer.gaps import plan
 from handlers.broker import BrokerUnavailable
 from handlers.outbox import handover
 from handlers.outbox.handover import DeliveriesToPublish
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
+from listeners.threads import OVER, BackgroundThread
 
 log = structlog.get_logger(__name__)
 
@@ -29,9 +32,16 @@ IDLE_SECONDS = 10.0
 MOST = 20_000
 
 
-class Publisher(threading.Thread):
+class Publisher:
     def __init__(self) -> None:
-        super().__init__(name="publish", daemon=True)
+        self.thread = BackgroundThread(
+            step(
+                "publish",
+                self._publish_next,
+                "Deliveries are published some seconds late, by the relay.",
+                backoff=Backoff(0.5, 10.0),
+            )
+        )
         self._to_publish = DeliveriesToPublish()
         self._listeners_to_read: set[int] = set()
         self._no_broker_before = 0.0
@@ -60,24 +70,18 @@ class Publisher(threading.Thread):
                 self._listeners_to_read.add(read_records_of)
             self._changed.notify_all()
 
-    def run(self) -> None:
-        try:
-            while work := self._next():
-                self._publish(*work)
-        finally:
-            connection.close()
-
-    def _next(self) -> tuple[DeliveriesToPublish, set[int]] | None:
-        """Wait for work and return all of it; None once the publisher has ended."""
+    def _publish_next(self) -> object:
+        """Wait for work and do it. What fails is dropped, and left to the relay."""
         with self._changed:
             while not (self._to_publish or self._listeners_to_read):
                 if self._is_over:
-                    return None
+                    return OVER
                 if not self._changed.wait(IDLE_SECONDS):
                     connection.close()
             work = self._to_publish, self._listeners_to_read
             self._to_publish, self._listeners_to_read = DeliveriesToPublish(), set()
-        return work
+        self._publish(*work)
+        return None
 
     def _publish(self, to_publish: DeliveriesToPublish, listeners_to_read: set[int]) -> None:
         if time.monotonic() < self._no_broker_before:  # other brokers may be up
@@ -92,6 +96,3 @@ class Publisher(threading.Thread):
             log.warning(
                 "deliveries will be published later", deliveries=len(to_publish), reason=str(error)
             )
-        except Exception:  # it may be temporary
-            log.exception("unexpected error", thread="publish")
-            connection.close()

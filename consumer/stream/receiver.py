@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from audit.db.retry import TRANSIENT, suppress_transient_errors
+from audit.internal_errors import step
 from consumer import incidents
 from consumer.ingest.transaction import KeepAlive, Message, quarantine_answer
 from consumer.stream import metrics, replay_lost
@@ -23,6 +25,7 @@ from consumer.stream.refusal_incidents import Refusals
 from consumer.stream.session import Session
 from consumer.stream.start_position import is_before_start
 from listeners import crash_points
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener, Position
@@ -35,6 +38,7 @@ from listeners.salesforce.errors import (
 )
 from listeners.salesforce.protocol import EventStream
 from listeners.secrets.encrypted_field import SecretUnavailable
+from listeners.threads import OVER, BackgroundThread, call_in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +58,7 @@ class Status:
     reason: str = ""
 
 
-class Receiver(threading.Thread):
+class Receiver:
     """Receives one channel into a buffer, and reconnects after errors. Ends when it is stopped, or
     with state FAILED when an operator has to act."""
 
@@ -66,7 +70,15 @@ class Receiver(threading.Thread):
         stream: EventStream,
         buffer: Buffer,
     ) -> None:
-        super().__init__(name=f"receive {listener.name}", daemon=True)
+        self.thread = BackgroundThread(
+            step(
+                f"receive {listener.name}",
+                self._receive_or_end,
+                f"Changes of {listener.name} are not received. Salesforce keeps them for 72 hours.",
+                backoff=Backoff(0.1, 1.0),  # besides that of the session
+            ),
+            finish=self._end_receiving,
+        )
         self.status = Status(State.CONNECTING)
         #: When Salesforce last answered a poll, and when it accepted the subscription.
         self.last_received_at: datetime | None = None
@@ -86,16 +98,15 @@ class Receiver(threading.Thread):
         self._tokens = tokens
         self._next_move_at = 0.0
         self._may_disconnect = threading.Event()
-        self._disconnect_thread = threading.Thread(
-            target=self._disconnect, name="disconnect", daemon=True
-        )
+        self._disconnecting: Future[None] | None = None
 
     def stop(self) -> None:
         """Receive only messages that have already arrived. Returns at once; the stream stays open
         until `allow_disconnect`."""
         self._stopping.set()
-        if self._disconnect_thread.ident is None:
-            self._disconnect_thread.start()
+        self.thread.stop()
+        if self._disconnecting is None:
+            self._disconnecting = call_in_thread("disconnect", self._disconnect)
 
     def allow_disconnect(self) -> None:
         """Let the stream close: the received messages are recorded, or will not be waited for."""
@@ -104,50 +115,50 @@ class Receiver(threading.Thread):
     @property
     def has_disconnected(self) -> bool:
         """Whether the stream is closed: Salesforce confirmed it, or did not answer."""
-        return self._disconnect_thread.ident is not None and not self._disconnect_thread.is_alive()
+        return self._disconnecting is not None and self._disconnecting.done()
 
-    def run(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                self._run_session_step()
-            self._receive_rest()
-        except (StreamClosed, LeaseLost):
-            pass  # stopped, or another process has the listener
-        except (LoginGivenUp, SecretUnavailable) as error:
-            metrics.interrupted(self._listener.name, error, Reaction.CONFIGURATION)
-            self._fail(str(error))
-        finally:
-            metrics.RECEIVING.labels(self._listener.name).set(0)
-            connection.close()
-
-    def _disconnect(self) -> None:
-        self._stream.leave()
-        self._may_disconnect.wait()
-        self._stream.close()
-
-    def _receive_rest(self) -> None:
-        """Receive the messages that have already arrived: delivered again, they would count twice
-        against the daily limit."""
-        with suppress(SalesforceError):
-            while self.status.state is State.RECEIVING:
-                self._receive()
-
-    def _run_session_step(self) -> None:
+    def _receive_or_end(self) -> object:
+        """Do one step of a session: open it, or receive once."""
         try:
             self._open_or_receive()
         except TRANSIENT as error:
             metrics.interrupted(self._listener.name, error)
             connection.close()
             self._wait(f"the database does not answer: {error}", backoff().delay(1))
-        except (StreamClosed, LeaseLost, LoginGivenUp, SecretUnavailable):
-            raise
-        except Exception as error:  # it may be temporary: log it, show it as the reason, and retry
-            log.exception("unexpected error", listener=self._listener.name)
+        except StreamClosed:
+            return OVER  # stopped
+        except LeaseLost:
+            log.info("receiving ended: the lease was lost", listener=self._listener.name)
+            return OVER
+        except (LoginGivenUp, SecretUnavailable) as error:
+            metrics.interrupted(self._listener.name, error, Reaction.CONFIGURATION)
+            self._fail(str(error))
+        except Exception as error:  # it may be temporary: show it as the reason, and retry
             metrics.interrupted(self._listener.name, error)
             self._failures += 1
             self._stream.forget()
             reason = f"unexpected error {type(error).__name__}; see the log of the listener process"
             self._wait(reason, backoff().delay(self._failures))
+            raise
+        return OVER if self._stopping.is_set() else None
+
+    def _end_receiving(self) -> None:
+        """Receive the messages that have already arrived: delivered again, they would count twice
+        against the daily limit."""
+        try:
+            with suppress(SalesforceError, LeaseLost):
+                while self._stopping.is_set() and self.status.state is State.RECEIVING:
+                    self._receive()
+        finally:
+            metrics.RECEIVING.labels(self._listener.name).set(0)
+
+    def _disconnect(self) -> None:
+        try:
+            self._stream.leave()
+            self._may_disconnect.wait()
+            self._stream.close()
+        except Exception:  # Salesforce ends the session by itself, after a while
+            log.exception("unexpected error", thread="disconnect", listener=self._listener.name)
 
     def _open_or_receive(self) -> None:
         try:

@@ -6,7 +6,7 @@ import random
 
 from django.conf import settings
 
-from listeners.salesforce.backoff import Backoff
+from listeners.backoff import Backoff
 from listeners.salesforce.errors import (
     LoginUnavailable,
     Reaction,

@@ -11,16 +11,19 @@ from typing import TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, InternalError, connection
+from django.db import Error, IntegrityError, InternalError, connection
 
 from audit.db.retry import TRANSIENT, retry
+from audit.internal_errors import step
 from consumer.ingest.position import CommitsLost, note_unrecorded
 from consumer.ingest.transaction import KeepAlive, Message, ingest, move_to_keep_alive
 from consumer.stream import metrics
 from consumer.stream.buffer import Buffer, Received
 from consumer.stream.publisher import Publisher
+from listeners.backoff import Backoff
 from listeners.leases import Lease, LeaseLost
 from listeners.models import Listener
+from listeners.threads import OVER, BackgroundThread
 
 Result = TypeVar("Result")
 
@@ -38,10 +41,10 @@ class GivenUp(Exception):
     """The database did not answer before the listener had to stop."""
 
 
-class Recorder(threading.Thread):
+class Recorder:
     """Records the messages of a buffer until it is closed and empty, or the lease is lost.
 
-    While the database is not available it retries the same batch; the position does not move.
+    A batch that cannot be recorded is tried again, whatever the error; the position does not move.
     """
 
     def __init__(
@@ -56,7 +59,16 @@ class Recorder(threading.Thread):
     ) -> None:
         """`on_commit` is called with each new position after its commit, `on_commits_lost` when the
         database lost commits, or the lease: it may have lost commits with it."""
-        super().__init__(name=f"record {listener.name}", daemon=True)
+        self.thread = BackgroundThread(
+            step(
+                f"record {listener.name}",
+                self._record_next_or_end,
+                f"Changes of {listener.name} are not recorded. They are received again later, "
+                "within 72 hours.",
+                backoff=Backoff(1.0, 10.0, jitter=0.5),
+            ),
+            finish=buffer.discard,
+        )
         self.recorded = 0
         self._on_commit = on_commit
         self._on_commits_lost = on_commits_lost
@@ -64,6 +76,7 @@ class Recorder(threading.Thread):
         self._lease = lease
         self._buffer = buffer
         self._publisher = publisher
+        self._batch: list[Received] = []
         self._abandon = threading.Event()
         self._took = 0.0
         self._began_at: float | None = None
@@ -72,6 +85,7 @@ class Recorder(threading.Thread):
     def abandon(self) -> None:
         """Stop waiting for the database; the current batch comes again after a restart."""
         self._abandon.set()
+        self.thread.stop()
 
     @property
     def blocked_for(self) -> float:
@@ -83,10 +97,9 @@ class Recorder(threading.Thread):
     def is_stuck(self) -> bool:
         return self.blocked_for >= STUCK_SECONDS
 
-    def run(self) -> None:
+    def _record_next_or_end(self) -> object:
         try:
-            while self._record_next():
-                pass
+            return None if self._record_next() else OVER
         except LeaseLost:
             self._note_commits_lost()
             log.info("recording ended: the lease was lost", listener=self._listener.name)
@@ -102,9 +115,10 @@ class Recorder(threading.Thread):
                 listener=self._listener.name,
                 remedy="if the database lost commits: commit synchronously, to a standby too",
             )
-        finally:
-            self._buffer.discard()
-            connection.close()
+        except Exception:
+            self._note_unrecorded()
+            raise
+        return OVER
 
     def _note_commits_lost(self) -> None:
         with suppress(*TRANSIENT):  # a managed subscription cannot go back to the position
@@ -114,17 +128,18 @@ class Recorder(threading.Thread):
         """Record the next batch; return False if there is none, since the buffer is closed.
 
         The batch is not referenced afterwards: a quiet listener must not keep its last one in
-        memory.
+        memory. After an error it is kept, and is the next one again.
         """
-        batch = self._next()
+        batch = self._batch = self._batch or self._next()
         if not batch:
             return False
-        self._began_at = began = time.monotonic()
+        began = time.monotonic()
+        self._began_at = self._began_at or began
         if messages := [item for item in batch if isinstance(item, Message)]:
             self._record(messages)
         if isinstance(batch[-1], KeepAlive):
             self._move(batch[-1])
-        self._began_at = None
+        self._batch, self._began_at = [], None
         self._buffer.done(len(batch))
         self._took = time.monotonic() - began if len(batch) >= LARGE else 0.0
         return True
@@ -185,8 +200,17 @@ class Recorder(threading.Thread):
         deleted; the next attempt reads the rows that are left. An entry that is repeated raises
         none here (`audit.log.record`).
         """
+
+        def write_or_note() -> Result:
+            try:
+                return write()
+            except Error as error:
+                if self.is_stuck:
+                    self.thread.step.note_failure(error)
+                raise
+
         also = (InternalError, IntegrityError)
-        return retry(write, "record", also=also, limit=math.inf, wait=self._wait)
+        return retry(write_or_note, "record", also=also, limit=math.inf, wait=self._wait)
 
     def _wait(self, seconds: float) -> None:
         self._note_unrecorded()
@@ -197,5 +221,5 @@ class Recorder(threading.Thread):
         """Note the outage for its incident, and renew the lease: another process would have the
         same problem."""
         if self.is_stuck:
-            with suppress(*TRANSIENT):
+            with suppress(Error):
                 note_unrecorded(self._lease, self.blocked_for, renew=True)

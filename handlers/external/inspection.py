@@ -6,9 +6,8 @@ between two tasks, so a missing answer proves nothing.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -22,6 +21,7 @@ from handlers.external.apps import errors, workers_app
 from handlers.external.bounded_message import bound
 from handlers.models import Destination
 from handlers.sdk.registry import EXTERNAL_QUEUE
+from listeners.threads import call_in_thread
 
 log = structlog.get_logger(__name__)
 
@@ -105,29 +105,21 @@ def survey(destination: Destination | None) -> Survey:
 
 def surveys(destinations: Sequence[Destination | None]) -> list[Survey]:
     """Ask the workers of several destinations at once; otherwise as `survey`."""
-    found: dict[int, Survey] = {}
-
-    def ask(place: int, destination: Destination | None) -> None:
-        try:
-            with errors(destination):
-                found[place] = Survey(workers_of(workers_app(destination)))
-        except BrokerUnavailable as error:
-            found[place] = Survey(problem=str(error))
-        except Exception as error:  # an error that ends a thread is lost
-            log.exception("workers cannot be asked", destination=str(destination or ""))
-            found[place] = Survey(problem=f"unexpected {type(error).__name__}; see the log.")
-
-    threads = [
-        threading.Thread(target=ask, args=each, name="survey", daemon=True)
-        for each in enumerate(destinations)
-    ]
-    for thread in threads:
-        thread.start()
-    until = time.monotonic() + SURVEY_SECONDS
-    for thread in threads:
-        thread.join(max(0.0, until - time.monotonic()))
+    surveyed = [call_in_thread("survey", _survey, destination) for destination in destinations]
+    wait(surveyed, SURVEY_SECONDS)
     late = Survey(problem="the broker did not answer in time.")
-    return [found.get(place, late) for place in range(len(destinations))]
+    return [future.result() if future.done() else late for future in surveyed]
+
+
+def _survey(destination: Destination | None) -> Survey:
+    try:
+        with errors(destination):
+            return Survey(workers_of(workers_app(destination)))
+    except BrokerUnavailable as error:
+        return Survey(problem=str(error))
+    except Exception as error:
+        log.exception("workers cannot be asked", destination=str(destination or ""))
+        return Survey(problem=f"unexpected {type(error).__name__}; see the log.")
 
 
 def workers_of(
@@ -158,41 +150,23 @@ def _asked(
 
     In daemon threads: a broker that does not answer must not keep the process from exiting.
     """
-    answers: dict[str, dict[str, Any]] = {}
-    failures: list[Exception] = []
 
-    def ask(question: str) -> None:
-        answers[question] = {}
-        try:
-            with app.connection_for_write() as connection:
-                channel = connection.default_channel
-                bound(channel, MAX_BYTES)
-                try:
-                    replies = app.control.broadcast(
-                        question,
-                        reply=True,
-                        timeout=seconds,
-                        connection=connection,
-                        channel=channel,
-                    )
-                    answers[question] = dict(_readable(replies))
-                except _UNREADABLE as error:
-                    kind = type(error).__name__  # its text may have secrets
-                    log.warning("answers of workers are unreadable", question=question, error=kind)
-        except Exception as error:  # noqa: BLE001  raised below, in the caller's thread
-            failures.append(error)
+    def ask(question: str) -> Mapping[str, Any]:
+        with app.connection_for_write() as connection:
+            channel = connection.default_channel
+            bound(channel, MAX_BYTES)
+            try:
+                replies = app.control.broadcast(
+                    question, reply=True, timeout=seconds, connection=connection, channel=channel
+                )
+                return dict(_readable(replies))
+            except _UNREADABLE as error:
+                kind = type(error).__name__  # its text may have secrets
+                log.warning("answers of workers are unreadable", question=question, error=kind)
+                return {}
 
-    threads = [
-        threading.Thread(target=ask, args=[question], name="survey", daemon=True)
-        for question in questions
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return answers
+    asked = {question: call_in_thread("survey", ask, question) for question in questions}
+    return {question: answer.result() for question, answer in asked.items()}
 
 
 def _readable(replies: object) -> Iterator[tuple[str, Any]]:

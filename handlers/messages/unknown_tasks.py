@@ -7,30 +7,29 @@ live, so that a kept message does not expire. Celery's own `expires` is a header
 
 from __future__ import annotations
 
-import math
 import shlex
 import threading
 from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from celery import current_app
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.utils import timezone
 from kombu.connection import Connection
 from kombu.messaging import Producer
 
-from audit.db.retry import retry
 from audit.models import Incident, Trouble
 from cdcproject.conf.logging import escaped
 from handlers import broker
 from handlers.messages.checks import task_of
+from handlers.sdk.outcomes import storable
 from handlers.sdk.registry import EXTERNAL_QUEUE
-from handlers.worker.worker_registry import writing_apart
+from handlers.worker.worker_registry import background_thread, writing_apart
+from listeners.threads import BackgroundThread
 
 #: The AMQP properties that a message keeps. Redis delivers any property that a sender wrote, and a
 #: broker refuses another user's user_id.
@@ -139,35 +138,33 @@ class Reporter:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+        self._thread: BackgroundThread | None = None
 
     def report(self, task: str, queue: str) -> None:
         """Count a message; the thread writes the incident."""
-        with self._lock:
-            self._counts[task, queue] += 1
+        counted = storable(task), storable(queue)
+        with self._changed:
+            if counted not in self._counts and len(self._counts) >= MOST_OPEN:
+                counted = OTHERS, ""  # senders choose the names
+            self._counts[counted] += 1
+            self._changed.notify_all()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="unknown-tasks", daemon=True)
+                self._thread = background_thread(
+                    "unknown tasks", self._write_next, "Incidents of unknown tasks are not opened."
+                )
                 self._thread.start()
 
-    def _run(self) -> None:
-        while counts := self._take():
-            write = partial(_open_or_count_all, counts)
-            retry(write, "open incidents", also=(DatabaseError,), limit=math.inf)
-
-    def _take(self) -> Counter[tuple[str, str]]:
-        """Take the counts to report; the thread ends when there are none."""
-        with self._lock:
-            counts, self._counts = self._counts, Counter()
-            if not counts:
-                self._thread = None
-        return counts
-
-
-def _open_or_count_all(counts: Counter[tuple[str, str]]) -> None:
-    with writing_apart(), transaction.atomic(durable=True):
-        for (task, queue), count in counts.items():
-            open_or_count(task, queue, count, timezone.now())
+    def _write_next(self) -> None:
+        """Wait for counts and write them; after an error they are written with the next."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._counts)
+            counts = self._counts.copy()
+        with writing_apart(), transaction.atomic(durable=True):
+            for (task, queue), count in counts.items():
+                open_or_count(task, queue, count, timezone.now())
+        with self._changed:
+            self._counts -= counts
 
 
 def open_or_count(task: str, queue: str, count: int, now: datetime) -> None:

@@ -32,9 +32,9 @@ from handlers.redelivery.request import Counts, counts_of, sent, stored
 from handlers.redelivery.requeue import requeue
 from handlers.sdk.outcomes import storable
 from listeners import crash_points
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
 from listeners.models import Position
-from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 

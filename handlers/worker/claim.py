@@ -15,20 +15,21 @@ from datetime import datetime
 from time import monotonic
 from typing import TypeVar
 
-import structlog
 from django.conf import settings
-from django.db import Error, connection, transaction
+from django.db import connection, transaction
 
 from audit.db.retry import retry
+from audit.internal_errors import step
 from handlers.mappings.retarget import is_misdirected, move_left_behind
 from handlers.models import Delivery
 from handlers.types import Claim
 from handlers.worker import hot_sql, late_claims
 from handlers.worker.time_limit import claim_span, deadline
 from listeners import crash_points
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
+from listeners.threads import BackgroundThread
 
-log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 Row = TypeVar("Row")
 #: Seconds for which a claim is retried: no other worker has the message.
@@ -175,7 +176,7 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._claims: set[Claim] = set()
-        self._thread: threading.Thread | None = None
+        self._thread: BackgroundThread | None = None
         self._renewing = threading.Lock()
 
     @contextmanager
@@ -199,23 +200,23 @@ class Heartbeat:
 
     def _begin(self) -> None:
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+            every = settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM
+            renewing = step(
+                "heartbeat",
+                self._renew,
+                "Claims of running deliveries are not renewed: long runs may be started again.",
+                backoff=Backoff(every / 4, every),
+            )
+            self._thread = BackgroundThread(renewing, every=every)
             self._thread.start()
 
-    def _beat(self) -> None:
-        stopped = threading.Event()  # never set
-        while not stopped.wait(settings.CDC_CLAIM_SECONDS / BEATS_A_CLAIM):
-            with self._renewing:
-                self._renew()
-
     def _renew(self) -> None:
-        try:
-            if claims := self._claims.copy():
-                renew(claims, database_clock.read())
-        except Error as error:
-            log.warning("claims not renewed: database error; will retry", reason=str(error).strip())
-        finally:
-            connection.close()
+        with self._renewing:
+            try:
+                if claims := self._claims.copy():
+                    renew(claims, database_clock.read())
+            finally:
+                connection.close()
 
 
 def renew(claims: Collection[Claim], now: datetime) -> int:

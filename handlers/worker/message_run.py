@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from time import monotonic
 
 import structlog
-from django.db import Error, connection
+from django.db import connection
 
+from audit.internal_errors import step
 from handlers.models import Delivery
 from handlers.models.chain_heads import Follower
 from handlers.outbox import publish
@@ -27,6 +28,7 @@ from handlers.worker import metrics
 from handlers.worker.claim import await_release, give_back, heartbeat
 from handlers.worker.settle import settle_runs
 from listeners.clock import database_clock
+from listeners.threads import BackgroundThread, for_each
 
 log = structlog.get_logger(__name__)
 
@@ -232,7 +234,7 @@ class Watchdog:
         self._bundles: set[Bundle] = set()
         self._woken = threading.Event()
         self._freeing = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: BackgroundThread | None = None
 
     @contextmanager
     def over(self, bundle: Bundle) -> Iterator[None]:
@@ -248,18 +250,26 @@ class Watchdog:
 
     def _begin(self) -> None:
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+            looking = step(
+                "watchdog",
+                self._look,
+                "Deliveries that wait behind a slow run are not given to other workers.",
+            )
+            self._thread = BackgroundThread(looking)
             self._thread.start()
 
-    def _watch(self) -> None:
-        while self._woken.wait():
+    def _look(self) -> None:
+        if not self._bundles:
+            self._woken.wait()
             self._woken.clear()
-            while self._bundles:
-                time.sleep(LOOKS_SECONDS)
-                for bundle in self._bundles.copy():
-                    with self._freeing:
-                        if bundle in self._bundles and bundle.is_late and bundle.has_others():
-                            _free(bundle)
+            return
+        time.sleep(LOOKS_SECONDS)
+        for_each(self._bundles.copy(), self._free_late, name=lambda bundle: "a message")
+
+    def _free_late(self, bundle: Bundle) -> None:
+        with self._freeing:
+            if bundle in self._bundles and bundle.is_late and bundle.has_others():
+                _free(bundle)
 
 
 def _free(bundle: Bundle) -> None:
@@ -267,13 +277,6 @@ def _free(bundle: Bundle) -> None:
         bundle.leave()
         log.info("slow run: giving the other deliveries of its message to other workers")
         bundle.hand_on()
-    except Error as error:
-        log.warning(
-            "slow run: its message's other deliveries cannot be given away yet",
-            reason=str(error).strip(),
-        )
-    except Exception:  # the thread must survive; the next look retries
-        log.exception("unforeseen", thread="watchdog")
     finally:
         connection.close()
 

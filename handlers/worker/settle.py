@@ -27,8 +27,8 @@ from handlers.types import Claim, ClaimLost, Ended
 from handlers.worker import hot_sql
 from handlers.worker.run_log import log_after_commit
 from listeners import crash_points
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
-from listeners.salesforce.backoff import Backoff
 
 log = structlog.get_logger(__name__)
 Settled = tuple[list[Follower], list[Ended]]

@@ -9,20 +9,19 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import structlog
 from celery import bootsteps
 from django.db import Error, connection
 from django.utils import timezone
 
+from audit.internal_errors import IncidentReporter, step
 from handlers.models.worker import LIVE, Worker
 from handlers.worker import time_limit
-
-log = structlog.get_logger(__name__)
+from listeners.threads import OVER, BackgroundThread
 
 EVERY = LIVE.total_seconds() / 4
 #: How long a worker that stops, or lost its broker, waits for the database.
@@ -45,6 +44,23 @@ def writing_apart() -> Iterator[None]:
             yield
         finally:
             connection.close()
+
+
+class _ApartReporter(IncidentReporter):
+    def release(self) -> None:
+        """Do nothing: `writing_apart` closes the connection."""
+
+
+def background_thread(
+    name: str,
+    work: Callable[[], object],
+    consequence: str,
+    *,
+    finish: Callable[[], object] = lambda: None,
+) -> BackgroundThread:
+    """Return a thread for a worker's main process, which may fork at any time."""
+    observer = _ApartReporter(writing_apart)
+    return BackgroundThread(step(name, work, consequence, observer=observer), finish=finish)
 
 
 def _before_fork() -> None:
@@ -82,9 +98,13 @@ class Beats:
         self._identity = identity
         self._pause = pause
         self._woken = threading.Event()
-        self._is_over = False
-        self._trouble = ""
-        self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
+        self._is_over = self._is_tidy = False
+        self._thread = background_thread(
+            "worker heartbeat",
+            self._beat_at_tick,
+            "The worker is shown as offline.",
+            finish=self._leave,
+        )
 
     def begin(self) -> None:
         self._thread.start()
@@ -97,27 +117,24 @@ class Beats:
         """Delete the worker's row, unless the database is unavailable."""
         self._is_over = True
         self._woken.set()
+        self._thread.stop()
         self._thread.join(LEAVING_SECONDS)
 
-    def _run(self) -> None:
-        name, pid = self._identity.name, self._identity.pid
-        self._try(lambda: Worker.objects.tidy(name))
-        while not self._is_over:
-            self._woken.wait(self._pause)
-            self._woken.clear()
-            self._try(self._beat)
-        self._try(lambda: Worker.objects.leave(name, pid))
+    def _beat_at_tick(self) -> object:
+        self._woken.wait(self._pause)
+        self._woken.clear()
+        if self._is_over:
+            return OVER
+        with writing_apart():
+            if not self._is_tidy:
+                Worker.objects.tidy(self._identity.name)
+                self._is_tidy = True
+            self._beat()
+        return None
 
-    def _try(self, write: Callable[[], None]) -> None:
-        """Write, and ignore database errors; a repeated error is logged once."""
-        try:
-            with writing_apart():
-                write()
-            self._trouble = ""
-        except Error as error:
-            if (trouble := str(error).strip()) != self._trouble:
-                log.warning("worker heartbeat not written: database error", reason=trouble)
-            self._trouble = trouble
+    def _leave(self) -> None:
+        with writing_apart(), suppress(Error):  # its row expires
+            Worker.objects.leave(self._identity.name, self._identity.pid)
 
     def _beat(self) -> None:
         identity = self._identity

@@ -15,8 +15,8 @@ from django.db.models import QuerySet
 
 from audit.jobs.claim import unclaimed
 from handlers.sdk.outcomes import storable
+from listeners.backoff import Backoff
 from listeners.clock import database_clock
-from listeners.salesforce.backoff import Backoff
 from mirror.apply.guard import MARGIN
 from mirror.apply.row_page import by_bytes
 from mirror.models import DirtyRow, Mirror

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from types import TracebackType
 from typing import Generic, TypeVar
+
+from listeners.threads import call_in_thread
 
 Item = TypeVar("Item")
 
@@ -19,7 +21,6 @@ class ReadAhead(Generic[Item]):
 
     def __init__(self, items: Iterator[Item]) -> None:
         self._items = items
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         self._next: Future[tuple[Item, ...]] | None = None
 
     def begin(self) -> None:
@@ -28,7 +29,7 @@ class ReadAhead(Generic[Item]):
 
     def _reading(self) -> Future[tuple[Item, ...]]:
         if self._next is None:
-            self._next = self._thread.submit(self._read)
+            self._next = call_in_thread("read-ahead", self._read)
         return self._next
 
     def _read(self) -> tuple[Item, ...]:
@@ -48,7 +49,6 @@ class ReadAhead(Generic[Item]):
         """Wait for the thread, which may read from what the caller closes next."""
         if self._next is not None:
             wait([self._next])
-        self._thread.shutdown()
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the items. An error of reading one is raised in its place."""

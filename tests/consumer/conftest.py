@@ -96,7 +96,7 @@ class Hosting:
         return self._thread.is_alive()
 
     def is_publishing(self) -> bool:
-        return self._supervisor._publisher.is_alive()
+        return self._supervisor._publisher.thread.is_alive()
 
     def ask_to_stop(self) -> None:
         self._supervisor.stop()

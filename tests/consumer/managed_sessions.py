@@ -49,15 +49,15 @@ def running(listener):
         on_commit=stream.recorded,
         on_commits_lost=mark.clear,
     )
-    receiver.start()
-    recorder.start()
+    receiver.thread.start()
+    recorder.thread.start()
     try:
         yield receiver
     finally:
         receiver.stop()
-        wait_for(lambda: not receiver.is_alive())
+        wait_for(lambda: not receiver.thread.is_alive())
         buffer.close()
-        wait_for(lambda: not recorder.is_alive())
+        wait_for(lambda: not recorder.thread.is_alive())
         receiver.allow_disconnect()
         wait_for(lambda: receiver.has_disconnected)
         mark.sync()

@@ -28,8 +28,8 @@ def test_what_waits_when_it_is_stopped_is_published(record):
         publisher.publish(record(number))
 
     publisher.stop()
-    publisher.start()
-    publisher.join()
+    publisher.thread.start()
+    publisher.thread.join()
 
     assert set(Delivery.objects.values_list("state", flat=True)) == {"queued"}
     assert not Handover.objects.exists()
@@ -40,7 +40,7 @@ def test_what_comes_after_it_is_stopped_is_left_to_the_relay(record):
     publisher.stop()
 
     publisher.publish(record())
-    publisher.start()
-    publisher.join()
+    publisher.thread.start()
+    publisher.thread.join()
 
     assert Handover.objects.exists()

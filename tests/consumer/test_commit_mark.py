@@ -107,7 +107,7 @@ def test_a_recorder_clears_the_mark_when_the_database_has_lost_its_lease(listene
     mark = CommitMark(rolled_back, Stream(), "Crm")
     recorder = Recorder(listener, rolled_back, buffer, Publisher(), on_commits_lost=mark.clear)
 
-    recorder.run()
+    recorder.thread.run()
 
     assert stands(listener).subscription == ""
 

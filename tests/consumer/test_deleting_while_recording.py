@@ -154,8 +154,8 @@ def test_a_mapping_that_vanishes_in_the_middle_of_a_batch_costs_no_change(listen
     buffer.put(received(change(), change()))
     buffer.close()
     recorder = Recorder(listener, lease_of(listener), buffer, Publisher())
-    recorder.start()
-    wait_for(lambda: not recorder.is_alive())
+    recorder.thread.start()
+    wait_for(lambda: not recorder.thread.is_alive())
 
     assert reached.count("recorded") == 2
     assert (recorder.recorded, AuditLogEntry.objects.count()) == (2, 2)

@@ -1,6 +1,7 @@
 """An incident is open while a destination's broker takes no connection, and a metric says so."""
 
 import threading
+from concurrent.futures import wait
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from audit.models import Incident
 from consumer.monitoring import checks, destinations
 from consumer.status.db_metrics import State
+from handlers.external import apps
 from handlers.models import Destination
+from listeners.threads import call_in_thread
 from tests.servers import PATIENCE_SECONDS, RedisServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db, pytest.mark.usefixtures("patient_metrics")]
@@ -69,18 +72,16 @@ def test_no_destination_keeps_others_from_being_watched_and_alerts_from_being_se
     behaviours = {"odd": lambda: int("a..b"), "slow": lambda: is_over.wait(PATIENCE_SECONDS)}
     for name in ("odd", "slow", "unset"):
         Destination.objects.create(name=name, broker="env:NOT_SET_ANYWHERE")
-    probe = destinations._failure
-    monkeypatch.setattr(
-        destinations, "_failure", lambda row: behaviours.get(row.name, lambda: probe(row))()
-    )
-    start = destinations._Probe.start
+    app_of = apps.app_of
+    monkeypatch.setattr(apps, "app_of", lambda row: behaviours.get(row.name, lambda: app_of(row))())
 
-    def start_and_wait(self):  # the limit counts for the slow one alone
-        start(self)
-        if self._destination.name != "slow":
-            self.join(PATIENCE_SECONDS)
+    def call_and_wait(name, probe, row):  # the limit counts for the slow one alone
+        called = call_in_thread(name, probe, row)
+        if row.name != "slow":
+            wait([called], PATIENCE_SECONDS)
+        return called
 
-    monkeypatch.setattr(destinations._Probe, "start", start_and_wait)
+    monkeypatch.setattr(destinations, "call_in_thread", call_and_wait)
     monkeypatch.setattr(destinations, "LONGEST_SECONDS", 0.5)
 
     checks.run_round()

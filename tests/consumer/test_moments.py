@@ -46,8 +46,8 @@ def record(transactional_db, listener):
         for batch in batches:
             buffer.put(batch)
         buffer.close()
-        recorder.start()
-        wait_for(lambda: not recorder.is_alive())
+        recorder.thread.start()
+        wait_for(lambda: not recorder.thread.is_alive())
         return told
 
     return recorded
@@ -117,9 +117,9 @@ def test_a_managed_subscription_past_lost_commits_is_not_resumed(listener):
     mark = CommitMark(lease, PubSubStream(None, "", endpoint=""), "Crm")
     recorder = Recorder(listener, lease, buffer, Publisher(), on_commits_lost=mark.clear)
 
-    recorder.start()
+    recorder.thread.start()
 
-    wait_for(lambda: not recorder.is_alive())
+    wait_for(lambda: not recorder.thread.is_alive())
     with pytest.raises(ReplayLost, match="Crm is not where the position is"):
         beginning_of(listener, Position.objects.get(), "00D", NOW)
 

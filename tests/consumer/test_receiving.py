@@ -36,7 +36,7 @@ def start(transactional_db, org):
         Position.objects.update(**position)
         tokens = Logins(threading.Event().wait).of(listener)
         receiver = Receiver(listener, lease, tokens, stream_for(listener, tokens), Buffer(10))
-        receiver.start()
+        receiver.thread.start()
         started.append(receiver)
         return receiver
 
@@ -44,7 +44,7 @@ def start(transactional_db, org):
     for receiver in started:
         receiver.stop()
         receiver.allow_disconnect()
-        wait_for(lambda one=receiver: not one.is_alive() and one.has_disconnected)
+        wait_for(lambda one=receiver: not one.thread.is_alive() and one.has_disconnected)
 
 
 def test_a_subscription_alone_is_no_answer(start, org):
@@ -67,11 +67,11 @@ def test_what_came_before_the_end_is_taken_in(transactional_db):
         listener = make_listener(transport="pubsub", pubsub_endpoint=server.endpoint)
         buffer, stream = Buffer(1), stream_for(listener, NumberedTokens())
         receiver = Receiver(listener, lease_of(listener), NumberedTokens(), stream, buffer)
-        receiver.start()
+        receiver.thread.start()
         assert buffer.wait(20)
         receiver.stop()
         taken = 0
-        while receiver.is_alive():
+        while receiver.thread.is_alive():
             if buffer.wait(0.1):
                 buffer.done(count := len(buffer.take(2000, 0)))
                 taken += count

@@ -54,7 +54,7 @@ def receive():
         buffer, stream = Buffer(1000), stream_for(listener, tokens)
         receiver = Receiver(listener, lease_of(listener), tokens, stream, buffer)
         Position.objects.filter(listener=listener).update(**(position or {}))
-        receiver.start()
+        receiver.thread.start()
         started.append((receiver, buffer))
         return receiver, buffer
 
@@ -63,7 +63,7 @@ def receive():
         receiver.stop()
         receiver.allow_disconnect()
         buffer.close()
-        wait_for(lambda one=receiver: not one.is_alive() and one.has_disconnected)
+        wait_for(lambda one=receiver: not one.thread.is_alive() and one.has_disconnected)
 
 
 def take_all(buffer: Buffer) -> None:
@@ -133,7 +133,7 @@ def test_where_it_subscribed_is_kept_with_its_own_position_alone(receive):
             for sample in metric.samples
             if sample.name.endswith("_total")
         }
-        assert opened[receiver.name.removeprefix("receive ")] >= 1
+        assert opened[receiver.thread.step.name.removeprefix("receive ")] >= 1
 
         assert Position.objects.exclude(listener=other.listener_id).get().channel != ""
         assert Position.objects.get(listener=other.listener_id).channel == ""
@@ -229,7 +229,7 @@ def test_stopping_while_it_waits_for_messages_is_no_error(receive, caplog):
 
         receiver.stop()
 
-        wait_for(lambda: not receiver.is_alive())
+        wait_for(lambda: not receiver.thread.is_alive())
     assert "unexpected error" not in caplog.text
 
 

@@ -21,7 +21,7 @@ class Watched(dict[str, Any]):
 def test_a_recorded_message_is_dropped_while_the_listener_waits_for_the_next(listener):
     buffer = Buffer(10)
     recorder = Recorder(listener, lease_of(listener), buffer, Publisher())
-    recorder.start()
+    recorder.thread.start()
     message = Watched(change())
     kept = weakref.ref(message)
 
@@ -30,7 +30,7 @@ def test_a_recorded_message_is_dropped_while_the_listener_waits_for_the_next(lis
 
     try:
         wait_for(lambda: recorder.recorded == 1 and kept() is None)
-        assert recorder.is_alive()
+        assert recorder.thread.is_alive()
     finally:
         buffer.close()
-        recorder.join(20)
+        recorder.thread.join(20)

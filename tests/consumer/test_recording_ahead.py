@@ -82,8 +82,8 @@ def record_all(listener, settings):
         buffer.put(received(*messages))
         buffer.close()
         recorder = Recorder(listener, lease_of(listener), buffer, Publisher())
-        recorder.start()
-        wait_for(lambda: not recorder.is_alive())
+        recorder.thread.start()
+        wait_for(lambda: not recorder.thread.is_alive())
         assert buffer.outstanding == 0
         return recorder.recorded
 
@@ -144,8 +144,8 @@ def test_a_part_of_a_batch_that_was_recorded_is_not_recorded_again_after_an_erro
 
     monkeypatch.setattr("consumer.ingest.transaction.keep", fail_once)
     recorder = Recorder(listener, lease, buffer, Publisher())
-    recorder.start()
-    wait_for(lambda: not recorder.is_alive())
+    recorder.thread.start()
+    wait_for(lambda: not recorder.thread.is_alive())
 
     assert not errors
     assert recorded() == ["1", "2", "3", "5"]
@@ -165,13 +165,13 @@ def test_it_says_for_how_long_a_batch_is_uncommitted(listener, monkeypatch):
     buffer = Buffer(10)
     buffer.put(received(*changes(1, 1)))
     recorder = Recorder(listener, lease_of(listener), buffer, Publisher())
-    recorder.start()
+    recorder.thread.start()
     try:
         wait_for(lambda: recorder.blocked_for > 0)
         assert not recorder.is_stuck
     finally:
         may_commit.set()
         buffer.close()
-    wait_for(lambda: not recorder.is_alive())
+    wait_for(lambda: not recorder.thread.is_alive())
     assert recorder.blocked_for == 0
     assert recorded() == ["1"]

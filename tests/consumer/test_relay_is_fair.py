@@ -126,9 +126,9 @@ def test_the_publisher_pauses_for_our_broker_alone(listener, answering, own_brok
     make_mapping(listener)
     to_task(listener, answering, "create")
     publisher = Publisher()
-    publisher.start()
+    publisher.thread.start()
     for number in (1, 2):
         publisher.publish(record(listener, "CREATE"))
         wait_for(lambda n=number: states(is_external=True, attempts=1) == ["queued"] * n)
     publisher.stop()
-    publisher.join()
+    publisher.thread.join()

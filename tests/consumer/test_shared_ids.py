@@ -354,12 +354,12 @@ def record():
         buffer.begin("")
         lease, publisher = lease_of(listener), Publisher()
         recorder = Recorder(listener, lease, buffer, publisher, on_commit=committed.append)
-        recorder.start()
+        recorder.thread.start()
         for messages in batches:
             buffer.put(messages)
             buffer.wait_until_recorded()
         buffer.close()
-        wait_for(lambda: not recorder.is_alive())
+        wait_for(lambda: not recorder.thread.is_alive())
         return committed
 
     return recorded
@@ -428,11 +428,11 @@ def receive():
             tokens: Any = NumberedTokens()
             Position.objects.update(replay_id="1", newest_id="2", newest_batches=3)
             receiver = Receiver(listener, lease, tokens, stream_for(listener, tokens), buffer)
-            ending.callback(wait_for, lambda: not receiver.is_alive())
+            ending.callback(wait_for, lambda: not receiver.thread.is_alive())
             ending.callback(buffer.close)
             ending.callback(receiver.allow_disconnect)
             ending.callback(receiver.stop)
-            receiver.start()
+            receiver.thread.start()
             return receiver, buffer
 
         yield start

@@ -13,7 +13,6 @@ from consumer.host import supervisor
 from consumer.host.assignment import Assignment
 from consumer.host.runtime import HostedListener
 from consumer.host.start import Hosting
-from consumer.host.threads import PeriodicThread
 from consumer.stream import publisher, recorder
 from consumer.stream.buffer import Buffer
 from consumer.stream.login_guard import Logins
@@ -152,9 +151,9 @@ def test_a_login_refused_to_a_process_that_lost_the_listener_is_no_incident(
     Position.objects.update(lease_until="2020-01-01T00:00Z")
     lease_of(listener, "two")
 
-    mine.start()
+    mine.thread.start()
 
-    wait_for(lambda: not mine.is_alive())
+    wait_for(lambda: not mine.thread.is_alive())
     mine.stop()
     assert mine.status.state == "failed"
     assert not Incident.objects.filter(kind="configuration").exists()
@@ -179,22 +178,6 @@ def test_a_check_that_succeeds_while_the_failed_listener_drains_starts_it(
 
     assert not any(finding.is_failure for finding in findings), findings
     wait_for(is_receiving)
-
-
-def test_what_goes_wrong_in_one_round_does_not_end_the_next():
-    rounds: list[int] = []
-
-    def work() -> None:
-        rounds.append(1)
-        raise ValueError("nobody foresaw it")
-
-    again = PeriodicThread("again", work, 0.01)
-    again.start()
-    try:
-        wait_for(lambda: len(rounds) > 2)
-    finally:
-        again.stop()
-        again.join(10)
 
 
 def test_what_was_received_and_forgotten_counts_as_not_recorded():

@@ -5,7 +5,7 @@ from django.urls import reverse
 from redis import Redis
 from rest_framework.test import APIClient
 
-from consumer.host.couriers import CourierThread
+from consumer.host.couriers import CourierReader
 from consumer.ingest.transaction import ingest
 from handlers.external import apps
 from handlers.external.inspection import survey
@@ -46,11 +46,11 @@ def used(listener, admin, admin_user, heard):
         done = ingest(listener, lease_of(listener), received(change()), [*listener.mappings.all()])
         publish.publish(done.to_publish.ids, database_clock.now())
         found = survey(destination)
-        courier = CourierThread(destination)
+        courier = CourierReader(destination)
         courier.start()
         wait_for(lambda: any(one in str(heard()) for one in _TROUBLES), what="the courier")
         courier.stop()
-        courier.join()
+        courier.thread.join()
         api = APIClient(raise_request_exception=False)
         api.force_authenticate(admin_user)
         tested = api.post(f"{DESTINATIONS}{destination.pk}/test/")

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 import requests
 
-from listeners.salesforce.backoff import Backoff
+from listeners.backoff import Backoff
 from listeners.salesforce.bulk.errors import bulk_failure_of
 from listeners.salesforce.bulk.jobs import QueryJob
 from listeners.salesforce.bulk.pages import Page

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from listeners.threads import OVER, BackgroundThread, Step
+
 
 class SilenceWatch:
     """Calls ``check`` after each ``interval`` seconds of silence, and ``give_up`` when it fails.
@@ -23,7 +25,7 @@ class SilenceWatch:
         self._changed = threading.Condition()
         self._waiting = 0  # the number of the wait; odd while one is in progress
         self._since = 0.0
-        self._thread: threading.Thread | None = None
+        self._thread: BackgroundThread | None = None
         self._ended = False
         #: Whether the server did not answer during the last wait.
         self.has_given_up = False
@@ -36,7 +38,12 @@ class SilenceWatch:
             self._since = time.monotonic()
             self.has_given_up = False
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="silence", daemon=True)
+                watching = Step(
+                    "silence",
+                    self._check_next,
+                    consequence="A server that no longer answers is noticed late.",
+                )
+                self._thread = BackgroundThread(watching)
                 self._thread.start()
         try:
             yield
@@ -49,14 +56,17 @@ class SilenceWatch:
             self._ended = True
             self._changed.notify()
 
-    def _run(self) -> None:
-        while (turn := self._next_due()) is not None:
-            if self._check() or self._ended:
-                self._start_over(turn)
-            elif self._is_current(turn):
-                self.has_given_up = True
-                self._give_up()
-                self._start_over(turn)
+    def _check_next(self) -> object:
+        turn = self._next_due()
+        if turn is None:
+            return OVER
+        if self._check() or self._ended:
+            self._start_over(turn)
+        elif self._is_current(turn):
+            self.has_given_up = True
+            self._give_up()
+            self._start_over(turn)
+        return None
 
     def _next_due(self) -> int | None:
         """Block until a wait has been silent for an interval, and return it; None after ``end``."""

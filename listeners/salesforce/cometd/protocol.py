@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Any
 
-from listeners.salesforce.backoff import Backoff
+from listeners.backoff import Backoff
 from listeners.salesforce.cometd.answers import CONNECT, classify
 from listeners.salesforce.errors import (
     MalformedAnswer,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,8 +12,8 @@ from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from listeners.salesforce.errors import DestinationRefused
 from listeners.salesforce.http.allowlist import ANYWHERE, Destinations
+from listeners.threads import call_in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +79,5 @@ class GuardedNetwork(httpcore.SyncBackend):
 async def resolved(destinations: Destinations, host: str, port: int) -> list[str]:
     """Run ``Destinations.resolve`` on a daemon thread, so that a name server that hangs delays
     neither the event loop nor the exit of the process."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[str]] = loop.create_future()
-
-    def settle(found: list[str] | Exception) -> None:
-        if answer.done():
-            return
-        if isinstance(found, Exception):
-            answer.set_exception(found)
-        else:
-            answer.set_result(found)
-
-    def ask() -> None:
-        try:
-            found: list[str] | Exception = destinations.resolve(host, port)
-        except (DestinationRefused, OSError, UnicodeError) as error:
-            found = error
-        loop.call_soon_threadsafe(settle, found)
-
-    threading.Thread(target=ask, name="resolving", daemon=True).start()
-    return await answer
+    asked = call_in_thread("resolving", destinations.resolve, host, port)
+    return await asyncio.wrap_future(asked)

@@ -7,6 +7,8 @@ import queue
 import threading
 from typing import Any
 
+from listeners.threads import call_in_thread
+
 _CHUNK = 256 * 1024
 #: Chunks that are read ahead: 8 MiB.
 _MOST = 32
@@ -22,8 +24,7 @@ class ReadAhead(io.RawIOBase):
         self._chunks: queue.Queue[bytes | BaseException] = queue.Queue(_MOST)
         self._left = memoryview(b"")
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._fill, name="read ahead", daemon=True)
-        self._thread.start()
+        call_in_thread("read ahead", self._fill)
 
     def readable(self) -> bool:
         return True

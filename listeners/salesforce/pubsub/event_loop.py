@@ -9,6 +9,9 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from listeners.backoff import Backoff
+from listeners.threads import BackgroundThread, Step
+
 _T = TypeVar("_T")
 
 
@@ -39,8 +42,14 @@ class SharedLoop:
         with self._guard:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
+                running = Step(
+                    "pubsub",
+                    loop.run_forever,
+                    consequence="Listeners on the Pub/Sub API do not receive.",
+                    backoff=Backoff(0.1, 5.0),
+                )
                 try:
-                    threading.Thread(target=loop.run_forever, name="pubsub", daemon=True).start()
+                    BackgroundThread(running).start()
                 except BaseException:
                     loop.close()
                     raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
+import structlog
+
+from listeners.backoff import Backoff
 from listeners.salesforce.errors import LoginUnavailable, SalesforceError
 from listeners.salesforce.tokens.store import (
     Ledger,
@@ -18,6 +20,9 @@ from listeners.salesforce.tokens.store import (
     digest,
 )
 from listeners.salesforce.tokens.tokens import Token
+from listeners.threads import OVER, BackgroundThread, Step, call_in_thread
+
+log = structlog.get_logger(__name__)
 
 #: After this many seconds a login has failed, and its lock is no longer extended.
 LONGEST_LOGIN = 90.0
@@ -27,25 +32,31 @@ _RETRY_SECONDS = 1.0
 @contextmanager
 def extended_lock(store: TokenStore, fence: int, seconds: float) -> Iterator[None]:
     """Extend the login lock on a separate thread, while the ``with`` block runs."""
-    done = threading.Event()
+    ends = time.monotonic() + LONGEST_LOGIN
+    used: list[bool] = []
 
-    def extend() -> None:
-        ends = time.monotonic() + LONGEST_LOGIN
-        has_extended = False
-        while not done.wait(seconds / 4) and time.monotonic() < ends:
-            has_extended = True
-            with suppress(TokenStoreUnavailable):  # retried before the lock ends
-                if not store.extend(fence, seconds):
-                    break  # another process has the lock, and the store refuses our fence
-        if has_extended:
-            store.close()
+    def extend() -> object:
+        if time.monotonic() >= ends:
+            return OVER
+        used.append(True)
+        # If another process has the lock, the store refuses our fence.
+        return None if store.extend(fence, seconds) else OVER
 
-    thread = threading.Thread(target=extend, name="login lock", daemon=True)
+    extending = Step(
+        "login lock",
+        extend,
+        consequence="Another process may log in at the same time.",
+        expected=(TokenStoreUnavailable,),  # retried before the lock ends
+        backoff=Backoff(seconds / 16, seconds / 8),
+    )
+    thread = BackgroundThread(
+        extending, every=seconds / 4, finish=lambda: store.close() if used else None
+    )
     thread.start()
     try:
         yield
     finally:
-        done.set()
+        thread.stop()
         thread.join()
 
 
@@ -77,9 +88,7 @@ class Safekeeper:
             if not spent:
                 return True
         self._held = new
-        threading.Thread(
-            target=self._keep_on, args=(fence, new, spent), name="tokens", daemon=True
-        ).start()
+        self._store_later(fence, new, spent)
         return False
 
     def _store_all(self, fence: int, new: StoredTokens, spent: str) -> bool:
@@ -90,20 +99,28 @@ class Safekeeper:
             self._ledger.spend(spent)
         return True
 
-    def _keep_on(self, fence: int, new: StoredTokens, spent: str) -> None:
-        pause = threading.Event()
+    def _store_later(self, fence: int, new: StoredTokens, spent: str) -> None:
         current: int | None = fence
-        is_reported = is_done = False
-        while not is_done:
+        is_reported = False
+
+        def store() -> object:
+            nonlocal current, is_reported
             with suppress(TokenStoreUnavailable):  # the incident needs the database
                 is_reported = is_reported or self._report()
-            with suppress(TokenStoreUnavailable):
-                current = self._relocked(current)
-                is_done = current is not None and self._is_stored(current, new, spent)
-            if not is_done:
-                pause.wait(_RETRY_SECONDS)
-        self._held = None
-        self._store.close()
+            current = self._relocked(current)
+            if current is None or not self._is_stored(current, new, spent):
+                return None
+            self._held = None
+            return OVER
+
+        storing = Step(
+            "tokens",
+            store,
+            consequence="A new refresh token is only in the memory of one process.",
+            expected=(TokenStoreUnavailable,),
+            backoff=Backoff(_RETRY_SECONDS, _RETRY_SECONDS, jitter=0),
+        )
+        BackgroundThread(storing, every=_RETRY_SECONDS, finish=self._store.close).start()
 
     def _report(self) -> bool:
         self._ledger.trouble(Trouble.NOT_STORED)
@@ -131,21 +148,16 @@ def logging_in(log_in: Callable[[], Token], close: Callable[[], None]) -> Future
 
     ``close`` releases the thread's resources after the login.
     """
-    result: Future[Token] = Future()
 
-    def run() -> None:
-        token: Token | None = None
-        failure: SalesforceError = LoginUnavailable("the login failed with an unexpected error")
+    def run() -> Token:
         try:
-            token = log_in()
-        except SalesforceError as error:
-            failure = error
-        finally:  # Python prints an unexpected exception of a thread
+            return log_in()
+        except SalesforceError:
+            raise
+        except Exception as error:
+            log.exception("unexpected error", thread="login")
+            raise LoginUnavailable("the login failed with an unexpected error") from error
+        finally:
             close()
-            if token is None:
-                result.set_exception(failure)
-            else:
-                result.set_result(token)
 
-    threading.Thread(target=run, name="login", daemon=True).start()
-    return result
+    return call_in_thread("login", run)

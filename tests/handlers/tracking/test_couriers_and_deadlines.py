@@ -14,7 +14,7 @@ from redis import Redis
 from audit.models import Incident
 from consumer import relay
 from consumer.host import couriers
-from consumer.host.couriers import CourierThread
+from consumer.host.couriers import CourierReader
 from consumer.monitoring import destinations
 from handlers.broker import BrokerUnavailable
 from handlers.external import apps
@@ -40,14 +40,14 @@ def looks_often(monkeypatch):
 
 @contextmanager
 def courier_of(destination):
-    thread = CourierThread(destination)
+    thread = CourierReader(destination)
     thread.start()
     try:
         yield
     finally:
         thread.stop()
-        thread.join(PATIENCE_SECONDS)
-        assert not thread.is_alive()
+        thread.thread.join(PATIENCE_SECONDS)
+        assert not thread.thread.is_alive()
 
 
 def outcomes() -> list[str]:

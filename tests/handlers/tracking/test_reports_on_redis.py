@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from cdcproject.celery import app
-from consumer.host.couriers import CourierThread
+from consumer.host.couriers import CourierReader
 from handlers.tracking import redis_reports
 from handlers.tracking.courier import Courier
 from handlers.tracking.redis_reports import LOCK_SECONDS
@@ -101,14 +101,14 @@ def test_reports_that_came_after_a_loss_are_not_removed(scene, couriers, client,
 
 
 def test_another_process_continues_after_a_stop(scene, sent, client):
-    stopped = CourierThread(scene.destination)
+    stopped = CourierReader(scene.destination)
     stopped.start()
     say(scene, report(issue(sent, 7, Reported.SUCCEEDED)))
     wait_for(lambda: scene.counted("late") == 1)
     stopped.stop()
-    stopped.join(PATIENCE_SECONDS)
+    stopped.thread.join(PATIENCE_SECONDS)
 
-    assert not stopped.is_alive()
+    assert not stopped.thread.is_alive()
     assert not client.exists(LOCK)
     say(scene, report(issue(sent, 1, Reported.SUCCEEDED)))
     with scene.reading() as handle:

@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from listeners.salesforce.backoff import Backoff
+from listeners.backoff import Backoff
 
 
 @pytest.fixture
