@@ -68,7 +68,7 @@ def _failures(destinations: Sequence[Destination]) -> dict[str, str]:
     running = {pk: probe for pk, probe in _probes.items() if not probe.done()}
     _probes.clear()
     for row in destinations:
-        _probes[row.pk] = running.get(row.pk) or call_in_thread("probe", _failure, row)
+        _probes[row.pk] = running.get(row.pk) or call_in_thread("probe", _probe, row)
     wait(_probes.values(), LONGEST_SECONDS)
     late = f"no answer in {LONGEST_SECONDS:.0f} seconds"
     probes = [(row.name, _probes[row.pk]) for row in destinations]
@@ -79,14 +79,10 @@ def _failures(destinations: Sequence[Destination]) -> dict[str, str]:
     return {name: why for name, why in found.items() if why}
 
 
-def _failure(destination: Destination) -> str:
-    """Return why the destination's broker takes no connection; empty if it does. Uses no
-    database."""
+def _probe(destination: Destination) -> str:
+    """Return why the destination's broker takes no connection, for any reason. Uses no database."""
     try:
-        with apps.errors(destination):
-            apps.connect(apps.app_of(destination))
-    except BrokerUnavailable as unavailable:
-        return str(unavailable)
+        return _failure(destination)
     except Exception as error:  # noqa: BLE001  no destination may stop the other checks
         kind = type(error).__name__  # its text may have secrets
         where = "".join(traceback.format_tb(error.__traceback__))
@@ -97,6 +93,15 @@ def _failure(destination: Destination) -> str:
             traceback=where,
         )
         return f"Destination {destination.name}: the connection failed with {kind}; see the log"
+
+
+def _failure(destination: Destination) -> str:
+    """Return why the destination's broker takes no connection; empty if it does."""
+    try:
+        with apps.errors(destination):
+            apps.connect(apps.app_of(destination))
+    except BrokerUnavailable as unavailable:
+        return str(unavailable)
     return ""
 
 

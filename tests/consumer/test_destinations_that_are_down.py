@@ -11,7 +11,6 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from audit.models import Incident
 from consumer.monitoring import checks, destinations
 from consumer.status.db_metrics import State
-from handlers.external import apps
 from handlers.models import Destination
 from listeners.threads import call_in_thread
 from tests.servers import PATIENCE_SECONDS, RedisServer
@@ -72,8 +71,10 @@ def test_no_destination_keeps_others_from_being_watched_and_alerts_from_being_se
     behaviours = {"odd": lambda: int("a..b"), "slow": lambda: is_over.wait(PATIENCE_SECONDS)}
     for name in ("odd", "slow", "unset"):
         Destination.objects.create(name=name, broker="env:NOT_SET_ANYWHERE")
-    app_of = apps.app_of
-    monkeypatch.setattr(apps, "app_of", lambda row: behaviours.get(row.name, lambda: app_of(row))())
+    failure = destinations._failure
+    monkeypatch.setattr(
+        destinations, "_failure", lambda row: behaviours.get(row.name, lambda: failure(row))()
+    )
 
     def call_and_wait(name, probe, row):  # the limit counts for the slow one alone
         called = call_in_thread(name, probe, row)
