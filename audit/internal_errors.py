@@ -28,6 +28,9 @@ KIND = Incident.Kind.INTERNAL_ERROR
 #: How long nothing may have reported an incident until it is closed: its process has ended. Longer
 #: than the longest pause of a step that fails.
 QUIET = timedelta(minutes=10)
+#: The same for a module that cannot be imported, which each listener process and beat report.
+MODULE_QUIET = timedelta(minutes=2)
+_MODULE = "handler module "
 
 
 @dataclass(frozen=True)
@@ -194,11 +197,37 @@ def failing() -> list[Step]:
     )
 
 
+def is_any_open(now: datetime) -> bool:
+    """Return whether an internal error is open that was reported a moment ago."""
+    recent = Incident.objects.opened().filter(kind=KIND, last_seen_at__gte=now - MODULE_QUIET)
+    return recent.exists()
+
+
 def close_quiet(now: datetime) -> int:
     """Close the incidents that nothing has reported for QUIET, since their process ended; return
     how many. Inside any transaction."""
     quiet = Incident.objects.opened().filter(kind=KIND, last_seen_at__lte=now - QUIET)
     return quiet.settle(now, note="The process that reported it has ended or works again.")
+
+
+def report_modules(failures: Mapping[str, str], now: datetime) -> None:
+    """Open or refresh the incident of each handler module that cannot be imported, with the reason;
+    close those of modules that no process has reported for some time. Inside any transaction."""
+    for module, reason in failures.items():
+        trouble = Trouble(
+            KIND,
+            f"{_MODULE}{module}",
+            f"The handler module {module} cannot be imported: {reason}.",
+            "Correct the module, then restart listeners and workers. Their logs have the "
+            "traceback.",
+            action="Changes are recorded. Deliveries to the module's handlers wait.",
+            lasts=True,
+        )
+        Incident.objects.report(None, trouble, now)
+    mended = Incident.objects.opened().filter(
+        kind=KIND, key__startswith=_MODULE, last_seen_at__lte=now - MODULE_QUIET
+    )
+    mended.settle(now, note="The module is imported again.")
 
 
 def _trouble(key: str, cause: Cause | None, failing: Mapping[Step, str], now: datetime) -> Trouble:

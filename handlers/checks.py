@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def register_all() -> None:
     # Not tagged as database checks: those run only on request, and plain `check` must show these.
+    checks.register(check_modules, "handlers")
     checks.register(check_mappings, "handlers")
     checks.register(check_destinations, "handlers")
 
@@ -29,6 +30,18 @@ def unregistered_message(handler: str) -> str:
         f"No handler is registered under the name {handler!r}. Its deliveries wait until one is. "
         f"Registered: {known}."
     )
+
+
+def check_modules(**_: Any) -> list[checks.CheckMessage]:
+    """Return handlers.E002 for each handler module that could not be imported."""
+    return [
+        checks.Error(
+            f"The handler module {module} cannot be imported: {reason}",
+            hint="Correct the module. Until then, deliveries to its handlers wait.",
+            id="handlers.E002",
+        )
+        for module, reason in registry.import_failures.items()
+    ]
 
 
 def check_mappings(**_: Any) -> list[checks.CheckMessage]:

@@ -22,6 +22,7 @@ from handlers.broker import BrokerUnavailable
 from handlers.external import closed_queues
 from handlers.messages import unknown_tasks
 from handlers.models import Delivery
+from handlers.sdk import registry
 from listeners.clock import database_clock
 from listeners.listener_state import RETENTION, runway
 from listeners.models import Listener
@@ -225,6 +226,10 @@ CHECKS = (
     _step("unknown tasks", unknown_tasks.close_when_none_is_kept),
     _step("closed queues", closed_queues.close_incidents),
     _step("internal errors", internal_errors.close_quiet),
+    _step(
+        "handler modules",
+        lambda now: internal_errors.report_modules(registry.import_failures, now),
+    ),
 )
 #: Those that wait for other servers.
 CHECKS_OF_SERVERS = (

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
+from audit import internal_errors
 from audit.models import Incident, Reconciliation, Trouble
 from consumer.monitoring.snapshot import Watched, close
 from consumer.reconciliation import schedule
@@ -27,7 +28,11 @@ def check(watched: Watched, now: datetime) -> None:
         close(incident, "The listener was disabled.", now)
     elif watched.has_failed:
         close(incident, "The listener stopped; a separate incident says why.", now)
-    elif _has_something_to_miss(watched) and (incident is not None or _is_long(watched, now)):
+    elif (
+        _has_something_to_miss(watched)
+        and (incident is not None or _is_long(watched, now))
+        and not (_is_stuck(watched) and internal_errors.is_any_open(now))  # it says why
+    ):
         Incident.objects.report(watched.listener.pk, _trouble(watched, now), now)
 
 

@@ -201,6 +201,12 @@ def workers_line(workers: Sequence[Worker]) -> str:
     return f"Celery workers online: {len(live)}{remark} (queues: {queues})"
 
 
+def internal_errors() -> list[str]:
+    """Return a line for each open internal error, about background work of any process."""
+    opened = Incident.objects.opened().filter(kind=Incident.Kind.INTERNAL_ERROR).order_by("id")
+    return [f"Internal error: {error.summary} {error.action}" for error in opened]
+
+
 def _cells(status: ListenerStatus) -> tuple[str, ...]:
     backlog = ", ".join(f"{count} {state}" for state, count in status.backlog.items() if count)
     return (

@@ -8,7 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import structlog
 from celery import current_app
+from django.apps import apps
+from django.utils.module_loading import module_has_submodule
+
+log = structlog.get_logger(__name__)
 
 CheckOptions = Callable[[dict[str, Any]], None]
 #: The argument of a handler: one event, or a list of events.
@@ -77,21 +82,30 @@ class NoSuchModule(Exception):
     """A handler module cannot be found. Correct its name, or put it on the Python path."""
 
 
+#: Why a handler module could not be imported, by its name.
+import_failures: dict[str, str] = {}
+
+
 def discover(modules: list[str]) -> None:
     """Import each installed app's `cdc_handlers.py` and the named modules. Raises NoSuchModule.
 
-    Any other exception that a module raises on import propagates unchanged.
+    A module that raises an exception is logged and listed in `import_failures`: only deliveries to
+    its own handlers wait.
     """
-    from django.utils.module_loading import autodiscover_modules
-
-    autodiscover_modules("cdc_handlers")
-    for module in modules:
+    own = [
+        f"{app.name}.cdc_handlers"
+        for app in apps.get_app_configs()
+        if module_has_submodule(app.module, "cdc_handlers")
+    ]
+    for module in (*own, *modules):
         try:
             importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name and f"{module}.".startswith(f"{error.name}."):
+        except Exception as error:
+            missing = error.name if isinstance(error, ModuleNotFoundError) else None
+            if missing and f"{module}.".startswith(f"{missing}."):
                 raise NoSuchModule(f"there is no module {module!r}") from None
-            raise
+            log.exception("handler module not imported", module=module)
+            import_failures[module] = f"{type(error).__name__}: {error}"
 
 
 def attempts_allowed(handler: Handler[Any] | None, of_mapping: int | None) -> int:

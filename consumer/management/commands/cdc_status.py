@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from consumer.status.listeners import statuses, table, workers_line
+from consumer.status.listeners import internal_errors, statuses, table, workers_line
 from handlers.reporting import queue_coverage
 
 
@@ -17,8 +17,8 @@ class Command(BaseCommand):
         "to its receipt. RUNWAY: time left until Salesforce no longer accepts the stored position, "
         "72 hours after the commit of its event. BACKLOG: deliveries by state. INCIDENTS: open "
         "incidents. 24 H: events that Salesforce delivered in the last 24 hours, and the org's "
-        "usage of its daily limit. Last line: the Celery workers online and the queues they "
-        "consume."
+        "usage of its daily limit. Last lines: the Celery workers online and the queues they "
+        "consume, and open internal errors."
     )
     requires_system_checks = []
 
@@ -36,6 +36,8 @@ class Command(BaseCommand):
         else:
             self.stdout.write("No listeners yet. Create one in the admin or with apply_cdc_config.")
         self.stdout.write(workers_line(queue_coverage.seen()))
+        for line in internal_errors():
+            self.stdout.write(line)
 
 
 def _iso(value: datetime) -> str:
