@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, TypeVar
@@ -113,7 +114,6 @@ class Step:
         self._failures = self._unexpected_in_a_row = 0
         self._failing_since = self._retry_at = 0.0
         self._is_reported = False
-        self._succeeded = LAST_SUCCESS.labels(name)
         Step.instances.add(self)
 
     # Queries
@@ -148,7 +148,8 @@ class Step:
     def note_success(self) -> None:
         """Record a success. Work that takes long calls it in between."""
         self.last_success_at = datetime.now(UTC)
-        self._succeeded.set(self.last_success_at.timestamp())
+        with suppress(OSError):  # the folder of forked processes' metrics is full or gone
+            LAST_SUCCESS.labels(self.name).set(self.last_success_at.timestamp())
         if self._failures:
             self._failures = self._unexpected_in_a_row = 0
             self.failing_since = None
@@ -162,7 +163,8 @@ class Step:
             self.failing_since, self._failing_since = now, time.monotonic()
         self._failures += 1
         self.error_count += 1
-        ERRORS.labels(self.name).inc()
+        with suppress(OSError):
+            ERRORS.labels(self.name).inc()
         text = self.observer.describe(error)
         frames = "".join(traceback.format_tb(error.__traceback__))
         self.last_failure = Failure(now, text, frames)

@@ -171,7 +171,7 @@ def test_a_channel_that_fails_keeps_no_other_channel_and_no_other_incident_back(
     assert not Incident.objects.filter(notified_at=None).exists()
 
 
-@pytest.mark.parametrize("part", relay.DUE + relay.REPAIRS, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", [*relay.DUE, *relay.REPAIRS], ids=lambda part: part.name)
 def test_a_part_of_the_relay_that_fails_keeps_no_other_back(part, monkeypatch, broker):
     ran = []
     for one in (*relay.DUE, *relay.REPAIRS):

@@ -15,11 +15,12 @@ from consumer.stream import metrics as of_listeners
 from handlers.outbox import metrics as of_publishing
 from handlers.tracking import metrics as of_tasks
 from handlers.worker import metrics as worker_metrics
+from listeners import threads
 from mirror.verify import metrics as of_verifications
 
 COUNTING = (
     *(of_incidents, metrics, of_listeners, of_publishing, of_tasks, of_verifications),
-    worker_metrics,
+    *(threads, worker_metrics),
 )
 
 

@@ -72,7 +72,10 @@ def test_the_dashboard_uses_its_variables_and_shows_every_metric():
         "cdc_last_received_timestamp_seconds",
         "cdc_last_event_timestamp_seconds",
         "cdc_lag_seconds",
-        "cdc_messages_quarantined_total",  # an incident is opened
+        # An incident is opened.
+        "cdc_messages_quarantined_total",
+        "cdc_thread_last_success_seconds",
+        "cdc_thread_errors_total",
         }  # fmt: skip
 
 
