@@ -149,7 +149,8 @@ class Supervisor:
         for thread in (*self._helpers, self._keeper, self._publisher.thread, self._senders):
             thread.start()
         try:
-            self._main.run()
+            if self._main.step() is not OVER:  # at once, then every TICK_SECONDS
+                self._main.run()
         finally:
             self._end()
         return self._code or EXIT_OK

@@ -58,6 +58,22 @@ def test_a_subscription_alone_is_no_answer(start, org):
     wait_for(lambda: receiver.last_received_at)
 
 
+def test_a_receiver_whose_lease_is_lost_ends_and_says_so(transactional_db, org, caplog):
+    listener = listener_of(org, replay_from="tip")
+    lost = lease_of(listener, "one")
+    Position.objects.update(holder="two", epoch=lost.epoch + 1)
+    tokens = Logins(threading.Event().wait).of(listener)
+    receiver = Receiver(listener, lost, tokens, stream_for(listener, tokens), Buffer(10))
+
+    receiver.thread.start()
+
+    wait_for(lambda: not receiver.thread.is_alive())
+    assert "receiving ended: the lease was lost" in caplog.text
+    receiver.stop()
+    receiver.allow_disconnect()
+    wait_for(lambda: receiver.has_disconnected)
+
+
 def test_what_came_before_the_end_is_taken_in(transactional_db):
     def script(call):
         yield batch(1, 1100)  # more than two polls give

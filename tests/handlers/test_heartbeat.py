@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.db import ProgrammingError
 from django.utils import timezone
 
 from consumer import relay
@@ -46,6 +47,23 @@ def test_a_run_keeps_its_claim_while_it_lasts(run, settings):
         for _ in range(3):
             seen = ends_at()
             wait_for(lambda seen=seen: ends_at() > seen, what="the renewal")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, ProgrammingError])
+def test_a_run_keeps_its_claim_after_an_error_that_nobody_foresaw(run, settings, monkeypatch, error):
+    settings.CDC_CLAIM_SECONDS = 0.4
+    errors = [error()] * 2
+
+    def fail_or_renew(*args):
+        if errors:
+            raise errors.pop()
+        return renew(*args)
+
+    monkeypatch.setattr(claims, "renew", fail_or_renew)
+    seen = ends_at()
+
+    with Heartbeat().of([run]):
+        wait_for(lambda: ends_at() > seen, what="the renewal after the errors")
 
 
 class Renewal:

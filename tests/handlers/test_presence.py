@@ -88,6 +88,24 @@ def test_it_goes_on_when_the_database_is_back(beats):
     wait_for(Worker.objects.exists)
 
 
+def test_an_error_that_nobody_foresaw_does_not_end_the_heartbeat(beats, monkeypatch):
+    errors = [RuntimeError()]
+
+    def fail_once(*args, **options):
+        if errors:
+            raise errors.pop()
+        return beat(*args, **options)
+
+    beat = Worker.objects.beat
+    monkeypatch.setattr(Worker.objects, "beat", fail_once)
+
+    beats.begin()
+    wait_for(lambda: not errors, what="the error")
+    beats.tick()
+
+    wait_for(Worker.objects.exists)
+
+
 def test_what_others_left_behind_goes(beats):
     now = timezone.now()
     for name, minutes in (("celery@here", 2), ("celery@there", 2), ("celery@old", 90)):
