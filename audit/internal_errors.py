@@ -130,7 +130,7 @@ class IncidentReporter(Observer):
         with _reports.lock, self._session():
             key = cause.key if cause else step.name
             opened = _reports.opened.setdefault(key, _Open(now))
-            opened.failing[step] = self.describe(error)
+            opened.failing[step] = step.last_failure.text if step.last_failure else ""
             trouble = _trouble(key, cause, opened.failing, now)
             with transaction.atomic(durable=True):
                 Incident.objects.report(None, trouble, now)
@@ -159,12 +159,7 @@ class IncidentReporter(Observer):
         super().ended(step)
 
     def describe(self, error: Exception) -> str:
-        if isinstance(error, ExceptionGroup):
-            return "; ".join(dict.fromkeys(map(self.describe, error.exceptions)))
-        if isinstance(error, Error):
-            first = (str(error).strip().splitlines() or [""])[0]
-            return " ".join([f"{type(error).__name__}: {first}", *threads.notes_of(error)])
-        return super().describe(error)
+        return threads.first_line(error) if isinstance(error, Error) else super().describe(error)
 
     def release(self) -> None:
         if not connection.in_atomic_block:

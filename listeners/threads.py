@@ -68,7 +68,7 @@ class Observer:
         return True
 
     def describe(self, error: Exception) -> str:
-        """Return the error in one line, without data."""
+        """Return an unexpected error in one line, without data."""
         return describe(error)
 
     def release(self) -> None:
@@ -165,7 +165,7 @@ class Step:
         self.error_count += 1
         with suppress(OSError):
             ERRORS.labels(self.name).inc()
-        text = self.observer.describe(error)
+        text = self._describe(error)
         frames = "".join(traceback.format_tb(error.__traceback__))
         self.last_failure = Failure(now, text, frames)
         if self._is_expected(error):
@@ -178,6 +178,13 @@ class Step:
             self._observe(lambda: self.observer.failed(self, error))
         self._observe(self.observer.release)
         self._retry_at = time.monotonic() + self._backoff.delay(self._failures)
+
+    def _describe(self, error: Exception) -> str:
+        if isinstance(error, ExceptionGroup):
+            return "; ".join(dict.fromkeys(map(self._describe, error.exceptions)))
+        if isinstance(error, self._expected):  # our own text, or that of a database
+            return first_line(error)
+        return self.observer.describe(error)
 
     def _is_expected(self, error: Exception) -> bool:
         if isinstance(error, ExceptionGroup):
@@ -272,13 +279,17 @@ def for_each(
 
 def describe(error: Exception) -> str:
     """Return the error's type and place in one line. Its text may quote data or a secret."""
-    if isinstance(error, ExceptionGroup):
-        return "; ".join(dict.fromkeys(map(describe, error.exceptions)))
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name} ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return " ".join([f"{type(error).__name__}{place}", *notes_of(error)])
+    return " ".join([f"{type(error).__name__}{place}", *_notes_of(error)])
 
 
-def notes_of(error: Exception) -> list[str]:
+def first_line(error: Exception) -> str:
+    """Return the error's type and the first line of its text. PostgreSQL quotes data in others."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return " ".join([f"{type(error).__name__}: {text}", *_notes_of(error)])
+
+
+def _notes_of(error: Exception) -> list[str]:
     """Return the notes of `for_each`."""
     return list(getattr(error, "__notes__", ()))

@@ -50,7 +50,9 @@ def test_a_run_keeps_its_claim_while_it_lasts(run, settings):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, ProgrammingError])
-def test_a_run_keeps_its_claim_after_an_error_that_nobody_foresaw(run, settings, monkeypatch, error):
+def test_a_run_keeps_its_claim_after_an_error_that_nobody_foresaw(
+    run, settings, monkeypatch, error
+):
     settings.CDC_CLAIM_SECONDS = 0.4
     errors = [error()] * 2
 

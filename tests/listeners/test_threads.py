@@ -133,12 +133,14 @@ def test_errors_with_successes_in_between_are_not_reported():
 
 def test_an_expected_error_is_reported_after_its_grace_alone(monkeypatch):
     reports = Reports()
-    failing = step(Work(*[OSError()] * 6), observer=reports, expected=(OSError,))
+    failing = step(Work(*[OSError("no route")] * 6), observer=reports, expected=(OSError,))
     with capture_logs() as logs:
         for _ in range(5):
             failing()
     assert reports.failed_steps == []
-    assert {line["log_level"] for line in logs} == {"warning"}
+    assert {(line["log_level"], line["reason"]) for line in logs} == {
+        ("warning", "OSError: no route")
+    }
 
     monkeypatch.setattr(threads, "GRACE_SECONDS", 0.0)
     failing()
@@ -225,7 +227,7 @@ def test_the_others_have_their_turn_when_one_fails():
         for_each("abc", work, name=str.upper)
 
     assert done == ["a", "c"]
-    assert describe(raised.value).endswith("for B")
+    assert [describe(error)[-5:] for error in raised.value.exceptions] == ["for B"]
 
 
 def test_a_call_in_a_thread_gives_its_error_to_the_caller():

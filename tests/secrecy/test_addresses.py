@@ -136,7 +136,7 @@ def test_a_wrong_setting_is_not_repeated(processes, planted, tmp_path, name, val
     Position.objects.release(lease_of(listener))
 
     process = scene.start("listener", "manage.py", "run_cdc_listener")
-    troubles = ("published later", "thread crashed")
+    troubles = ("published later", "background work failed", "thread crashed")
     wait_for(
         lambda: not process.is_running or any(word in process.output for word in troubles),
         what="trouble",

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.anywhere,
 ]
 #: What the log says once a courier has met a URL that does not work.
-_TROUBLES = ("reports cannot be read", "unexpected error")
+_TROUBLES = ("background work failed", "unexpected error")
 
 
 @pytest.fixture
