@@ -27,6 +27,7 @@ from handlers.external import apps
 from handlers.external.bounded_message import bound
 from handlers.models import Delivery, DeliveryAttempt, Destination
 from handlers.sdk.outcomes import MAX_ERROR, Failed, storable
+from handlers.superseded.masking import masked_reports
 from listeners.clock import database_clock
 
 BATCH = 500
@@ -151,13 +152,16 @@ def begin_runs(events: Sequence[Event]) -> None:
 
 
 def add_error(event: Event) -> None:
-    """Add the error of a failed task whose report was settled before its event came."""
-    if event.error is None:
-        return
-    error, trace = storable(event.error.error), storable(event.error.traceback)
+    """Add the error of a failed task whose report was settled before its event came. Never inside a
+    transaction."""
     own = Delivery.objects.filter(
         pk=event.delivery_id, is_tracked=True, destination=event.destination_id
     )
+    loaded = list(own.select_related("entry__listener", "mapping"))
+    if event.error is None or not loaded:
+        return
+    failure = masked_reports({event.delivery_id: event.error}, loaded)[event.delivery_id]
+    error, trace = storable(failure.error), storable(failure.traceback)
     attempts = DeliveryAttempt.objects.filter(
         delivery__in=own, number=event.attempt, outcome="failed", traceback=""
     )

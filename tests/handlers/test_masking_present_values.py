@@ -5,10 +5,17 @@ from django.utils import timezone
 
 from consumer.ingest.transaction import ingest
 from handlers import BatchFailed, EventData, Skipped, cdc_handler
-from handlers.models import Delivery, DeliveryAttempt, HandlerMapping, Redelivery
+from handlers.models import (
+    Delivery,
+    DeliveryAttempt,
+    Destination,
+    HandlerMapping,
+    Redelivery,
+)
 from handlers.sdk.outcomes import Failed
 from handlers.superseded.masking import masked_reports
 from handlers.tracking import settle
+from handlers.tracking.events import Event, add_error
 from handlers.tracking.reports import Report
 from handlers.tracking.tokens import Reported, Token
 from handlers.worker.run import run_deliveries
@@ -104,6 +111,21 @@ def test_what_an_external_task_quotes_of_present_values_is_masked(listener, monk
     pk = overtaken(listener, handler="", task="shop.sync")
 
     report_failure(pk, monkeypatch, f"cannot use {PRESENT} of {NAME}")
+
+    assert stored(pk) == [f"cannot use *** of {NAME}"] * 3
+
+
+def test_what_an_event_after_the_report_quotes_of_present_values_is_masked(listener):
+    shop = Destination.objects.create(name="shop", broker="redis://shop.example/0")
+    pk = overtaken(listener, handler="", task="shop.sync", destination=shop)
+    now = timezone.now()
+    Delivery.objects.filter(pk=pk).update(
+        state="queued", attempts=1, queued_at=now, claim_deadline=now, destination=shop
+    )
+    settle.settle_reports([Report(Token(pk, 1, Reported.FAILED), "worker")], None)
+    error = f"cannot use {PRESENT} of {NAME}"
+
+    add_error(Event(shop.pk, pk, 1, "worker", Failed(error, error)))
 
     assert stored(pk) == [f"cannot use *** of {NAME}"] * 3
 
