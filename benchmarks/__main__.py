@@ -29,6 +29,7 @@ from benchmarks import (
     retention,
     scale,
     start_up,
+    status,
     storage,
     wide_event,
 )
@@ -140,6 +141,10 @@ def _start_up(stage: Stage, report: Report, options: argparse.Namespace) -> None
     start_up.measure(stage, report, options.transport or "cometd", options.runs)
 
 
+def _status(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    status.measure(stage, report, options.runs)
+
+
 def _mirror_apply(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     mirror_apply.measure(stage, report, options.changes or 50_000, options.runs)
 
@@ -163,6 +168,7 @@ MEASURES: Mapping[str, Measure] = {
     "growth": _growth,
     "retention": _retention,
     "scale": _scale,
+    "status": _status,
     "mirror-load": _mirror_load,
     "mirror-apply": _mirror_apply,
     "mirror-verify": _mirror_verify,

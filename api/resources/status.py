@@ -127,7 +127,7 @@ class StatusViewSet(Tagged, Reached[Listener]):
         waiting = backlog() if deliveries else Backlog()
         found = [
             _shown(status, deliveries=deliveries, incidents=incidents)
-            for listener, status in by_listener(now, waiting.by_listener)
+            for listener, status in by_listener(now, waiting)
             if self.sees is None or listener.pk in self.sees
         ]
         sees_workers = may(request.user, "handlers.view_worker")

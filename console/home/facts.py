@@ -79,7 +79,7 @@ def read(reader: Reader, now: datetime) -> Facts:
     """Read the facts; each number is as of its own query."""
     waiting = backlog() if reader.sees_deliveries else Backlog()
     day = _day(now) if reader.sees_listeners or reader.sees_entries else Day()
-    listeners = by_listener(now, waiting.by_listener, day.usages) if reader.sees_listeners else ()
+    listeners = by_listener(now, waiting, day.usages) if reader.sees_listeners else ()
     seen = queue_coverage.seen() if reader.sees_workers else []
     mappings = _mappings() if reader.sees_listeners else []
     heard = queue_coverage.queues_heard(seen)

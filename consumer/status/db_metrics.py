@@ -159,7 +159,7 @@ class State:
 def _read(now: datetime) -> Iterator[Sample]:
     with _statement_timeout():
         waiting = backlog()
-        for listener, status in by_listener(now, waiting.by_listener):
+        for listener, status in by_listener(now, waiting):
             yield from _of_listener(listener, status)
             yield from _of_backlog(listener, waiting)
         yield from _incidents()

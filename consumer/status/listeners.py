@@ -15,9 +15,13 @@ from cdcproject.version import __version__
 from consumer.incidents import utc_of
 from handlers.mappings import pause
 from handlers.models import Delivery, Worker
+from handlers.reporting.backlog import Backlog, backlog
 from handlers.reporting.queue_coverage import queues_heard
 from listeners.listener_state import runway_hours, standing
 from listeners.models import Listener, Position
+
+#: The most deliveries that `statuses` counts of each state; small numbers are exact.
+COUNTED = 50_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class ListenerStatus:
     replay_id: str | None
     #: Number of deliveries by state, for every state.
     backlog: dict[str, int]
+    #: States with more deliveries than were counted: their numbers are lower bounds.
+    capped: list[str]
     open_incidents: int
     #: Paused handlers: the part of the backlog that waits for them is not stuck.
     paused_handlers: list[PausedHandler]
@@ -77,16 +83,16 @@ class ListenerStatus:
 def statuses(now: datetime) -> list[ListenerStatus]:
     """Return the status of every listener, ordered by name. Reads only; each number is as of its
     own query."""
-    return [status for _, status in by_listener(now, _backlogs())]
+    return [status for _, status in by_listener(now, backlog(COUNTED, with_ended=True))]
 
 
 def by_listener(
     now: datetime,
-    backlogs: Mapping[int, Mapping[str, int]],
+    counts: Backlog,
     used: Mapping[int, Usage] | None = None,
 ) -> list[tuple[Listener, ListenerStatus]]:
-    """Return every listener with its status, for callers that have counted the backlogs (and the
-    traffic) themselves. The number of queries does not depend on the number of listeners."""
+    """Return every listener with its status, for callers that have counted the deliveries (and
+    the traffic) themselves. The number of queries does not depend on the number of listeners."""
     positions = {position.pk: position for position in Position.objects.with_life()}
     incidents, lags, paused = _open_incidents(), _lags(), _paused()
     used = usages(now) if used is None else used
@@ -111,7 +117,8 @@ def by_listener(
             lag_seconds=lags.get(listener.pk),
             runway_hours=runway_hours(position, now),
             replay_id=position.replay_id or None,
-            backlog={**none, **backlogs.get(listener.pk, {})},
+            backlog={**none, **counts.of(listener.pk)},
+            capped=sorted(counts.capped),
             open_incidents=incidents.get(listener.pk, 0),
             paused_handlers=paused.get(listener.pk, []),
             usage=used.get(listener.pk, Usage()),
@@ -135,14 +142,6 @@ def _lags() -> dict[int, float]:
         pk: max(0.0, round((received_at - utc_of(committed)).total_seconds(), 3))
         for pk, committed, received_at in rows
     }
-
-
-def _backlogs() -> dict[int, dict[str, int]]:
-    backlogs: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    counts = Delivery.objects.order_by().values_list("entry__listener", "state")
-    for listener_id, state, count in counts.annotate(count=Count("id")):
-        backlogs[listener_id][state] = count
-    return backlogs
 
 
 def _open_incidents() -> dict[int, int]:
@@ -208,7 +207,11 @@ def internal_errors() -> list[str]:
 
 
 def _cells(status: ListenerStatus) -> tuple[str, ...]:
-    backlog = ", ".join(f"{count} {state}" for state, count in status.backlog.items() if count)
+    counts = [
+        f"{count}{'+' if state in status.capped else ''} {state}"
+        for state, count in status.backlog.items()
+        if count
+    ]
     return (
         status.listener,
         status.transport,
@@ -218,7 +221,7 @@ def _cells(status: ListenerStatus) -> tuple[str, ...]:
         _clock(status.last_received_at),
         "-" if status.lag_seconds is None else f"{status.lag_seconds:.1f} s",
         "-" if status.runway_hours is None else f"{status.runway_hours:.1f} h",
-        backlog or "none",
+        ", ".join(counts) or "none",
         str(status.open_incidents),
         str(status.usage),
     )

@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from audit.models import AuditLogEntry, Incident, Trouble
 from cdcproject.version import __version__
+from consumer.status import listeners
 from consumer.status.listeners import statuses
 from handlers.models import Delivery, Worker
 from listeners.models import Position
@@ -45,6 +46,7 @@ def test_a_listener_that_never_ran_is_stopped_and_knows_nothing(listener):
         "runway_hours": None,
         "replay_id": None,
         "backlog": dict.fromkeys(Delivery.State.values, 0),
+        "capped": [],
         "open_incidents": 0,
         "paused_handlers": [],
         "usage": {
@@ -148,6 +150,43 @@ def test_backlog_and_incidents_are_of_that_listener_only(listener, now):
     assert mine.backlog == {**dict.fromkeys(Delivery.State.values, 0), "queued": 2, "dead": 1}
     assert others.backlog["queued"] == 1
     assert (mine.open_incidents, others.open_incidents) == (1, 0)
+
+
+def test_a_small_backlog_is_exact_in_every_state(listener, now):
+    make_mapping(listener, ordering="unordered")
+    record(listener, change(records=[f"001{number}" for number in range(4)]))
+    for pk, state in zip(
+        Delivery.objects.values_list("pk", flat=True),
+        ("succeeded", "succeeded", "skipped", "sent"),
+        strict=True,
+    ):
+        Delivery.objects.filter(pk=pk).update(state=state)
+
+    shown = status(now)
+
+    assert shown.capped == []
+    assert {state: count for state, count in shown.backlog.items() if count} == {
+        "succeeded": 2,
+        "skipped": 1,
+        "sent": 1,
+    }
+
+
+def test_a_large_backlog_is_counted_up_to_a_limit(listener, monkeypatch):
+    """A count of millions takes seconds."""
+    monkeypatch.setattr(listeners, "COUNTED", 3)
+    make_mapping(listener, ordering="unordered")
+    record(listener, change(records=[f"001{number}" for number in range(8)]))
+    ids = list(Delivery.objects.order_by("id").values_list("pk", flat=True))
+    Delivery.objects.filter(pk__in=ids[:4]).update(state="ready", queued_at=None)
+    Delivery.objects.filter(pk__in=ids[6:]).update(state="succeeded")
+
+    [shown] = json.loads(run("cdc_status", "--format", "json").out)
+
+    counts = shown["backlog"]
+    assert (counts["ready"], counts["queued"], counts["succeeded"]) == (3, 2, 2)
+    assert shown["capped"] == ["ready", "sent", "skipped", "succeeded"]
+    assert "3+ ready, 2 queued, 2+ succeeded" in run("cdc_status").out
 
 
 def test_the_table_has_a_line_for_each_listener_and_its_reason_below(now):

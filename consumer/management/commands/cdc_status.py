@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from consumer.status.listeners import internal_errors, statuses, table, workers_line
+from consumer.status.listeners import COUNTED, internal_errors, statuses, table, workers_line
 from handlers.reporting import queue_coverage
 
 
@@ -15,10 +15,12 @@ class Command(BaseCommand):
     help = (
         "Show the status of each listener (times in UTC). LAG: from the commit of the last change "
         "to its receipt. RUNWAY: time left until Salesforce no longer accepts the stored position, "
-        "72 hours after the commit of its event. BACKLOG: deliveries by state. INCIDENTS: open "
-        "incidents. 24 H: events that Salesforce delivered in the last 24 hours, and the org's "
-        "usage of its daily limit. Last lines: the Celery workers online and the queues they "
-        "consume, and open internal errors."
+        "72 hours after the commit of its event. BACKLOG: deliveries by state; with + (and in "
+        "JSON, of the states in capped) there are more than were counted, which is up to "
+        f"{COUNTED:,} of each state over all listeners, of ended ones among the newest deliveries. "
+        "INCIDENTS: open incidents. 24 H: events that Salesforce delivered in the last 24 hours, "
+        "and the org's usage of its daily limit. Last lines: the Celery workers online and the "
+        "queues they consume, and open internal errors."
     )
     requires_system_checks = []
 
