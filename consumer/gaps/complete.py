@@ -8,7 +8,7 @@ completed ones are not claimed again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from time import time_ns
@@ -21,6 +21,7 @@ from audit.db.retry import describe
 from audit.log.record import record
 from audit.models import AuditLogEntry, DirtyRecord
 from consumer.gaps import plan
+from consumer.reconciliation.salesforce_rows import rows_of
 from handlers import tracing
 from handlers.listener_rest_client import CANNOT_READ, rest_of
 from handlers.ordering.read_records import release_gaps
@@ -30,8 +31,10 @@ from listeners import crash_points
 from listeners.backoff import Backoff
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
+from listeners.salesforce.errors import RestRefused
+from listeners.salesforce.rest.answers import is_about_records
 from listeners.salesforce.rest.client import MAX_IDS, RestClient
-from listeners.salesforce.rest.records import RecordsRead, event_body, last_modified_ms
+from listeners.salesforce.rest.records import RecordsRead, event_body, last_modified_ms, long_id
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +49,10 @@ BUDGET = 120.0
 _BACKOFF, _REFUSED_BACKOFF = Backoff(10.0, 600.0), Backoff(10.0, 3600.0)
 
 GONE = "the record was deleted before it could be read"
+UNPROVEN = (
+    "Salesforce does not show the record: it was deleted permanently, or the login's user may not "
+    "see it"
+)
 RECORDED_ONLY = "the listener's gap_policy is to record only"
 RECORDED_BEFORE = "the change itself was recorded before"
 
@@ -109,10 +116,12 @@ def _complete(org: _Org, rows: Sequence[DirtyRecord]) -> int:
     try:
         ids = list(dict.fromkeys(row.entry.record_id for row in unread))
         read = org.client.read_many(entity, ids) if ids else RecordsRead(0)
+        absent = [key for key in ids if key not in read.records and key not in read.refused]
+        deleted = _in_recycle_bin(org.client, entity, absent)
     except CANNOT_READ as error:
         _postpone(unread, str(error), _BACKOFF)
-        deleted = [row for row in rows if row.entry.change_type == "GAP_DELETE"]
-        return _add(listener, deleted, RecordsRead(0))
+        gap_deletes = [row for row in rows if row.entry.change_type == "GAP_DELETE"]
+        return _add(listener, gap_deletes, RecordsRead(0))
     crash_points.reach("read")
     refused = [row for row in unread if row.entry.record_id in read.refused]
     if refused:
@@ -120,32 +129,60 @@ def _complete(org: _Org, rows: Sequence[DirtyRecord]) -> int:
         _postpone(refused, str(reason), _REFUSED_BACKOFF)
     left = [row for row in rows if row not in refused]
     log.info("records read", listener=listener.name, entity=entity, records=len(read.records))
-    return _add(listener, left, read)
+    return _add(listener, left, read, deleted)
 
 
-def _add(listener: Listener, rows: Sequence[DirtyRecord], read: RecordsRead | None) -> int:
+def _in_recycle_bin(rest: RestClient, entity: str, ids: Sequence[str]) -> set[str]:
+    """Return those of the records that are in the Recycle Bin, as far as Salesforce says so: the
+    records of some entities cannot be deleted. Raises what RestClient raises."""
+    try:
+        found = [row for page in rows_of(rest, entity, ids) for row in page]
+    except RestRefused as refusal:
+        if not is_about_records(refusal):
+            raise
+        return set()
+    return {long_id(row.record_id) for row in found if row.is_deleted}
+
+
+def _add(
+    listener: Listener,
+    rows: Sequence[DirtyRecord],
+    read: RecordsRead | None,
+    deleted: Collection[str] = (),
+) -> int:
     """Complete the rows in transactions of up to ROWS; return how many. `read` is None where the
-    rows are released without data."""
+    rows are released without data; `deleted` are records that are known to be deleted."""
     return sum(
-        _add_some(listener, rows[start : start + ROWS], read) for start in range(0, len(rows), ROWS)
+        _add_some(listener, rows[start : start + ROWS], read, deleted)
+        for start in range(0, len(rows), ROWS)
     )
 
 
-def _add_some(listener: Listener, rows: Sequence[DirtyRecord], read: RecordsRead | None) -> int:
+def _add_some(
+    listener: Listener,
+    rows: Sequence[DirtyRecord],
+    read: RecordsRead | None,
+    deleted: Collection[str],
+) -> int:
     """Complete some rows; return how many. A row that the database refuses is postponed, and the
     others are completed."""
     try:
-        return _add_whole(listener, rows, read)
+        return _add_whole(listener, rows, read, deleted)
     except (DataError, UnicodeError) as error:
         if len(rows) == 1:
             reason = f"the database refused what was read: {describe(error)}"
             _postpone(rows, reason, _REFUSED_BACKOFF)
             return 0
     half = len(rows) // 2
-    return sum(_add_some(listener, part, read) for part in (rows[:half], rows[half:]))
+    return sum(_add_some(listener, part, read, deleted) for part in (rows[:half], rows[half:]))
 
 
-def _add_whole(listener: Listener, rows: Sequence[DirtyRecord], read: RecordsRead | None) -> int:
+def _add_whole(
+    listener: Listener,
+    rows: Sequence[DirtyRecord],
+    read: RecordsRead | None,
+    deleted: Collection[str],
+) -> int:
     now, ids = database_clock.now(), [row.pk for row in rows]
     began = time_ns()
     with transaction.atomic(durable=True):
@@ -155,12 +192,14 @@ def _add_whole(listener: Listener, rows: Sequence[DirtyRecord], read: RecordsRea
         incomplete = [row.entry for row in left]
         ends: dict[int, AuditLogEntry | str]
         if read is not None:
-            ends = _completed(incomplete, read, now)
+            ends = _completed(incomplete, read, deleted, now)
         else:
             delivers = listener.gap_policy == Policy.DELIVER
             ends = {entry.pk: entry if delivers else RECORDED_ONLY for entry in incomplete}
         ready = release_gaps(ends, now)
         DirtyRecord.objects.filter(pk__in=list(ends)).delete()
+        unproven = [entry.record_id for entry in incomplete if ends[entry.pk] == UNPROVEN]
+        plan.note_unproven(listener.pk, rows[0].entity_name, unproven)
         plan.note_progress(listener, rows[0].entity_name, now)
         crash_points.reach("added")
     if read is not None:
@@ -183,20 +222,23 @@ def _trace(
 
 
 def _completed(
-    entries: Sequence[AuditLogEntry], read: RecordsRead, now: datetime
+    entries: Sequence[AuditLogEntry], read: RecordsRead, deleted: Collection[str], now: datetime
 ) -> dict[int, AuditLogEntry | str]:
     """Record the changes with data; return for each gap entry its change, or why there is none."""
     completed = {entry.pk: _with_data(entry, read, now) for entry in entries}
     record([entry for entry in completed.values() if entry is not None])
+    why_absent = {
+        entry.pk: GONE if long_id(entry.record_id) in deleted else UNPROVEN for entry in entries
+    }
     return {
-        gap_id: GONE if entry is None else entry if entry.pk else RECORDED_BEFORE
+        gap_id: why_absent[gap_id] if entry is None else entry if entry.pk else RECORDED_BEFORE
         for gap_id, entry in completed.items()
     }
 
 
 def _with_data(gap: AuditLogEntry, read: RecordsRead, now: datetime) -> AuditLogEntry | None:
-    """Return the change that a gap event stands for, with the record as read; None if the record
-    was deleted.
+    """Return the change that a gap event stands for, with the record as read; None if Salesforce
+    does not show the record.
 
     The change keeps the gap event's replay id, which is its place in the stream.
     """

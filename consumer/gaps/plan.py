@@ -28,9 +28,16 @@ AT_ONCE = 10_000
 #: The longest time between saving a record and committing the overflow that stands for it.
 OVERFLOW_MARGIN = timedelta(hours=1)
 
+#: The most records that a line of an incident's note names.
+NAMED = 20
+
 #: The remedy of a gap incident whose records are being read. Only an incident with this remedy is
 #: closed when all records were read.
 READ = "Nothing while the records are being read. If reading fails, correct the cause shown here."
+_UNPROVEN = (
+    "Find out whether the records in the note exist. If they do, give the login's user View All, "
+    "and run manage.py reconcile_cdc for the entity. Then close this incident."
+)
 _HANDLED = "Make sure that the handlers read the records themselves, then close this incident."
 _RELEASED = {
     Policy.DELIVER: ("The changes are delivered to their handlers without data.", _HANDLED),
@@ -108,6 +115,21 @@ def note_progress(listener: Listener, entity: str, now: datetime) -> None:
         _set_texts(incident, *_RELEASED[Policy(listener.gap_policy)])
     elif incident.remedy == READ:
         incidents(listener.pk, entity).settle(now, note=_evidence(incident))
+
+
+def note_unproven(listener_id: int, entity: str, record_ids: Sequence[str]) -> None:
+    """Name records that may exist although they could not be read in the incident, which an
+    operator then has to close. Inside the transaction that completed their gap entries."""
+    if not record_ids:
+        return
+    shown, others = ", ".join(record_ids[:NAMED]), len(record_ids) - NAMED
+    more = f" and {others:,} others" if others > 0 else ""
+    found = incidents(listener_id, entity)
+    found.add_note(
+        f"Not proven: Salesforce does not show {shown}{more}. They were deleted permanently, or "
+        "the login's user may not see them."
+    )
+    found.update(remedy=_UNPROVEN)
 
 
 def _evidence(incident: Incident) -> str:

@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from audit.models import DirtyRecord, Incident
+from audit.models import AuditLogEntry, DirtyRecord, Incident
 from consumer import relay
 from consumer.gaps.complete import complete
 from handlers.models import Delivery, HandlerMapping
 from handlers.outbox import publish
 from tests.consumer.gapped import composites, deliveries, unseen_create
-from tests.consumer.hearing import hear
+from tests.consumer.hearing import begin_now, hear
 
 pytestmark = [
     pytest.mark.slow,
@@ -85,6 +85,25 @@ def test_a_record_that_is_gone_is_skipped_and_its_delete_follows(org, heard, acc
     )
     assert (deleted.entry.change_type, deleted.state) == ("DELETE", "queued")
     assert "deleted before they could be read" in Incident.objects.get().note
+
+
+def test_a_record_that_salesforce_does_not_show_is_not_taken_for_deleted(org, heard, account):
+    """The user may have no access to it: a query for records that are gone has the same answer."""
+    [shown] = org.create("Account", Name="Globex")
+    begin_now(org, heard)
+    org.gap("GAP_UPDATE", "Account", [account, shown])
+    org.hard_delete("Account", account)
+    hear(org, heard)
+
+    complete(heard.pk)
+
+    assert not AuditLogEntry.objects.filter(change_type="DELETE", source="gap").exists()
+    skipped, read = deliveries(entry__change_type__in=["GAP_UPDATE", "UPDATE"])
+    assert (skipped.state, read.state) == ("skipped", "queued")
+    assert "the login's user may not see it" in skipped.error
+    incident = Incident.objects.get()
+    assert incident.is_open
+    assert f"Not proven: Salesforce does not show {account}." in incident.note
 
 
 def test_a_later_change_that_is_in_what_was_read_is_skipped(org, heard, account):

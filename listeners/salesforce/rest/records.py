@@ -152,8 +152,8 @@ def _event_time(value: Any) -> Any:
 class RecordsRead:
     """The result of reading records, by requested id.
 
-    A record in neither `records` nor `refused` does not exist, or was deleted. All changes that
-    were committed before `read_at` (ms since 1970) are included.
+    A record in neither `records` nor `refused` does not exist, or the user may not see it. All
+    changes that were committed before `read_at` (ms since 1970) are included.
     """
 
     read_at: int
