@@ -1,4 +1,5 @@
-"""Worker events (`celery worker -E`): when a tracked task began, on which worker, and its error.
+"""Worker events (`celery worker -E`): when a tracked task began, on which worker, its error, and
+whether it expired.
 
 They add details to what reports say, and decide no outcome: any client of the broker can send them,
 and some are lost. Of several processes each gets all events.
@@ -44,13 +45,14 @@ _MOST_CHARACTERS = 255
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A task began on a worker of a destination, or failed there with an error."""
+    """A task began on a worker of a destination, failed there with an error, or expired."""
 
     destination_id: int
     delivery_id: int
     attempt: int
     worker: str
     error: Failed | None = None
+    is_expired: bool = False
 
 
 class Details:
@@ -127,7 +129,8 @@ class EventReader:
         events = [event for message in messages for event in parse(message, self.destination.pk)]
         for event in events:
             details.add(event)
-        retry(lambda: begin_runs([event for event in events if event.error is None]), "begin runs")
+        begun = [event for event in events if event.error is None and not event.is_expired]
+        retry(lambda: begin_runs(begun), "begin runs")
         for event in events:
             if event.error is not None:
                 retry(lambda one=event: add_error(one), "add an error")  # type: ignore[misc]
@@ -198,8 +201,9 @@ def _event(content: object, destination_id: int) -> Event | None:
     if match is None or len(worker) > _MOST_CHARACTERS:
         return None
     place = destination_id, int(match[1]), int(match[2]), storable(worker)[:_MOST_CHARACTERS]
-    if content.get("type") == "task-started":
-        return Event(*place)
+    is_expired = content.get("type") == "task-revoked" and content.get("expired") is True
+    if is_expired or content.get("type") == "task-started":
+        return Event(*place, is_expired=is_expired)
     error, trace = content.get("exception"), content.get("traceback")
     if content.get("type") == "task-failed" and isinstance(error, str):
         kind = re.match(r"\w+", error)

@@ -18,6 +18,7 @@ from handlers.models import Delivery, Destination, HandlerMapping
 from handlers.models.delivery_queryset import AWAITS_REPORT
 from handlers.sdk.outcomes import Failed
 from handlers.tracking.claims import claims_of
+from handlers.tracking.events import details
 from handlers.tracking.settle import settle, task_id_of
 from handlers.types import Claim, Ended
 from listeners.clock import database_clock
@@ -67,7 +68,13 @@ def adopt_orphans() -> int:
 
 def _outcome(claim: Claim, found: Survey) -> Failed:
     delivery, mapping = claim.delivery, claim.delivery.mapping
+    event = details.pop(delivery.destination_id, delivery.pk, claim.attempt)
+    # Still unknown: anyone at the broker can send events, and another copy may have been started.
+    expired = (
+        f"The task expired: {event.worker} discarded it. " if event and event.is_expired else ""
+    )
     error = (
+        f"{expired}"
         f"No worker reported the end of the task by {delivery.claim_deadline:%Y-%m-%d %H:%M:%S} "
         f"UTC, so its outcome is unknown. {found.check(delivery.handler, delivery.queue).text} "
         f"Look for task id {task_id_of(claim)} in the logs of the workers: a task that was "

@@ -3,6 +3,7 @@
 import pytest
 
 from handlers.models import Delivery, DeliveryAttempt
+from handlers.tracking.events import EventReader, details
 from handlers.tracking.overdue import end_unreported
 from tests.attempts import all_attempts
 from tests.sample_data import change
@@ -73,6 +74,34 @@ def test_a_report_after_the_deadline_changes_nothing(scene, shop):
 
     assert scene.states == ["dead"]
     assert DeliveryAttempt.objects.count() == 1
+
+
+def test_the_error_of_a_task_that_expired_says_so(scene, shop):
+    scene.mapping("shop.sync", report_timeout=600, on_unknown="dead", options={"expires": 1})
+    [pk] = scene.record()
+    expired_at = scene.later(seconds=1)
+    wait_for(lambda: scene.now() > expired_at)
+    reader = EventReader(scene.destination)
+    with reader.reading() as connection:
+        reader.handle_batch(connection)  # subscribes
+        shop.worker("-E", "-n", "one@shop")
+
+        def is_discarded():
+            reader.handle_batch(connection)
+            if event := details.pop(scene.destination.pk, pk, 1):
+                details.add(event)
+            return event and event.is_expired
+
+        wait_for(is_discarded)
+    assert scene.states == ["queued"], "an event decides no outcome"
+    scene.let_the_deadline_pass()
+
+    scene.wait_for_states("dead")
+
+    [attempt] = DeliveryAttempt.objects.all()
+    assert attempt.outcome == "unknown"
+    assert attempt.error.startswith("The task expired: one@shop discarded it.")
+    assert shop.runs == []
 
 
 def test_a_task_that_was_not_started_in_time_is_not_run_beside_its_successor(scene, shop):
