@@ -14,10 +14,10 @@ from listeners.salesforce.errors import RestRefused
 from listeners.salesforce.rest.client import RestClient
 from mirror.schema.described import COMPOUNDS, NOT_IN_BULK, DescribedField, DescribedObject
 from mirror.schema.model_code import Choice
+from mirror.schema.naming import NOT_KEPT
 
-#: The model's own columns hold the first ones. No event carries the others.
+#: The model's own columns hold them.
 _OWN = frozenset({"Id", "IsDeleted", "LastModifiedDate"})
-_NOT_CARRIED = frozenset({"SystemModstamp", "LastViewedDate", "LastReferencedDate"})
 _HIDDEN = (
     "SELECT QualifiedApiName FROM FieldDefinition "
     "WHERE EntityDefinition.QualifiedApiName = '{name}' LIMIT 2000"
@@ -68,7 +68,7 @@ def choose(
         elif field.type in NOT_IN_BULK:
             if field.type not in COMPOUNDS:
                 left_out.append(f"{field.name} ({field.type})")
-        elif field.name not in _NOT_CARRIED:
+        elif field.name not in NOT_KEPT:
             chosen.append(field)
     return Choice(described, chosen, [*_notes("Not available in bulk", left_out), *_hidden(hidden)])
 
@@ -88,6 +88,8 @@ def _mirrorable(described: DescribedObject, field: DescribedField) -> DescribedF
         raise Unknown(f"{name} is a compound field ({field.type}): name its components instead.")
     if field.type == "base64":
         raise Unknown(f"{name} is a file (base64), which no query returns: leave it out.")
+    if field.name in NOT_KEPT:
+        raise Unknown(f"{name} changes without an event, so no column can follow it: leave it out.")
     return field
 
 

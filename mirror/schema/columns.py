@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from django.apps import apps
 from django.db import models
 
-from mirror.schema.naming import OWN, column_name
+from mirror.schema.naming import NOT_KEPT, OWN, column_name
 
 Field: TypeAlias = "models.Field[Any, Any]"
 
@@ -23,6 +23,7 @@ _KINDS: Mapping[str, type[models.Field[Any, Any]]] = {
     "raw": models.JSONField,
 }
 _ID_LENGTH = 18
+_NOT_KEPT = {column_name(name): name for name in NOT_KEPT}
 
 
 class NotMirrorable(ValueError):
@@ -169,6 +170,12 @@ def _declared(
     wrong += [
         f"salesforce_fields gives {name} to more than one column."
         for name in sorted({name for name in names if names.count(name) > 1})
+    ]
+    wrong += [
+        f"{field} changes without an event, so the column {column} would keep an old value: remove "
+        "it."
+        for column in concrete
+        if (field := declared.get(column, _NOT_KEPT.get(column))) in NOT_KEPT
     ]
     return dict(declared), wrong
 

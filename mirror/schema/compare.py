@@ -19,7 +19,7 @@ from mirror.schema.described import (
     DescribedField,
     DescribedObject,
 )
-from mirror.schema.naming import column_name
+from mirror.schema.naming import NOT_KEPT, column_name
 
 _TEXTS = (models.CharField, models.TextField)
 _NUMBERS = (models.IntegerField, models.FloatField, models.DecimalField)
@@ -213,9 +213,4 @@ def _holder(known: Columns, name: str) -> str | None:
 
 
 #: Fields that the model's own columns hold, or that no event carries.
-_OWN_FIELDS = frozenset(
-    {
-        *("Id", "IsDeleted", "LastModifiedDate"),
-        *("SystemModstamp", "LastViewedDate", "LastReferencedDate"),
-    }
-)
+_OWN_FIELDS = NOT_KEPT | {"Id", "IsDeleted", "LastModifiedDate"}

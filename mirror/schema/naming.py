@@ -12,6 +12,8 @@ import re
 
 #: Columns that every mirrored model has beside the object's fields.
 OWN = ("salesforce_id", "is_deleted", "is_complete", "synced_at", "version", "raw")
+#: Fields whose values no event carries and no refresh reads: a column would keep its first value.
+NOT_KEPT = frozenset({"SystemModstamp", "LastViewedDate", "LastReferencedDate"})
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SUFFIX = re.compile(r"__[a-z]+$")
 #: PostgreSQL cuts identifiers off after 63 bytes.

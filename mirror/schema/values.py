@@ -15,16 +15,11 @@ from mirror.schema.columns import Columns, Resolved
 from mirror.schema.compounds import flat, person_name
 from mirror.schema.convert import Convert, Refused, converter, is_empty, raw_value
 from mirror.schema.key_prefixes import STANDARD_PREFIXES
+from mirror.schema.naming import NOT_KEPT
 from mirror.schema.storable import storable_json
 
-#: Fields that `raw` does not have: the model's own columns hold the first ones, and no event
-#: carries the others. A model may have columns for them.
-LEFT_OUT = frozenset(
-    {
-        *("attributes", "Id", "IsDeleted", "LastModifiedDate"),
-        *("SystemModstamp", "LastViewedDate", "LastReferencedDate"),
-    }
-)
+#: Fields that `raw` does not have: the model's own columns hold them, or no event carries them.
+LEFT_OUT = NOT_KEPT | {"attributes", "Id", "IsDeleted", "LastModifiedDate"}
 _REFERENCES = frozenset({"id", "reference"})
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mirror.models import Difference
 from mirror.schema.columns import Columns
+from mirror.schema.naming import NOT_KEPT
 from mirror.schema.values import Converted, relation_of
 from mirror.verify.equality import is_equal
 from mirror.verify.there import MODIFIED
@@ -21,9 +22,7 @@ from mirror.verify.there import MODIFIED
 Reason = Difference.Reason
 IS_DELETED = "IsDeleted"
 #: Fields that describe the read, the user or the row itself.
-_OWN = frozenset(
-    {"attributes", "Id", IS_DELETED, "SystemModstamp", "LastViewedDate", "LastReferencedDate"}
-)
+_OWN = NOT_KEPT | {"attributes", "Id", IS_DELETED}
 _TIMES = frozenset({MODIFIED, "SystemModstamp"})
 #: The end of the name under which the type of a polymorphic reference is compared: `What.Type`.
 TYPE = ".Type"

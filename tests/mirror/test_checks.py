@@ -29,6 +29,26 @@ def test_a_model_that_cannot_be_mirrored_is_an_error(installed):
     assert "things.Thing: A mirror needs the columns raw (JSONField)" in message
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"system_modstamp": models.DateTimeField(null=True)},
+        {"seen": models.TextField(null=True), "salesforce_fields": {"seen": "LastViewedDate"}},
+    ],
+)
+def test_a_column_that_nothing_keeps_right_is_an_error(installed, column):
+    [(found, message)] = installed(a_model(all_objects=models.Manager(), **column))
+    assert found == "mirror.E001"
+    assert "changes without an event" in message
+
+
+def test_a_column_of_such_a_name_may_hold_another_field(installed):
+    fields = {"system_modstamp": "System_Modstamp__c"}
+    column = models.DateTimeField(null=True)
+    model = a_model(all_objects=models.Manager(), system_modstamp=column, salesforce_fields=fields)
+    assert installed(model) == []
+
+
 def test_columns_must_accept_null_or_have_a_default(installed):
     managers = {"all_objects": models.Manager()}
     required = a_model(phone=models.TextField(), **managers)
