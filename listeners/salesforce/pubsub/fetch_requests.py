@@ -2,8 +2,7 @@
 
 Without I/O. A subscriber grants the server credits, one for each event. Throughput is limited to
 credits per round trip, so used credits are granted again soon, as long as received events are
-taken. They are granted several at a time: a request costs more than an event, and a request that is
-sent while the server ends the call makes gRPC lose the server's error.
+taken. They are granted several at a time: a request costs more than an event.
 """
 
 from __future__ import annotations

@@ -188,9 +188,9 @@ class Subscription:
             self._heard_at = self._now()
 
     async def _write(self) -> SalesforceError:
-        with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # the reader reports the error
+        with suppress(aio.AioRpcError, aio.InternalError):  # the reader reports the error
             self._credits.asked(MAX_CREDITS, self._now())
-            await self._call.write(self._requests.first(MAX_CREDITS))
+            await self._send(self._requests.first(MAX_CREDITS))
             while True:
                 self._changed.clear()
                 if not await self._send_what_is_due():
@@ -206,8 +206,13 @@ class Subscription:
             return False
         if credits:
             self._credits.asked(credits, now)
-        await self._call.write(request)
+        await self._send(request)
         return True
+
+    async def _send(self, request: Any) -> None:
+        """Send a request. If the call ends meanwhile, ``write`` replaces the server's status."""
+        await self._call.wait_for_connection()
+        await self._call._cython_call.send_serialized_message(request.SerializeToString())
 
     async def _until_something_is_due(self) -> None:
         now = self._now()

@@ -29,8 +29,7 @@ class OddServer(LoopServer):
     """Answers GetTopic as unimplemented, misbehaves on each stream as given, and then hangs up if
     `hangs_up`.
 
-    It misbehaves when the first message has come: gRPC's client says INTERNAL if a call ends while
-    it sends.
+    It misbehaves when the first message has come.
     """
 
     def __init__(

@@ -49,8 +49,7 @@ class Call:
         return self._waiting.get(timeout=PATIENCE)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Refuse once the first request has come, as Salesforce does: gRPC's client says INTERNAL
-        if a call ends while it sends."""
+        """Refuse once the first request has come, as Salesforce does."""
         assert self.begun.wait(PATIENCE)
         refusal.end(self.context)
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import struct
+
 import grpc
 import pytest
 from h2.errors import ErrorCodes
 
-from listeners.salesforce.errors import Reaction, StreamRefused, TransportFailed
+from listeners.salesforce.errors import Reaction, ReplayLost, StreamRefused, TransportFailed
+from listeners.salesforce.pubsub import schema_source
+from listeners.salesforce.pubsub.schemas import parse_schema
 from tests.line import Line
 from tests.listeners.salesforce.pubsub.odd_server import OddServer, of_http
-from tests.listeners.salesforce.pubsub.scripted import Refusal
-from tests.listeners.salesforce.pubsub.scripted_events import batch, shown
-from tests.listeners.salesforce.pubsub.streams import names_of, opened_and_polled, stream_to
+from tests.listeners.salesforce.pubsub.scripted import PREFIX, Refusal
+from tests.listeners.salesforce.pubsub.scripted_events import (
+    SCHEMA_ID,
+    SCHEMA_JSON,
+    batch,
+    shown,
+)
+from tests.listeners.salesforce.pubsub.streams import (
+    ORG,
+    names_of,
+    opened_and_polled,
+    polled,
+    stream_to,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +82,27 @@ def test_a_web_server_in_place_of_the_api_is_judged_by_its_status(status, reacti
         stream.close()
 
     assert refused.value.reaction is reaction
+
+
+def two_answers_and_a_refusal(wire, stream):
+    """The client grants credits for the first answer while it has not read the second."""
+    wire.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+    for first in (1, 21):
+        answer = batch(first, first + 19).SerializeToString()
+        wire.send_data(stream, struct.pack(">?I", False, len(answer)) + answer)
+    code = PREFIX + "subscription.fetch.replayid.corrupted"
+    wire.send_headers(stream, [("grpc-status", "3"), ("error-code", code)], end_stream=True)
+
+
+def test_a_refusal_is_not_lost_when_a_request_is_sent_at_that_moment():
+    schema_source.SCHEMAS.put(ORG, SCHEMA_ID, parse_schema(SCHEMA_ID, SCHEMA_JSON))
+    with OddServer(two_answers_and_a_refusal) as server:
+        stream = stream_to(server.endpoint)
+        stream.open("-1")
+        assert len(polled(stream, 40)) == 40
+        with pytest.raises(ReplayLost):
+            stream.poll()
+        stream.close()
 
 
 def refusing(number, refusal):
