@@ -27,6 +27,7 @@ from handlers.mappings import pause, soft_delete
 from handlers.mappings.retarget import move_left_behind
 from handlers.models import Delivery, HandlerMapping, Handover
 from handlers.models.delivery_queryset import HOLDS_CHAIN, DeliveryQuerySet
+from handlers.ordering import rechain
 from handlers.outbox import handover, publish
 from handlers.outbox.message_size import MOST
 from handlers.redelivery import job
@@ -263,6 +264,11 @@ DUE: Sequence[Step] = (
     ),
     _part("start reconciliations", schedule.start_due, "Reconciliations are not started."),
     _part("start redeliveries", job.start_due, "Redeliveries are not started."),
+    _part(
+        "follow edits",
+        lambda now: rechain.move_on(),
+        "Deliveries that waited when their mapping was edited do not follow it.",
+    ),
     *rounds.DUE,
 )
 #: The repairs, which are needed less often, in their order.

@@ -16,9 +16,8 @@ from django.db.models import Max
 
 from audit.action_log import Action, Actor, note, note_change
 from audit.models import AuditLogEntry
-from handlers.mappings.retarget import waiting_of
 from handlers.models import HandlerMapping
-from handlers.ordering.await_mirror import block_until_applied
+from handlers.ordering import rechain
 from listeners.clock import database_clock
 from listeners.models import Listener, Position
 from listeners.values import save_fields
@@ -119,9 +118,8 @@ def _hold_back(mirror: Mirror) -> None:
         after=HandlerMapping.After.MIRROR,
         entity__in=(mirror.salesforce_object, "*"),
     )
-    for mapping in after:
-        waiting = waiting_of(mapping, mirror.created_at)
-        block_until_applied(waiting.filter(entry__entity_name=mirror.salesforce_object))
+    if ids := list(after.values_list("pk", flat=True)):
+        rechain.edit(mirror.listener_id, ids)
 
 
 def change(mirror: Mirror, by: Actor, **settings: str) -> list[str]:

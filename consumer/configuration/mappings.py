@@ -16,9 +16,10 @@ from consumer.configuration.model_diff import Step, row_steps
 from consumer.configuration.schema import DESTINATION_KEY, HANDLER
 from handlers.checks import unregistered_message
 from handlers.mappings import retarget
-from handlers.mappings.pause import WAITING
+from handlers.mappings.retarget import shown
 from handlers.models import Destination, HandlerMapping
 from handlers.models.delivery_queryset import AWAITS_REPORT
+from handlers.ordering.address import to_move, waiting_of
 from handlers.sdk import registry
 from listeners.models import Listener
 
@@ -126,17 +127,17 @@ def _change(
 
 def _moved(mapping: HandlerMapping, now: datetime, *, all_of_them: bool) -> str:
     if mapping.handler or mapping.task:
-        moving = retarget.waiting_of if all_of_them else retarget.to_move
-        waiting = moving(mapping, now).count()
+        moving = waiting_of if all_of_them else to_move
+        waiting = retarget.counted(moving(mapping, now))
         verb = "moves" if waiting == 1 else "move"
         queue = f", queue {mapping.queue}" if mapping.queue else ""
         queue += f", destination {mapping.destination}" if mapping.destination else ""
         name = mapping.handler or mapping.task
-        fate = f"{_deliveries(waiting)} {verb} to {name}{queue}"
+        fate = f"{shown(waiting)} {verb} to {name}{queue}"
     else:
         waiting = _waiting(mapping)
         verb = "keeps its" if waiting == 1 else "keep their"
-        fate = f"{_deliveries(waiting)} {verb} current handler"
+        fate = f"{shown(waiting)} {verb} current handler"
     return _note(_pause(mapping), fate if waiting else "")
 
 
@@ -165,7 +166,7 @@ def _defaults(
 
 def _removal(listener: Listener, mapping: HandlerMapping) -> Step:
     waiting = _waiting(mapping)
-    text = _note(_pause(mapping), f"{_deliveries(waiting)} will be skipped" if waiting else "")
+    text = _note(_pause(mapping), f"{shown(waiting)} will be skipped" if waiting else "")
     return Step(f"- {_label_of(listener, mapping)}{text}", mapping.delete, mapping)
 
 
@@ -173,18 +174,14 @@ def _kept(listener: Listener, mapping: HandlerMapping) -> Iterator[str]:
     """Yield a line about a mapping that is kept, unless it only records and has no deliveries."""
     waiting = _waiting(mapping)
     if mapping.handler or mapping.task or waiting:
-        also = f" and skips {_deliveries(waiting)}" if waiting else ""
+        also = f" and skips {shown(waiting)}" if waiting else ""
         yield f"kept: {_label_of(listener, mapping)}: not in the file; --prune removes it{also}"
 
 
 def _waiting(mapping: HandlerMapping) -> int:
     """Count the deliveries that are skipped if the mapping is removed. The reports of tasks under
     way are waited for."""
-    return mapping.deliveries.filter(state__in=WAITING).exclude(AWAITS_REPORT).count()
-
-
-def _deliveries(count: int) -> str:
-    return "1 waiting delivery" if count == 1 else f"{count:,} waiting deliveries"
+    return retarget.counted(mapping.deliveries.exclude(AWAITS_REPORT))
 
 
 def _pause(mapping: HandlerMapping) -> str:

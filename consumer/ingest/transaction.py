@@ -186,7 +186,7 @@ def _ingest_in_one_transaction(
             mappings = _MAPPINGS.objects(listener_id=listener.pk)
         policy = listener.gap_policy
         to_publish = deliver_batch(
-            new, mappings, database_clock.estimate(), gap_policy=policy, lanes=position.lanes
+            new, mappings, database_clock.estimate(), gap_policy=policy, position=position
         )
         # Gap, overflow and unknown changes open incidents; the repairs are planned from these.
         reported = incidents.report(listener.pk, new, messages[-1].received_at)

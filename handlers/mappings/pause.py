@@ -27,8 +27,6 @@ from handlers.models import Delivery, HandlerMapping
 log = structlog.get_logger(__name__)
 
 State = Delivery.State
-#: The states in which deliveries of a paused mapping wait.
-WAITING = (State.BLOCKED, State.READY, State.QUEUED, State.RETRYING)
 #: The limit of the count for each state, over all paused mappings.
 COUNTED = 10_000
 
@@ -109,7 +107,7 @@ def _waiting(mapping_ids: Collection[int]) -> tuple[Counter[int], bool]:
     """
     counts: Counter[int] = Counter()
     is_capped = False
-    for state in WAITING if mapping_ids else ():
+    for state in Delivery.WAITING if mapping_ids else ():
         rows = Delivery.objects.filter(state=state, mapping__in=mapping_ids).order_by()
         mapping_ids_of_state = list(rows.values_list("mapping_id", flat=True)[: COUNTED + 1])
         is_capped |= len(mapping_ids_of_state) > COUNTED

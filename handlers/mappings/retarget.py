@@ -1,85 +1,60 @@
-"""Moves waiting deliveries to the handler or task that their mapping names now.
-
-A mapping keeps its row and its deliveries when its handler changes. Waiting deliveries go to the
-new handler; running and ended ones are left unchanged.
-"""
+"""Moves waiting deliveries to the handler or task that their mapping names now."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 
-import structlog
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Value, When
 from django.db.models.functions import Concat
 
-from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
-from handlers.models.delivery_queryset import DeliveryQuerySet, may_be_sent
-from handlers.ordering import await_mirror
-from handlers.ordering.rechain import follow, lock_lanes
+from handlers.models.delivery_queryset import DeliveryQuerySet
+from handlers.ordering import rechain
+from handlers.ordering.address import to_move
 from listeners.models import Position
 
-log = structlog.get_logger(__name__)
-
-State = Delivery.State
 #: The mapping's fields that decide where its deliveries go, and when.
 ADDRESS = frozenset({"handler", "task", "track", "queue", "after"})
 #: The maximum number of mappings checked in one sweep.
 LIMIT = 100
-
-
-def to_move(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
-    """Return the waiting deliveries of a mapping that are addressed to another handler or queue.
-
-    Leaves out deliveries that are being sent to an external task, which may have them already. A
-    mapping without a handler moves nothing; its deliveries keep their handler.
-    """
-    if not (mapping.handler or mapping.task):
-        return Delivery.objects.none()
-    return waiting_of(mapping, now).exclude(**_address(mapping))
-
-
-def waiting_of(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
-    """Return the waiting deliveries of a mapping, without those that an external task may have
-    already: it was sent and not reported, or is being sent."""
-    rows: DeliveryQuerySet = Delivery.objects.filter(mapping=mapping.pk, state__in=WAITING)
-    return rows.exclude(may_be_sent(now))
+#: The limit of what is counted for people.
+COUNTED = 10_000
 
 
 def move_waiting(mapping: HandlerMapping, now: datetime) -> int:
-    """Move the deliveries that `to_move` finds, in the order of their records; return how many.
+    """Let the waiting deliveries of an edited mapping follow it; return how many have another
+    handler or queue now, at most one more than COUNTED.
 
-    Where the mapping runs after the mirror, waiting deliveries wait for it from now on. The relay
-    publishes the others. Inside the caller's transaction, which has saved the mapping. Locks
-    the listener's position, so that no change is recorded for the old handler at the same time.
+    Where the mapping runs after the mirror, waiting deliveries wait for it. Few deliveries move at
+    once, many in slices (`handlers.ordering.rechain`). Inside the caller's transaction, which has
+    saved the mapping. Locks the listener's position, so that no change is recorded for the old
+    handler at the same time.
     """
-    held = Position.objects.filter(listener=mapping.listener_id).lock()
-    known = held[0].lanes if held else {}
-    mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
-    lock_lanes(mappings, known, {mapping.pk})
-    moved = _move(mapping, now)
-    follow(mapping.listener_id, mappings, known, entering={mapping.pk} if moved else ())
-    if mapping.after:
-        await_mirror.block_until_applied(waiting_of(mapping, now))
-    return moved
+    number = counted(to_move(mapping, now))
+    rechain.edit(mapping.listener_id, {mapping.pk})
+    return number
 
 
-def _move(mapping: HandlerMapping, now: datetime) -> int:
-    rows = to_move(mapping, now)
-    Delivery.objects.lock_occupied_chains(set(rows.values_list("chain", flat=True)))
-    ids = list(rows.locked().values_list("pk", flat=True))
-    if not ids:
-        return 0
-    rows.update(**_address(mapping), queued_at=None, **_place(mapping))
-    said = partial(log.info, "waiting deliveries moved", mapping=str(mapping), deliveries=len(ids))
-    transaction.on_commit(said)
-    return len(ids)
+def counted(deliveries: DeliveryQuerySet) -> int:
+    """Count deliveries up to one more than COUNTED."""
+    number = 0
+    for state in Delivery.WAITING:  # each has a partial index
+        number += deliveries.filter(state=state).order_by()[: COUNTED + 1 - number].count()
+    return number
+
+
+def shown(number: int) -> str:
+    """Return a number of `counted` with its noun."""
+    if number == 1:
+        return "1 waiting delivery"
+    more = "+" if number > COUNTED else ""
+    return f"{min(number, COUNTED):,}{more} waiting deliveries"
 
 
 def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
-    """Move waiting deliveries that were not waiting when their mapping was edited; return how many.
+    """Move waiting deliveries that were not waiting when their mapping was edited, with the others
+    of their records; return how many.
 
     Examples are runs that failed after the edit. Never inside a transaction.
     """
@@ -91,9 +66,15 @@ def move_left_behind(waiting: DeliveryQuerySet, now: datetime) -> int:
     ids = others.order_by().values_list("mapping_id", flat=True).distinct()[:LIMIT]
     moved = 0
     for pk in list(ids):
+        rows = others.filter(mapping=pk).order_by().values_list("pk", "entry__record_id")
+        records = dict(rows[: rechain.ROWS])
         with transaction.atomic(durable=True):
             mapping = HandlerMapping.objects.filter(pk=pk).first()
-            moved += move_waiting(mapping, now) if mapping is not None else 0
+            if mapping is not None:
+                Position.objects.lock_listener(mapping.listener_id)
+                moved += to_move(mapping, now).filter(pk__in=records).count()
+                mappings = list(HandlerMapping.objects.filter(listener=mapping.listener_id))
+                rechain.follow(mapping.listener_id, mappings, {*records.values()}, edited={pk})
     return moved
 
 
@@ -104,26 +85,3 @@ def is_misdirected(delivery: Delivery) -> bool:
         return False
     current = (delivery.handler, delivery.is_tracked)
     return current != (mapping.handler or mapping.task, mapping.is_tracking)
-
-
-def _address(mapping: HandlerMapping) -> dict[str, object]:
-    return {
-        "handler": mapping.handler or mapping.task,
-        "is_external": bool(mapping.task),
-        "is_tracked": mapping.is_tracking,
-        "queue": mapping.queue,
-    }
-
-
-def _place(mapping: HandlerMapping) -> dict[str, object]:
-    """Return the changed state columns of moved deliveries.
-
-    Queued ones become ready, because their message names the old handler. For an external task that
-    is not tracked, they leave their chain and are not retried.
-    """
-    if not mapping.has_outcomes:
-        is_awaiting = Q(awaits_record=True) | Q(awaits_mirror=True)
-        still = When(is_awaiting, then=Value(State.BLOCKED))
-        return {"state": Case(still, default=Value(State.READY)), "chain": "", "due_at": None}
-    again = When(state=State.QUEUED, then=Value(State.READY))
-    return {"state": Case(again, default=F("state"))}

@@ -39,7 +39,8 @@ class Delivery(models.Model):
         DEAD = "dead", "Dead"
         SENT = "sent", "Sent"
 
-    UNENDED = (State.BLOCKED, State.READY, State.QUEUED, State.RUNNING, State.RETRYING)
+    WAITING = (State.BLOCKED, State.READY, State.QUEUED, State.RETRYING)
+    UNENDED = (*WAITING, State.RUNNING)
 
     # The unique constraint starts with this column, so it needs no index.
     entry = models.ForeignKey(

@@ -1,15 +1,24 @@
-"""Moves waiting deliveries to the lanes that the current mappings define.
+"""Moves waiting deliveries to the lanes that the current mappings define, and to their handlers.
 
-After a change of the mappings they move before new deliveries are added: in another lane, a
-record's next change would overtake them. A lane keeps its number, also when mappings leave it.
+A million deliveries may wait, and recording needs the listener's position, which is locked while
+they move. So an edit only stores the lanes and `Position.moving`, which says whose deliveries are
+to follow, unless so few have not ended that they move at once. Deliveries then move by record, all
+those of a record in one transaction that has locked the position:
+
+- the records of new deliveries before these are added (`follow`);
+- the others in slices, by the relay (`move_on`), in the order of their chains. The position keeps
+  how far it is.
+
+So a record's next change is never added to another lane than the ones that wait: it would overtake
+them. Until its deliveries move, a record keeps the order of the former lanes, and a worker runs
+none for a former handler. A lane keeps its number, also when mappings leave it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial, reduce
-from operator import or_
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import structlog
 from django.db import transaction
@@ -19,147 +28,227 @@ from django.db.models.functions import Concat
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import IN_CHAIN, OPEN
+from handlers.ordering.address import readdress, waiting_of
+from handlers.ordering.await_mirror import block_until_applied
 from handlers.ordering.left_behind import holding_on, left_behind
 from handlers.routing.router import lanes
+from listeners.clock import database_clock
 from listeners.models import Position
 
 log = structlog.get_logger(__name__)
 
 State = Delivery.State
-RECORDS = 500
-ROWS = 5_000
+#: The number of deliveries whose records a transaction moves, and of its transactions in a round.
+ROWS = 100
+SLICES = 20
 _UNBEGUN = (State.BLOCKED, State.READY, State.QUEUED)
+_START = ("", 0)
 
 
 def follow(
     listener_id: int,
     mappings: Sequence[HandlerMapping],
-    known: Mapping[str, int] | None = None,
+    records: Collection[str],
+    position: Position | None = None,
     *,
-    entering: Collection[int] | None = None,
+    edited: Collection[int] = (),
 ) -> dict[int, int]:
-    """Move waiting deliveries to the current lanes; return the lane of each ordered mapping.
+    """Move the waiting deliveries of these records to the current lanes; return the lane of each
+    ordered mapping.
 
     mappings  all mappings of the listener
-    known     the lanes stored with the position, if the caller has read them
-    entering  given after an edit: ids of mappings that named a task before, whose deliveries have
-              no chain yet. An edit that changes no lane can still bring a mapping to a handler that
-              another one has left behind in its run
+    position  the listener's position, if the caller has read it
+    edited    ids of mappings whose waiting deliveries go to another handler
 
     Inside the caller's transaction, which has locked the listener's position.
     """
-    if known is None:
-        positions = Position.objects.filter(listener=listener_id)
-        known = positions.values_list("lanes", flat=True).first() or {}
-    before = _by_id(known)
+    position = position or _position(listener_id)
+    before = _by_id(position)
     ordered = lanes(mappings, before)
-    if ordered == before and entering is None:
-        return ordered
-    lane_of = lanes(mappings, before, holding_on(mappings, before, ordered))
-    if lane_of == before and entering is None:  # nothing else has entered or left a lane
-        return {pk: lane_of[pk] for pk in ordered}
-    lane_of = lanes(mappings, before, left_behind(mappings, before, ordered))
-    entering = entering or ()
-    if lane_of != before or entering:
-        moved = {
-            pk: lane for pk, lane in lane_of.items() if before.get(pk) != lane or pk in entering
-        }
-        _mark_overtakable(_lock_lanes(mappings, before, [lane_of], entering))
-        unmoved = _move(moved)
-        stored = {str(pk): lane for pk, lane in lane_of.items() if pk not in unmoved}
-        Position.objects.filter(listener=listener_id).update(lanes=stored)
+    lane_of = ordered
+    if ordered != before:
+        lane_of = lanes(mappings, before, holding_on(mappings, before, ordered))
+    if lane_of != before:  # a mapping may have entered or left a lane
+        lane_of = _begin(position, mappings)
+    if position.moving or edited:
+        _bring(position, mappings, lane_of, records, edited)
     return {pk: lane_of[pk] for pk in ordered}
 
 
-def lock_lanes(
-    mappings: Sequence[HandlerMapping], known: Mapping[str, int], entering: Collection[int]
-) -> None:
-    """Lock the deliveries of all lanes that `follow` will change.
+def edit(listener_id: int, mapping_ids: Collection[int]) -> None:
+    """Let the waiting deliveries of edited mappings follow. Inside the caller's transaction, which
+    has saved the mappings. Locks the listener's position."""
+    Position.objects.lock_listener(listener_id)
+    mappings = list(HandlerMapping.objects.filter(listener=listener_id))
+    _begin(_position(listener_id), mappings, mapping_ids)
 
-    For a caller that changes some of them first: a worker that ends a delivery then locks the next
-    one, so the running delivery must be locked before the waiting ones. Inside the caller's
-    transaction, which has locked the listener's position.
+
+def move_on() -> int:
+    """Move the next deliveries that have not followed an edit; return how many were examined.
+    Never inside a transaction."""
+    examined = 0
+    for listener_id in list(Position.objects.exclude(moving={}).values_list("pk", flat=True)):
+        for _ in range(SLICES):
+            with transaction.atomic(durable=True):
+                # Recording goes first, and so does another process that moves them.
+                held = Position.objects.filter(pk=listener_id).locked(skip_locked=True)
+                position = held.exclude(moving={}).first()
+                if position is None:
+                    break
+                mappings = list(HandlerMapping.objects.filter(listener=listener_id))
+                examined += _move_slice(position, mappings, _page(position.moving["after"]))
+    return examined
+
+
+def _position(listener_id: int) -> Position:
+    return Position.objects.filter(pk=listener_id).first() or Position(listener_id=listener_id)
+
+
+def _by_id(position: Position) -> dict[int, int]:
+    return {int(pk): lane for pk, lane in position.lanes.items()}
+
+
+def _begin(
+    position: Position, mappings: Sequence[HandlerMapping], edited: Collection[int] = ()
+) -> dict[int, int]:
+    """Store the lanes that the mappings define now, and that deliveries are to follow; few do so at
+    once. Return the lanes.
+
+    An edit that changes no lane can still bring a mapping to a handler that another one has left
+    behind in its run.
     """
-    before = _by_id(known)
+    before = _by_id(position)
     ordered = lanes(mappings, before)
-    # What is left behind may have ended by the time of `follow`.
     lane_of = lanes(mappings, before, left_behind(mappings, before, ordered))
-    _lock_lanes(mappings, before, [ordered, lane_of], entering)
+    if lane_of == before and not edited:
+        return lane_of
+    changed = {pk for pk in before | lane_of if before.get(pk) != lane_of.get(pk)} | {*edited}
+    changed &= {mapping.pk for mapping in mappings} | lane_of.keys()
+    position.lanes = {str(pk): lane for pk, lane in lane_of.items()}
+    if has_deliveries := Delivery.objects.filter(mapping__in=changed).exists():
+        changed_lanes = {of[pk] for of in (before, lane_of) for pk in changed & of.keys()}
+        members = changed | {pk for pk, lane in lane_of.items() if lane in changed_lanes}
+        moving = position.moving
+        position.moving = {
+            "members": sorted(members.union(moving.get("members", ()))),
+            "edited": sorted({*edited, *moving.get("edited", ())}),
+            "after": _START,
+            "left": moving.get("left", []),
+        }
+    _save(position)
+    if has_deliveries and len(page := _page(_START)) < ROWS:
+        _move_slice(position, mappings, page)
+    return lane_of
 
 
-def _by_id(known: Mapping[str, int]) -> dict[int, int]:
-    return {int(pk): lane for pk, lane in known.items()}
+def _save(position: Position) -> None:
+    Position.objects.filter(pk=position.pk).update(lanes=position.lanes, moving=position.moving)
 
 
-def _lock_lanes(
+#: The chain of a delivery that has not ended, its id, its mapping and its record.
+_Row = tuple[str, int, int, str]
+
+
+def _page(after: Sequence[object]) -> list[_Row]:
+    """Return the next deliveries of all listeners that have not ended, in the order of an index.
+
+    Reads no more than these: a search for those of some mappings could pass over a million others.
+    """
+    chain, pk = after
+    found = Delivery.objects.filter(IN_CHAIN).order_by("chain", "id")
+    rows = found.values_list("chain", "pk", "mapping_id", "entry__record_id")
+    page = list(rows.filter(chain=chain, pk__gt=pk)[:ROWS])
+    return page + list(rows.filter(chain__gt=chain)[: ROWS - len(page)])
+
+
+def _move_slice(
+    position: Position, mappings: Sequence[HandlerMapping], page: Sequence[_Row]
+) -> int:
+    """Move the records of a page, and store where the next one begins; return the page's length."""
+    moving = position.moving
+    records = {row[3] for row in page if row[2] in moving["members"]}
+    follow(position.pk, mappings, records, position)
+    if position.moving is not moving:  # the mappings have changed: begin again
+        return len(page)
+    if len(page) == ROWS:
+        moving["after"] = page[-1][:2]
+    elif left := moving["left"]:
+        position.moving = {"members": left, "edited": [], "after": _START, "left": []}
+    else:
+        position.moving = {}
+    _save(position)
+    return len(page)
+
+
+def _bring(
+    position: Position,
     mappings: Sequence[HandlerMapping],
-    known: Mapping[int, int],
-    wanted: Sequence[Mapping[int, int]],
-    entering: Collection[int],
-) -> list[int]:
-    """Lock the deliveries of the changed lanes; return the ids of the mappings in these lanes.
-
-    A lane is changed if a mapping enters or leaves it, in one of the `wanted` lanes. Returns an
-    empty list if the mappings that enter or leave have no deliveries.
-    """
-    changed = {
-        pk
-        for lane_of in wanted
-        for pk in known.keys() | lane_of.keys()
-        if known.get(pk) != lane_of.get(pk)
-    }
-    changed = (changed | {*entering}) & {mapping.pk for mapping in mappings}.union(*wanted)
-    if not Delivery.objects.filter(mapping__in=changed).exists():
-        return []
-    changed_lanes = {lane_of[pk] for lane_of in (known, *wanted) for pk in changed & lane_of.keys()}
-    others = {pk for lane_of in wanted for pk, lane in lane_of.items() if lane in changed_lanes}
-    members = [*(changed | others)]
-    held = Delivery.objects.filter(IN_CHAIN, mapping__in=members).locked()
-    list(held.values_list("pk", flat=True))
-    return members
-
-
-def _mark_overtakable(members: Sequence[int]) -> None:
-    """Mark the waiting deliveries of these mappings as `may_be_overtaken`.
-
-    Deliveries of a mapping that enters or leaves the lane may overtake them.
-    """
-    if not members:
+    lane_of: Mapping[int, int],
+    records: Collection[str],
+    edited: Collection[int],
+) -> None:
+    """Move the waiting deliveries of these records."""
+    moving, now = position.moving, database_clock.estimate()
+    all_edited = {*edited, *moving.get("edited", ())}
+    changed_lanes = {lane_of[pk] for pk in all_edited & lane_of.keys()}
+    members = all_edited | {pk for pk, lane in lane_of.items() if lane in changed_lanes}
+    members |= {*moving.get("members", ())}
+    ids = _lock(members, lane_of, records)
+    if not ids:
         return
-    waiting = Delivery.objects.filter(mapping__in=members, state__in=_UNBEGUN, attempts=0)
-    Delivery.objects.lock_occupied_chains(set(waiting.values_list("chain", flat=True)))
-    ids = list(waiting.locked().values_list("pk", flat=True))
-    for start in range(0, len(ids), ROWS):
-        rows = Delivery.objects.filter(pk__in=ids[start : start + ROWS])
-        rows.update(may_be_overtaken=True)
+    current = [mapping for mapping in mappings if mapping.pk in all_edited]
+    for mapping in current:
+        readdress(mapping, ids, now)
+    unbegun = Delivery.objects.filter(
+        pk__in=ids, state__in=_UNBEGUN, attempts=0, may_be_overtaken=False
+    )
+    # Deliveries of a mapping that enters or leaves the lane may overtake them.
+    unbegun.update(may_be_overtaken=True)
+    staying = _move(lane_of, ids)
+    for mapping in current:
+        if mapping.after:
+            block_until_applied(waiting_of(mapping, now).filter(pk__in=ids))
+    if staying:
+        moving = moving or {"members": [], "edited": [], "after": _START, "left": []}
+        position.moving = moving
+        moving["left"] = sorted(staying.union(moving["left"]))
+        _save(position)
 
 
-def _move(lane_of: Mapping[int, int]) -> set[int]:
-    """Move the waiting deliveries of these mappings to their lane.
+def _lock(
+    members: Collection[int], lane_of: Mapping[int, int], records: Collection[str]
+) -> list[int]:
+    """Lock the deliveries of these records and mappings, and return their ids.
+
+    A worker that ends a delivery then locks the next one, so the deliveries that hold their chains
+    are locked before those that wait, before any of them is changed.
+    """
+    of_records = Q(mapping__in=members, entry__record_id__in=records)
+    rows = Delivery.objects.filter(IN_CHAIN, of_records).order_by()
+    lanes_of_members = {lane for pk, lane in lane_of.items() if pk in members}
+    chains = {f"{lane}:{record}" for lane in lanes_of_members for record in records}
+    columns = list(rows.values_list("pk", "chain"))
+    Delivery.objects.lock_occupied_chains(chains.union(chain for _, chain in columns))
+    found = Delivery.objects.filter(IN_CHAIN, pk__in=[pk for pk, _ in columns]).locked()
+    return list(found.values_list("pk", flat=True))
+
+
+def _move(lane_of: Mapping[int, int], ids: Collection[int]) -> set[int]:
+    """Move these deliveries to the lanes of their mappings.
 
     Returns the ids of the mappings with a running delivery that could not move.
     """
-    elsewhere = [Q(mapping=pk) & ~Q(chain__startswith=f"{lane}:") for pk, lane in lane_of.items()]
-    if not elsewhere:
-        return set()
     has_order = Q(is_external=False) | Q(is_tracked=True)
-    misplaced = Delivery.objects.filter(IN_CHAIN, has_order, reduce(or_, elsewhere)).order_by()
-    unmoved: set[int] = set()
-    for records in _pages(misplaced.values_list("entry__record_id", flat=True).distinct()):
-        rows = misplaced.filter(entry__record_id__in=records)
-        columns = rows.values_list("pk", "mapping_id", "entry__record_id", "chain")
-        goals, chains = {}, set()
-        for pk, mapping_id, record_id, chain in columns:
-            goals[pk] = f"{lane_of[mapping_id]}:{record_id}"
-            chains |= {chain, goals[pk]}
-        unmoved |= _move_some(goals, chains - {""})
-    return unmoved
-
-
-def _pages(records: Iterable[str]) -> Iterator[list[str]]:
-    names = list(records)
-    for start in range(0, len(names), RECORDS):
-        yield names[start : start + RECORDS]
+    rows = Delivery.objects.filter(has_order, pk__in=ids, mapping__in=list(lane_of)).order_by()
+    goals, chains = {}, set()
+    for pk, mapping_id, record_id, chain in rows.values_list(
+        "pk", "mapping_id", "entry__record_id", "chain"
+    ):
+        goal = f"{lane_of[mapping_id]}:{record_id}"
+        if goal != chain:
+            goals[pk] = goal
+            chains |= {chain, goal}
+    return _move_some(goals, chains - {""}) if goals else set()
 
 
 def _move_some(goal_of: dict[int, str], chains: set[str]) -> set[int]:

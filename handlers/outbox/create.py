@@ -20,7 +20,7 @@ from handlers.routing.router import (
     route_with_gaps,
 )
 from handlers.routing.saves import Saves, entries_of_saves, needing_saves, saves_among
-from listeners.models import Listener
+from listeners.models import Listener, Position
 
 AWAITS_RECORD = "waits until its record is read from Salesforce"
 
@@ -56,20 +56,21 @@ def plan_deliveries(
     *,
     only: Collection[tuple[int, int]] | None = None,
     gap_policy: str = GapPolicy.RECORD,
-    lanes: Mapping[str, int] | None = None,
+    position: Position | None = None,
     saves: Saves | None = None,
     late_matches: Sequence[Match] = (),
 ) -> list[Delivery]:
     """Return the deliveries that `deliver` inserts, for insertion in this transaction.
 
-    lanes         the lanes stored with the position, if the caller has read them
+    position      the listener's position, if the caller has read it
     saves         the saves of the entries
     late_matches  pairs of entries recorded in earlier batches; their deliveries come first
     """
     if not entries:
         return []
-    lane_of = follow(entries[0].listener_id, mappings, lanes)
     pairs = [*late_matches, *_routed(entries, mappings, only, gap_policy, saves or {})]
+    records = {entry.record_id for entry, _, _ in pairs}
+    lane_of = follow(entries[0].listener_id, mappings, records, position)
     deliveries = _deliveries(pairs, lane_of)
     overtakable = overtakable_mappings(mappings)
     _mark_overtakable(delivery for delivery in deliveries if delivery.mapping_id in overtakable)

@@ -7,7 +7,7 @@ outage the relay finds the row, makes the deliveries ready and publishes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +27,7 @@ from handlers.outbox.message_size import look_into
 from handlers.routing.saves import Saves, earlier_parts, needing_saves, saves_among
 from handlers.types import Message
 from listeners import crash_points
+from listeners.models import Position
 
 State = Delivery.State
 #: A delivery that is still ready this long after its change was received was not published by the
@@ -67,20 +68,19 @@ def deliver_batch(
     now: datetime,
     *,
     gap_policy: str,
-    lanes: Mapping[str, int],
+    position: Position,
 ) -> DeliveriesToPublish:
     """Insert a delivery for each entry and matching mapping, and hand over those that can start.
 
-    Inside the caller's transaction, as for `create.deliver`. `lanes` are the ones stored with the
-    position. Entries of earlier batches whose saves continue in this one are delivered too, if a
-    mapping matches them only now.
+    Inside the caller's transaction, as for `create.deliver`. Entries of earlier batches whose saves
+    continue in this one are delivered too, if a mapping matches them only now.
     """
     begun, saves = _saves(entries, mappings)
     deliveries = plan_deliveries(
         entries,
         mappings,
         gap_policy=gap_policy,
-        lanes=lanes,
+        position=position,
         saves=saves,
         late_matches=late_matches(begun, mappings, saves),
     )

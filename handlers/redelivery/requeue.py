@@ -79,12 +79,15 @@ def _chains(ids: Sequence[int], mappings: dict[int, HandlerMapping]) -> dict[int
     by_listener: dict[int, list[HandlerMapping]] = {}
     for mapping in mappings.values():
         by_listener.setdefault(mapping.listener_id, []).append(mapping)
+    rows = list(
+        Delivery.objects.filter(pk__in=ids).values_list("pk", "mapping_id", "entry__record_id")
+    )
+    records = {record_id for _, _, record_id in rows}
     lane_of = {
         pk: lane
         for listener_id, group in by_listener.items()
-        for pk, lane in follow(listener_id, group).items()
+        for pk, lane in follow(listener_id, group, records).items()
     }
-    rows = Delivery.objects.filter(pk__in=ids).values_list("pk", "mapping_id", "entry__record_id")
     return {
         pk: f"{lane_of[mapping_id]}:{record_id}" if mapping_id in lane_of else ""
         for pk, mapping_id, record_id in rows

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from django.db.models import OuterRef, Q, Subquery
 
 from handlers.external import closed_queues
-from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import HOLDS_CHAIN, IN_CHAIN
 from handlers.ordering.unapplied import Holder, holders_of
@@ -55,7 +54,7 @@ def waits_for(delivery: Delivery) -> Wait | None:
 def waits_of(deliveries: Iterable[Delivery]) -> dict[int, Wait]:
     """Return why each delivery waits that is blocked or paused, or whose queue takes no tasks, by
     id. At most eight queries."""
-    waiting = [delivery for delivery in deliveries if delivery.state in WAITING]
+    waiting = [delivery for delivery in deliveries if delivery.state in Delivery.WAITING]
     blocked = [delivery for delivery in waiting if delivery.state == State.BLOCKED]
     before = _holders_by_id(
         [delivery for delivery in blocked if delivery.chain and not delivery.awaits]
@@ -168,7 +167,7 @@ def _why_unended(delivery: Delivery) -> str:
         return AWAITS_RECORD
     if delivery.awaits_mirror:
         return awaits_mirror(delivery.entry.entity_name)
-    if delivery.state in WAITING and delivery.mapping.paused_at is not None:
+    if delivery.state in Delivery.WAITING and delivery.mapping.paused_at is not None:
         return f"does not start: its handler is paused {_since(delivery.mapping)}"
     if _is_unpublishable(delivery):
         return f"is not published, because no handler {delivery.handler!r} is registered"

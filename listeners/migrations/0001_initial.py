@@ -741,6 +741,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("lanes", models.JSONField(blank=True, default=dict)),
+                ("moving", models.JSONField(blank=True, default=dict)),
             ],
             options={
                 "constraints": [

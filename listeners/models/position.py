@@ -85,6 +85,9 @@ class Position(models.Model):
     # The lane of each mapping's deliveries, by mapping (handlers.ordering.rechain). Mappings that
     # have left their lane are kept as long as it has deliveries for their former handler.
     lanes = models.JSONField(default=dict, blank=True)
+    # The deliveries that have not followed an edit of the mappings yet, empty if all have
+    # (handlers.ordering.rechain).
+    moving = models.JSONField(default=dict, blank=True)
 
     #: The fields of a position that is not held back.
     NOT_HELD_BACK: ClassVar = {"newest_id": "", "newest_batches": 0}

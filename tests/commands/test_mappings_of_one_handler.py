@@ -5,7 +5,6 @@ from django.core.management import CommandError
 from django.utils import timezone
 
 from consumer import relay
-from handlers.mappings.pause import WAITING
 from handlers.models import Delivery, HandlerMapping
 from listeners.models import Listener
 from tests.commands.running import CONNECTION, ConfigurationFile, Output, record
@@ -52,7 +51,7 @@ def record_change() -> None:
 
 def waiting() -> dict[str, int]:
     """Return the mapping of each queue's waiting delivery."""
-    rows = Delivery.objects.filter(state__in=WAITING)
+    rows = Delivery.objects.filter(state__in=Delivery.WAITING)
     return dict(rows.values_list("queue", "mapping_id"))
 
 
@@ -134,7 +133,7 @@ def test_a_task_of_two_destinations_keeps_what_waits_where_one_is_removed(apply)
         "~ handler of salesforceListener, create Account: task crm.sync: max_attempts none → 3"
     )
     assert ids("destination__name") == before
-    waiting = Delivery.objects.filter(state__in=WAITING)
+    waiting = Delivery.objects.filter(state__in=Delivery.WAITING)
     assert set(waiting.values_list("mapping_id", flat=True)) == set(before.values())
 
 

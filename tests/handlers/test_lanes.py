@@ -161,7 +161,7 @@ def test_mappings_that_are_as_they_were_cost_one_query(listener, django_assert_n
     record(listener, change())
 
     with django_assert_num_queries(1):
-        assert follow(listener.pk, mappings) == {mappings[0].pk: mappings[0].pk}
+        assert follow(listener.pk, mappings, []) == {mappings[0].pk: mappings[0].pk}
     assert Position.objects.get().lanes == {str(mappings[0].pk): mappings[0].pk}
 
 

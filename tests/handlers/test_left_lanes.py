@@ -313,7 +313,7 @@ def test_a_lane_is_forgotten_with_the_end_of_what_was_left_behind(
 
     assert Position.objects.get().lanes == {str(second.pk): first.pk}
     with django_assert_num_queries(1):
-        assert follow(listener.pk, [second]) == {second.pk: first.pk}
+        assert follow(listener.pk, [second], []) == {second.pk: first.pk}
 
 
 @pytest.mark.parametrize("end", ["lost", "deleted", "edited"])
@@ -336,7 +336,7 @@ def test_no_batch_reads_all_sent_tasks_as_long_as_something_is_left_behind(liste
     mappings = list(HandlerMapping.objects.all())
 
     with CaptureQueriesContext(connection) as queries:
-        assert follow(listener.pk, mappings)[second.pk] == left.pk
+        assert follow(listener.pk, mappings, [])[second.pk] == left.pk
 
     assert (
         before == Position.objects.get().lanes == {str(pk): left.pk for pk in (left.pk, second.pk)}

@@ -50,6 +50,7 @@ AREAS: dict[str, tuple[str, ...]] = {
         "handlers/routing/router.py",
         "handlers/models/chain_heads.py",
         "handlers/mappings/retarget.py",
+        "handlers/ordering/address.py",
     ),
     "outbox": (
         "handlers/outbox/create.py",

@@ -32,7 +32,6 @@ from console.admin.keyset_list import KeysetChangeList
 from console.admin.mappings.pause import pause_label
 from console.admin.redeliver_action import reason_of
 from console.labels import change_type_label, joined, label, moment, moment_column, state_label
-from handlers.mappings.pause import WAITING
 from handlers.models import Delivery
 from handlers.redelivery.request import LEFT_OUT, request_matching
 from handlers.reporting.wait_reason import waits_for
@@ -111,7 +110,7 @@ class DeliveryAdmin(DeadLettersAdmin):
         if delivery.halts:
             title = "The next changes of the record wait until this one is redelivered or skipped."
             marks.append(label("holds back next changes", "danger", title=title))
-        if delivery.state in WAITING and delivery.mapping.paused_at:
+        if delivery.state in Delivery.WAITING and delivery.mapping.paused_at:
             marks.append(pause_label(delivery.mapping))
         return format_html('<span class="whitespace-nowrap">{}</span>', joined(marks))
 

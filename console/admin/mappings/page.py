@@ -201,10 +201,9 @@ class HandlerMappingAdmin(PausingAdmin):
         if not change or not retarget.ADDRESS.intersection(form.changed_data):
             return
         if moved := retarget.move_waiting(obj, timezone.now()):
-            text = (
-                "1 waiting delivery moves" if moved == 1 else f"{moved:,} waiting deliveries move"
-            )
-            messages.info(request, f"{text} to {obj.handler or obj.task}.")
+            verb = "moves" if moved == 1 else "move"
+            text = f"{retarget.shown(moved)} {verb} to {obj.handler or obj.task}."
+            messages.info(request, text)
 
     # Back to the listener's page
 
