@@ -15,6 +15,11 @@ from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import DeliveryQuerySet, may_be_sent
 
 State = Delivery.State
+#: Matches the deliveries of which no attempt has begun.
+UNBEGUN = Q(state__in=(State.BLOCKED, State.READY, State.QUEUED), attempts=0)
+#: The change of a delivery that moves: others may overtake it if no attempt has begun. Part of the
+#: statement that moves it, since each statement writes a row and its index entries again.
+MARKED = {"may_be_overtaken": Case(When(UNBEGUN, then=Value(True)), default=F("may_be_overtaken"))}
 
 
 def to_move(mapping: HandlerMapping, now: datetime) -> DeliveryQuerySet:
@@ -39,7 +44,7 @@ def readdress(mapping: HandlerMapping, delivery_ids: Collection[int], now: datet
     """Address those of these deliveries that `to_move` finds to the mapping's handler; return how
     many. The relay publishes them. Inside the caller's transaction, which has locked them."""
     rows = to_move(mapping, now).filter(pk__in=delivery_ids)
-    return rows.update(**_address(mapping), queued_at=None, **_place(mapping))
+    return rows.update(**_address(mapping), queued_at=None, **_place(mapping), **MARKED)
 
 
 def _address(mapping: HandlerMapping) -> dict[str, object]:

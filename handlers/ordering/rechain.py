@@ -28,7 +28,7 @@ from django.db.models.functions import Concat
 from audit.models import AuditLogEntry
 from handlers.models import Delivery, HandlerMapping
 from handlers.models.delivery_queryset import IN_CHAIN, OPEN
-from handlers.ordering.address import readdress, waiting_of
+from handlers.ordering.address import MARKED, UNBEGUN, readdress, waiting_of
 from handlers.ordering.await_mirror import block_until_applied
 from handlers.ordering.left_behind import holding_on, left_behind
 from handlers.routing.router import lanes
@@ -41,7 +41,6 @@ State = Delivery.State
 #: The number of deliveries whose records a transaction moves, and of its transactions in a round.
 ROWS = 100
 SLICES = 20
-_UNBEGUN = (State.BLOCKED, State.READY, State.QUEUED)
 _START = ("", 0)
 
 
@@ -199,12 +198,10 @@ def _bring(
     current = [mapping for mapping in mappings if mapping.pk in all_edited]
     for mapping in current:
         readdress(mapping, ids, now)
-    unbegun = Delivery.objects.filter(
-        pk__in=ids, state__in=_UNBEGUN, attempts=0, may_be_overtaken=False
-    )
-    # Deliveries of a mapping that enters or leaves the lane may overtake them.
-    unbegun.update(may_be_overtaken=True)
     staying = _move(lane_of, ids)
+    # Deliveries of a mapping that enters or leaves the lane may overtake those that stay in it.
+    unmarked = Delivery.objects.filter(UNBEGUN, pk__in=ids, may_be_overtaken=False)
+    unmarked.update(may_be_overtaken=True)
     for mapping in current:
         if mapping.after:
             block_until_applied(waiting_of(mapping, now).filter(pk__in=ids))
@@ -329,5 +326,5 @@ def _write(moving: Sequence[Delivery], to_block: Sequence[int], goals: Mapping[i
     record_id = AuditLogEntry.objects.filter(pk=OuterRef("entry")).values("record_id")
     for lane, ids in by_lane.items():
         Delivery.objects.filter(pk__in=ids).update(
-            chain=Concat(Value(f"{lane}:"), Subquery(record_id))
+            chain=Concat(Value(f"{lane}:"), Subquery(record_id)), **MARKED
         )
