@@ -112,7 +112,7 @@ class Step:
         self._expected = expected
         self._backoff = backoff
         self._failures = self._unexpected_in_a_row = 0
-        self._failing_since = self._retry_at = 0.0
+        self._failing_since = self._failed_at = self._retry_at = 0.0
         self._is_reported = False
         Step.instances.add(self)
 
@@ -120,10 +120,11 @@ class Step:
 
     @property
     def keeps_failing(self) -> bool:
-        """Whether it has failed for so long, or so often, that an operator should know."""
+        """Whether it has failed for so long, or so often, that an operator should know. After an
+        error, a step that waits for work does not fail meanwhile."""
         return self.failing_since is not None and (
             self._unexpected_in_a_row >= ERRORS_IN_A_ROW
-            or time.monotonic() - self._failing_since >= GRACE_SECONDS
+            or self._failed_at - self._failing_since >= GRACE_SECONDS
         )
 
     @property
@@ -158,9 +159,9 @@ class Step:
 
     def note_failure(self, error: Exception) -> None:
         """Record an error. Work that retries by itself calls it in between."""
-        now = datetime.now(UTC)
+        now, self._failed_at = datetime.now(UTC), time.monotonic()
         if not self._failures:
-            self.failing_since, self._failing_since = now, time.monotonic()
+            self.failing_since, self._failing_since = now, self._failed_at
         self._failures += 1
         self.error_count += 1
         with suppress(OSError):

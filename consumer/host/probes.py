@@ -16,7 +16,7 @@ from audit import internal_errors
 from audit.internal_errors import step
 from consumer.host.supervisor import Supervisor
 from consumer.status import metrics_page
-from listeners.threads import OVER, BackgroundThread
+from listeners.threads import BackgroundThread
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    timeout = 0.5  # of a step without a request
 
 
 class _Quiet(WSGIRequestHandler):
@@ -39,23 +40,21 @@ class Probes:
         self._supervisor = supervisor
         self._server = make_server("", port, self._answer, _Server, _Quiet)
         self.port = self._server.server_port
-        self._is_over = False
         self._thread = BackgroundThread(
-            step("probes", self._serve, "Liveness, readiness and metrics are not served.")
+            step(
+                "probes",
+                self._server.handle_request,
+                "Liveness, readiness and metrics are not served.",
+            )
         )
 
     def __enter__(self) -> Probes:
         self._thread.start()
         return self
 
-    def _serve(self) -> object:
-        self._server.serve_forever()
-        return OVER if self._is_over else None
-
     def __exit__(self, *_: object) -> None:
-        self._is_over = True
         self._thread.stop()
-        self._server.shutdown()
+        self._thread.join()
         self._server.server_close()
 
     def _answer(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:

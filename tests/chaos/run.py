@@ -56,7 +56,8 @@ def run(folder: Path, broker: Broker, wanted: Wanted) -> Report:
         planned = _play(stage, watch, faults, wanted)
         events = stage.org.state(records=0)["events"]
         left_alone = time.monotonic()
-        left = _recover(stage, events, wanted.patience)
+        due = sum(len(published(events, heard)) for heard in HEARD.values())
+        left = recover(stage, due, wanted.patience)
         recovered = time.monotonic() - left_alone
         watch.stop()
         restarts = {service.name: service.restarts for service in stage.services}
@@ -95,10 +96,9 @@ def _play(stage: Stage, watch: Watch, faults: Faults, wanted: Wanted) -> list[Fa
     return planned
 
 
-def _recover(stage: Stage, events: list[Any], patience: float) -> str:
-    """Wait without faults until nothing is open. Returns the open work once nothing has moved for
-    `patience` seconds."""
-    due = sum(len(published(events, heard)) for heard in HEARD.values())
+def recover(stage: Stage, due: int, patience: float) -> str:
+    """Wait without faults until `due` changes are recorded and nothing is open. Returns the open
+    work once nothing has moved for `patience` seconds."""
     before, since = "", time.monotonic()
     while left := _left(stage, due):
         if left != before:

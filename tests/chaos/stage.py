@@ -113,7 +113,7 @@ class Stage:
         """Start servers and processes; `ending` stops those already started if a start fails."""
         self._start_servers(ending)
         self._environment = self._make_environment()
-        self._manage("migrate", "--verbosity", "0")
+        self.manage("migrate", "--verbosity", "0")
         self._configure()
         ending.callback(self.stop_services)
         for number in range(1, self.size.listeners + 1):
@@ -170,14 +170,14 @@ class Stage:
 
     def _configure(self) -> None:
         path = self.folder / "cdc.yaml"
+        path.write_text(self._configuration())
+        self.manage("apply_cdc_config", str(path))
+
+    def _configuration(self) -> str:
         names = self.size.names
-        path.write_text(
-            "connections:\n"
-            + "".join(map(self._connection, names))
-            + "listeners:\n"
-            + "".join(map(self._listener, names))
-        )
-        self._manage("apply_cdc_config", str(path))
+        connections = "".join(map(self._connection, names))
+        listeners = "".join(map(self._listener, names))
+        return f"connections:\n{connections}listeners:\n{listeners}"
 
     def _connection(self, name: str) -> str:
         known = {key: self.org.credentials[key] for key in ("client_id", "client_secret")}
@@ -202,7 +202,7 @@ class Stage:
         )
         return listener + "".join(mappings)
 
-    def _manage(self, *arguments: str) -> None:
+    def manage(self, *arguments: str) -> None:
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,

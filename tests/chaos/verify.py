@@ -133,19 +133,19 @@ def verify(connection: Connection, events: Sequence[Mapping[str, Any]], transpor
     readings = {(row[0], row[1]) for row in connection.execute(_READ)}
     for name, heard in HEARD.items():
         changes = published(events, heard, transport_of(name, transport))
-        entries = list(_entries(connection, name))
+        entries = list(entries_of(connection, name))
         of_stream = [entry for entry in entries if not entry.is_in_one_of(readings)]
         verdict.counts["changes in a record as read"] += len(entries) - len(of_stream)
         verdict.counts["changes to record"] += len(changes)
         verdict.counts["changes recorded"] += len(entries)
         recorded = {entry.identity: entry for entry in of_stream}
-        _check_recording(verdict, name, changes, entries)
+        check_recording(verdict, name, changes, entries)
         _check_deliveries(verdict, HANDLED[name], of_stream)
         _check_effects(verdict, connection, HANDLED[name], changes, recorded)
     return verdict
 
 
-def _entries(connection: Connection, listener: str) -> Iterator[Entry]:
+def entries_of(connection: Connection, listener: str) -> Iterator[Entry]:
     for row in connection.execute(_ENTRIES, [listener]):
         entry_id, *identity, replay_id, handler, state, attempts, logged, error = row
         key, number, entity, record, kind = identity
@@ -153,7 +153,7 @@ def _entries(connection: Connection, listener: str) -> Iterator[Entry]:
         yield Entry(entry_id, whole, replay_id, handler, state, attempts, logged, error)
 
 
-def _check_recording(
+def check_recording(
     verdict: Verdict, listener: str, changes: Sequence[Change], entries: Sequence[Entry]
 ) -> None:
     recorded = Counter(entry.identity for entry in entries)

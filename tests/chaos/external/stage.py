@@ -35,7 +35,7 @@ QUEUES = (QUEUE, "cdc.reports")
 DEAF = "restart workers that take no task"
 KILL, KILL_LISTENER = "kill a worker", "kill a listener"
 FLUSH, RESTART = "flush the broker", "restart the broker"
-_PROJECT = Path(__file__).parent / "project" / "shop.py"
+PROJECT = Path(__file__).parent / "project" / "shop.py"
 _CONFIGURATION = """\
 connections:
   - name: org
@@ -154,7 +154,7 @@ class Stage:
     def _start_workers(self) -> None:
         project = self.folder / "project"
         project.mkdir()
-        shutil.copy(_PROJECT, project)
+        shutil.copy(PROJECT, project)
         self.workers = [self._worker(number, project) for number in range(self.wanted.workers)]
         wait_until_logged(self.workers, "ready.", START_SECONDS)
 
