@@ -209,7 +209,7 @@ class Receiver:
             Message(message, now, is_before_start(message, self.session.listening_since))
             for message in messages
         ]
-        if not received or not all(message.is_before_start for message in received):
+        if self._empty_answers >= 2 or not all(message.is_before_start for message in received):
             self.session.listening_since = None  # all later messages count as new
         if received:
             self.last_message_at = time.monotonic()

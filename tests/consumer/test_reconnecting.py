@@ -245,14 +245,20 @@ def test_only_a_subscription_at_the_tip_is_noted_as_one(receive, replay_from, is
 def test_a_listener_that_began_at_the_tip_recognizes_older_changes_after_a_restart(receive):
     """Nothing was recorded yet, so it begins at the earliest event, not at the tip again."""
     replays = []
+    is_answered = threading.Event()
 
     def script(call):
         replays.append(call.request().replay_preset)
+        yield wire.FetchResponse(pending_num_requested=100)
+        assert is_answered.wait(PATIENCE_SECONDS)
         yield batch(1, 3)  # committed in 2023
         call.until_hung_up()
 
     with ScriptedPubSub(script) as server:
-        _, buffer = receive(server, replay_from="tip", position={"tip_since": timezone.now()})
+        position = {"tip_since": timezone.now()}
+        receiver, buffer = receive(server, replay_from="tip", position=position)
+        wait_for(lambda: receiver.last_received_at)
+        is_answered.set()
         wait_for(lambda: buffer.outstanding == 3)
         messages = buffer.take(10, 0)
 
