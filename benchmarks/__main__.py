@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks import (
     backlog,
     chains,
+    edits,
     end_to_end,
     external,
     growth,
@@ -62,6 +63,10 @@ def _end_to_end(stage: Stage, report: Report, options: argparse.Namespace) -> No
 def _chains(stage: Stage, report: Report, options: argparse.Namespace) -> None:
     transport = options.transport or "cometd"
     chains.measure(stage, report, transport, options.changes or 100_000, options.runs)
+
+
+def _edits(stage: Stage, report: Report, options: argparse.Namespace) -> None:
+    edits.measure(stage, report, options.changes or 1_000_000)
 
 
 def _external(stage: Stage, report: Report, options: argparse.Namespace) -> None:
@@ -159,6 +164,7 @@ MEASURES: Mapping[str, Measure] = {
     "end-to-end": _end_to_end,
     "chains": _chains,
     "external": _external,
+    "edits": _edits,
     "latency": _latency,
     "wide-event": _wide_event,
     "start-up": _start_up,

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.chaos.__main__ import end
@@ -102,13 +103,13 @@ def _cases(
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     if options.what != "causes":
         for case in _step_cases(steps, options):
-            yield str(case), lambda case=case: cases.play(product, steps, case)
+            yield str(case), partial(cases.play, product, steps, case)
     if options.what != "steps" and not (options.step or options.kind):
         for cause in causes.CAUSES:
             if missing := cause.missing():
                 _say(f"skipped: {cause.name}: {missing}")
             else:
-                yield cause.name, lambda cause=cause: causes.play(product, cause)
+                yield cause.name, partial(causes.play, product, cause)
 
 
 def _step_cases(steps: Steps, options: argparse.Namespace) -> Iterator[Case]:

@@ -125,6 +125,7 @@ def play(product: Product, cause: Cause) -> None:
             f"the incident of {cause.key}",
             last=product.incidents,
         )
+        assert incident is not None
         if cause.remedy not in incident["remedy"]:
             raise Violated(f"the remedy does not say {cause.remedy!r}: {incident['remedy']}")
         product.wait(

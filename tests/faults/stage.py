@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -225,7 +226,7 @@ class Product(Stage):
             for process in service.tree()[:1]:
                 tell(process, signal.SIGTERM)
                 self._wanted_restarts += 1
-            self.wait(lambda s=service, n=before: s.restarts > n, f"the restart of {service.name}")
+            self.wait(partial(_has_restarted, service, before), f"the restart of {service.name}")
 
     # Queries
 
@@ -301,3 +302,7 @@ class Product(Stage):
                 raise Violated(f"{what} did not come in {seconds:g} s {last()}".rstrip())
             time.sleep(LOOK_SECONDS)
         return answer
+
+
+def _has_restarted(service: Service, before: int) -> bool:
+    return service.restarts > before
